@@ -1,0 +1,118 @@
+"""Request ids: their legal form, fresh ones, and the mapping from a request id to a trace id.
+
+The mapping is a contract: whoever knows a request id (and the secret) can compute the trace id, today and in
+ten years. Changing it needs a new `person` string, and breaks the golden values in the tests on purpose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from functools import lru_cache
+from os import getpid
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["LEGAL", "MAX_CHARS", "format_trace_id", "is_legal", "legalise", "map_request_id", "random_id"]
+
+MAX_CHARS: Final = 255
+"""Longest request id, in characters; a longer one is refused when inbound and cut when generated."""
+
+LEGAL: Final = re.compile(r"[A-Za-z0-9._:=/+@-]{1,255}")
+"""A legal request id, to be used with ``fullmatch`` only: ``$`` would let a trailing newline pass."""
+
+_ILLEGAL: Final = re.compile(r"[^A-Za-z0-9._:=/+@-]")
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_UUID_CHARS: Final = 36
+_PERSON: Final = b"chest-traceid-1"  # at most 16 bytes; the digit is the version of the mapping
+_MAX_KEY_BYTES: Final = 64  # BLAKE2b takes no longer key: RFC 7693, section 2.1
+
+_legal = LEGAL.fullmatch
+_uuid = _UUID.fullmatch
+
+
+def is_legal(text: str) -> bool:
+    """Whether an inbound id may be used and echoed: 1 to 255 characters of ``[A-Za-z0-9._:=/+@-]``.
+
+    An empty id is not legal: it identifies nothing.
+    """
+    return _legal(text) is not None
+
+
+def legalise(value: object) -> str:
+    """The text of ``value`` with every illegal character replaced by ``_``, cut to 255 characters.
+
+    Args:
+        value: What a request id generator returned; ``""`` stays ``""``.
+
+    Raises:
+        Exception: whatever ``str(value)`` raises.
+    """
+    text = str(value)
+    if type(text) is str and _legal(text):
+        return text
+    return _ILLEGAL.sub("_", str.__getitem__(text, slice(MAX_CHARS)))
+
+
+def map_request_id(request_id: str, secret: str | None = None) -> int:
+    """The trace id that belongs to a request id: 128 bits, never zero.
+
+    A hash, because samplers compare the low 64 bits with rate x 2^64 and need them uniform, which neither
+    counters nor timestamps nor UUIDs (whose variant bits are pinned) are. UUIDs are lower-cased with a
+    constant version nibble first: Envoy writes its sampling decision into that nibble.
+
+    Args:
+        request_id: The request id, of any length.
+        secret: Key of the mapping; without one, a client that chooses its request id knows its trace id.
+            ``""`` is the same as ``None``.
+
+    Returns:
+        The trace id as an integer, from 1 to 2^128 - 1.
+    """
+    if len(request_id) == _UUID_CHARS and _uuid(request_id):
+        request_id = f"{request_id[:14]}0{request_id[15:]}".lower()
+    # Copying a prepared hash object saves the key block's compression and the parsing of the parameters.
+    hasher = _prepared(secret).copy()
+    # surrogatepass: total, and no two ids fall together, whatever a generator makes up.
+    hasher.update(request_id.encode("utf-8", "surrogatepass"))
+    return int.from_bytes(hasher.digest(), "big") or 1
+
+
+@lru_cache(maxsize=16)  # one secret per application; more than a few apps in a process is a test suite
+def _prepared(secret: str | None) -> hashlib.blake2b:
+    """The hash object that has taken in key and version, and waits for a request id."""
+    key = (secret or "").encode("utf-8", "surrogatepass")
+    if len(key) > _MAX_KEY_BYTES:
+        key = hashlib.blake2b(key, digest_size=_MAX_KEY_BYTES).digest()
+    return hashlib.blake2b(digest_size=16, key=key, person=_PERSON)
+
+
+_per_process: dict[int, Callable[[int], int]] = {}
+
+
+def random_id() -> str:
+    """A fresh request id: 32 lower-case hexadecimal digits, never all zero.
+
+    Unique, not secret: the generator is a Mersenne Twister of our own, seeded by the operating system once
+    per process. Of our own, because an application that calls ``random.seed(0)`` would repeat its ids after
+    each restart. Once per *process id*, because uWSGI forks natively, where CPython's reseeding after
+    ``os.fork`` does not run. ``os.urandom`` each time would cost more than this, process id included.
+    """
+    bits = _per_process.get(getpid()) or _seed()
+    return f"{bits(128) or 1:032x}"
+
+
+def _seed() -> Callable[[int], int]:
+    """Seed this process's generator; two threads at once each get a good one, and the last stays."""
+    _per_process.clear()
+    bits = random.Random().getrandbits  # noqa: S311 - ids need to be unique, not unpredictable
+    _per_process[getpid()] = bits
+    return bits
+
+
+def format_trace_id(trace_id: int) -> str:
+    """A trace id as it is written in headers, logs and stores: 32 lower-case hexadecimal digits."""
+    return f"{trace_id:032x}"
