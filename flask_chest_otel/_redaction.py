@@ -69,9 +69,7 @@ _WORDS: Final = frozenset(
     )
     for plural in ("", "s")
 )
-_PAIRS: Final = frozenset(
-    (first, second) for first in ("api", "private", "access") for second in ("key", "keys")
-)
+_PAIRS: Final = frozenset((first, second) for first in ("api", "private", "access") for second in ("key", "keys"))
 
 # Borders inside a word: card|Number, API|Key.
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")

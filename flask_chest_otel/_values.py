@@ -16,7 +16,7 @@ import operator
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
@@ -35,6 +35,9 @@ Scalar: TypeAlias = str | bool | int | float
 
 Attribute: TypeAlias = Scalar | tuple[str, ...] | tuple[bool, ...] | tuple[int, ...] | tuple[float, ...]
 """What a span attribute may be."""
+
+
+_Converter: TypeAlias = "Callable[[Any, Limits], Attribute | None]"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,21 +107,11 @@ def to_metric(value: Any) -> float | None:
         Refused: a number that no instrument takes: NaN, infinity, too large for a double.
     """
     kind = type(value)
-    if kind is float or kind is int:
-        number = value
-    elif kind is str or kind is bool or value is None:
+    if kind is str or kind is bool or value is None:
         return None
-    else:
-        number = _guarded(_number, value, DEFAULT_LIMITS)
-        if number is None:
-            return None
-    try:
-        result = float(number)
-    except OverflowError as error:
-        raise Refused("too large for a double") from error
-    if not isfinite(result):
-        raise Refused("NaN" if isnan(result) else "infinity")
-    return result
+    if kind is float and isfinite(value):
+        return value  # type: ignore[no-any-return]
+    return _guarded(_number, value, DEFAULT_LIMITS)  # type: ignore[no-any-return]
 
 
 def to_dimension(attribute: Attribute) -> Scalar:
@@ -161,16 +154,17 @@ def _type_name(value: Any) -> str:
 def _convert(value: Any, limits: Limits) -> Attribute | None:
     """Find the converter for the value's type; the text of what has none."""
     kind = type(value)
+    return (_EXACT.get(kind) or _converter(kind))(value, limits)
+
+
+def _converter(kind: type) -> _Converter:
+    """The converter for a type that is none of the listed ones, but may be derived from one."""
     for kinds, converter in _CONVERTERS:
         if issubclass(kind, kinds):
-            return converter(value, limits)
+            return converter
     if _is_record(kind) or issubclass(kind, Mapping):
-        return _json(value, limits)
-    if _is_number_like(kind):
-        number = _from_number_like(value)
-        if number is not None:
-            return to_attribute(number, limits)
-    return _text(str(value), limits.chars)
+        return _json
+    return _from_number_like if _is_number_like(kind) else _from_any
 
 
 # Texts
@@ -192,6 +186,7 @@ def _from_bytes(value: bytes | bytearray | memoryview, limits: Limits) -> str:
 
 
 def _from_any(value: Any, limits: Limits) -> str:
+    """The text of an object: the first place where its own code runs."""
     return _text(str(value), limits.chars)
 
 
@@ -246,7 +241,7 @@ def _is_number_like(kind: type) -> bool:
     )
 
 
-def _from_number_like(value: Any) -> bool | int | float | None:
+def _plain_number(value: Any) -> bool | int | float | None:
     """The plain number behind a number-like value, or ``None`` where it refuses to give it."""
     kind = type(value)
     try:
@@ -259,21 +254,30 @@ def _from_number_like(value: Any) -> bool | int | float | None:
         return None
 
 
+def _from_number_like(value: Any, limits: Limits) -> Attribute | None:
+    number = _plain_number(value)
+    return _from_any(value, limits) if number is None else to_attribute(number, limits)
+
+
 def _number(value: Any, limits: Limits) -> float | None:  # noqa: ARG001 - a converter's shape
-    """The number in a value that is neither an exact int nor an exact float."""
+    """The finite double for a value that may be a number; `Refused` when it is one without a double."""
     kind = type(value)
-    if issubclass(kind, int):
-        return int.__int__(value)
-    if issubclass(kind, float):
-        return float.__float__(value)
+    number: Any = None
     if issubclass(kind, timedelta):
-        return timedelta.total_seconds(value)
-    if issubclass(kind, (Decimal, Fraction)):
-        return float(value)
-    if _is_number_like(kind):
-        number = _from_number_like(value)
-        return None if isinstance(number, bool) else number
-    return None
+        number = timedelta.total_seconds(value)
+    elif issubclass(kind, (int, float, Decimal, Fraction)):
+        number = value
+    elif _is_number_like(kind):
+        number = _plain_number(value)
+    if number is None or number is True or number is False:
+        return None
+    try:
+        result = float(number)
+    except OverflowError as error:
+        raise Refused("too large for a double") from error
+    if not isfinite(result):
+        raise Refused("NaN" if isnan(result) else "infinity")
+    return result
 
 
 # Containers
@@ -294,14 +298,13 @@ def _from_set(value: Iterable[Any], limits: Limits) -> Attribute:
 def _iterate(value: Any) -> Iterator[Any]:
     """Iterate as the built-in type does: a subclass's own ``__iter__`` may do anything, or never end."""
     kind = type(value)
-    base = next(each for each in _ITERATED if issubclass(kind, each))
+    base = kind if kind in _EXACT else next(each for each in _ITERATED if issubclass(kind, each))
     return base.__iter__(value)  # type: ignore[no-any-return]
 
 
 def _element(item: Any, limits: Limits) -> Scalar | None:
     """One element of a list: containers, which OTLP arrays cannot hold, as JSON text."""
-    kind = type(item)
-    if issubclass(kind, _ITERATED):
+    if issubclass(type(item), _ITERATED):
         return _json(item, limits)
     converted = to_attribute(item, limits)
     return _json(item, limits) if isinstance(converted, tuple) else converted
@@ -412,20 +415,23 @@ def _from_enum(value: Enum, limits: Limits) -> Attribute | None:
 
 
 _ITERATED: Final[tuple[type[Any], ...]] = (list, tuple, set, frozenset, deque, range, *_DICT_VIEWS)
-_SETS: Final = (set, frozenset)
 
 # Asked from the top: subclasses before their bases (IntEnum is an int, datetime a date).
-_CONVERTERS: Final[tuple[tuple[tuple[type, ...], Callable[[Any, Limits], Attribute | None]], ...]] = (
+_CONVERTERS: Final[tuple[tuple[tuple[type, ...], _Converter], ...]] = (
     ((Enum,), _from_enum),
     ((str,), _from_str),
     ((int,), _from_int),
     ((float,), _from_float),
-    (_SETS, _from_set),
+    ((set, frozenset), _from_set),
     (_ITERATED, _from_sequence),
     ((dict,), _json),
     ((bytes, bytearray, memoryview), _from_bytes),
-    ((datetime, date, time), _from_date),
+    ((date, time), _from_date),
     ((timedelta,), _from_timedelta),
     ((Decimal, Fraction), _from_rational),
     ((UUID, PurePath), _from_any),
 )
+# The first line that names a type counts, as above.
+_EXACT: Final[dict[type, _Converter]] = {
+    kind: converter for kinds, converter in reversed(_CONVERTERS) for kind in kinds
+}

@@ -7,14 +7,10 @@ ten years. Changing it needs a new `person` string, and breaks the golden values
 from __future__ import annotations
 
 import hashlib
-import random
 import re
 from functools import lru_cache
-from os import getpid
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from os import urandom
+from typing import Final
 
 __all__ = ["LEGAL", "MAX_CHARS", "format_trace_id", "is_legal", "legalise", "map_request_id", "random_id"]
 
@@ -28,6 +24,7 @@ _ILLEGAL: Final = re.compile(r"[^A-Za-z0-9._:=/+@-]")
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _UUID_CHARS: Final = 36
 _PERSON: Final = b"chest-traceid-1"  # at most 16 bytes; the digit is the version of the mapping
+_ZERO: Final = "0" * 32  # an invalid trace id: https://www.w3.org/TR/trace-context/#trace-id
 _MAX_KEY_BYTES: Final = 64  # BLAKE2b takes no longer key: RFC 7693, section 2.1
 
 _legal = LEGAL.fullmatch
@@ -90,27 +87,16 @@ def _prepared(secret: str | None) -> hashlib.blake2b:
     return hashlib.blake2b(digest_size=16, key=key, person=_PERSON)
 
 
-_per_process: dict[int, Callable[[int], int]] = {}
-
-
 def random_id() -> str:
     """A fresh request id: 32 lower-case hexadecimal digits, never all zero.
 
-    Unique, not secret: the generator is a Mersenne Twister of our own, seeded by the operating system once
-    per process. Of our own, because an application that calls ``random.seed(0)`` would repeat its ids after
-    each restart. Once per *process id*, because uWSGI forks natively, where CPython's reseeding after
-    ``os.fork`` does not run. ``os.urandom`` each time would cost more than this, process id included.
+    From the operating system each time, at the price of one system call. A generator kept in the process would
+    have to ask for the process id each time, which is a system call as well: uWSGI forks natively, where
+    CPython's reseeding of `random` after ``os.fork`` does not run, and workers would repeat each other's ids.
+    It also would be repeated by an application that calls ``random.seed(0)``.
     """
-    bits = _per_process.get(getpid()) or _seed()
-    return f"{bits(128) or 1:032x}"
-
-
-def _seed() -> Callable[[int], int]:
-    """Seed this process's generator; two threads at once each get a good one, and the last stays."""
-    _per_process.clear()
-    bits = random.Random().getrandbits  # noqa: S311 - ids need to be unique, not unpredictable
-    _per_process[getpid()] = bits
-    return bits
+    digits = urandom(16).hex()
+    return digits if digits != _ZERO else random_id()
 
 
 def format_trace_id(trace_id: int) -> str:

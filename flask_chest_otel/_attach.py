@@ -1,0 +1,143 @@
+"""The only place where an application, or Flask's class, is changed, and changed back.
+
+Public, overridable methods are wrapped: on one application (the extension) or on ``flask.app.Flask`` (zero code), so
+that applications made through an early ``from flask import Flask`` are reached too.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._guard import guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
+
+    from flask_chest_otel._lifecycle import Lifecycle
+
+    Find = Callable[[Flask], Lifecycle | None]
+    Method = Callable[..., Any]
+
+__all__ = ["Attachment", "attach"]
+
+
+class Attachment:
+    """What was put on one target; :meth:`remove` takes it off."""
+
+    def __init__(self, target: Any, find: Find) -> None:
+        """Remember; :func:`attach` does the work."""
+        self.target = target
+        self.find = find
+        self.active = True
+        self._replaced: dict[str, tuple[Any, Any]] = {}
+
+    def wrap(self, name: str, around: Callable[[Attachment, Method], Method]) -> None:
+        """Replace one method by what ``around`` makes of it."""
+        original = getattr(self.target, name)
+        on_instance = not isinstance(self.target, type)
+        function = original.__func__ if isinstance(original, MethodType) and on_instance else original
+        if on_instance and name in vars(self.target):
+            # Somebody put a plain callable on the instance: it takes no self.
+            function = _without_self(original)
+        wrapper = functools.wraps(original)(around(self, function))
+        installed = MethodType(wrapper, self.target) if on_instance else wrapper
+        self._replaced[name] = (vars(self.target).get(name, _MISSING), installed)
+        setattr(self.target, name, installed)
+
+    def remove(self) -> None:
+        """Restore what is still ours; what others have wrapped meanwhile stays, and passes everything through."""
+        self.active = False
+        for name, (previous, installed) in self._replaced.items():
+            if vars(self.target).get(name) is not installed:
+                continue
+            if previous is _MISSING:
+                delattr(self.target, name)
+            else:
+                setattr(self.target, name, previous)
+        self._replaced.clear()
+
+
+_MISSING = object()
+
+
+def attach(target: Flask | type[Flask], find: Find) -> Attachment:
+    """Put the steps of a request on ``target``.
+
+    Args:
+        target: One application, or the class of all.
+        find: The lifecycle that an application's requests belong to; ``None``: leave this one alone.
+    """
+    attachment = Attachment(target, find)
+    attachment.wrap("full_dispatch_request", _around_request)
+    attachment.wrap("dispatch_request", _around_view)
+    attachment.wrap("process_response", _around_response)
+    attachment.wrap("do_teardown_request", _around_teardown)
+    return attachment
+
+
+def _without_self(function: Method) -> Method:
+    return lambda _self, *args, **kwargs: function(*args, **kwargs)
+
+
+def _find(attachment: Attachment, app: Flask) -> Lifecycle | None:
+    """Whose request this is; whatever fails there is not the application's business."""
+    if not attachment.active:
+        return None
+    return _guarded_find(attachment, app)
+
+
+@guarded("find")
+def _guarded_find(attachment: Attachment, app: Flask) -> Lifecycle | None:
+    return attachment.find(app)
+
+
+# Flask 3.2 gives these methods the context as a further argument: whatever comes is passed on.
+
+
+def _around_request(attachment: Attachment, original: Method) -> Method:
+    def full_dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
+        lifecycle = _find(attachment, self)
+        if lifecycle is not None:
+            lifecycle.begin(self)
+        return original(self, *args, **kwargs)
+
+    return full_dispatch_request
+
+
+def _around_view(attachment: Attachment, original: Method) -> Method:
+    def dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
+        lifecycle = _find(attachment, self)
+        if lifecycle is None:
+            return original(self, *args, **kwargs)
+        lifecycle.dispatch()
+        result = original(self, *args, **kwargs)
+        if lifecycle.config.raise_exceptions:
+            lifecycle.viewed()
+        return result
+
+    return dispatch_request
+
+
+def _around_response(attachment: Attachment, original: Method) -> Method:
+    def process_response(self: Flask, *args: Any, **kwargs: Any) -> Any:
+        response = original(self, *args, **kwargs)
+        lifecycle = _find(attachment, self)
+        if lifecycle is not None:
+            lifecycle.respond(response)
+        return response
+
+    return process_response
+
+
+def _around_teardown(attachment: Attachment, original: Method) -> Method:
+    def do_teardown_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
+        lifecycle = _find(attachment, self)
+        if lifecycle is not None:
+            lifecycle.finish()
+        return original(self, *args, **kwargs)
+
+    return do_teardown_request

@@ -1,0 +1,136 @@
+"""The decision of ``export=``, and what follows from it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics, trace
+
+from flask_chest_otel._export._deferred import DeferredTracerProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flask import Flask
+
+    from flask_chest_otel._request import Sink
+    from flask_chest_otel.config import ChestConfig
+
+__all__ = ["Export", "asks_for_otlp"]
+
+_logger = logging.getLogger("flask_chest_otel")
+
+_ENDPOINTS = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+)
+_EXPORTERS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER")
+
+
+class Export:
+    """Providers and sinks of one application.
+
+    Args:
+        config: The application's settings.
+        may_build: Whether providers and stores may be made here; zero code leaves both to the distribution.
+
+    Attributes:
+        service: The application's name, in records.
+        store: The embedded store, once there is one.
+    """
+
+    def __init__(self, config: ChestConfig, *, may_build: bool = True) -> None:
+        self.service = ""
+        self.store: Sink | None = None
+        self._config = config
+        self._may_build = may_build
+        self._private: Any = None
+        self._decided = False
+
+    @property
+    def deferred_tracer_provider(self) -> Any:
+        """For instrumentations made before the decision: their tracers find the real provider with their first span."""
+        return self._config.tracer_provider or DeferredTracerProvider(self)
+
+    @property
+    def decided(self) -> bool:
+        """Whether the first request has been there."""
+        return self._decided
+
+    def tracer_provider(self) -> Any:
+        """The provider that this application's spans come from, as things stand."""
+        return self._config.tracer_provider or self._private or trace.get_tracer_provider()
+
+    def start(self, app: Flask) -> tuple[Sink, ...]:
+        """Decide, build, and return the sinks that take every route."""
+        self.service = app.name
+        mode = self._mode()
+        if mode == "otlp" and self._may_build:
+            # Imported here: exporters cost a tenth of a second, and most applications bring their own.
+            from flask_chest_otel._export import _otlp  # noqa: PLC0415
+
+            _otlp.build_global_providers(app.name)
+        elif mode == "store":
+            self._use_store(app)
+        self._decided = True
+        return (self.store,) if self.store is not None else ()
+
+    def force_flush(self, timeout_s: float) -> bool:
+        """Flush the providers; their own time-outs are not kept by the SDK, so a thread waits for them."""
+        providers = (self.tracer_provider(), self._config.meter_provider or metrics.get_meter_provider())
+        results: list[bool] = []
+
+        def flush() -> None:
+            able = [provider for provider in providers if hasattr(provider, "force_flush")]
+            results.extend(bool(provider.force_flush(int(timeout_s * 1000))) for provider in able)
+
+        worker = threading.Thread(target=flush, name="flask-chest-flush", daemon=True)
+        worker.start()
+        worker.join(timeout_s)
+        return not worker.is_alive() and all(results)
+
+    def _mode(self) -> str | None:
+        if self._config.export != "auto":
+            return self._config.export
+        if self._config.tracer_provider or self._config.meter_provider or _application_has_providers():
+            return None
+        if not self._may_build:
+            return None
+        return "otlp" if asks_for_otlp(os.environ) else "store"
+
+    def _use_store(self, app: Flask) -> None:
+        if self._may_build and self._config.tracer_provider is None:
+            from flask_chest_otel._export import _otlp  # noqa: PLC0415
+
+            self._private = _otlp.private_tracer_provider(app.name)
+        if app.testing and self._config.export == "auto":
+            return
+        from flask_chest_otel.chests._store import STORE_FILENAME, EmbeddedStore  # noqa: PLC0415
+
+        path = Path(app.instance_path) / STORE_FILENAME
+        self.store = EmbeddedStore(path)
+        _logger.info("requests are kept in %s; read them with: flask chest requests", path)
+
+
+def asks_for_otlp(environ: Mapping[str, str]) -> bool:
+    """Whether the standard variables name an OTLP end point or an exporter."""
+    exporters = (environ.get(variable, "none") for variable in _EXPORTERS)
+    return any(environ.get(variable) for variable in _ENDPOINTS) or any(
+        exporter.strip() not in ("", "none") for exporter in exporters
+    )
+
+
+def _application_has_providers() -> bool:
+    """Whether somebody has set a global provider; the proxies that stand there before have no shutdown."""
+    found: tuple[Callable[[], Any], ...] = (trace.get_tracer_provider, metrics.get_meter_provider)
+    return any(_is_real(get()) for get in found)
+
+
+def _is_real(provider: Any) -> bool:
+    chosen_silence = isinstance(provider, (trace.NoOpTracerProvider, metrics.NoOpMeterProvider))
+    return chosen_silence or hasattr(provider, "shutdown")

@@ -1,0 +1,92 @@
+"""Errors of ours: logged once per kind, counted, never raised into the application."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+__all__ = ["counts", "guarded", "note", "note_error", "reraising"]
+
+_logger = logging.getLogger("flask_chest_otel")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+counts: Counter[str] = Counter()
+"""How often each kind of trouble was met in this process."""
+
+_reraise = False
+
+
+class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` and `@guarded("begin")`
+    """Keep every ``Exception`` of one step away from the application; as context manager or decorator.
+
+    Args:
+        step: What was being done, for the log and the counts.
+    """
+
+    __slots__ = ("_step",)
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        """Swallow what is an ``Exception``; ``KeyboardInterrupt`` and worker timeouts pass."""
+        if not isinstance(error, Exception) or _reraise:
+            return False
+        note_error(self._step, error)
+        return True
+
+    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R | None]:
+        """Wrap ``function``; it returns ``None`` when it fails."""
+        step = self._step
+
+        # Not `with self`: entering a context manager costs more than all else here, on every request.
+        @functools.wraps(function)
+        def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R | None:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                if _reraise:
+                    raise
+                note_error(step, error)
+                return None
+
+        return wrapper
+
+
+def note(kind: str, message: str, *args: object) -> None:
+    """Count one refusal of the application's data; log the first of its kind."""
+    counts[kind] += 1
+    if counts[kind] == 1:
+        _logger.warning("%s (logged once, counted from now on)", message % args)
+
+
+def note_error(step: str, error: BaseException) -> None:
+    """Count one error of ours; log the first of its kind with its traceback."""
+    kind = f"{step}: {type(error).__name__}"
+    counts[kind] += 1
+    if counts[kind] == 1:
+        _logger.error("flask_chest_otel failed at %s; the request goes on (logged once)", kind, exc_info=error)
+
+
+@contextmanager
+def reraising() -> Iterator[None]:
+    """Let errors of ours out: the test-suite runs inside this."""
+    global _reraise  # noqa: PLW0603 - one switch per process, thrown by tests only
+    previous, _reraise = _reraise, True
+    try:
+        yield
+    finally:
+        _reraise = previous

@@ -1,0 +1,125 @@
+"""One instrument per metric name, behind a guard on its number of attribute sets."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._values import Refused
+from flask_chest_otel.errors import ChestConfigError
+from flask_chest_otel.names import OVERFLOW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import Meter
+
+    from flask_chest_otel.tracked import TrackedVar
+
+__all__ = ["Instrument", "Instruments"]
+
+_OVERFLOW_ATTRIBUTES = {OVERFLOW: True}
+_NO_NEGATIVES = frozenset({"histogram", "counter"})
+
+
+class Instrument:
+    """An instrument of the SDK, and the attribute sets it has seen.
+
+    The Python SDK has no cardinality limit, so it is kept here: ``limit - 1`` sets and one overflow point, as the
+    metrics SDK specification has it. Sums stay exact.
+    """
+
+    __slots__ = ("_limit", "_places", "_record", "_seen", "definition", "kind", "name", "refuses_negatives", "unit")
+
+    def __init__(self, name: str, kind: str, var: TrackedVar, meter: Meter, limit: int) -> None:
+        self.name = name
+        self.kind = kind
+        self.unit = var.unit
+        self.definition = _definition(kind, var)
+        self.refuses_negatives = kind in _NO_NEGATIVES
+        self._record = _make(meter, name, kind, var)
+        self._limit = limit
+        self._seen: dict[Hashable, Mapping[str, Any]] = {}
+        # next() on a count is atomic in CPython, so two threads never take one place, and nobody waits.
+        self._places = itertools.count(1)
+
+    def record(
+        self, value: float, key: Hashable, attributes: Mapping[str, Any], context: Context | None
+    ) -> Mapping[str, Any]:
+        """Record ``value`` and return the attributes it went under.
+
+        Args:
+            value: A finite number, in the instrument's unit.
+            key: What tells this attribute set from others; cheaper to hash than the set itself.
+            attributes: The set; not changed afterwards.
+            context: Where the exemplar's span is current; ``None``: the present context.
+
+        Raises:
+            Refused: The instrument does not take negative values.
+        """
+        if value < 0 and self.refuses_negatives:
+            raise Refused(f"negative value for a {self.kind}; a gauge or an up_down_counter takes it")
+        known = self._seen.get(key)
+        if known is None:
+            known = self._admit(key, attributes)
+        self._record(value, known, context)
+        return known
+
+    def _admit(self, key: Hashable, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+        if len(self._seen) >= self._limit - 1 or next(self._places) > self._limit - 1:
+            return _OVERFLOW_ATTRIBUTES
+        return self._seen.setdefault(key, attributes)
+
+
+class Instruments:
+    """All instruments of one application, by name without regard to case, as the specification compares them."""
+
+    def __init__(self, meter: Meter, limit: int) -> None:
+        self._meter = meter
+        self._limit = limit
+        self._made: dict[str, Instrument] = {}
+        self._declared: dict[str, tuple[str, tuple[Any, ...]]] = {}
+
+    def declare(self, name: str, var: TrackedVar) -> None:
+        """Check that ``var`` and what was declared before can live together.
+
+        Raises:
+            ChestConfigError: The same metric name is in use with another spelling, kind, unit or buckets.
+        """
+        if var.kind is None:
+            return
+        definition = _definition(var.kind, var)
+        known_name, known = self._declared.setdefault(name.lower(), (name, definition))
+        if (known_name, known) != (name, definition):
+            raise ChestConfigError(
+                f"TrackedVar({var.name!r}, metric_name)",
+                name,
+                f"another name: {known_name!r} is already a metric with (kind, unit, description, buckets) = {known}",
+            )
+
+    def get(self, name: str, kind: str, var: TrackedVar) -> Instrument:
+        """The instrument with this name, made at its first number; a second definition keeps the first."""
+        found = self._made.get(name.lower())
+        if found is None:
+            made = Instrument(name, kind, var, self._meter, self._limit)
+            found = self._made.setdefault(name.lower(), made)
+        return found
+
+
+def _definition(kind: str, var: TrackedVar) -> tuple[Any, ...]:
+    return (kind, var.unit, var.description, var.default_buckets if kind == "histogram" else None)
+
+
+def _make(
+    meter: Meter, name: str, kind: str, var: TrackedVar
+) -> Callable[[float, Mapping[str, Any], Context | None], None]:
+    if kind == "histogram":
+        buckets = var.default_buckets
+        hint = {"explicit_bucket_boundaries_advisory": buckets} if buckets else {}
+        return meter.create_histogram(name, var.unit, var.description, **hint).record
+    if kind == "counter":
+        return meter.create_counter(name, var.unit, var.description).add
+    if kind == "up_down_counter":
+        return meter.create_up_down_counter(name, var.unit, var.description).add
+    return meter.create_gauge(name, var.unit, var.description).set

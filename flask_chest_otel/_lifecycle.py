@@ -1,0 +1,389 @@
+"""One request, from begin to finish, seen by the package.
+
+Owns the state of one application: its settings, plans, instruments and sinks. It changes nothing on the application;
+``_attach`` calls it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from flask import g, request
+from opentelemetry import context as otel_context
+from opentelemetry import metrics, trace
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from flask_chest_otel import _excluded, _span_processor, id_generator
+from flask_chest_otel._guard import guarded, note
+from flask_chest_otel._instruments import Instruments
+from flask_chest_otel._marks import marks_of
+from flask_chest_otel._plan import Plan, PlannedVar, Planner, metric_method
+from flask_chest_otel._redaction import DROPPED
+from flask_chest_otel._request import LiveRequest, Measurement, RequestRecord, live_request
+from flask_chest_otel._response import ResponseHeaders
+from flask_chest_otel._values import Limits, Refused, to_attribute, to_dimension, to_metric
+from flask_chest_otel._version import __version__
+from flask_chest_otel.errors import ChestValueError
+from flask_chest_otel.ids import format_trace_id, is_legal, legalise, random_id
+from flask_chest_otel.names import REQUEST_ID, SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flask import Flask, Response
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from flask_chest_otel._export import Export
+    from flask_chest_otel._request import Sink
+    from flask_chest_otel.config import ChestConfig
+
+__all__ = ["ENVIRON_KEY", "Lifecycle", "record_of"]
+
+ENVIRON_KEY = "flask_chest_otel.request"
+"""Where a request's record lives in its WSGI environment."""
+
+_ABSENT = object()
+
+
+class Lifecycle:
+    """Everything that happens to the requests of one application.
+
+    Attributes:
+        config: The application's settings.
+        planner: Compiles what to record.
+        every_route: Who gets the record of every finished request: the embedded store, captures in tests.
+        by_name: Direct chests, which a route's ``chests=`` may leave out.
+    """
+
+    def __init__(self, config: ChestConfig, export: Export, *, quiet: bool = False) -> None:
+        """Prepare; nothing is built before the first request.
+
+        Args:
+            config: The settled settings.
+            export: Providers and sinks, made at the first request.
+            quiet: Leave no trace on requests that track nothing, and none in responses (zero code).
+        """
+        self.config = config
+        self.export = export
+        meter = metrics.get_meter(SCOPE, __version__, config.meter_provider)
+        self.planner = Planner(config, Instruments(meter, config.cardinality_limit))
+        self.every_route: tuple[Sink, ...] = ()
+        self.by_name: tuple[Sink, ...] = tuple(chest for chest in config.chests if not isinstance(chest, str))
+        self._quiet = quiet
+        self._plans: dict[tuple[str, ...], Plan] = {}
+        self._limits = Limits(config.value_limit_chars, config.list_limit)
+        self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
+        self._excluded = _excluded.compile_patterns(config.excluded_urls)
+        self.excluded_urls = ",".join(config.excluded_urls) if config.excluded_urls is not None else None
+        header = config.request_id_header
+        self._inbound_key = "HTTP_" + header.upper().replace("-", "_") if header else None
+        self._started = False
+        self._starting = threading.Lock()
+
+    # Steps, in the order in which Flask comes past them
+
+    @guarded("begin")
+    def begin(self, app: Flask) -> None:
+        """Open the record: before every ``before_request`` function, the URL already matched."""
+        http = request._get_current_object()  # type: ignore[attr-defined]  # Flask types its proxies as their objects
+        if self._excluded is not None and self._excluded.search(http.url):
+            return
+        # An empty context, the usual case on a server's thread, cannot suppress anything.
+        if otel_context.get_current() and not is_instrumentation_enabled():
+            return
+        if not self._started:
+            self._start(app)
+        plan = self._plan_of(app, http)
+        live = LiveRequest(self, plan, g._get_current_object(), http.method)
+        already_there = vars(live.g)
+        if already_there:
+            live.before = dict(already_there)
+        live.span_at_begin = trace.get_current_span()
+        live.outer = live_request.get()
+        environ = http.environ
+        live.displaced = environ.get(ENVIRON_KEY)
+        environ[ENVIRON_KEY] = live
+        live_request.set(live)
+        if plan.chests is not None:
+            _span_processor.ensure_on(self.export.tracer_provider())
+        self._choose_id(live, environ)
+
+    @guarded("dispatch")
+    def dispatch(self) -> None:
+        """The view comes next: what starts a root span from here on is not the server."""
+        live = _own_record()
+        if live is not None:
+            if live.span is None:
+                live.span = _server_span(live)
+            live.dispatched = True
+
+    def viewed(self) -> None:
+        """After the view, with ``raise_exceptions``: refuse like the view itself would.
+
+        Raises:
+            ChestValueError: A value on ``g`` cannot be recorded.
+        """
+        live = _own_record()
+        if live is None:
+            return
+        for planned, raw in self._values(live):
+            try:
+                value, _ = self._converted(planned, raw)
+                if planned.kind is not None:
+                    to_metric(value)
+            except Refused as refused:
+                raise ChestValueError(planned.name, refused.reason) from refused
+
+    @guarded("response")
+    def respond(self, response: Response) -> None:
+        """The response is there, after every ``after_request`` function."""
+        live = _own_record()
+        if live is None or live.finished:
+            return
+        live.status = response.status_code
+        if live.span is None:
+            live.span = _server_span(live)
+        live.dispatched = True
+        if self._headers is not None:
+            self._headers.set_on(response, live.request_id or self.decide_id(live), live.span)
+
+    @guarded("finish")
+    def finish(self) -> None:
+        """Teardown: close the record, before any teardown function ends the server span."""
+        live = _own_record()
+        if live is None or live.finished:
+            return
+        live.finished = True
+        if live_request.get() is live:
+            live_request.set(live.outer)
+        if live.displaced is not None:
+            request.environ[ENVIRON_KEY] = live.displaced
+        self._record(live)
+        live.before = live.outer = live.displaced = None
+
+    def decide_id(self, live: LiveRequest) -> str:
+        """The request's id, decided now if it was not: the root's trace id, else a fresh one."""
+        if live.request_id is None:
+            span = live.span if live.span is not None else _server_span(live)
+            if span is not None and span.is_recording() and getattr(span, "parent", _ABSENT) is None:
+                live.request_id = format_trace_id(span.get_span_context().trace_id)
+            else:
+                live.request_id = random_id()
+                if span is None and not live.dispatched:
+                    # Asked for early: the server span that is still to come gets this id as its trace id.
+                    live.root_trace_id = int(live.request_id, 16)
+                    id_generator.shadow(self.export.tracer_provider())
+        return live.request_id
+
+    def force_flush(self, timeout_s: float) -> bool:
+        """Wait until sinks and providers have passed on what they hold, at most ``timeout_s`` seconds."""
+        deadline = time.monotonic() + timeout_s
+        sinks = [sink.flush(max(0.0, deadline - time.monotonic())) for sink in (*self.every_route, *self.by_name)]
+        return self.export.force_flush(max(0.05, deadline - time.monotonic())) and all(sinks)
+
+    # Parts of begin
+
+    def _start(self, app: Flask) -> None:
+        with self._starting:
+            if not self._started:
+                self.every_route += self.export.start(app)
+                self._started = True
+
+    def _plan_of(self, app: Flask, http: Any) -> Plan:
+        rule = http.url_rule
+        method = http.method
+        # Only a matched rule bounds what a client may send as its method.
+        if rule is None or rule.methods is None:
+            method = metric_method(method)
+        key = (method,) if rule is None else (method, rule.endpoint, rule.rule)
+        plan = self._plans.get(key)
+        if plan is None:
+            marks = marks_of(app.view_functions.get(rule.endpoint), method) if rule is not None else ()
+            plan = self._plans[key] = self.planner.compile(marks, method, rule.rule if rule is not None else None)
+        return plan
+
+    def _choose_id(self, live: LiveRequest, environ: Mapping[str, Any]) -> None:
+        inbound = environ.get(self._inbound_key) if self._inbound_key else None
+        if inbound is not None and is_legal(inbound):
+            live.request_id = inbound
+        else:
+            if inbound is not None:
+                note("illegal inbound request id", "refused an inbound request id that is not legal")
+            generator = live.plan.request_id_generator
+            if generator is not None:
+                live.request_id = _generated(generator)
+        if live.request_id is not None:
+            live.own_id = True
+            id_generator.shadow(self.export.tracer_provider())
+
+    # Parts of finish
+
+    def _record(self, live: LiveRequest) -> None:
+        if live.span is None:
+            live.span = _server_span(live)
+        attributes: dict[str, Any] = {}
+        variables: dict[str, Any] = {}
+        dimensions: list[tuple[str, Any]] = []
+        numbers: list[tuple[PlannedVar, Any]] = []
+        refused: dict[str, str] = {}
+        for planned, raw in self._values(live):
+            try:
+                value, converted = self._converted(planned, raw)
+            except Refused as refusal:
+                refused[planned.name] = refusal.reason
+                continue
+            if converted is None:
+                continue
+            attributes[planned.attribute] = variables[planned.name] = converted
+            if planned.dimension:
+                dimensions.append((planned.attribute, to_dimension(converted)))
+            if planned.kind is not None:
+                numbers.append((planned, value))
+        self._describe(live, attributes)
+        measured = self._measure(live, numbers, dimensions, refused) if numbers else ()
+        for name, reason in refused.items():
+            note(f"refused {name}: {reason}", "g.%s is not recorded: %s", name, reason)
+        if self.every_route or self.by_name:
+            self._hand_over(live, variables, measured, refused)
+
+    def _values(self, live: LiveRequest) -> list[tuple[PlannedVar, Any]]:
+        """Tracked variables that this request set, at most ``variables_limit``."""
+        values = vars(live.g)
+        before = live.before
+        plan = live.plan
+        found = [(planned, values[planned.name]) for planned in plan.variables if planned.name in values]
+        if plan.everything:
+            named = {planned.name for planned in plan.variables}
+            for name, value in list(values.items()):
+                if name not in named and not name.startswith("_"):
+                    planned = self.planner.wild(plan, name)
+                    if planned is not None:
+                        found.append((planned, value))
+        if before is not None:
+            # By identity: a value's own == may raise, and setting the same object again is no news either.
+            found = [pair for pair in found if before.get(pair[0].name, _ABSENT) is not pair[1]]
+        if len(found) > self.config.variables_limit:
+            note("variables_limit", "more than %d variables in one request", self.config.variables_limit)
+            del found[self.config.variables_limit :]
+        return found
+
+    def _converted(self, planned: PlannedVar, value: Any) -> tuple[Any, Any]:
+        """The value after redaction, and what stands for it as an attribute; ``None``: nothing."""
+        if planned.redact is not None and value is not None:
+            value = planned.redact(value)
+            if value is DROPPED:
+                return None, None
+        return value, to_attribute(value, self._limits)
+
+    def _describe(self, live: LiveRequest, attributes: dict[str, Any]) -> None:
+        """Write onto the server span."""
+        span = live.span
+        if span is None or not span.is_recording():
+            return
+        if self._quiet and live.request_id is None and not attributes:
+            return
+        attributes[REQUEST_ID] = live.request_id or self.decide_id(live)
+        span.set_attributes(attributes)
+
+    def _measure(
+        self,
+        live: LiveRequest,
+        numbers: list[tuple[PlannedVar, Any]],
+        dimensions: list[tuple[str, Any]],
+        refused: dict[str, str],
+    ) -> tuple[Measurement, ...] | list[Measurement]:
+        plan = live.plan
+        attributes, key = plan.metric_attributes, plan.key
+        if dimensions:
+            # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
+            key = (key, *((name, type(value), value) for name, value in dimensions))
+            attributes = {**attributes, **dict(dimensions)}
+        measured: list[Measurement] = []
+        context = _context_of(live.span)
+        for planned, value in numbers:
+            try:
+                number = to_metric(value)
+                if number is None:
+                    if planned.strict:
+                        raise Refused(f"not a number, but metric={planned.kind!r}")  # noqa: TRY301 - one way out
+                    continue
+                instrument = planned.instrument or self.planner.instrument(planned, planned.kind or "histogram")
+                recorded = instrument.record(number, key, attributes, context)
+            except Refused as refusal:
+                refused[planned.name] = refusal.reason
+                continue
+            if self.every_route or self.by_name:
+                measured.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, recorded))
+        return measured
+
+    def _hand_over(self, live: LiveRequest, variables: dict[str, Any], measured: Any, refused: dict[str, str]) -> None:
+        span_context = live.span.get_span_context() if live.span is not None else trace.INVALID_SPAN_CONTEXT
+        valid = span_context.is_valid
+        record = RequestRecord(
+            start_unix_ns=live.start_unix_ns,
+            duration_s=time.perf_counter() - live.start_s,
+            service=self.export.service,
+            request_id=live.request_id or self.decide_id(live),
+            trace_id=format_trace_id(span_context.trace_id) if valid else None,
+            span_id=f"{span_context.span_id:016x}" if valid else None,
+            method=live.method,
+            route=live.plan.route,
+            status=live.status,
+            variables=variables,
+            chests=live.plan.chests,
+            metrics=tuple(measured),
+            refused=refused,
+        )
+        for sink in self.every_route:
+            sink.put(record)
+        for sink in self.by_name:
+            if record.chests is None or sink.name in record.chests:
+                sink.put(record)
+
+
+def record_of(environ: Mapping[str, Any]) -> LiveRequest | None:
+    """The record of the request with this WSGI environment."""
+    found: LiveRequest | None = environ.get(ENVIRON_KEY)
+    return found
+
+
+def _own_record() -> LiveRequest | None:
+    """The record of the request that runs here, if the present ``g`` is its own.
+
+    A thread with a copied request context, ``Response.from_app`` and an application inside an application share
+    the environ: ``g`` tells them apart.
+    """
+    present = g._get_current_object()
+    live = live_request.get()
+    if live is None or live.g is not present:
+        live = request.environ.get(ENVIRON_KEY)
+        if live is None or live.g is not present:
+            return None
+    return live
+
+
+def _server_span(live: LiveRequest) -> Span | None:
+    """The span of this request, found from where it runs; ``None`` while there is none."""
+    current = trace.get_current_span()
+    if current is not live.span_at_begin:
+        return current if current.get_span_context().is_valid else None
+    outer = live.outer
+    if outer is None or outer.finished:
+        return current if current.get_span_context().is_valid else None
+    # Inside another request: what was current belongs to that one, but for a server span made for this one.
+    is_server = getattr(current, "kind", None) is trace.SpanKind.SERVER
+    return current if is_server and current is not outer.span else None
+
+
+def _context_of(span: Span | None) -> Context | None:
+    """Where measurements find the span for their exemplars; ``None`` where there is none to find."""
+    return trace.set_span_in_context(span) if span is not None else None
+
+
+def _generated(generator: Callable[[], Any]) -> str | None:
+    with guarded("request_id_generator"):
+        return legalise(generator()) or None
+    return None

@@ -1,0 +1,176 @@
+"""What to record for one (endpoint, method), compiled once so that a request only looks it up."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._redaction import redactor
+from flask_chest_otel.errors import ChestConfigError
+from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_ROUTE, OTHER_METHOD
+from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    from flask_chest_otel._instruments import Instrument, Instruments
+    from flask_chest_otel.config import ChestConfig
+
+__all__ = ["Plan", "PlannedVar", "Planner", "RouteMark", "metric_method"]
+
+# RFC 9110 and RFC 5789, as the HTTP semantic conventions list them.
+_KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+_MOST_WILD_NAMES = 1000
+_INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
+
+
+@dataclass(frozen=True, slots=True)
+class RouteMark:
+    """What one ``@flask_chest(…)`` says about the function below it."""
+
+    tracked_vars: TrackedVars = NOTHING
+    request_id_generator: Callable[[], Any] | None = None
+    chests: tuple[str, ...] | None = None
+    inherit: bool = True
+
+
+class PlannedVar:
+    """One variable, with everything decided that does not depend on its value."""
+
+    __slots__ = ("attribute", "dimension", "instrument", "kind", "metric", "name", "problem", "redact", "strict", "var")
+
+    def __init__(self, var: TrackedVar, config: ChestConfig) -> None:
+        self.var = var
+        self.name = var.name
+        self.attribute = var.attribute or config.attribute_prefix + var.name
+        self.metric = var.metric_name or self.attribute
+        self.kind = var.kind
+        self.dimension = var.dimension
+        # With an instrument chosen by hand, a value that is no number is a mistake worth counting.
+        self.strict = var.metric not in (None, "auto")
+        self.redact = redactor(var.name, var.redact, config.request_id_secret)
+        self.instrument: Instrument | None = None
+        self.problem: ChestConfigError | None = None
+
+    def declare(self, instruments: Instruments) -> None:
+        """Keep the attribute but not the metric, where that could not live beside those already there."""
+        try:
+            self._declare(instruments)
+        except ChestConfigError as error:
+            self.problem = error
+            self.kind = None
+
+    def _declare(self, instruments: Instruments) -> None:
+        if self.kind is not None and not _INSTRUMENT_NAME.fullmatch(self.metric):
+            raise ChestConfigError(
+                f"TrackedVar({self.name!r}, metric_name)",
+                self.metric,
+                "a metric_name= that begins with a letter and has only A-Z a-z 0-9 _ . - /, or metric=None",
+            )
+        instruments.declare(self.metric, self.var)
+
+
+@dataclass(slots=True)
+class Plan:
+    """What to record for one (endpoint, method)."""
+
+    variables: tuple[PlannedVar, ...]
+    everything: bool
+    request_id_generator: Callable[[], Any] | None
+    chests: tuple[str, ...] | None
+    route: str | None
+    metric_attributes: Mapping[str, Any]
+    key: Hashable
+    wild: dict[str, PlannedVar] = field(default_factory=dict)
+
+    @property
+    def chests_text(self) -> str | None:
+        """The value of ``flask.chests``: one text for spans and metrics."""
+        value: str | None = self.metric_attributes.get(CHESTS)
+        return value
+
+
+class Planner:
+    """Compiles plans for one application."""
+
+    def __init__(self, config: ChestConfig, instruments: Instruments) -> None:
+        self._config = config
+        self._instruments = instruments
+        self._planned: dict[TrackedVar, PlannedVar] = {}
+
+    def check(self, marks: tuple[RouteMark, ...]) -> None:
+        """Refuse, when a route is registered, what could not be recorded later.
+
+        Raises:
+            ChestConfigError: Two metrics under one name, or two variables under one attribute.
+        """
+        sources = self._sources(marks)
+        methods = {method for source in sources for method in (source.by_method or ())}
+        for method in methods or {"GET"}:
+            taken: dict[str, str] = {}
+            for planned in self._variables(marks, method):
+                if planned.problem is not None:
+                    raise planned.problem
+                other = taken.setdefault(planned.attribute, planned.name)
+                if other != planned.name:
+                    raise ChestConfigError(
+                        f"TrackedVar({planned.name!r}, attribute)",
+                        planned.attribute,
+                        f"another name, as {other!r} has this one",
+                    )
+
+    def compile(self, marks: tuple[RouteMark, ...], method: str, route: str | None) -> Plan:
+        """The plan for one route and method; of several marks the last has the last word."""
+        generators = [mark.request_id_generator for mark in marks if mark.request_id_generator]
+        chests = next((mark.chests for mark in reversed(marks) if mark.chests is not None), None)
+        attributes = {HTTP_REQUEST_METHOD: metric_method(method)}
+        if route is not None:
+            attributes[HTTP_ROUTE] = route
+        if chests is not None:
+            attributes[CHESTS] = ",".join(sorted(set(chests)))
+        return Plan(
+            variables=self._variables(marks, method),
+            everything=any(source.tracks_everything(method) for source in self._sources(marks)),
+            request_id_generator=generators[-1] if generators else self._config.request_id_generator,
+            chests=chests,
+            route=route,
+            metric_attributes=attributes,
+            key=tuple(attributes.values()),
+        )
+
+    def wild(self, plan: Plan, name: str) -> PlannedVar | None:
+        """The plan for a name that only ``*`` tracks; ``None`` when there have been too many different ones."""
+        found = plan.wild.get(name)
+        if found is None and len(plan.wild) < _MOST_WILD_NAMES and name.isidentifier() and name.isascii():
+            found = plan.wild[name] = self._plan(TrackedVar(name))
+        return found
+
+    def instrument(self, planned: PlannedVar, kind: str) -> Instrument:
+        """The instrument of one variable, made at its first number."""
+        if planned.instrument is None:
+            planned.instrument = self._instruments.get(planned.metric, kind, planned.var)
+        return planned.instrument
+
+    def _sources(self, marks: tuple[RouteMark, ...]) -> list[TrackedVars]:
+        own = [mark.tracked_vars for mark in marks]
+        return own if any(not mark.inherit for mark in marks) else [self._config.tracked_vars, *own]
+
+    def _variables(self, marks: tuple[RouteMark, ...], method: str) -> tuple[PlannedVar, ...]:
+        chosen: dict[str, TrackedVar] = {}
+        for source in self._sources(marks):
+            chosen.update((var.name, var) for var in source.for_method(method))
+        return tuple(self._plan(var) for var in chosen.values())
+
+    def _plan(self, var: TrackedVar) -> PlannedVar:
+        found = self._planned.get(var)
+        if found is None:
+            found = PlannedVar(var, self._config)
+            found.declare(self._instruments)
+            self._planned[var] = found
+        return found
+
+
+def metric_method(method: str) -> str:
+    """The method as metrics may carry it: bounded, whatever clients send."""
+    return method if method in _KNOWN_METHODS else OTHER_METHOD

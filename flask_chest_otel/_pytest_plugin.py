@@ -1,0 +1,21 @@
+"""The pytest fixture ``chest_records``; imports nothing until a test asks for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["chest_records"]
+
+
+@pytest.fixture
+def chest_records(app: Any) -> Iterator[list[Any]]:
+    """Records of the requests that the fixture ``app`` (a Flask application) finishes during the test."""
+    from flask_chest_otel.testing import capture  # noqa: PLC0415 - every pytest run imports this module
+
+    with capture(app) as records:
+        yield records

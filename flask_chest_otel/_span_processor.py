@@ -1,0 +1,42 @@
+"""Copies a route's destinations to every span of its requests, so that a collector can filter whole traces."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
+
+from flask_chest_otel._request import live_request
+from flask_chest_otel.names import CHESTS
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import Span
+
+__all__ = ["DestinationsProcessor", "ensure_on"]
+
+
+class DestinationsProcessor(SpanProcessor):
+    """Sets ``flask.chests`` at the start of a span, from its parent or from the running request."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Inherit; a local parent knows best, as work may go on in threads without a request."""
+        parent_attributes = getattr(trace.get_current_span(parent_context), "attributes", None)
+        destinations = parent_attributes.get(CHESTS) if parent_attributes else None
+        if destinations is None:
+            live = live_request.get()
+            destinations = live.plan.chests_text if live is not None and not live.finished else None
+        if destinations is not None:
+            span.set_attribute(CHESTS, destinations)
+
+
+_carriers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def ensure_on(provider: Any) -> None:
+    """Give ``provider`` the processor, once; a provider that takes none (no SDK) is left alone."""
+    if provider not in _carriers and hasattr(provider, "add_span_processor"):
+        provider.add_span_processor(DestinationsProcessor())
+        _carriers.add(provider)

@@ -1,0 +1,461 @@
+"""Every setting, once: its type, its default, its sentence; read once into one frozen object.
+
+The reference page ``docs/reference/settings.md`` and the table in the README are made from :class:`ChestConfig`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel.errors import ChestConfigError, nearest
+from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
+from flask_chest_otel.tracked import NOTHING, TrackedVars, parse_tracked_vars
+
+if TYPE_CHECKING:
+    from dataclasses import Field
+
+__all__ = ["PREFIX", "UNSET", "ChestConfig", "Setting", "check_chest_name", "effective_environment", "resolve"]
+
+_logger = logging.getLogger("flask_chest_otel")
+
+PREFIX = "FLASK_CHEST_"
+"""What settings begin with in ``app.config`` and in the environment."""
+
+COMMAND_LINE_PREFIX = "FLASK_CHEST_CLI_"
+"""Options of ``flask chest`` in the environment; no settings."""
+
+
+class _Unset:
+    """The absence of an argument, where ``None`` says something."""
+
+    def __repr__(self) -> str:
+        return "unset"
+
+
+UNSET: Any = _Unset()
+"""Default of every argument: look further, in ``app.config``, the environment and the defaults."""
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110, section 5.6.2: token
+_CHEST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+class _NotAllowedError(ValueError):
+    """A value that a setting's check refuses."""
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
+        return value.strip().lower() in _TRUE
+    if isinstance(value, bool):
+        return value
+    raise _NotAllowedError
+
+
+def _integer_from(minimum: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        number = int(value) if isinstance(value, str) else value
+        if isinstance(number, bool) or not isinstance(number, int) or number < minimum:
+            raise _NotAllowedError
+        return number
+
+    return check
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise _NotAllowedError
+
+
+def _prefix(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"([a-zA-Z][\w.\-/]{0,100})?", value, re.ASCII):
+        return value
+    raise _NotAllowedError
+
+
+def _header(value: Any) -> str:
+    if isinstance(value, str) and _HEADER.fullmatch(value):
+        return value
+    raise _NotAllowedError
+
+
+def _entries(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, Iterable) and not isinstance(value, (Mapping, bytes)):
+        return list(value)
+    raise _NotAllowedError
+
+
+def _headers(value: Any) -> tuple[str, ...]:
+    return tuple(_header(entry) for entry in _entries(value))
+
+
+def _chests(value: Any) -> tuple[Any, ...]:
+    found = tuple(_chest(entry) for entry in _entries(value))
+    names = [chest_name(entry) for entry in found]
+    if len(set(names)) != len(names):
+        raise _NotAllowedError
+    return found
+
+
+def _chest(entry: Any) -> Any:
+    if isinstance(entry, str) and _CHEST_NAME.fullmatch(entry):
+        return entry
+    has_name = isinstance(getattr(entry, "name", None), str) and _CHEST_NAME.fullmatch(entry.name)
+    if has_name and all(callable(getattr(entry, method, None)) for method in ("put", "flush", "close")):
+        return entry
+    raise _NotAllowedError
+
+
+def chest_name(entry: Any) -> str:
+    """The name by which routes speak of a chest: a collector target's own, or a direct chest's ``name``."""
+    return entry if isinstance(entry, str) else str(entry.name)
+
+
+def check_chest_name(name: Any) -> str:
+    """``name``, as a route may write it in ``chests=``.
+
+    Raises:
+        ChestConfigError: It is no text, or has characters that would not survive a comma-separated attribute.
+    """
+    if isinstance(name, str) and _CHEST_NAME.fullmatch(name):
+        return name
+    raise ChestConfigError("chests", name, "names of 1 to 64 characters of A-Z a-z 0-9 _ . -")
+
+
+def _url_patterns(value: Any) -> tuple[str, ...]:
+    patterns = tuple(_entries(value))
+    for pattern in patterns:
+        re.compile(pattern)
+    return patterns
+
+
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if isinstance(value, str) and value.lower() in words:
+            return value.lower()
+        raise _NotAllowedError
+
+    return check
+
+
+def _imported(value: Any) -> Any:
+    """Load ``module:attribute``; anything that is no text passes."""
+    if not isinstance(value, str):
+        return value
+    module, separator, attribute = value.partition(":")
+    if not separator:
+        raise _NotAllowedError
+    found: Any = importlib.import_module(module)
+    for name in attribute.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def _callable(value: Any) -> Callable[[], Any]:
+    found = _imported(value)
+    if callable(found):
+        return found  # type: ignore[no-any-return]  # its result goes through str() whatever it is
+    raise _NotAllowedError
+
+
+def _provider(method: str) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        found = _imported(value)
+        if callable(getattr(found, method, None)):
+            return found
+        raise _NotAllowedError
+
+    return check
+
+
+def _tracked(value: Any) -> TrackedVars:
+    return parse_tracked_vars(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is fixed about one setting.
+
+    Attributes:
+        check: Turns what was given (text from the environment, or a value) into what is kept, or raises.
+        allowed: What it takes, in words that end the sentence "give …".
+        sentence: What it does, for the reference.
+        optional: Whether ``None`` may be given (``none`` in the environment).
+        secret: Whether its value must not be shown.
+    """
+
+    check: Callable[[Any], Any]
+    allowed: str
+    sentence: str
+    optional: bool = False
+    secret: bool = False
+
+
+def _setting(
+    default: Any,
+    check: Callable[[Any], Any],
+    allowed: str,
+    sentence: str,
+    *,
+    optional: bool = False,
+    secret: bool = False,
+) -> Any:
+    row = Setting(check, allowed, sentence, optional, secret)
+    return field(default=default, repr=not secret, metadata={"setting": row})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChestConfig:
+    """The effective settings of one application (or of the instrumentor)."""
+
+    tracked_vars: TrackedVars = _setting(
+        NOTHING,
+        _tracked,
+        "names of variables of flask.g, TrackedVar objects, or lists of both by HTTP method",
+        "Variables that every route tracks; `*` for every public name in `g`.",
+    )
+    request_id_generator: Callable[[], Any] | None = _setting(
+        None,
+        _callable,
+        "a callable without arguments, or 'module:attribute'",
+        "Makes the id of a request that brought none.",
+        optional=True,
+    )
+    request_id_header: str | None = _setting(
+        X_REQUEST_ID,
+        _header,
+        "the name of an HTTP header",
+        "Inbound header with the request's id; it beats the generator. `none`: not read.",
+        optional=True,
+    )
+    request_id_secret: str | None = _setting(
+        None,
+        _text,
+        "a text that is not empty",
+        "Key of the mapping from request ids to trace ids, so that clients cannot choose trace ids.",
+        optional=True,
+        secret=True,
+    )
+    response_headers: tuple[str, ...] = _setting(
+        (X_REQUEST_ID,),
+        _headers,
+        f"names of HTTP headers, for example {X_REQUEST_ID!r}, {TRACERESPONSE!r} or {SERVER_TIMING!r}",
+        f"Headers set on responses: `{TRACERESPONSE}`, `{SERVER_TIMING}`, and any other name carries the request id.",
+    )
+    attribute_prefix: str = _setting(
+        DEFAULT_ATTRIBUTE_PREFIX,
+        _prefix,
+        "ASCII letters, digits, '.', '_', '-' or '/', beginning with a letter, or an empty text",
+        "What stands before a variable's name in attributes and metric names.",
+    )
+    chests: tuple[Any, ...] = _setting(
+        (),
+        _chests,
+        "direct chests and names of collector targets, each name once",
+        "Direct chests, and the names of collector targets that routes may use.",
+    )
+    export: str | None = _setting(
+        "auto",
+        _one_of("auto", "otlp", "store"),
+        "'auto', 'otlp', 'store' or None",
+        "Who exports: `auto` uses the application's own providers, else OTLP where the environment asks for it, "
+        "else the embedded store; `none`: nobody.",
+        optional=True,
+    )
+    tracer_provider: Any = _setting(
+        None,
+        _provider("get_tracer"),
+        "an OpenTelemetry TracerProvider, or 'module:attribute'",
+        "Tracer provider; the global one unless given.",
+        optional=True,
+    )
+    meter_provider: Any = _setting(
+        None,
+        _provider("get_meter"),
+        "an OpenTelemetry MeterProvider, or 'module:attribute'",
+        "Meter provider; the global one unless given.",
+        optional=True,
+    )
+    server_span: str | None = _setting(
+        "auto",
+        _one_of("auto", "upstream"),
+        "'auto', 'upstream' or None",
+        "Who makes the server span: `auto` and `upstream` instrument the application with "
+        "opentelemetry-instrumentation-flask when nobody has; `none`: never bring one.",
+        optional=True,
+    )
+    excluded_urls: tuple[str, ...] | None = _setting(
+        None,
+        _url_patterns,
+        "valid regular expressions, commas between them",
+        "Requests whose URL contains a match are left alone altogether.",
+        optional=True,
+    )
+    cardinality_limit: int = _setting(
+        2000, _integer_from(2), "a whole number from 2", "Attribute sets per instrument, the overflow point included."
+    )
+    value_limit_chars: int = _setting(
+        1024, _integer_from(16), "a whole number from 16", "Characters kept of a text value."
+    )
+    list_limit: int = _setting(64, _integer_from(1), "a whole number from 1", "Elements kept of a list.")
+    variables_limit: int = _setting(
+        64, _integer_from(1), "a whole number from 1", "Variables recorded per request; more are counted, not kept."
+    )
+    raise_exceptions: bool = _setting(
+        default=False,
+        check=_boolean,
+        allowed="true or false",
+        sentence="For development: a value that cannot be recorded raises right after the view.",
+    )
+    enabled: bool = _setting(
+        default=True, check=_boolean, allowed="true or false", sentence="`false`: this package does nothing at all."
+    )
+
+    def __repr__(self) -> str:
+        """Show every setting but the secrets' values."""
+        return f"ChestConfig({', '.join(f'{row.name}={self._shown(row)}' for row in fields(self))})"
+
+    def _shown(self, row: Field[Any]) -> str:
+        value = getattr(self, row.name)
+        return "***" if setting_of(row).secret and value else repr(value)
+
+    @property
+    def chest_names(self) -> tuple[str, ...]:
+        """Names that ``chests=`` of a route may use; empty: any."""
+        return tuple(chest_name(entry) for entry in self.chests)
+
+
+def setting_of(row: Field[Any]) -> Setting:
+    """The fixed part of a field of :class:`ChestConfig`."""
+    found: Setting = row.metadata["setting"]
+    return found
+
+
+_SETTINGS: dict[str, Setting] = {row.name: setting_of(row) for row in fields(ChestConfig)}
+
+
+def resolve(
+    arguments: Mapping[str, Any],
+    app_config: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    *,
+    on_malformed: Callable[[ChestConfigError], None] | None = None,
+) -> ChestConfig:
+    """Settle every setting: arguments beat ``app.config``, which beats the environment, which beats defaults.
+
+    Args:
+        arguments: By setting; ``UNSET`` where nothing was given.
+        app_config: Flask's configuration; keys that begin with ``FLASK_CHEST_`` count.
+        environ: The environment; ``os.environ`` unless given.
+        on_malformed: Told of values that cannot be used, which then keep their default; where absent they raise.
+
+    Raises:
+        ChestConfigError: A value cannot be used, or a key of ``app_config`` is unknown.
+    """
+    environ = os.environ if environ is None else environ
+    _refuse_unknown_keys(app_config)
+    _warn_of_unknown_variables(environ)
+    settled: dict[str, Any] = {}
+    for name, setting in _SETTINGS.items():
+        key = PREFIX + name.upper()
+        for label, source, wanted in ((name, arguments, name), (key, app_config, key), (key, environ, key)):
+            given = source.get(wanted, UNSET)
+            if given is UNSET or (source is environ and given == "" and name != "attribute_prefix"):
+                continue
+            try:
+                settled[name] = _checked(setting, label, given)
+            except ChestConfigError as error:
+                if on_malformed is None:
+                    raise
+                on_malformed(error)
+            break
+    return ChestConfig(**settled)
+
+
+def _checked(setting: Setting, label: str, given: Any) -> Any:
+    if given is None or (isinstance(given, str) and given.strip().lower() == "none" and setting.optional):
+        if setting.optional:
+            return None
+        raise ChestConfigError(label, given, setting.allowed)
+    try:
+        return setting.check(given)
+    except ChestConfigError:
+        raise
+    except (ValueError, TypeError, ImportError, AttributeError, re.error) as error:
+        shown = "***" if setting.secret else given
+        reason = f"{setting.allowed} ({error})" if str(error) else setting.allowed
+        raise ChestConfigError(label, shown, reason) from error
+
+
+def _refuse_unknown_keys(app_config: Mapping[str, Any]) -> None:
+    for key in app_config:
+        if key.startswith(PREFIX) and key[len(PREFIX) :].lower() not in _SETTINGS:
+            raise ChestConfigError(f"app.config[{key!r}]", app_config[key], _known_settings(key))
+
+
+_warned: set[str] = set()
+
+
+def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
+    for key in environ:
+        known = key[len(PREFIX) :].lower() in _SETTINGS or key.startswith(COMMAND_LINE_PREFIX)
+        if key.startswith(PREFIX) and not known and key not in _warned:
+            _warned.add(key)
+            _logger.warning("environment variable %s is no setting: give %s", key, _known_settings(key))
+
+
+def _known_settings(key: str) -> str:
+    known = [PREFIX + name.upper() for name in _SETTINGS]
+    guess = nearest(key, known)
+    return f"{guess}?" if guess else f"one of {', '.join(known)}"
+
+
+def effective_environment(config: ChestConfig) -> dict[str, str]:
+    """The environment that would settle to ``config``, for what can be written there.
+
+    Objects (callables, providers, chests) and variables with fields of their own have no text and are left out.
+    """
+    found: dict[str, str] = {}
+    for row in fields(config):
+        value = getattr(config, row.name)
+        default = row.default if row.default is not MISSING else None
+        text = _as_text(value)
+        if text is not None and value != default:
+            found[PREFIX + row.name.upper()] = text
+    return found
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, str)):
+        return str(value)
+    if isinstance(value, TrackedVars):
+        return _tracked_as_text(value)
+    if isinstance(value, tuple) and all(isinstance(entry, str) for entry in value):
+        return ",".join(value)
+    return None
+
+
+def _tracked_as_text(tracked: TrackedVars) -> str:
+    if tracked.by_method is None:
+        names = [var.name for var in tracked.all_methods]
+        return ",".join([*names, "*"] if tracked.everything_for is None else names)
+    groups = {
+        method: [var.name for var in group] + (["*"] if tracked.tracks_everything(method) else [])
+        for method, group in tracked.by_method.items()
+    }
+    return json.dumps(groups)

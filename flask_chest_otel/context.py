@@ -1,0 +1,37 @@
+"""What code inside a request can ask."""
+
+from __future__ import annotations
+
+from flask import current_app, has_app_context, has_request_context, request
+
+from flask_chest_otel._lifecycle import record_of
+from flask_chest_otel.extension import state_of
+from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
+
+__all__ = ["current_request_id", "trace_id_for"]
+
+
+def current_request_id() -> str | None:
+    """The id of the running request; ``None`` outside of one, or where no chest records it.
+
+    Also in threads with a copied request context, in ``after_request`` and in teardown functions.
+    """
+    if not has_request_context():
+        return None
+    live = record_of(request.environ)
+    return None if live is None else live.request_id or live.owner.decide_id(live)
+
+
+def trace_id_for(request_id: str, *, secret: str | None = None) -> str:
+    """The trace id of a request that brought or generated ``request_id``: 32 lower-case hex digits.
+
+    Args:
+        request_id: The id, as it came or as a generator made it.
+        secret: ``request_id_secret`` of the application; inside an application its own is the default.
+
+    A request that came with a ``traceparent`` belongs to its caller's trace instead.
+    """
+    if secret is None and has_app_context():
+        state = state_of(current_app)
+        secret = state.config.request_id_secret if state is not None else None
+    return format_trace_id(map_request_id(legalise(request_id), secret))

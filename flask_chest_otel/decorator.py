@@ -1,0 +1,106 @@
+"""``@flask_chest``: says what one route tracks. It marks the function and returns the same object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, overload
+
+from flask_chest_otel._marks import MARK, own_marks
+from flask_chest_otel._plan import RouteMark
+from flask_chest_otel.config import check_chest_name
+from flask_chest_otel.errors import ChestConfigError
+from flask_chest_otel.tracked import TrackedVar, TrackedVars, parse_tracked_vars
+
+__all__ = ["flask_chest"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Tracked = str | TrackedVar | Iterable[str | TrackedVar] | Mapping[str, Iterable[str | TrackedVar]]
+
+
+@overload
+def flask_chest(view: F, /) -> F: ...
+
+
+@overload
+def flask_chest(
+    *names: Tracked,
+    tracked_vars: Tracked = ...,
+    request_id_generator: Callable[[], Any] | None = ...,
+    chests: str | Iterable[str] | None = ...,
+    inherit: bool = ...,
+) -> Callable[[F], F]: ...
+
+
+def flask_chest(
+    *names: Any,
+    tracked_vars: Tracked = (),
+    request_id_generator: Callable[[], Any] | None = None,
+    chests: str | Iterable[str] | None = None,
+    inherit: bool = True,
+) -> Any:
+    """Track variables of ``flask.g`` on one route.
+
+    Goes on functions (plain, ``async``, generators), ``View`` and ``MethodView`` classes, their ``decorators``, or one
+    of their methods; above or below ``@app.route``, and under other decorators that use ``functools.wraps``::
+
+        @app.route("/cart", methods=["GET", "POST"])
+        @flask_chest(tracked_vars={"GET": ["user_id"], "POST": ["user_id", "cart_total"]})
+        def cart(): ...
+
+    Args:
+        *names: Variables, the short way: ``@flask_chest("user_id", "cart_total")``.
+        tracked_vars: Names, :class:`TrackedVar`, a dict of lists by HTTP method (a method that is not listed tracks
+            nothing, ``HEAD`` included), or ``"*"`` for every public name in ``g``.
+        request_id_generator: ``() -> str``, instead of the application's.
+        chests: Where this route's data may go: direct chests by name, and collector targets. Default: everywhere.
+        inherit: ``False``: instead of the application's variables, not besides them.
+
+    Raises:
+        ChestConfigError: An argument cannot be used.
+    """
+    if len(names) == 1 and _is_view(names[0]):
+        return _mark(names[0], RouteMark())
+    if request_id_generator is not None and not callable(request_id_generator):
+        raise ChestConfigError("request_id_generator", request_id_generator, "a callable without arguments, or None")
+    mark = RouteMark(
+        tracked_vars=_merged(names, tracked_vars),
+        request_id_generator=request_id_generator,
+        chests=_destinations(chests),
+        inherit=inherit,
+    )
+    return lambda view: _mark(view, mark)
+
+
+def _is_view(value: Any) -> bool:
+    return callable(value) and not isinstance(value, TrackedVar)
+
+
+def _merged(names: tuple[Any, ...], tracked_vars: Any) -> TrackedVars:
+    if not names:
+        return parse_tracked_vars(tracked_vars)
+    if tracked_vars != ():
+        raise ChestConfigError("tracked_vars", tracked_vars, "names either as arguments or as tracked_vars=, not both")
+    if len(names) == 1 and not isinstance(names[0], (str, TrackedVar)):
+        return parse_tracked_vars(names[0])
+    return parse_tracked_vars(names)
+
+
+def _destinations(chests: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    if chests is None:
+        return None
+    wanted = (chests,) if isinstance(chests, str) else tuple(chests)
+    return tuple(check_chest_name(name) for name in wanted)
+
+
+def _mark(view: F, mark: RouteMark) -> F:
+    if not _is_view(view) and not isinstance(view, (staticmethod, classmethod)):
+        raise ChestConfigError("flask_chest", view, "a view below it: put it directly above a function or class")
+    target = getattr(view, "__func__", view)
+    try:
+        # A new tuple: functools.wraps shares the old one with what it wraps.
+        setattr(target, MARK, (*own_marks(target), mark))
+    except AttributeError as error:
+        raise ChestConfigError(
+            "flask_chest", view, "a view that is a function or class, which can be marked"
+        ) from error
+    return view

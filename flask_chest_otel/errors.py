@@ -1,0 +1,87 @@
+"""What this package raises, and only at set-up: a request never sees one of these.
+
+Tree::
+
+    ChestError
+    ├── ChestConfigError      (ValueError)    a setting, argument or tracked variable that cannot be used
+    │   └── UnknownChestError (LookupError)   a route names a chest that the application does not have
+    ├── ChestSetupError       (RuntimeError)  the extension is put on an application twice
+    └── ChestValueError       (ValueError)    a value on g cannot be recorded (only with raise_exceptions=True)
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "ChestConfigError",
+    "ChestError",
+    "ChestSetupError",
+    "ChestValueError",
+    "UnknownChestError",
+    "nearest",
+]
+
+
+class ChestError(Exception):
+    """The root of all errors of this package."""
+
+
+class ChestConfigError(ChestError, ValueError):
+    """A setting, argument or tracked variable that cannot be used.
+
+    Attributes:
+        setting: The name as the user wrote it, for example ``FLASK_CHEST_LIST_LIMIT``.
+        value: What was given.
+        allowed: What would have been accepted, in words.
+    """
+
+    def __init__(self, setting: str, value: Any, allowed: str) -> None:
+        """Compose the sentence from its three parts."""
+        self.setting = setting
+        self.value = value
+        self.allowed = allowed
+        super().__init__(f"{setting}={value!r} cannot be used: give {allowed}")
+
+
+class UnknownChestError(ChestConfigError, LookupError):
+    """A route names a chest that the application does not have.
+
+    Attributes:
+        known: The names that the extension was given with ``chests=``.
+    """
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        """Name the known chests, and the nearest one first."""
+        self.known = tuple(sorted(known))
+        guess = nearest(name, self.known)
+        listed = f"a chest that the extension was given with chests=: {', '.join(self.known)}"
+        super().__init__("chests", name, f"{listed} (did you mean {guess!r}?)" if guess else listed)
+
+
+class ChestSetupError(ChestError, RuntimeError):
+    """The extension is put on an application that already has one."""
+
+
+class ChestValueError(ChestError, ValueError):
+    """A value on ``g`` cannot be recorded; raised only with ``raise_exceptions=True``.
+
+    Attributes:
+        name: The tracked variable.
+        reason: Why it was refused.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        """Say which variable and why."""
+        self.name = name
+        self.reason = reason
+        super().__init__(f"g.{name} cannot be recorded: {reason}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a user most likely meant, or ``None``."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)

@@ -1,0 +1,194 @@
+"""``FlaskChest``: the extension, on one application or several."""
+
+from __future__ import annotations
+
+import functools
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
+from flask_chest_otel._attach import attach
+from flask_chest_otel._export import Export
+from flask_chest_otel._lifecycle import Lifecycle
+from flask_chest_otel._marks import every_mark
+from flask_chest_otel.config import UNSET, resolve
+from flask_chest_otel.errors import ChestSetupError, UnknownChestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from flask import Flask
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+    from flask_chest_otel._request import Sink
+    from flask_chest_otel.config import ChestConfig
+    from flask_chest_otel.tracked import TrackedVar
+
+__all__ = ["EXTENSION_KEY", "FlaskChest", "state_of"]
+
+EXTENSION_KEY = "flask_chest"
+"""Where an application keeps its state, in ``app.extensions``."""
+
+
+class FlaskChest:
+    """Tracked variables of ``flask.g`` become span attributes and metrics, whatever a request does.
+
+    Every option is also a setting: ``app.config["FLASK_CHEST_<NAME>"]``, or the environment variable of that name.
+    Arguments beat ``app.config``, which beats the environment. ``docs/reference/settings.md`` lists them all.
+
+    Args:
+        app: The application; or call :meth:`init_app` later, for any number of applications.
+        tracked_vars: Variables of every route: names, :class:`TrackedVar`, a dict of lists by HTTP method, or ``"*"``.
+        request_id_generator: ``() -> str``, for requests that brought no id.
+        request_id_header: Inbound header with the id; ``None``: not read.
+        request_id_secret: Key of the mapping from request ids to trace ids.
+        response_headers: Headers to set: ``X-Request-ID``, ``traceresponse``, ``Server-Timing``.
+        attribute_prefix: What stands before a variable's name.
+        chests: Direct chests, and names of collector targets that routes may use; empty: any name.
+        export: ``"auto"``, ``"otlp"``, ``"store"`` or ``None``.
+        tracer_provider: Instead of the global one.
+        meter_provider: Instead of the global one.
+        server_span: ``"auto"``, ``"upstream"`` or ``None``: who makes the server span.
+        excluded_urls: Regular expressions; requests whose URL contains a match are left alone.
+        cardinality_limit: Attribute sets per instrument, the overflow point included.
+        value_limit_chars: Characters kept of a text.
+        list_limit: Elements kept of a list.
+        variables_limit: Variables recorded per request.
+        raise_exceptions: For development: a value that cannot be recorded raises right after the view.
+        enabled: ``False``: do nothing at all.
+
+    Raises:
+        ChestConfigError: At :meth:`init_app`: a setting cannot be used, or is unknown.
+        ChestSetupError: At :meth:`init_app`: the application has a chest already.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument per setting, all by keyword
+        self,
+        app: Flask | None = None,
+        *,
+        tracked_vars: str | Iterable[str | TrackedVar] | Mapping[str, Iterable[str | TrackedVar]] = UNSET,
+        request_id_generator: Callable[[], Any] | None = UNSET,
+        request_id_header: str | None = UNSET,
+        request_id_secret: str | None = UNSET,
+        response_headers: Sequence[str] = UNSET,
+        attribute_prefix: str = UNSET,
+        chests: Sequence[str | Sink] = UNSET,
+        export: str | None = UNSET,
+        tracer_provider: TracerProvider | None = UNSET,
+        meter_provider: MeterProvider | None = UNSET,
+        server_span: str | None = UNSET,
+        excluded_urls: str | Sequence[str] | None = UNSET,
+        cardinality_limit: int = UNSET,
+        value_limit_chars: int = UNSET,
+        list_limit: int = UNSET,
+        variables_limit: int = UNSET,
+        raise_exceptions: bool = UNSET,
+        enabled: bool = UNSET,
+    ) -> None:
+        given = dict(locals())
+        self._arguments = {name: value for name, value in given.items() if name not in ("self", "app")}
+        self._states: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Put the extension on one application; routes may come before or after.
+
+        Raises:
+            ChestConfigError: A setting cannot be used, or is unknown; or a route's variables contradict each other.
+            UnknownChestError: A route names a chest that is not among ``chests``.
+            ChestSetupError: The application has a chest already.
+        """
+        if EXTENSION_KEY in app.extensions:
+            raise ChestSetupError(
+                f"{app.name!r} has a FlaskChest already: create one FlaskChest() per application, "
+                "or call init_app once for each application"
+            )
+        config = resolve(self._arguments, app.config)
+        state = Lifecycle(config, Export(config))
+        if config.enabled:
+            _check_routes(app, state)
+            attach(app, lambda _app: state)
+            bring_server_span(app, state)
+        app.extensions[EXTENSION_KEY] = state
+        self._states.add(state)
+
+    def force_flush(self, timeout_s: float = 2.0) -> bool:
+        """Wait until what finished requests left is exported or stored.
+
+        Args:
+            timeout_s: Longest wait, seconds.
+
+        Returns:
+            Whether everything was done in time, for every application of this extension.
+        """
+        deadline = time.monotonic() + timeout_s
+        flushed = [state.force_flush(max(0.0, deadline - time.monotonic())) for state in list(self._states)]
+        return all(flushed)
+
+
+def state_of(app: Flask) -> Lifecycle | None:
+    """The extension's state on an application, or ``None``."""
+    found: Lifecycle | None = app.extensions.get(EXTENSION_KEY)
+    return found
+
+
+def is_instrumented_by_upstream(app: Flask) -> bool:
+    """Whether opentelemetry-instrumentation-flask makes this application's server spans already."""
+    # The one private name that is read: upstream leaves no other sign.
+    return bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
+
+
+def bring_server_span(app: Flask, state: Lifecycle) -> None:
+    """Instrument with upstream's Flask instrumentation where nobody has and a server span is wanted.
+
+    Raises:
+        AssertionError: Flask's own, for an application that has served requests already.
+    """
+    config: ChestConfig = state.config
+    if config.server_span is None or is_instrumented_by_upstream(app):
+        return
+    wsgi_app = vars(app).get("wsgi_app")
+    try:
+        FlaskInstrumentor().instrument_app(  # type: ignore[no-untyped-call]
+            app,
+            tracer_provider=state.export.deferred_tracer_provider,
+            meter_provider=config.meter_provider,
+            excluded_urls=state.excluded_urls,
+        )
+    except AssertionError:
+        # Upstream wraps the WSGI callable before Flask refuses the rest.
+        del app.wsgi_app
+        if wsgi_app is not None:
+            app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # Flask's documented way to put middleware on
+        raise
+
+
+def _check_routes(app: Flask, state: Lifecycle) -> None:
+    """Check the routes that are there, and each that is still to come when it is registered."""
+    state.planner.check(())
+    for view in app.view_functions.values():
+        _check_view(view, state)
+    register = app.add_url_rule
+
+    @functools.wraps(register)
+    def add_url_rule(*args: Any, **kwargs: Any) -> None:
+        view = kwargs.get("view_func", args[2] if len(args) > 2 else None)  # noqa: PLR2004 - rule, endpoint, view_func
+        _check_view(view, state)
+        register(*args, **kwargs)
+
+    app.add_url_rule = add_url_rule  # type: ignore[method-assign]  # public, and documented to be overridden
+
+
+def _check_view(view: Any, state: Lifecycle) -> None:
+    marks = every_mark(view)
+    known = state.config.chest_names
+    for mark in marks:
+        for name in mark.chests or ():
+            if known and name not in known:
+                raise UnknownChestError(name, known)
+    if marks:
+        state.planner.check(marks)

@@ -1,0 +1,126 @@
+"""``FlaskChestInstrumentor``: zero code, through the ``opentelemetry_instrumentor`` entry point."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from dataclasses import fields, make_dataclass
+from typing import TYPE_CHECKING, Any
+
+import flask.app
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
+
+from flask_chest_otel import id_generator
+from flask_chest_otel._attach import Attachment, attach
+from flask_chest_otel._export import Export
+from flask_chest_otel._guard import guarded, note_error
+from flask_chest_otel._lifecycle import Lifecycle
+from flask_chest_otel.config import UNSET, ChestConfig, resolve
+from flask_chest_otel.errors import ChestConfigError, nearest
+from flask_chest_otel.extension import EXTENSION_KEY, bring_server_span, is_instrumented_by_upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from flask import Flask
+
+__all__ = ["FlaskChestInstrumentor"]
+
+_STATE_KEY = "flask_chest_instrumentor"
+_SETTINGS = tuple(row.name for row in fields(ChestConfig))
+
+
+class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its base is untyped
+    """Records tracked variables of every Flask application in the process, without a line in any of them.
+
+    ``opentelemetry-instrument`` finds it by itself; settings come from the environment
+    (``FLASK_CHEST_TRACKED_VARS=user_id,cart_total``), from declarative configuration, or from arguments::
+
+        FlaskChestInstrumentor().instrument(tracked_vars=["user_id", "cart_total"])
+
+    An application with a :class:`FlaskChest` of its own keeps to that one's settings. Nothing is put into responses,
+    and no provider is built. Settings that cannot be used get one log line and their default: raising here would
+    abort the instrumentation of the whole process.
+    """
+
+    # Declarative configuration checks its options against this dataclass (SDK 1.43 and later).
+    configuration = make_dataclass("FlaskChestConfiguration", [(name, Any, None) for name in _SETTINGS])
+
+    _attachment: Attachment | None = None
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """No ceiling: what is wrapped are public methods of Flask."""
+        return ("flask >= 2.2",)
+
+    @guarded("instrument")
+    def _instrument(self, **kwargs: Any) -> None:
+        self._config = resolve(_known(kwargs), {}, on_malformed=_log_malformed)
+        self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
+        self._brought: weakref.WeakSet[Flask] = weakref.WeakSet()
+        if self._config.enabled:
+            # flask.Flask may be upstream's subclass by now: the class itself is behind it.
+            self._attachment = attach(flask.app.Flask, self.lifecycle_of)
+            self._attachment.wrap("__call__", self._around_call)
+
+    @guarded("uninstrument")
+    def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
+        if self._attachment is None:
+            return
+        self._attachment.remove()
+        self._attachment = None
+        for app in list(self._apps):
+            state = app.extensions.pop(_STATE_KEY, None)
+            if state is not None:
+                id_generator.unshadow(state.export.tracer_provider())
+        for app in list(self._brought):
+            FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
+
+    def lifecycle_of(self, app: Flask) -> Lifecycle | None:
+        """The state of an application that is recorded without code of its own; ``None`` where it has an extension."""
+        if EXTENSION_KEY in app.extensions or self._attachment is None:
+            return None
+        state: Lifecycle | None = app.extensions.get(_STATE_KEY)
+        if state is None:
+            made = Lifecycle(self._config, Export(self._config, may_build=False), quiet=True)
+            state = app.extensions.setdefault(_STATE_KEY, made)
+            self._apps.add(app)
+        return state
+
+    def _around_call(self, attachment: Attachment, original: Callable[..., Any]) -> Callable[..., Any]:
+        """See an application's first request early enough to give it a server span."""
+
+        def __call__(app: Flask, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - the method that it stands for
+            if attachment.active and _STATE_KEY not in app.extensions:
+                self._prepare(app)
+            return original(app, *args, **kwargs)
+
+        return __call__
+
+    @guarded("prepare")
+    def _prepare(self, app: Flask) -> None:
+        state = self.lifecycle_of(app)
+        if state is None or is_instrumented_by_upstream(app) or _upstream_is_disabled():
+            return
+        bring_server_span(app, state)
+        if is_instrumented_by_upstream(app):
+            self._brought.add(app)
+
+
+def _known(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that are settings; others (a distribution may pass its own) are named once in the log."""
+    for name in kwargs.keys() - set(_SETTINGS):
+        _log_malformed(
+            ChestConfigError(name, kwargs[name], f"a setting: {nearest(name, _SETTINGS) or ', '.join(_SETTINGS)}")
+        )
+    return {name: kwargs.get(name, UNSET) for name in _SETTINGS}
+
+
+def _log_malformed(error: ChestConfigError) -> None:
+    note_error("settings", error)
+
+
+def _upstream_is_disabled() -> bool:
+    """Whether the user switched the Flask instrumentation off, which we then do not bring back."""
+    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
+    return not {"flask", "*"}.isdisjoint(part.strip() for part in disabled.split(","))

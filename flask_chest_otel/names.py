@@ -1,0 +1,146 @@
+"""Every name that this package puts on the wire, once.
+
+The reference page ``docs/reference/names.md`` is made from :data:`REFERENCE`, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "CHESTS",
+    "DEFAULT_ATTRIBUTE_PREFIX",
+    "HTTP_REQUEST_METHOD",
+    "HTTP_ROUTE",
+    "OTHER_METHOD",
+    "OVERFLOW",
+    "REFERENCE",
+    "REQUEST_ID",
+    "SCOPE",
+    "SERVER_TIMING",
+    "SERVICE_INSTANCE_ID",
+    "SERVICE_NAME",
+    "TRACERESPONSE",
+    "X_REQUEST_ID",
+    "WireName",
+]
+
+SCOPE = "flask_chest_otel"
+"""Instrumentation scope of the meter, with the package's version."""
+
+DEFAULT_ATTRIBUTE_PREFIX = "flask.g."
+"""What stands before a variable's name, in span attributes and metric names alike."""
+
+REQUEST_ID = "flask.request_id"
+"""Span attribute, string: the request's id."""
+
+CHESTS = "flask.chests"
+"""Span and metric attribute, string: the names of a route's ``chests=``, sorted, joined with commas."""
+
+HTTP_REQUEST_METHOD = "http.request.method"
+"""Metric attribute, string (semantic conventions): the method, ``_OTHER`` where it is none of the known."""
+
+HTTP_ROUTE = "http.route"
+"""Metric attribute, string (semantic conventions): the matched URL rule; absent where nothing matched."""
+
+OTHER_METHOD = "_OTHER"
+"""Value of ``http.request.method`` for unknown methods, as the semantic conventions demand."""
+
+OVERFLOW = "otel.metric.overflow"
+"""Metric attribute, boolean (metrics SDK specification): the one point beyond the cardinality limit."""
+
+SERVICE_NAME = "service.name"
+"""Resource attribute, string: the Flask application's name unless ``OTEL_SERVICE_NAME`` says otherwise."""
+
+SERVICE_INSTANCE_ID = "service.instance.id"
+"""Resource attribute, string: distinct for each process, or their series overwrite each other."""
+
+X_REQUEST_ID = "X-Request-ID"
+"""HTTP header, both ways: the request id."""
+
+TRACERESPONSE = "traceresponse"
+"""HTTP response header (W3C trace context level 2 draft): trace id and span id of the server span."""
+
+SERVER_TIMING = "Server-Timing"
+"""HTTP response header: ``traceparent;desc="00-…"``, the only form that JavaScript of a page load can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireName:
+    """One row of the reference.
+
+    Attributes:
+        name: What stands on the wire.
+        where: Signal and place.
+        type: OTLP type, or the header's form.
+        unit: UCUM unit, empty where there is none.
+        sentence: What it holds, and when it is there.
+    """
+
+    name: str
+    where: str
+    type: str
+    unit: str
+    sentence: str
+
+
+REFERENCE: tuple[WireName, ...] = (
+    WireName(
+        DEFAULT_ATTRIBUTE_PREFIX + "<variable>",
+        "span attribute",
+        "string, boolean, int, double or array of one of them",
+        "",
+        "A tracked variable of `flask.g`; `attribute=` renames it, `attribute_prefix` changes what stands before.",
+    ),
+    WireName(
+        DEFAULT_ATTRIBUTE_PREFIX + "<variable>",
+        "metric",
+        "histogram, counter, up-down counter or gauge of doubles",
+        "`unit=` of the variable",
+        "The same variable where it is a number; `metric_name=` renames it.",
+    ),
+    WireName(REQUEST_ID, "span attribute", "string", "", "The request's id; never on a metric."),
+    WireName(
+        CHESTS,
+        "span and metric attribute",
+        "string",
+        "",
+        "Destinations of a route with `chests=`, sorted, joined with commas; absent elsewhere.",
+    ),
+    WireName(HTTP_REQUEST_METHOD, "metric attribute", "string", "", "The method, `_OTHER` if unknown."),
+    WireName(HTTP_ROUTE, "metric attribute", "string", "", "The matched URL rule, absent if none matched."),
+    WireName(
+        OVERFLOW,
+        "metric attribute",
+        "boolean",
+        "",
+        "`true` on the one point that takes everything beyond the cardinality limit.",
+    ),
+    WireName(
+        SERVICE_NAME,
+        "resource attribute",
+        "string",
+        "",
+        "The application's name unless `OTEL_SERVICE_NAME` is set; only with providers of ours.",
+    ),
+    WireName(
+        SERVICE_INSTANCE_ID,
+        "resource attribute",
+        "string",
+        "",
+        "A fresh UUID for each process; only with providers of ours.",
+    ),
+    WireName(
+        X_REQUEST_ID, "request and response header", "1 to 255 of `A-Z a-z 0-9 . _ : = / + @ -`", "", "The request id."
+    ),
+    WireName(
+        TRACERESPONSE, "response header", "`00-<trace id>-<span id>-<flags>`", "", "The server span, where asked for."
+    ),
+    WireName(
+        SERVER_TIMING,
+        "response header",
+        '`traceparent;desc="00-…"`',
+        "",
+        "The same for JavaScript, where asked for.",
+    ),
+)

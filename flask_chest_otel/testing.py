@@ -1,0 +1,73 @@
+"""The public test kit: what an application under test recorded, without a global provider or an exporter."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._request import Measurement, RequestRecord
+from flask_chest_otel.errors import ChestSetupError
+from flask_chest_otel.extension import state_of
+from flask_chest_otel.instrumentor import FlaskChestInstrumentor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask import Flask
+
+    from flask_chest_otel._lifecycle import Lifecycle
+
+__all__ = ["Measurement", "RequestRecord", "capture"]
+
+
+class _Capture:
+    """A sink that keeps what it gets."""
+
+    name = "capture"
+
+    def __init__(self) -> None:
+        self.records: list[RequestRecord] = []
+
+    def put(self, record: RequestRecord) -> None:
+        self.records.append(record)
+
+    def flush(self, timeout_s: float) -> bool:  # noqa: ARG002 - a sink's signature
+        return True
+
+    def close(self, timeout_s: float) -> bool:  # noqa: ARG002 - a sink's signature
+        return True
+
+
+@contextmanager
+def capture(app: Flask) -> Iterator[list[RequestRecord]]:
+    """Collect the records of the requests that ``app`` finishes inside the block.
+
+    Example::
+
+        with capture(app) as records:
+            app.test_client().post("/cart/7")
+        assert records[0].variables == {"user_id": "u1", "cart_total": 42.5}
+        assert records[0].trace_id == trace_id_for(records[0].request_id)
+
+    A record has ``variables``, ``request_id``, ``trace_id``, ``metrics`` and more: see :class:`RequestRecord`.
+    Set ``app.testing`` (or ``TESTING``), and no store is written.
+
+    Raises:
+        ChestSetupError: The application has neither a ``FlaskChest`` nor is it instrumented.
+    """
+    state = _state(app)
+    sink = _Capture()
+    state.every_route += (sink,)
+    try:
+        yield sink.records
+    finally:
+        state.every_route = tuple(other for other in state.every_route if other is not sink)
+
+
+def _state(app: Flask) -> Lifecycle:
+    state = state_of(app)
+    if state is None and FlaskChestInstrumentor().is_instrumented_by_opentelemetry:
+        state = FlaskChestInstrumentor().lifecycle_of(app)
+    if state is None:
+        raise ChestSetupError(f"{app.name!r} has no chest: call FlaskChest(app) before capture(app)")
+    return state

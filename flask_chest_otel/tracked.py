@@ -1,0 +1,248 @@
+"""What to track: ``TrackedVar``, and the shapes in which ``tracked_vars`` may be written."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, get_args
+
+from flask_chest_otel.errors import ChestConfigError, nearest
+
+__all__ = ["EVERYTHING", "NOTHING", "MetricKind", "TrackedVar", "TrackedVars", "parse_tracked_vars"]
+
+EVERYTHING = "*"
+"""Stands for every public name in ``g``."""
+
+MetricKind = Literal["auto", "histogram", "counter", "up_down_counter", "gauge"]
+"""How a variable becomes a metric; ``None``: it does not."""
+
+_REDACT_WORDS = ("auto", "mask", "hash", "drop")
+# Syntax of instrument names: OpenTelemetry metrics API specification, "Instrument name syntax".
+_INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
+_PRINTABLE = re.compile(r"[\x21-\x7e]{1,255}")
+_UNIT = re.compile(r"[\x20-\x7e]{0,63}")
+_ID_LIKE = re.compile(r"id|.*_(id|ids|key|uuid)", re.IGNORECASE)
+# Recommended for durations in seconds by the HTTP semantic conventions; the SDK's default suits milliseconds.
+_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedVar:
+    """One variable of ``flask.g`` and what becomes of it.
+
+    Attributes:
+        name: Its name on ``g``.
+        attribute: Span attribute; by default the application's ``attribute_prefix`` and the name. Existing
+            semantic conventions such as ``user.id`` are a good choice.
+        metric: ``"histogram"``, ``"counter"``, ``"up_down_counter"``, ``"gauge"``, ``None``, or ``"auto"``: int and
+            float become a histogram (its count and sum serve totals and averages), while names that look like
+            ids and everything else stay attributes.
+        metric_name: Name of the instrument; by default the attribute's.
+        unit: UCUM unit of the instrument, for example ``s``, ``By`` or ``{EUR}``.
+        description: The instrument's description.
+        buckets: Ascending upper bounds of the histogram's buckets, in the variable's unit.
+        dimension: Also put the value on this request's metrics, under the cardinality limit.
+        redact: ``"auto"`` masks names with a word such as *password* or *token* in it; ``"mask"``, ``"hash"`` or
+            ``"drop"`` the value; a callable makes the value to record; ``None`` leaves it.
+
+    Raises:
+        ChestConfigError: A field cannot be used; the message says what can.
+    """
+
+    name: str
+    attribute: str | None = None
+    metric: MetricKind | None = "auto"
+    metric_name: str | None = None
+    unit: str = ""
+    description: str = ""
+    buckets: tuple[float, ...] | None = None
+    dimension: bool = False
+    redact: Literal["auto", "mask", "hash", "drop"] | Callable[[Any], Any] | None = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later, inside a request."""
+        self._check_names()
+        if self.metric is not None and self.metric not in get_args(MetricKind):
+            raise self._error("metric", self.metric, f"None or one of {', '.join(get_args(MetricKind))}")
+        if not _legal(_UNIT, self.unit):
+            raise self._error("unit", self.unit, "at most 63 ASCII characters, a UCUM unit such as 's' or '{EUR}'")
+        if not (self.redact is None or callable(self.redact) or self.redact in _REDACT_WORDS):
+            raise self._error("redact", self.redact, f"None, a callable or one of {', '.join(_REDACT_WORDS)}")
+        self._check_buckets()
+
+    @property
+    def default_buckets(self) -> tuple[float, ...] | None:
+        """Upper bounds to advise: those given, else the conventions' where the unit is seconds."""
+        return self.buckets or (_SECONDS_BUCKETS if self.unit == "s" else None)
+
+    @property
+    def kind(self) -> str | None:
+        """The instrument that a number in this variable goes to, or ``None``."""
+        if self.metric != "auto":
+            return self.metric
+        return None if self.dimension or _ID_LIKE.fullmatch(self.name) else "histogram"
+
+    def _check_names(self) -> None:
+        name: Any = self.name  # callers without a type checker write anything here
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ChestConfigError(
+                "TrackedVar name", self.name, "the name of an attribute of flask.g, for example 'user_id'"
+            )
+        if not self.name.isascii() and self.attribute is None:
+            raise self._error("attribute", None, "an ASCII attribute name, as the variable's own is not ASCII")
+        if self.attribute is not None and not _legal(_PRINTABLE, self.attribute):
+            raise self._error("attribute", self.attribute, "1 to 255 printable ASCII characters without spaces")
+        if self.metric_name is not None and not _legal(_INSTRUMENT_NAME, self.metric_name):
+            raise self._error(
+                "metric_name",
+                self.metric_name,
+                "a letter and then up to 254 of A-Z a-z 0-9 _ . - / (OpenTelemetry's instrument names)",
+            )
+
+    def _check_buckets(self) -> None:
+        if self.buckets is None:
+            return
+        try:
+            bounds = tuple(float(bound) for bound in self.buckets)
+        except (TypeError, ValueError):
+            bounds = ()
+        ascending = all(low < high for low, high in pairwise(bounds))
+        if not bounds or not ascending or not all(map(math.isfinite, bounds)) or self.kind != "histogram":
+            raise self._error("buckets", self.buckets, "ascending finite numbers, and only for a histogram")
+        object.__setattr__(self, "buckets", bounds)
+
+    def _error(self, field: str, value: Any, allowed: str) -> ChestConfigError:
+        return ChestConfigError(f"TrackedVar({self.name!r}, {field})", value, allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedVars:
+    """A parsed ``tracked_vars``.
+
+    Attributes:
+        all_methods: Variables tracked whatever the method; used where ``by_method`` is ``None``.
+        by_method: Variables by HTTP method; a method that is not listed tracks nothing.
+    """
+
+    all_methods: tuple[TrackedVar, ...] = ()
+    by_method: Mapping[str, tuple[TrackedVar, ...]] | None = None
+    everything_for: frozenset[str] | None = frozenset()
+    """Methods that track every public name; ``None``: all methods do."""
+
+    def for_method(self, method: str) -> tuple[TrackedVar, ...]:
+        """The variables that a request with this method tracks by name."""
+        if self.by_method is None:
+            return self.all_methods
+        return self.by_method.get(method, ())
+
+    def tracks_everything(self, method: str) -> bool:
+        """Whether a request with this method tracks every public name in ``g``."""
+        return self.everything_for is None or method in self.everything_for
+
+    def every_var(self) -> tuple[TrackedVar, ...]:
+        """All variables, of whatever method."""
+        listed = (var for group in (self.by_method or {}).values() for var in group)
+        return (*self.all_methods, *listed)
+
+    def __bool__(self) -> bool:
+        """Whether anything is tracked at all."""
+        return bool(self.every_var()) or self.everything_for is None or bool(self.everything_for)
+
+
+NOTHING = TrackedVars()
+"""No variables at all."""
+
+
+def parse_tracked_vars(value: Any, setting: str = "tracked_vars") -> TrackedVars:
+    """Read every spelling of ``tracked_vars``.
+
+    Args:
+        value: A name, a ``TrackedVar``, a list of both, a dict of lists by HTTP method, ``"*"``; or text from the
+            environment: names with commas between them, or JSON.
+        setting: What the user calls it, for error messages.
+
+    Raises:
+        ChestConfigError: It is none of these, or two variables would get one name.
+    """
+    if isinstance(value, TrackedVars):
+        return value
+    if isinstance(value, str):
+        value = _from_text(value, setting)
+    if value is None:
+        raise ChestConfigError(setting, value, "a list of names; '*' tracks every public name in g, () none")
+    if isinstance(value, Mapping):
+        return _by_method(value, setting)
+    names, everything = _group(value, setting)
+    return TrackedVars(all_methods=names, everything_for=None if everything else frozenset())
+
+
+def _by_method(value: Mapping[Any, Any], setting: str) -> TrackedVars:
+    groups: dict[str, tuple[TrackedVar, ...]] = {}
+    everything: set[str] = set()
+    for method, group in value.items():
+        if not isinstance(method, str) or not method.isascii() or not method.isalpha():
+            raise ChestConfigError(setting, value, "HTTP methods as keys, for example {'GET': ['user_id']}")
+        names, everything_here = _group(group, f"{setting}[{method!r}]")
+        groups[method.upper()] = names
+        if everything_here:
+            everything.add(method.upper())
+    return TrackedVars(by_method=groups, everything_for=frozenset(everything))
+
+
+def _group(value: Any, setting: str) -> tuple[tuple[TrackedVar, ...], bool]:
+    if isinstance(value, (str, TrackedVar)):
+        value = [value]
+    if not isinstance(value, Iterable):
+        raise ChestConfigError(setting, value, "names or TrackedVar objects in a list, or a dict of such lists")
+    found: dict[str, TrackedVar] = {}
+    everything = False
+    for entry in value:
+        if entry == EVERYTHING:
+            everything = True
+            continue
+        var = _one(entry, setting)
+        if found.setdefault(var.name, var) != var:
+            raise ChestConfigError(setting, var.name, "each variable once")
+    return tuple(found.values()), everything
+
+
+def _one(entry: Any, setting: str) -> TrackedVar:
+    if isinstance(entry, TrackedVar):
+        return entry
+    if isinstance(entry, str):
+        return TrackedVar(entry)
+    if isinstance(entry, Mapping):
+        return _from_json(entry, setting)
+    raise ChestConfigError(setting, entry, "the name of a variable of flask.g, or a TrackedVar")
+
+
+def _from_json(entry: Mapping[Any, Any], setting: str) -> TrackedVar:
+    fields = TrackedVar.__dataclass_fields__
+    for key in entry:
+        if key not in fields:
+            guess = nearest(str(key), fields)
+            raise ChestConfigError(setting, key, f"fields of TrackedVar: {guess or ', '.join(fields)}")
+    if "name" not in entry:
+        raise ChestConfigError(setting, dict(entry), "a name in each TrackedVar, for example {'name': 'plan'}")
+    values = dict(entry)
+    if isinstance(values.get("buckets"), list):
+        values["buckets"] = tuple(values["buckets"])
+    return TrackedVar(**values)
+
+
+def _from_text(text: str, setting: str) -> Any:
+    stripped = text.strip()
+    if not stripped.startswith(("{", "[")):
+        return [part.strip() for part in stripped.split(",") if part.strip()]
+    try:
+        return json.loads(stripped)
+    except ValueError as error:
+        raise ChestConfigError(setting, text, f"names with commas between them, or valid JSON ({error})") from error
+
+
+def _legal(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
