@@ -109,8 +109,8 @@ def to_metric(value: Any) -> float | None:
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return None
-    if kind is float and isfinite(value):
-        return value  # type: ignore[no-any-return]
+    if (kind is float or kind is int) and -1e308 < value < 1e308:  # neither NaN, nor infinity, nor an overflow
+        return float(value)
     return _guarded(_number, value, DEFAULT_LIMITS)  # type: ignore[no-any-return]
 
 
@@ -304,7 +304,10 @@ def _iterate(value: Any) -> Iterator[Any]:
 
 def _element(item: Any, limits: Limits) -> Scalar | None:
     """One element of a list: containers, which OTLP arrays cannot hold, as JSON text."""
-    if issubclass(type(item), _ITERATED):
+    kind = type(item)
+    if kind in _SCALARS:
+        return to_attribute(item, limits)  # type: ignore[return-value]
+    if issubclass(kind, _ITERATED):
         return _json(item, limits)
     converted = to_attribute(item, limits)
     return _json(item, limits) if isinstance(converted, tuple) else converted
@@ -414,6 +417,7 @@ def _from_enum(value: Enum, limits: Limits) -> Attribute | None:
     return to_attribute(value.value, limits)
 
 
+_SCALARS: Final = frozenset({str, bool, int, float, type(None)})
 _ITERATED: Final[tuple[type[Any], ...]] = (list, tuple, set, frozenset, deque, range, *_DICT_VIEWS)
 
 # Asked from the top: subclasses before their bases (IntEnum is an int, datetime a date).
