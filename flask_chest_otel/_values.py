@@ -59,6 +59,7 @@ _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**63 - 1
 # CPython's own limit since 3.11: https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
 _MAX_DIGITS: Final = 4300
+_SAFE: Final = 1e308  # any int or float below it becomes a finite double
 _DIMENSION_CHARS: Final = 255  # SignalFx drops a dimension whose value is over 256 characters
 # What protobuf's UTF-8 check or a terminal chokes on: C0 but for \t \n \r, DEL, C1, lone surrogates.
 _BAD_CHARS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -109,7 +110,7 @@ def to_metric(value: Any) -> float | None:
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return None
-    if (kind is float or kind is int) and -1e308 < value < 1e308:  # neither NaN, nor infinity, nor an overflow
+    if (kind is float or kind is int) and -_SAFE < value < _SAFE:  # false for NaN
         return float(value)
     return _guarded(_number, value, DEFAULT_LIMITS)  # type: ignore[no-any-return]
 
@@ -265,7 +266,11 @@ def _number(value: Any, limits: Limits) -> float | None:  # noqa: ARG001 - a con
     number: Any = None
     if issubclass(kind, timedelta):
         number = timedelta.total_seconds(value)
-    elif issubclass(kind, (int, float, Decimal, Fraction)):
+    elif issubclass(kind, int):
+        number = int.__int__(value)
+    elif issubclass(kind, float):
+        number = float.__float__(value)
+    elif issubclass(kind, (Decimal, Fraction)):
         number = value
     elif _is_number_like(kind):
         number = _plain_number(value)
