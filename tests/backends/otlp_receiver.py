@@ -310,9 +310,7 @@ def _spans_of(request: Any) -> Iterator[Span]:
                     span_id=span.span_id.hex(),
                     parent=span.parent_span_id.hex(),
                     kind=trace_pb2.Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
-                    status=trace_pb2.Status.StatusCode.Name(span.status.code)
-                    .removeprefix("STATUS_CODE_")
-                    .lower(),
+                    status=trace_pb2.Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_").lower(),
                     start_ns=span.start_time_unix_nano,
                     end_ns=span.end_time_unix_nano,
                     flags=span.flags,

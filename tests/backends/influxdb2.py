@@ -1,0 +1,110 @@
+"""A real InfluxDB 2.7, set up through its API and asked in its own two languages."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from tests.backends.require import built
+from tests.backends.server import Server, ServerError, free_port, request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+class InfluxDB2(Server):
+    """An InfluxDB 2.7 server with one organisation, one bucket and one token."""
+
+    # SIGTERM ends it at once, without closing its files.
+    stop_signal = signal.SIGINT
+    org = "chest"
+    bucket = "chest"
+    token = "token-of-the-tests"  # noqa: S105 - a loopback server that lives for seconds
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> Sequence[str]:
+        """Return influxd with every path in this server's folder."""
+        return [
+            str(built("influxd")),
+            "--http-bind-address",
+            f"127.0.0.1:{self.port}",
+            "--bolt-path",
+            str(self.folder / "influxd.bolt"),
+            "--sqlite-path",
+            str(self.folder / "influxd.sqlite"),
+            "--engine-path",
+            str(self.folder / "engine"),
+            "--reporting-disabled",
+            "--log-level",
+            "warn",
+        ]
+
+    def is_ready(self) -> bool:
+        """Return whether it says that it is well."""
+        return request(f"{self.url}/health")[0] == 200
+
+    def start(self) -> None:
+        """Start it; the first time, set it up."""
+        fresh = not (self.folder / "influxd.bolt").exists()
+        super().start()
+        if fresh:
+            self._call("/api/v2/setup", self._setup())
+
+    def _setup(self) -> bytes:
+        return json.dumps(
+            {
+                "username": "chest",
+                "password": "chest-of-the-tests",
+                "org": self.org,
+                "bucket": self.bucket,
+                "token": self.token,
+            }
+        ).encode()
+
+    @property
+    def collector_env(self) -> Mapping[str, str]:
+        """What `influxdb.yaml` wants to know."""
+        return {
+            "INFLUXDB_URL": self.url,
+            "INFLUXDB_ORG": self.org,
+            "INFLUXDB_BUCKET": self.bucket,
+            "INFLUXDB_TOKEN": self.token,
+        }
+
+    def influxql(self, query: str) -> list[dict[str, Any]]:
+        """Ask an InfluxQL query; return its rows, tags of GROUP BY included."""
+        address = "/query?" + urlencode({"db": self.bucket, "q": query})
+        answer = json.loads(self._call(address, headers={"Accept": "application/json"}))
+        rows: list[dict[str, Any]] = []
+        for result in answer["results"]:
+            if "error" in result:
+                raise ServerError(f"{query}: {result['error']}")
+            for series in result.get("series", ()):
+                tags = series.get("tags", {})
+                rows += [tags | dict(zip(series["columns"], row, strict=True)) for row in series["values"]]
+        return rows
+
+    def flux(self, query: str) -> list[dict[str, str]]:
+        """Ask a Flux query; return the rows of its CSV answer, all values as text."""
+        address = "/api/v2/query?" + urlencode({"org": self.org})
+        headers = {"Content-Type": "application/vnd.flux", "Accept": "application/csv"}
+        text = self._call(address, query.encode(), headers=headers).decode()
+        # Tables follow one another, each with a header of its own after an empty line.
+        tables = text.replace("\r\n", "\n").strip("\n").split("\n\n")
+        return [row for table in tables for row in csv.DictReader(io.StringIO(table))]
+
+    def _call(self, path: str, body: bytes | None = None, *, headers: Mapping[str, str] | None = None) -> bytes:
+        every = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
+        status, answer = request(self.url + path, body, headers=every | dict(headers or {}), timeout_s=30)
+        if status not in (200, 201):
+            raise ServerError(f"{self} answered {status} to {path}: {answer.decode(errors='replace')}")
+        return answer

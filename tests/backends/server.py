@@ -1,0 +1,172 @@
+"""One real server as a child process: its folder, its port, when it is ready, how it stops, what it said."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+LOG_LINES = 30
+"""How many lines of a dead server's log an error message shows."""
+
+_given: set[int] = set()
+
+
+class ServerError(RuntimeError):
+    """A server did not start, died, or answered with an error; the message ends with its log."""
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on and that this process has not given out before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
+
+
+def request(
+    url: str,
+    body: bytes | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    method: str | None = None,
+    timeout_s: float = 10.0,
+) -> tuple[int, bytes]:
+    """Send one HTTP request; return status and body, also of an error; status 0 when nobody answered."""
+    message = urllib.request.Request(url, body, dict(headers or {}), method=method)
+    try:
+        with _direct.open(message, timeout=timeout_s) as answer:
+            return int(answer.status), bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+    except OSError as error:
+        return 0, str(error).encode()
+
+
+# Proxies of the environment are for the world outside: loopback addresses must not go there.
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Server:
+    """A server process with everything it writes in one folder; a context manager.
+
+    It may be stopped and started again: the folder and the ports stay, as on a machine that reboots.
+
+    Subclasses say how it is started (`command`) and when it is ready (`is_ready`).
+
+    Attributes:
+        folder: Where its data and its log (`server.log`) lie.
+        env: Its environment, on top of a plain one: nothing of the caller's settings gets in.
+    """
+
+    stop_signal = signal.SIGTERM
+    ready_within_s = 30.0
+    stop_within_s = 20.0
+
+    def __init__(self, folder: Path, env: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.env = dict(env or {})
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> Sequence[str]:
+        """Return the command line that starts it."""
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        """Return whether it can be used."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        if self._process is None:
+            raise ServerError(f"{self} is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it is ready.
+
+        Raises:
+            ServerError: It died or was not ready in time.
+        """
+        plain = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR", "LANG") if name in os.environ}
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                env=plain | self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + self.ready_within_s
+        while not self.is_ready():
+            if self._process.poll() is not None:
+                raise self._error(f"died at start with status {self._process.returncode}")
+            if time.monotonic() > deadline:
+                self.kill9()
+                raise self._error(f"was not ready after {self.ready_within_s} s")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop it as its documentation wants it; do nothing when it does not run.
+
+        Raises:
+            ServerError: It had died before, or had to be killed.
+        """
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is not None:
+            raise self._error(f"had died with status {process.returncode}")
+        process.send_signal(self.stop_signal)
+        try:
+            process.wait(self.stop_within_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise self._error(f"did not stop within {self.stop_within_s} s") from None
+
+    def kill9(self) -> None:
+        """Kill it with SIGKILL, as the kernel does when memory is short: it gets no chance to tidy up."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def log(self) -> str:
+        """Return all that it has said since the folder was made."""
+        return (self.folder / "server.log").read_text(errors="replace")
+
+    def _error(self, what: str) -> ServerError:
+        tail = "\n".join(self.log().splitlines()[-LOG_LINES:])
+        return ServerError(f"{self} {what}. The end of its log:\n{tail}")
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__} in {self.folder}"

@@ -1,0 +1,47 @@
+"""Fixtures: a real InfluxDB, and collectors of any composition."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from tests.backends.collector import Collector
+from tests.backends.influxdb2 import InfluxDB2
+from tests.backends.require import require_built
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+class StartCollector(Protocol):
+    """Starts a collector of the named fragments."""
+
+    def __call__(self, *names: str | Path, env: Mapping[str, str] | None = None) -> Collector:
+        """Start it and return it when it is ready."""
+
+
+@pytest.fixture
+def start_collector(tmp_path: Path) -> Iterator[StartCollector]:
+    """Return a function that starts a collector; those that still run at the end are stopped."""
+    require_built("flask-chest-collector")
+    started: list[Collector] = []
+
+    def start(*names: str | Path, env: Mapping[str, str] | None = None) -> Collector:
+        collector = Collector(*names, folder=tmp_path / f"collector{len(started)}", env=env)
+        collector.start()
+        started.append(collector)
+        return collector
+
+    yield start
+    for collector in started:
+        collector.stop()
+
+
+@pytest.fixture
+def influxdb(tmp_path: Path) -> Iterator[InfluxDB2]:
+    """Return a running InfluxDB 2.7 of this test's own."""
+    require_built("influxd")
+    with InfluxDB2(tmp_path / "influxdb") as server:
+        yield server
