@@ -116,7 +116,7 @@ def checkout() -> dict[str, str]:
     order = request.get_json()
     g.plan = order["plan"]
     g.cart_total = sum(PRICES_EUR[name] for name in order["items"])
-    g.card_number = order["card_number"]  # recorded as ***: the name gives it away
+    g.card_number = order["card_number"]  # recorded as [REDACTED]: the name gives it away
     time.sleep(0.005)
     if order["card_number"].endswith("0000"):
         raise CardDeclinedError

@@ -1,0 +1,99 @@
+# The only door: `make help`. Needs python3 (3.10 or newer) with venv, and make; everything else is fetched with pip.
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_FOLDER := .build/demo
+
+# Environments; each has a stamp so that it is made once, and again when what it is made from has changed.
+APP := .venv/.installed
+DEV := .venv/.installed-for-development
+LOWEST := .venvs/lowest/.installed
+DECLARATIVE := .venvs/declarative/.installed
+PIP_FLAGS := --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel lint bench collector pipeline docs clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(APP) ## Run the example shop and show what the embedded store knows of it; needs no server.
+	@$(BIN)/python -m examples.shop.demo --folder $(DEMO_FOLDER)
+
+test: ## Run everything that CI runs: the four targets below, one after the other.
+	@$(MAKE) --no-print-directory test-suite
+	@$(MAKE) --no-print-directory test-lowest
+	@$(MAKE) --no-print-directory test-declarative
+	@$(MAKE) --no-print-directory test-wheel
+
+test-suite: $(DEV) ## Run the suite and measure its coverage of lines and branches.
+	@echo "== the suite"
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest --ignore=tests/packaging
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+test-lowest: $(LOWEST) ## Run unit and integration tests with the lowest supported versions of everything.
+	@echo "== lowest supported versions"
+	.venvs/lowest/bin/python -m pytest tests/unit tests/integration
+
+test-declarative: $(DECLARATIVE) ## Test declarative configuration (OTEL_CONFIG_FILE), whose package is a pre-release.
+	@echo "== declarative configuration"
+	CHEST_DECLARATIVE=1 .venvs/declarative/bin/python -m pytest tests/integration/test_declarative.py
+
+test-wheel: $(DEV) ## Build sdist and wheel, install the wheel in a fresh environment and use it there.
+	@echo "== the wheel"
+	$(BIN)/python -m pytest tests/packaging
+
+lint: $(DEV) ## Check style, formatting and types.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(DEV) ## Measure what a request costs, beside hand-written instrumentation.
+	$(BIN)/python -m benchmarks
+
+collector: ## Build the OpenTelemetry Collector with every component that collector-config/ uses; needs Go.
+	collector-config/distribution/build.sh
+
+pipeline: $(DEV) ## Send the shop's requests through the collector into a real InfluxDB and compare the figures.
+	$(BIN)/python -m tests.backends.pipeline
+
+docs: $(DEV) ## Write the generated pages and tables of the documentation again.
+	$(BIN)/python -m tools.reference
+
+clean: ## Remove what was built here, environments included; what build scripts keep in the user's cache stays.
+	rm -rf .build .venv .venvs dist build htmlcov .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache .mypy_cache
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Python 3.10 or newer is needed: make PYTHON=/path/to/python3.x …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+	  { echo "Python's venv is missing. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@echo "making the environment .venv"
+	@$(PYTHON) -m venv .venv
+
+$(APP): pyproject.toml | .venv/bin/pip
+	@echo "installing flask_chest_otel and what it needs into .venv"
+	@$(BIN)/pip install $(PIP_FLAGS) --editable .
+	@touch $@
+
+# Dependency groups need pip 25.1.
+$(DEV): $(APP)
+	@echo "installing what development needs into .venv"
+	@$(BIN)/pip install $(PIP_FLAGS) --upgrade 'pip>=25.1'
+	@$(BIN)/pip install $(PIP_FLAGS) --group test --group lint
+	@touch $@
+
+.venvs/%/bin/pip: | .venv/bin/pip
+	@echo "making the environment .venvs/$*"
+	@$(PYTHON) -m venv .venvs/$*
+	@$@ install $(PIP_FLAGS) --upgrade 'pip>=25.1'
+
+$(LOWEST): pyproject.toml tests/packaging/lowest.txt | .venvs/lowest/bin/pip
+	@.venvs/lowest/bin/pip install $(PIP_FLAGS) --constraint tests/packaging/lowest.txt --editable . --group test
+	@touch $@
+
+$(DECLARATIVE): pyproject.toml | .venvs/declarative/bin/pip
+	@.venvs/declarative/bin/pip install $(PIP_FLAGS) --upgrade 'opentelemetry-configuration>=0.65b0' --editable . --group test
+	@touch $@
