@@ -10,8 +10,6 @@ import functools
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._guard import guarded
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -32,7 +30,6 @@ class Attachment:
         """Remember; :func:`attach` does the work."""
         self.target = target
         self.find = find
-        self.active = True
         self._replaced: dict[str, tuple[Any, Any]] = {}
 
     def wrap(self, name: str, around: Callable[[Attachment, Method], Method]) -> None:
@@ -50,7 +47,7 @@ class Attachment:
 
     def remove(self) -> None:
         """Restore what is still ours; what others have wrapped meanwhile stays, and passes everything through."""
-        self.active = False
+        self.find = _nobody
         for name, (previous, installed) in self._replaced.items():
             if vars(self.target).get(name) is not installed:
                 continue
@@ -69,7 +66,8 @@ def attach(target: Flask | type[Flask], find: Find) -> Attachment:
 
     Args:
         target: One application, or the class of all.
-        find: The lifecycle that an application's requests belong to; ``None``: leave this one alone.
+        find: The lifecycle that an application's requests belong to; ``None``: leave this one alone. It must not
+            raise: it runs in every request, outside of the guard.
     """
     attachment = Attachment(target, find)
     attachment.wrap("full_dispatch_request", _around_request)
@@ -79,20 +77,12 @@ def attach(target: Flask | type[Flask], find: Find) -> Attachment:
     return attachment
 
 
+def _nobody(_app: Flask) -> None:
+    """Whose request it is, once the attachment is removed."""
+
+
 def _without_self(function: Method) -> Method:
     return lambda _self, *args, **kwargs: function(*args, **kwargs)
-
-
-def _find(attachment: Attachment, app: Flask) -> Lifecycle | None:
-    """Whose request this is; whatever fails there is not the application's business."""
-    if not attachment.active:
-        return None
-    return _guarded_find(attachment, app)
-
-
-@guarded("find")
-def _guarded_find(attachment: Attachment, app: Flask) -> Lifecycle | None:
-    return attachment.find(app)
 
 
 # Flask 3.2 gives these methods the context as a further argument: whatever comes is passed on.
@@ -100,7 +90,7 @@ def _guarded_find(attachment: Attachment, app: Flask) -> Lifecycle | None:
 
 def _around_request(attachment: Attachment, original: Method) -> Method:
     def full_dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
-        lifecycle = _find(attachment, self)
+        lifecycle = attachment.find(self)
         if lifecycle is not None:
             lifecycle.begin(self)
         return original(self, *args, **kwargs)
@@ -110,7 +100,7 @@ def _around_request(attachment: Attachment, original: Method) -> Method:
 
 def _around_view(attachment: Attachment, original: Method) -> Method:
     def dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
-        lifecycle = _find(attachment, self)
+        lifecycle = attachment.find(self)
         if lifecycle is None:
             return original(self, *args, **kwargs)
         lifecycle.dispatch()
@@ -125,7 +115,7 @@ def _around_view(attachment: Attachment, original: Method) -> Method:
 def _around_response(attachment: Attachment, original: Method) -> Method:
     def process_response(self: Flask, *args: Any, **kwargs: Any) -> Any:
         response = original(self, *args, **kwargs)
-        lifecycle = _find(attachment, self)
+        lifecycle = attachment.find(self)
         if lifecycle is not None:
             lifecycle.respond(response)
         return response
@@ -135,7 +125,7 @@ def _around_response(attachment: Attachment, original: Method) -> Method:
 
 def _around_teardown(attachment: Attachment, original: Method) -> Method:
     def do_teardown_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
-        lifecycle = _find(attachment, self)
+        lifecycle = attachment.find(self)
         if lifecycle is not None:
             lifecycle.finish()
         return original(self, *args, **kwargs)

@@ -378,9 +378,12 @@ def _server_span(live: LiveRequest) -> Span | None:
     return current if is_server and current is not outer.span else None
 
 
-def _context_of(span: Span | None) -> Context | None:
-    """Where measurements find the span for their exemplars; ``None`` where there is none to find."""
-    return trace.set_span_in_context(span) if span is not None else None
+def _context_of(span: Span | None) -> Context:
+    """Where measurements find the span for their exemplars."""
+    present = otel_context.get_current()
+    if span is None or trace.get_current_span(present) is span:
+        return present
+    return trace.set_span_in_context(span, present)
 
 
 def _generated(generator: Callable[[], Any]) -> str | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResponseHeaders"]
 
-_ALLOW_ORIGIN = "Access-Control-Allow-Origin"
+_ALLOW_ORIGIN = "access-control-allow-origin"
 _EXPOSE = "Access-Control-Expose-Headers"
 
 
@@ -29,17 +29,19 @@ class ResponseHeaders:
         by_lower = {name.lower(): name for name in names}
         self._trace_response = by_lower.pop(TRACERESPONSE.lower(), None)
         self._server_timing = by_lower.pop(SERVER_TIMING.lower(), None)
-        self._request_id = tuple(by_lower.values())
+        self._request_id = tuple(by_lower.items())
 
     def set_on(self, response: Response, request_id: str, span: Span | None) -> None:
         """Add what is not there yet."""
         headers = response.headers
-        added = [name for name in self._request_id if name not in headers]
+        # Looked through once: asking werkzeug for one name walks over all of them.
+        present = {name.lower() for name, _ in headers}
+        added = [name for lower, name in self._request_id if lower not in present]
         for name in added:
-            headers[name] = request_id
+            headers.add(name, request_id)
         if span is not None and (self._trace_response or self._server_timing):
             added += self._set_trace(headers, span)
-        if added and _ALLOW_ORIGIN in headers:
+        if _ALLOW_ORIGIN in present and added:
             _expose(headers, added)
 
     def _set_trace(self, headers: Any, span: Span) -> list[str]:

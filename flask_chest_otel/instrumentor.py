@@ -76,6 +76,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         for app in list(self._brought):
             FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
 
+    @guarded("find")
     def lifecycle_of(self, app: Flask) -> Lifecycle | None:
         """The state of an application that is recorded without code of its own; ``None`` where it has an extension."""
         if EXTENSION_KEY in app.extensions or self._attachment is None:
@@ -91,7 +92,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         """See an application's first request early enough to give it a server span."""
 
         def __call__(app: Flask, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - the method that it stands for
-            if attachment.active and _STATE_KEY not in app.extensions:
+            if _STATE_KEY not in app.extensions and attachment.find(app) is not None:
                 self._prepare(app)
             return original(app, *args, **kwargs)
 
@@ -99,8 +100,8 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
 
     @guarded("prepare")
     def _prepare(self, app: Flask) -> None:
-        state = self.lifecycle_of(app)
-        if state is None or is_instrumented_by_upstream(app) or _upstream_is_disabled():
+        state = app.extensions[_STATE_KEY]
+        if is_instrumented_by_upstream(app) or _upstream_is_disabled():
             return
         bring_server_span(app, state)
         if is_instrumented_by_upstream(app):

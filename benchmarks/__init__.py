@@ -1,0 +1,1 @@
+"""Costs, measured: ``python -m benchmarks``."""

@@ -1,0 +1,127 @@
+"""The same application, recorded in different ways; each variant runs in a process of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, g, request
+from opentelemetry import metrics, trace
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+__all__ = ["VARIANTS"]
+
+ROUTE = "/cart/<int:cart_id>"
+
+
+class _Discard(SpanExporter):
+    """Takes every span and keeps none: what is measured is the request's share."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:  # noqa: ARG002 - the interface
+        return SpanExportResult.SUCCESS
+
+
+def _providers() -> None:
+    tracer_provider = TracerProvider()
+    tracer_provider.add_span_processor(BatchSpanProcessor(_Discard()))
+    trace.set_tracer_provider(tracer_provider)
+    metrics.set_meter_provider(MeterProvider([InMemoryMetricReader()]))
+
+
+def _set_variables() -> None:
+    g.user_id = "u-4711"
+    g.plan = "pro"
+    g.cart_total = 42.5
+    g.transaction = 1
+
+
+def _app(view: Callable[..., str]) -> Flask:
+    app = Flask("shop")
+    app.add_url_rule(ROUTE, "cart", view, methods=["GET", "POST"])
+    return app
+
+
+def _plain_view(cart_id: int) -> str:
+    _set_variables()
+    return f"cart {cart_id}"
+
+
+def bare() -> Flask:
+    """No telemetry at all."""
+    return _app(_plain_view)
+
+
+def upstream() -> Flask:
+    """opentelemetry-instrumentation-flask alone."""
+    _providers()
+    app = _app(_plain_view)
+    FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
+    return app
+
+
+def upstream_and_by_hand() -> Flask:
+    """The same, and in the view four attributes, a counter and a histogram written by hand."""
+    _providers()
+    meter = metrics.get_meter("shop")
+    transactions = meter.create_counter("shop.transaction")
+    totals = meter.create_histogram("shop.cart_total", "{EUR}")
+
+    def view(cart_id: int) -> str:
+        _set_variables()
+        span = trace.get_current_span()
+        span.set_attribute("shop.user_id", g.user_id)
+        span.set_attribute("shop.plan", g.plan)
+        span.set_attribute("shop.cart_total", g.cart_total)
+        span.set_attribute("shop.transaction", g.transaction)
+        attributes = {"http.request.method": request.method, "http.route": str(request.url_rule)}
+        transactions.add(g.transaction, attributes)
+        totals.record(g.cart_total, attributes)
+        return f"cart {cart_id}"
+
+    app = _app(view)
+    FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
+    return app
+
+
+def _upstream_and_chest(**options: Any) -> Flask:
+    from flask_chest_otel import FlaskChest, TrackedVar, flask_chest  # noqa: PLC0415 - other variants do without
+
+    _providers()
+    tracked = [
+        "user_id",
+        "plan",
+        TrackedVar("cart_total", unit="{EUR}"),
+        TrackedVar("transaction", metric="counter"),
+    ]
+    app = _app(flask_chest(tracked_vars=tracked)(_plain_view))
+    FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
+    FlaskChest(app, **options)
+    return app
+
+
+def upstream_and_chest() -> Flask:
+    """The chest does it, every default on: request id, response header, redaction, limits."""
+    return _upstream_and_chest()
+
+
+def upstream_and_chest_without_headers() -> Flask:
+    """The chest with ``response_headers=()``."""
+    return _upstream_and_chest(response_headers=())
+
+
+VARIANTS: dict[str, Callable[[], Flask]] = {
+    "bare Flask": bare,
+    "upstream": upstream,
+    "upstream + by hand": upstream_and_by_hand,
+    "upstream + chest, response_headers=()": upstream_and_chest_without_headers,
+    "upstream + chest, every default": upstream_and_chest,
+}
+"""What is compared, by the name in the table."""

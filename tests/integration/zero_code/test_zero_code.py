@@ -1,0 +1,144 @@
+"""Auto-instrumentation of applications without a line about us, seen by a real OTLP receiver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flask_chest_otel import trace_id_for
+from tests.backends.otlp_receiver import OtlpReceiver
+from tests.integration.zero_code.served import get, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INSTRUMENT = ("opentelemetry-instrument",)
+FLASK_RUN = (*INSTRUMENT, "flask", "--app", "plain_app", "run", "--port", "{port}", "--no-debugger", "--no-reload")
+EARLY = (
+    "python",
+    "-c",
+    "import early_site, sys; "
+    "sys.argv = ['opentelemetry-instrument']; "
+    "from opentelemetry.instrumentation.auto_instrumentation import initialize; initialize(); "
+    "import early_app; early_app.app.run(port={port})",
+)
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    with OtlpReceiver() as running:
+        yield running
+
+
+def test_variables_are_on_spans_and_in_metrics(receiver: OtlpReceiver) -> None:
+    """A plain application under `opentelemetry-instrument flask run` shows its variables at a real receiver."""
+    with serve(FLASK_RUN, receiver.url) as url:
+        assert get(f"{url}/cart/7", X_Request_ID="r-17") == 200
+        span = receiver.wait_for_spans(1)[0]
+        point = receiver.wait_for_metric("flask.g.cart_total")[-1]
+    assert span["kind"] == "server"
+    assert span["attributes"]["flask.g.user_id"] == "u1"
+    assert span["attributes"]["flask.g.cart_total"] == 7.5
+    assert span["attributes"]["flask.request_id"] == "r-17"
+    assert span["trace_id"] == trace_id_for("r-17")
+    assert (point["count"], point["sum"]) == (1, 7.5)
+    assert point["attributes"] == {"http.request.method": "GET", "http.route": "/cart/<int:cart_id>"}
+    assert point["scope"] == "flask_chest_otel"
+
+
+def test_failing_and_untracked_requests(receiver: OtlpReceiver) -> None:
+    """A broken view keeps its values; a request that tracks nothing and brought no id looks untouched."""
+    with serve(FLASK_RUN, receiver.url) as url:
+        assert get(f"{url}/fail") == 500
+        assert get(f"{url}/plain") == 200
+        receiver.wait_for_spans(2)
+    by_route = {span["attributes"]["http.route"]: span["attributes"] for span in receiver.spans()}
+    assert by_route["/fail"]["flask.g.user_id"] == "u2"
+    assert "flask.request_id" in by_route["/fail"]
+    assert not [key for key in by_route["/plain"] if key.startswith("flask.")]
+
+
+def test_nothing_in_responses(receiver: OtlpReceiver) -> None:
+    """Zero code leaves responses as the application made them."""
+    import urllib.request  # noqa: PLC0415 - headers are needed here only
+
+    with serve(FLASK_RUN, receiver.url) as url, urllib.request.urlopen(f"{url}/cart/1", timeout=10) as answer:
+        headers = {name.lower() for name in answer.headers}
+    assert headers <= {"server", "date", "content-type", "content-length", "connection"}
+
+
+def test_application_made_through_an_early_import(receiver: OtlpReceiver) -> None:
+    """An application that upstream's instrumentation misses gets its server span from the chest."""
+    with serve(EARLY, receiver.url) as url:
+        assert get(f"{url}/cart/3", X_Request_ID="early-1") == 200
+        span = receiver.wait_for_spans(1)[0]
+        receiver.wait_for_metric("flask.g.cart_total")
+    assert len(receiver.spans()) == 1
+    assert span["kind"] == "server"
+    assert span["scope"] == "opentelemetry.instrumentation.flask"
+    assert span["attributes"]["flask.g.cart_total"] == 3.5
+    assert span["trace_id"] == trace_id_for("early-1")
+
+
+@pytest.mark.parametrize("order", ["flask,flask_chest", "flask_chest,flask"])
+def test_before_and_after_the_flask_instrumentation(receiver: OtlpReceiver, order: str) -> None:
+    """Whichever of the two instrumentors comes first: one server span, with the variables."""
+    command = ("python", "in_order.py", order, "{port}")
+    with serve(command, receiver.url) as url:
+        assert get(f"{url}/cart/2") == 200
+        receiver.wait_for_metric("flask.g.cart_total")
+        spans = receiver.wait_for_spans(1)
+    assert [span["attributes"]["flask.g.cart_total"] for span in spans] == [2.5]
+
+
+def test_gunicorn_with_two_workers(receiver: OtlpReceiver) -> None:
+    """Under gunicorn with two workers every request arrives, each worker with an identity of its own."""
+    command = (*INSTRUMENT, "gunicorn", "--workers", "2", "--bind", "127.0.0.1:{port}", "plain_app:app")
+    with serve(command, receiver.url) as url:
+        for number in range(40):
+            assert get(f"{url}/cart/{number}") == 200
+        receiver.wait_for_spans(40)
+    spans = receiver.spans()
+    assert sorted(span["attributes"]["flask.g.cart_total"] for span in spans) == [n + 0.5 for n in range(40)]
+    latest = receiver.latest("flask.g.cart_total")
+    assert sum(point["count"] or 0 for point in latest) == 40
+    identities = {span["resource"].get("service.instance.id") for span in spans}
+    assert len(identities) == len({point["resource"].get("service.instance.id") for point in latest})
+
+
+@pytest.mark.parametrize(
+    "off", [{"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flask"}, {"FLASK_CHEST_SERVER_SPAN": "none"}], ids=str
+)
+def test_metrics_only_where_spans_are_switched_off(receiver: OtlpReceiver, off: dict[str, str]) -> None:
+    """With the Flask instrumentation disabled, nobody brings a server span back, and metrics go on."""
+    settings = {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flask", **off}
+    with serve(FLASK_RUN, receiver.url, **settings) as url:
+        assert get(f"{url}/cart/7") == 200
+        point = receiver.wait_for_metric("flask.g.cart_total")[-1]
+    assert point["sum"] == 7.5
+    assert receiver.spans() == []
+
+
+def test_no_traces_exporter(receiver: OtlpReceiver) -> None:
+    """With OTEL_TRACES_EXPORTER=none metrics arrive and no span does."""
+    with serve(FLASK_RUN, receiver.url, OTEL_TRACES_EXPORTER="none") as url:
+        assert get(f"{url}/cart/7") == 200
+        receiver.wait_for_metric("flask.g.cart_total")
+    assert receiver.spans() == []
+
+
+def test_malformed_settings_keep_the_process_instrumented(receiver: OtlpReceiver) -> None:
+    """A setting that cannot be used gets its default; the application runs and the rest is recorded."""
+    with serve(FLASK_RUN, receiver.url, FLASK_CHEST_LIST_LIMIT="many", FLASK_CHEST_NO_SUCH_THING="1") as url:
+        assert get(f"{url}/cart/7") == 200
+        span = receiver.wait_for_spans(1)[0]
+    assert span["attributes"]["flask.g.cart_total"] == 7.5
+
+
+def test_id_generator_by_its_entry_point(receiver: OtlpReceiver) -> None:
+    """OTEL_PYTHON_ID_GENERATOR=flask_chest loads, and maps ids the same way."""
+    with serve(FLASK_RUN, receiver.url, OTEL_PYTHON_ID_GENERATOR="flask_chest") as url:
+        assert get(f"{url}/cart/7", X_Request_ID="r-18") == 200
+        span = receiver.wait_for_spans(1)[0]
+    assert span["trace_id"] == trace_id_for("r-18")
