@@ -291,7 +291,7 @@ def _number(value: Any, limits: Limits) -> float | None:  # noqa: ARG001 - a con
 def _from_sequence(value: Iterable[Any], limits: Limits) -> Attribute:
     """A homogeneous tuple of at most ``limits.items`` elements, without ``None``."""
     items = [_element(item, limits) for item in islice(_iterate(value), limits.items)]
-    return _homogeneous([item for item in items if item is not None])
+    return _homogeneous([item for item in items if item is not None], limits.chars)
 
 
 def _from_set(value: Iterable[Any], limits: Limits) -> Attribute:
@@ -318,14 +318,14 @@ def _element(item: Any, limits: Limits) -> Scalar | None:
     return _json(item, limits) if isinstance(converted, tuple) else converted
 
 
-def _homogeneous(items: list[Any]) -> Attribute:
+def _homogeneous(items: list[Any], chars: int) -> Attribute:
     """Elements of one type: ints beside floats become floats, any other mixture texts."""
     kinds = set(map(type, items))
     if len(kinds) <= 1:
         return tuple(items)
     if kinds == {int, float}:
         return tuple(map(float, items))
-    return tuple(map(_item_text, items))
+    return tuple([_item_text(item)[:chars] for item in items])
 
 
 def _item_text(item: Scalar) -> str:
@@ -369,6 +369,7 @@ class _Plain:
         nested = issubclass(kind, _ITERATED)
         if nested or _is_record(kind) or issubclass(kind, Mapping):
             if depth == 0 or self.left <= 0:
+                self.left -= 5
                 return "…"
             return self.array(value, depth) if nested else self.object(value, depth)
         converted = to_attribute(value, self.limits)

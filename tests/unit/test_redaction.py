@@ -121,8 +121,8 @@ def test_long_names_do_not_fill_the_cache() -> None:
     from flask_chest_otel import _redaction  # noqa: PLC0415 - its private cache is what is looked at
 
     before = _redaction._cached.cache_info().currsize  # noqa: SLF001 - as above
-    assert is_sensitive("x" * 1_000_000 + "_token")
-    assert not is_sensitive("x" * 1_000_000)
+    assert is_sensitive("x" * 200_000 + "_token")
+    assert not is_sensitive("x" * 200_000)
     assert _redaction._cached.cache_info().currsize == before  # noqa: SLF001 - as above
 
 
@@ -137,7 +137,8 @@ def test_masks(name: str, redact: Redact) -> None:
     """A sensitive name by itself, or any name on a wish, is masked whatever its value is."""
     mask = redactor(name, redact, None)
     assert mask is not None
-    assert [mask(value) for value in ("s3cret", 5, "", 0, False, [])] == [MASK] * 6
+    values: list[Any] = ["s3cret", 5, "", 0, False, []]
+    assert [mask(value) for value in values] == [MASK] * 6
 
 
 def test_drops() -> None:
