@@ -62,6 +62,8 @@ def flask_chest(
         return _mark(names[0], RouteMark())
     if request_id_generator is not None and not callable(request_id_generator):
         raise ChestConfigError("request_id_generator", request_id_generator, "a callable without arguments, or None")
+    if not isinstance(inherit, bool):
+        raise ChestConfigError("inherit", inherit, "True or False")
     mark = RouteMark(
         tracked_vars=_merged(names, tracked_vars),
         request_id_generator=request_id_generator,
@@ -88,7 +90,7 @@ def _merged(names: tuple[Any, ...], tracked_vars: Any) -> TrackedVars:
 def _destinations(chests: str | Iterable[str] | None) -> tuple[str, ...] | None:
     if chests is None:
         return None
-    wanted = (chests,) if isinstance(chests, str) else tuple(chests)
+    wanted = (chests,) if isinstance(chests, str) or not isinstance(chests, Iterable) else tuple(chests)
     return tuple(check_chest_name(name) for name in wanted)
 
 

@@ -1,0 +1,209 @@
+"""What every test may ask for, and the hygiene that every test gets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from contextlib import ExitStack, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from flask import Flask, has_app_context
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.instrumentation.propagators import set_global_response_propagator
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+
+from flask_chest_otel import FlaskChest, FlaskChestInstrumentor, _guard
+from flask_chest_otel._request import live_request
+from flask_chest_otel.testing import capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from flask_chest_otel.testing import RequestRecord
+
+    Put = Callable[..., list[RequestRecord]]
+
+__all__ = ["Rig"]
+
+_OURS = ("OTEL_", "FLASK_")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "guard_on: errors of ours are swallowed, as in production")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start processes last: a quick defect shows quickly."""
+    items.sort(key=lambda item: "run_python" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(autouse=True)
+def hygiene(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A clean environment before, and nothing left behind after; errors of ours fail the test."""
+    for name in [name for name in os.environ if name.startswith(_OURS)]:
+        monkeypatch.delenv(name)
+    _guard.counts.clear()
+    swallow = request.node.get_closest_marker("guard_on") is not None
+    with nullcontext() if swallow else _guard.reraising():
+        yield
+    for instrumentor in (FlaskChestInstrumentor(), FlaskInstrumentor()):
+        if instrumentor.is_instrumented_by_opentelemetry:
+            instrumentor.uninstrument()
+    set_global_response_propagator(None)  # type: ignore[no-untyped-call]
+    left = _left_behind()
+    live_request.set(None)
+    otel_context.attach(otel_context.Context())
+    assert left == {}, "the test left this behind"
+    assert isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider), "global providers: in a subprocess only"
+
+
+def _left_behind() -> dict[str, object]:
+    found: dict[str, object] = {
+        "request": live_request.get(),
+        "OTel context": dict(otel_context.get_current()) or None,
+        "app context": has_app_context() or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+class Rig:
+    """Providers in memory, and applications that use them.
+
+    Attributes:
+        tracer_provider: Its finished spans are in ``spans``.
+        meter_provider: Its points are read with ``points``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.exporter = InMemorySpanExporter()
+        self.reader = InMemoryMetricReader()
+        self.tracer_provider = self.provider()
+        self.meter_provider = MeterProvider([self.reader], shutdown_on_exit=False)
+
+    def provider(self, **options: Any) -> TracerProvider:
+        """A further tracer provider, which exports to the same place."""
+        provider = TracerProvider(shutdown_on_exit=False, **options)
+        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        return provider
+
+    def plain(self, name: str = "shop", cls: type[Flask] = Flask) -> Flask:
+        """An application without a chest; its instance folder is temporary."""
+        app = cls(name, instance_path=str(self.folder / name))
+        app.testing = True
+        # As in production: what a view raises becomes a 500.
+        app.config["PROPAGATE_EXCEPTIONS"] = False
+        return app
+
+    def chest(self, app: Flask, **options: Any) -> FlaskChest:
+        """Put an extension with the rig's providers on ``app``."""
+        return FlaskChest(app, **{**self.providers, **options})
+
+    def app(self, **options: Any) -> Flask:
+        """An application with a chest."""
+        app = self.plain()
+        self.chest(app, **options)
+        return app
+
+    @property
+    def providers(self) -> dict[str, Any]:
+        """The options that give a chest the rig's providers."""
+        return {"tracer_provider": self.tracer_provider, "meter_provider": self.meter_provider}
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        """All finished spans, in the order in which they ended."""
+        return self.exporter.get_finished_spans()
+
+    def servers(self) -> list[ReadableSpan]:
+        """Finished server spans."""
+        return [span for span in self.spans if span.kind is SpanKind.SERVER]
+
+    def server(self) -> ReadableSpan:
+        """The one server span."""
+        (found,) = self.servers()
+        return found
+
+    def tracked(self, span: ReadableSpan | None = None, prefix: str = "flask.g.") -> dict[str, Any]:
+        """Tracked variables on a span, the one server span unless given."""
+        attributes = (span or self.server()).attributes or {}
+        return {name.removeprefix(prefix): value for name, value in attributes.items() if name.startswith(prefix)}
+
+    def points(self, metric: str) -> list[Any]:
+        """Data points of one metric."""
+        data = self.reader.get_metrics_data()
+        if data is None:
+            return []
+        found = [
+            metric_.data.data_points
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric_ in scope.metrics
+            if metric_.name == metric
+        ]
+        return [point for points in found for point in points]
+
+    def metric_names(self) -> set[str]:
+        """Names of all metrics of ours that have points."""
+        data = self.reader.get_metrics_data()
+        return {
+            metric.name
+            for resource in (data.resource_metrics if data is not None else ())
+            for scope in resource.scope_metrics
+            if scope.scope.name == "flask_chest_otel"
+            for metric in scope.metrics
+        }
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+@pytest.fixture(params=["extension", "instrumentor"])
+def put(request: pytest.FixtureRequest, rig: Rig) -> Iterator[Put]:
+    """Put a chest on an application, as extension and as instrumentor, and collect its records."""
+    with ExitStack() as stack:
+
+        def put_on(app: Flask, **options: Any) -> list[RequestRecord]:
+            if request.param == "extension":
+                rig.chest(app, **options)
+            elif not FlaskChestInstrumentor().is_instrumented_by_opentelemetry:
+                FlaskChestInstrumentor().instrument(**rig.providers, **options)
+            return stack.enter_context(capture(app))
+
+        yield put_on
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., str]:
+    """Run code in a process of its own, where global providers may be set; its output, or the test fails."""
+
+    def run(code: str, environ: Mapping[str, str] | None = None) -> str:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            cwd=tmp_path,
+            env={**clean, **(environ or {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
