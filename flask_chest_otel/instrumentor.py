@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from dataclasses import fields, make_dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["FlaskChestInstrumentor"]
 
 _STATE_KEY = "flask_chest_instrumentor"
+_READY_KEY = "flask_chest_instrumentor_ready"
 _SETTINGS = tuple(row.name for row in fields(ChestConfig))
 
 
@@ -58,6 +60,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         self._config = resolve(_known(kwargs), {}, on_malformed=_log_malformed)
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         self._brought: weakref.WeakSet[Flask] = weakref.WeakSet()
+        self._preparing = threading.Lock()
         if self._config.enabled:
             # flask.Flask may be upstream's subclass by now: the class itself is behind it.
             self._attachment = attach(flask.app.Flask, self.lifecycle_of)
@@ -70,6 +73,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         self._attachment.remove()
         self._attachment = None
         for app in list(self._apps):
+            app.extensions.pop(_READY_KEY, None)
             state = app.extensions.pop(_STATE_KEY, None)
             if state is not None:
                 id_generator.unshadow(state.export.tracer_provider())
@@ -92,7 +96,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         """See an application's first request early enough to give it a server span."""
 
         def __call__(app: Flask, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - the method that it stands for
-            if _STATE_KEY not in app.extensions and attachment.find(app) is not None:
+            if _READY_KEY not in app.extensions and attachment.find(app) is not None:
                 self._prepare(app)
             return original(app, *args, **kwargs)
 
@@ -100,10 +104,19 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
 
     @guarded("prepare")
     def _prepare(self, app: Flask) -> None:
-        state = app.extensions[_STATE_KEY]
+        # Other first requests wait: one that overtook would end Flask's set-up phase, or bring a second span.
+        with self._preparing:
+            if _READY_KEY in app.extensions:
+                return
+            try:
+                self._bring_server_span(app)
+            finally:
+                app.extensions[_READY_KEY] = True
+
+    def _bring_server_span(self, app: Flask) -> None:
         if is_instrumented_by_upstream(app) or _upstream_is_disabled():
             return
-        bring_server_span(app, state)
+        bring_server_span(app, app.extensions[_STATE_KEY])
         if is_instrumented_by_upstream(app):
             self._brought.add(app)
 
