@@ -58,13 +58,22 @@ class Instrument:
         Raises:
             Refused: The instrument does not take negative values.
         """
-        if value < 0 and self.refuses_negatives:
-            raise Refused(f"negative value for a {self.kind}; a gauge or an up_down_counter takes it")
+        if value < 0:
+            self.check(value)
         known = self._seen.get(key)
         if known is None:
             known = self._admit(key, attributes)
         self._record(value, known, context)
         return known
+
+    def check(self, value: float) -> None:
+        """Refuse what the instrument does not take.
+
+        Raises:
+            Refused: The value is negative, which histograms and counters drop.
+        """
+        if value < 0 and self.refuses_negatives:
+            raise Refused(f"negative value for a {self.kind}; a gauge or an up_down_counter takes it")
 
     def _admit(self, key: Hashable, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         if len(self._seen) >= self._limit - 1 or next(self._places) > self._limit - 1:

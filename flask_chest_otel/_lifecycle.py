@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from flask_chest_otel import _excluded, _span_processor, id_generator
 from flask_chest_otel._guard import guarded, note
-from flask_chest_otel._instruments import Instruments
+from flask_chest_otel._instruments import Instrument, Instruments
 from flask_chest_otel._marks import marks_of
 from flask_chest_otel._plan import Plan, PlannedVar, Planner, metric_method
 from flask_chest_otel._redaction import DROPPED
@@ -133,7 +133,7 @@ class Lifecycle:
             try:
                 value, _ = self._converted(planned, raw)
                 if planned.kind is not None:
-                    to_metric(value)
+                    self._number(planned, value)
             except Refused as refused:
                 raise ChestValueError(planned.name, refused.reason) from refused
 
@@ -278,6 +278,17 @@ class Lifecycle:
                 return None, None
         return value, to_attribute(value, self._limits)
 
+    def _number(self, planned: PlannedVar, value: Any) -> None:
+        """Refuse what no instrument would take."""
+        number = to_metric(value)
+        if number is not None:
+            self._instrument(planned).check(number)
+        elif planned.strict:
+            raise Refused(_no_number(planned))
+
+    def _instrument(self, planned: PlannedVar) -> Instrument:
+        return self.planner.instrument(planned, planned.kind or "histogram")
+
     def _describe(self, live: LiveRequest, attributes: dict[str, Any]) -> None:
         """Write onto the server span."""
         span = live.span
@@ -308,9 +319,9 @@ class Lifecycle:
                 number = to_metric(value)
                 if number is None:
                     if planned.strict:
-                        raise Refused(f"not a number, but metric={planned.kind!r}")  # noqa: TRY301 - one way out
+                        raise Refused(_no_number(planned))  # noqa: TRY301 - one way out
                     continue
-                instrument = planned.instrument or self.planner.instrument(planned, planned.kind or "histogram")
+                instrument = planned.instrument or self._instrument(planned)
                 recorded = instrument.record(number, key, attributes, context)
             except Refused as refusal:
                 refused[planned.name] = refusal.reason
@@ -384,6 +395,10 @@ def _context_of(span: Span | None) -> Context:
     if span is None or trace.get_current_span(present) is span:
         return present
     return trace.set_span_in_context(span, present)
+
+
+def _no_number(planned: PlannedVar) -> str:
+    return f"not a number, but metric={planned.kind!r}"
 
 
 def _generated(generator: Callable[[], Any]) -> str | None:

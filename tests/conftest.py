@@ -182,7 +182,7 @@ def put(request: pytest.FixtureRequest, rig: Rig) -> Iterator[Put]:
             if request.param == "extension":
                 rig.chest(app, **options)
             elif not FlaskChestInstrumentor().is_instrumented_by_opentelemetry:
-                FlaskChestInstrumentor().instrument(**rig.providers, **options)
+                FlaskChestInstrumentor().instrument(**{**rig.providers, **options})
             return stack.enter_context(capture(app))
 
         yield put_on
