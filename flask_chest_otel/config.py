@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._redaction import is_sensitive
 from flask_chest_otel.errors import ChestConfigError, nearest
 from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
-from flask_chest_otel.tracked import NOTHING, TrackedVars, parse_tracked_vars
+from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars, parse_tracked_vars
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -90,7 +91,7 @@ def _header(value: Any) -> str:
 
 def _entries(value: Any) -> list[Any]:
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return [part.strip() for part in value.split(",") if part.strip()] if value.strip().lower() != "none" else []
     if isinstance(value, Iterable) and not isinstance(value, (Mapping, bytes)):
         return list(value)
     raise _NotAllowedError
@@ -137,6 +138,9 @@ def _url_patterns(value: Any) -> tuple[str, ...]:
     patterns = tuple(_entries(value))
     for pattern in patterns:
         re.compile(pattern)
+        # Upstream's instrumentation takes them as one text and parts it at commas.
+        if "," in pattern:
+            raise _NotAllowedError
     return patterns
 
 
@@ -298,7 +302,7 @@ class ChestConfig:
     excluded_urls: tuple[str, ...] | None = _setting(
         None,
         _url_patterns,
-        "valid regular expressions, commas between them",
+        "valid regular expressions without commas, commas between them",
         "Requests whose URL contains a match are left alone altogether.",
         optional=True,
     )
@@ -343,6 +347,7 @@ def setting_of(row: Field[Any]) -> Setting:
 
 
 _SETTINGS: dict[str, Setting] = {row.name: setting_of(row) for row in fields(ChestConfig)}
+_KEYS = tuple(PREFIX + name.upper() for name in _SETTINGS)
 
 
 def resolve(
@@ -392,7 +397,7 @@ def _checked(setting: Setting, label: str, given: Any) -> Any:
         return setting.check(given)
     except ChestConfigError:
         raise
-    except (ValueError, TypeError, ImportError, AttributeError, re.error) as error:
+    except Exception as error:  # an imported module may raise anything
         shown = "***" if setting.secret else given
         reason = f"{setting.allowed} ({error})" if str(error) else setting.allowed
         raise ChestConfigError(label, shown, reason) from error
@@ -400,8 +405,9 @@ def _checked(setting: Setting, label: str, given: Any) -> Any:
 
 def _refuse_unknown_keys(app_config: Mapping[str, Any]) -> None:
     for key in app_config:
-        if key.startswith(PREFIX) and key[len(PREFIX) :].lower() not in _SETTINGS:
-            raise ChestConfigError(f"app.config[{key!r}]", app_config[key], _known_settings(key))
+        if key.startswith(PREFIX) and key not in _KEYS:
+            shown = "***" if is_sensitive(key) else app_config[key]
+            raise ChestConfigError(f"app.config[{key!r}]", shown, _known_settings(key))
 
 
 _warned: set[str] = set()
@@ -409,22 +415,21 @@ _warned: set[str] = set()
 
 def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
     for key in environ:
-        known = key[len(PREFIX) :].lower() in _SETTINGS or key.startswith(COMMAND_LINE_PREFIX)
+        known = key in _KEYS or key.startswith(COMMAND_LINE_PREFIX)
         if key.startswith(PREFIX) and not known and key not in _warned:
             _warned.add(key)
             _logger.warning("environment variable %s is no setting: give %s", key, _known_settings(key))
 
 
 def _known_settings(key: str) -> str:
-    known = [PREFIX + name.upper() for name in _SETTINGS]
-    guess = nearest(key, known)
-    return f"{guess}?" if guess else f"one of {', '.join(known)}"
+    guess = nearest(key.upper(), _KEYS)
+    return f"{guess}?" if guess else f"one of {', '.join(_KEYS)}"
 
 
 def effective_environment(config: ChestConfig) -> dict[str, str]:
     """The environment that would settle to ``config``, for what can be written there.
 
-    Objects (callables, providers, chests) and variables with fields of their own have no text and are left out.
+    Objects have no text and are left out: callables, providers, chests, variables with a callable in ``redact``.
     """
     found: dict[str, str] = {}
     for row in fields(config):
@@ -446,16 +451,25 @@ def _as_text(value: Any) -> str | None:
     if isinstance(value, TrackedVars):
         return _tracked_as_text(value)
     if isinstance(value, tuple) and all(isinstance(entry, str) for entry in value):
-        return ",".join(value)
+        # An empty text would be the absence of the variable.
+        return ",".join(value) or ","
     return None
 
 
 def _tracked_as_text(tracked: TrackedVars) -> str:
-    if tracked.by_method is None:
-        names = [var.name for var in tracked.all_methods]
-        return ",".join([*names, "*"] if tracked.everything_for is None else names)
-    groups = {
-        method: [var.name for var in group] + (["*"] if tracked.tracks_everything(method) else [])
-        for method, group in tracked.by_method.items()
-    }
-    return json.dumps(groups)
+    if tracked.by_method is not None:
+        everything = tracked.tracks_everything
+        groups = {name: _group_as_json(group, everything(name)) for name, group in tracked.by_method.items()}
+        return json.dumps(groups)
+    group = _group_as_json(tracked.all_methods, tracked.everything_for is None)
+    plain = all(isinstance(entry, str) for entry in group)
+    return ",".join(group) if plain else json.dumps(group)
+
+
+def _group_as_json(group: tuple[TrackedVar, ...], everything: bool) -> list[Any]:
+    return [_var_as_json(var) for var in group if not callable(var.redact)] + ["*"] * everything
+
+
+def _var_as_json(var: TrackedVar) -> Any:
+    given = {row.name: getattr(var, row.name) for row in fields(var) if getattr(var, row.name) != row.default}
+    return var.name if len(given) == 1 else given

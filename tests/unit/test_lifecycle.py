@@ -382,13 +382,12 @@ def test_streaming_with_context(rig: Rig, put: Put, buffered: bool) -> None:
     def view() -> Response:
         set_both()
 
-        @stream_with_context
         def parts() -> Iterator[str]:
             yield "a"
             yield request.path
             yield g.user
 
-        return Response(parts())
+        return Response(stream_with_context(parts()))
 
     records = put(app, tracked_vars=TRACKED)
     response = app.test_client().get("/", buffered=buffered)
@@ -406,7 +405,6 @@ def test_stream_closed_early(rig: Rig, put: Put) -> None:
     def view() -> Response:
         set_both()
 
-        @stream_with_context
         def parts() -> Iterator[str]:
             try:
                 while True:
@@ -414,7 +412,7 @@ def test_stream_closed_early(rig: Rig, put: Put) -> None:
             finally:
                 closed.append(True)
 
-        return Response(parts())
+        return Response(stream_with_context(parts()))
 
     records = put(app, tracked_vars=TRACKED)
     response = app.test_client().get("/")
@@ -524,7 +522,7 @@ def test_response_from_app(rig: Rig, put: Put) -> None:
         return "inner"
 
     @outer.route("/")
-    def of_outer() -> Response:
+    def of_outer() -> Any:
         g.user = "outer"
         ids.append(current_request_id())
         response = Response.from_app(inner, request.environ)
@@ -608,7 +606,7 @@ def test_inner_app_without_chest(rig: Rig) -> None:
         return "inner"
 
     @outer.route("/")
-    def of_outer() -> Response:
+    def of_outer() -> Any:
         set_both()
         return Response.from_app(inner, request.environ)
 
@@ -628,7 +626,7 @@ def test_inner_app_without_server_span(rig: Rig) -> None:
         return "inner"
 
     @outer.route("/")
-    def of_outer() -> Response:
+    def of_outer() -> Any:
         g.total = 42.5
         response = Response.from_app(inner, request.environ)
         g.user = "u1"
