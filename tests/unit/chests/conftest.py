@@ -1,0 +1,80 @@
+"""Records to put into chests, and scripts that run as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flask_chest_otel._request import RequestRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[3]
+
+PREAMBLE = """\
+import os, sys, time
+from flask_chest_otel._request import RequestRecord
+from flask_chest_otel.chests._store import EmbeddedStore
+from flask_chest_otel.chests._queue import RecordQueue
+
+def record(number, who="a"):
+    return RequestRecord(
+        start_unix_ns=time.time_ns(), duration_s=0.0125, service="shop", request_id=f"{who}-{number}",
+        trace_id=None, span_id=None, method="GET", route="/cart", status=200,
+        variables={"number": number, "who": who},
+    )
+
+"""
+
+
+def _record(**changes: Any) -> RequestRecord:
+    values: dict[str, Any] = {
+        "start_unix_ns": time.time_ns(),
+        "duration_s": 0.0125,
+        "service": "shop",
+        "request_id": "r-1",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "span_id": "b7ad6b7169203331",
+        "method": "GET",
+        "route": "/cart/<int:cart_id>",
+        "status": 200,
+        "variables": {"user_id": "u1", "cart_total": 42.5},
+    }
+    return RequestRecord(**{**values, **changes})
+
+
+@pytest.fixture
+def make_record() -> Callable[..., RequestRecord]:
+    """Makes a record; keywords change fields of it."""
+    return _record
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a Python process that has ``record(number, who)`` at hand; its arguments are texts."""
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(script: str, *arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PREAMBLE + textwrap.dedent(script), *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
