@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["counts", "guarded", "note", "note_error", "reraising"]
+__all__ = ["caught", "counts", "guarded", "note", "reraising"]
 
 _logger = logging.getLogger("flask_chest_otel")
 _P = ParamSpec("_P")
@@ -43,9 +43,9 @@ class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` an
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         """Swallow what is an ``Exception``; ``KeyboardInterrupt`` and worker timeouts pass."""
-        if not isinstance(error, Exception) or _reraise:
+        if not isinstance(error, Exception):
             return False
-        note_error(self._step, error)
+        caught(self._step, error)
         return True
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R | None]:
@@ -57,10 +57,8 @@ class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` an
         def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R | None:
             try:
                 return function(*args, **kwargs)
-            except Exception as error:
-                if _reraise:
-                    raise
-                note_error(step, error)
+            except Exception as error:  # noqa: BLE001 - that is the point
+                caught(step, error)
                 return None
 
         return wrapper
@@ -73,8 +71,14 @@ def note(kind: str, message: str, *args: object) -> None:
         _logger.warning("%s (logged once, counted from now on)", message % args)
 
 
-def note_error(step: str, error: BaseException) -> None:
-    """Count one error of ours; log the first of its kind with its traceback."""
+def caught(step: str, error: BaseException) -> None:
+    """Count one error of ours; log the first of its kind with its traceback.
+
+    Raises:
+        BaseException: ``error`` itself, inside :func:`reraising`.
+    """
+    if _reraise:
+        raise error
     kind = f"{step}: {type(error).__name__}"
     counts[kind] += 1
     if counts[kind] == 1:

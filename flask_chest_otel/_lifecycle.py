@@ -16,16 +16,14 @@ from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from flask_chest_otel import _excluded, _span_processor, id_generator
-from flask_chest_otel._guard import guarded, note
-from flask_chest_otel._instruments import Instrument, Instruments
+from flask_chest_otel._guard import caught, guarded, note
+from flask_chest_otel._instruments import Instruments
 from flask_chest_otel._marks import marks_of
-from flask_chest_otel._plan import Plan, PlannedVar, Planner, metric_method
-from flask_chest_otel._redaction import DROPPED
+from flask_chest_otel._plan import Plan, Planner, metric_method
+from flask_chest_otel._recording import Recorded, Recorder
 from flask_chest_otel._request import LiveRequest, Measurement, RequestRecord, live_request
 from flask_chest_otel._response import ResponseHeaders
-from flask_chest_otel._values import Limits, Refused, to_attribute, to_dimension, to_metric
 from flask_chest_otel._version import __version__
-from flask_chest_otel.errors import ChestValueError
 from flask_chest_otel.ids import format_trace_id, is_legal, legalise, random_id
 from flask_chest_otel.names import REQUEST_ID, SCOPE
 
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from flask import Flask, Response
-    from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
     from flask_chest_otel._export import Export
@@ -74,7 +71,7 @@ class Lifecycle:
         self.by_name: tuple[Sink, ...] = tuple(chest for chest in config.chests if not isinstance(chest, str))
         self._quiet = quiet
         self._plans: dict[tuple[str, ...], Plan] = {}
-        self._limits = Limits(config.value_limit_chars, config.list_limit)
+        self._recorder = Recorder(config, self.planner)
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
         self._excluded = _excluded.compile_patterns(config.excluded_urls)
         self.excluded_urls = ",".join(config.excluded_urls) if config.excluded_urls is not None else None
@@ -91,9 +88,12 @@ class Lifecycle:
         http = request._get_current_object()  # type: ignore[attr-defined]  # Flask types its proxies as their objects
         if self._excluded is not None and self._excluded.search(http.url):
             return
-        # An empty context, the usual case on a server's thread, cannot suppress anything.
-        if otel_context.get_current() and not is_instrumentation_enabled():
-            return
+        span_at_begin: Span = trace.INVALID_SPAN
+        # An empty context, the usual case on a server's thread, holds no span and cannot suppress anything.
+        if otel_context.get_current():
+            if not is_instrumentation_enabled():
+                return
+            span_at_begin = trace.get_current_span()
         if not self._started:
             self._start(app)
         plan = self._plan_of(app, http)
@@ -101,7 +101,7 @@ class Lifecycle:
         already_there = vars(live.g)
         if already_there:
             live.before = dict(already_there)
-        live.span_at_begin = trace.get_current_span()
+        live.span_at_begin = span_at_begin
         live.outer = live_request.get()
         environ = http.environ
         live.displaced = environ.get(ENVIRON_KEY)
@@ -114,11 +114,12 @@ class Lifecycle:
     @guarded("dispatch")
     def dispatch(self) -> None:
         """The view comes next: what starts a root span from here on is not the server."""
-        live = _own_record()
-        if live is not None:
-            if live.span is None:
-                live.span = _server_span(live)
+        # Not looked up by its g, which costs: a record that is not this request's (one inside it that was left
+        # open) has been dispatched already, and nothing changes.
+        live = live_request.get()
+        if live is not None and not live.dispatched:
             live.dispatched = True
+            _find_span(live)
 
     def viewed(self) -> None:
         """After the view, with ``raise_exceptions``: refuse like the view itself would.
@@ -127,15 +128,8 @@ class Lifecycle:
             ChestValueError: A value on ``g`` cannot be recorded.
         """
         live = _own_record()
-        if live is None:
-            return
-        for planned, raw in self._values(live):
-            try:
-                value, _ = self._converted(planned, raw)
-                if planned.kind is not None:
-                    self._number(planned, value)
-            except Refused as refused:
-                raise ChestValueError(planned.name, refused.reason) from refused
+        if live is not None:
+            self._recorder.check(live)
 
     @guarded("response")
     def respond(self, response: Response) -> None:
@@ -145,7 +139,7 @@ class Lifecycle:
             return
         live.status = response.status_code
         if live.span is None:
-            live.span = _server_span(live)
+            _find_span(live)
         live.dispatched = True
         if self._headers is not None:
             self._headers.set_on(response, live.request_id or self.decide_id(live), live.span)
@@ -161,13 +155,15 @@ class Lifecycle:
             live_request.set(live.outer)
         if live.displaced is not None:
             request.environ[ENVIRON_KEY] = live.displaced
-        self._record(live)
+        self._finish(live)
         live.before = live.outer = live.displaced = None
 
     def decide_id(self, live: LiveRequest) -> str:
         """The request's id, decided now if it was not: the root's trace id, else a fresh one."""
         if live.request_id is None:
-            span = live.span if live.span is not None else _server_span(live)
+            if live.span is None:
+                _find_span(live)
+            span = live.span
             if span is not None and span.is_recording() and getattr(span, "parent", _ABSENT) is None:
                 live.request_id = format_trace_id(span.get_span_context().trace_id)
             else:
@@ -221,73 +217,25 @@ class Lifecycle:
 
     # Parts of finish
 
-    def _record(self, live: LiveRequest) -> None:
+    def _finish(self, live: LiveRequest) -> None:
         if live.span is None:
-            live.span = _server_span(live)
-        attributes: dict[str, Any] = {}
-        variables: dict[str, Any] = {}
-        dimensions: list[tuple[str, Any]] = []
-        numbers: list[tuple[PlannedVar, Any]] = []
-        refused: dict[str, str] = {}
-        for planned, raw in self._values(live):
+            _find_span(live)
+        recorded = self._recorder.read(live)
+        measurements: list[Measurement] = []
+        # Each part for itself: a provider that raises takes nothing from the others.
+        try:
+            self._describe(live, recorded.attributes)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            caught("span", error)
+        if recorded.numbers:
             try:
-                value, converted = self._converted(planned, raw)
-            except Refused as refusal:
-                refused[planned.name] = refusal.reason
-                continue
-            if converted is None:
-                continue
-            attributes[planned.attribute] = variables[planned.name] = converted
-            if planned.dimension:
-                dimensions.append((planned.attribute, to_dimension(converted)))
-            if planned.kind is not None:
-                numbers.append((planned, value))
-        self._describe(live, attributes)
-        measured = self._measure(live, numbers, dimensions, refused) if numbers else ()
-        for name, reason in refused.items():
-            note(f"refused {name}: {reason}", "g.%s is not recorded: %s", name, reason)
+                measurements = self._recorder.measure(live, recorded, _context_of(live))
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                caught("metrics", error)
+        if recorded.refused:
+            _note_refusals(recorded)
         if self.every_route or self.by_name:
-            self._hand_over(live, variables, measured, refused)
-
-    def _values(self, live: LiveRequest) -> list[tuple[PlannedVar, Any]]:
-        """Tracked variables that this request set, at most ``variables_limit``."""
-        values = vars(live.g)
-        before = live.before
-        plan = live.plan
-        found = [(planned, values[planned.name]) for planned in plan.variables if planned.name in values]
-        if plan.everything:
-            named = {planned.name for planned in plan.variables}
-            for name, value in list(values.items()):
-                if name not in named and not name.startswith("_"):
-                    planned = self.planner.wild(plan, name)
-                    if planned is not None:
-                        found.append((planned, value))
-        if before is not None:
-            # By identity: a value's own == may raise, and setting the same object again is no news either.
-            found = [pair for pair in found if before.get(pair[0].name, _ABSENT) is not pair[1]]
-        if len(found) > self.config.variables_limit:
-            note("variables_limit", "more than %d variables in one request", self.config.variables_limit)
-            del found[self.config.variables_limit :]
-        return found
-
-    def _converted(self, planned: PlannedVar, value: Any) -> tuple[Any, Any]:
-        """The value after redaction, and what stands for it as an attribute; ``None``: nothing."""
-        if planned.redact is not None and value is not None:
-            value = planned.redact(value)
-            if value is DROPPED:
-                return None, None
-        return value, to_attribute(value, self._limits)
-
-    def _number(self, planned: PlannedVar, value: Any) -> None:
-        """Refuse what no instrument would take."""
-        number = to_metric(value)
-        if number is not None:
-            self._instrument(planned).check(number)
-        elif planned.strict:
-            raise Refused(_no_number(planned))
-
-    def _instrument(self, planned: PlannedVar) -> Instrument:
-        return self.planner.instrument(planned, planned.kind or "histogram")
+            self._hand_over(live, recorded, measurements)
 
     def _describe(self, live: LiveRequest, attributes: dict[str, Any]) -> None:
         """Write onto the server span."""
@@ -299,38 +247,7 @@ class Lifecycle:
         attributes[REQUEST_ID] = live.request_id or self.decide_id(live)
         span.set_attributes(attributes)
 
-    def _measure(
-        self,
-        live: LiveRequest,
-        numbers: list[tuple[PlannedVar, Any]],
-        dimensions: list[tuple[str, Any]],
-        refused: dict[str, str],
-    ) -> tuple[Measurement, ...] | list[Measurement]:
-        plan = live.plan
-        attributes, key = plan.metric_attributes, plan.key
-        if dimensions:
-            # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
-            key = (key, *((name, type(value), value) for name, value in dimensions))
-            attributes = {**attributes, **dict(dimensions)}
-        measured: list[Measurement] = []
-        context = _context_of(live.span)
-        for planned, value in numbers:
-            try:
-                number = to_metric(value)
-                if number is None:
-                    if planned.strict:
-                        raise Refused(_no_number(planned))  # noqa: TRY301 - one way out
-                    continue
-                instrument = planned.instrument or self._instrument(planned)
-                recorded = instrument.record(number, key, attributes, context)
-            except Refused as refusal:
-                refused[planned.name] = refusal.reason
-                continue
-            if self.every_route or self.by_name:
-                measured.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, recorded))
-        return measured
-
-    def _hand_over(self, live: LiveRequest, variables: dict[str, Any], measured: Any, refused: dict[str, str]) -> None:
+    def _hand_over(self, live: LiveRequest, recorded: Recorded, measurements: list[Measurement]) -> None:
         span_context = live.span.get_span_context() if live.span is not None else trace.INVALID_SPAN_CONTEXT
         valid = span_context.is_valid
         record = RequestRecord(
@@ -343,10 +260,10 @@ class Lifecycle:
             method=live.method,
             route=live.plan.route,
             status=live.status,
-            variables=variables,
+            variables=recorded.variables,
             chests=live.plan.chests,
-            metrics=tuple(measured),
-            refused=refused,
+            metrics=tuple(measurements),
+            refused=recorded.refused,
         )
         for sink in self.every_route:
             sink.put(record)
@@ -376,29 +293,35 @@ def _own_record() -> LiveRequest | None:
     return live
 
 
-def _server_span(live: LiveRequest) -> Span | None:
-    """The span of this request, found from where it runs; ``None`` while there is none."""
-    current = trace.get_current_span()
-    if current is not live.span_at_begin:
-        return current if current.get_span_context().is_valid else None
+def _find_span(live: LiveRequest) -> None:
+    """Find the server span of a request from where it runs, and the context that holds it."""
+    context = otel_context.get_current()
+    current = trace.get_current_span(context)
+    if current is trace.INVALID_SPAN or (current is live.span_at_begin and _belongs_to_outer(live, current)):
+        return
+    live.span = current
+    live.context = context
+
+
+def _belongs_to_outer(live: LiveRequest, current: Span) -> bool:
+    """Whether the span that was current at begin is not this request's, which runs inside another one.
+
+    A server span in between was made for this request: by an instrumentation around the inner application.
+    """
     outer = live.outer
     if outer is None or outer.finished:
-        return current if current.get_span_context().is_valid else None
-    # Inside another request: what was current belongs to that one, but for a server span made for this one.
-    is_server = getattr(current, "kind", None) is trace.SpanKind.SERVER
-    return current if is_server and current is not outer.span else None
+        return False
+    return getattr(current, "kind", None) is not trace.SpanKind.SERVER or current is outer.span
 
 
-def _context_of(span: Span | None) -> Context:
-    """Where measurements find the span for their exemplars."""
-    present = otel_context.get_current()
-    if span is None or trace.get_current_span(present) is span:
-        return present
-    return trace.set_span_in_context(span, present)
+def _context_of(live: LiveRequest) -> Any:
+    """Where measurements find the server span for their exemplars."""
+    return live.context if live.context is not None else otel_context.get_current()
 
 
-def _no_number(planned: PlannedVar) -> str:
-    return f"not a number, but metric={planned.kind!r}"
+def _note_refusals(recorded: Recorded) -> None:
+    for name, reason in recorded.refused.items():
+        note(f"refused {name}: {reason}", "g.%s is not recorded: %s", name, reason)
 
 
 def _generated(generator: Callable[[], Any]) -> str | None:

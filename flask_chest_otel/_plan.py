@@ -146,10 +146,10 @@ class Planner:
             found = plan.wild[name] = self._plan(TrackedVar(name))
         return found
 
-    def instrument(self, planned: PlannedVar, kind: str) -> Instrument:
+    def instrument(self, planned: PlannedVar) -> Instrument:
         """The instrument of one variable, made at its first number."""
         if planned.instrument is None:
-            planned.instrument = self._instruments.get(planned.metric, kind, planned.var)
+            planned.instrument = self._instruments.get(planned.metric, planned.kind or "histogram", planned.var)
         return planned.instrument
 
     def _sources(self, marks: tuple[RouteMark, ...]) -> list[TrackedVars]:

@@ -101,6 +101,7 @@ class LiveRequest:
         outer: The request inside which this one runs, or ``None``.
         displaced: The record whose place in the WSGI environ this one took, or ``None``.
         span: The server span, once it is known.
+        context: The OpenTelemetry context in which that span is current.
         request_id: The id, once it is decided.
         own_id: Whether the request brought or generated it (else it was made here).
         secret: Key of the mapping to a trace id.
@@ -115,6 +116,7 @@ class LiveRequest:
 
     __slots__ = (
         "before",
+        "context",
         "dispatched",
         "displaced",
         "finished",
@@ -146,6 +148,7 @@ class LiveRequest:
         self.outer: LiveRequest | None = None
         self.displaced: LiveRequest | None = None
         self.span: Any = None
+        self.context: Any = None
         self.request_id: str | None = None
         self.own_id = False
         self.root_trace_id: int | None = None

@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from flask_chest_otel import id_generator
 from flask_chest_otel._attach import Attachment, attach
 from flask_chest_otel._export import Export
-from flask_chest_otel._guard import guarded, note_error
+from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel.config import UNSET, ChestConfig, resolve
 from flask_chest_otel.errors import ChestConfigError, nearest
@@ -131,7 +131,7 @@ def _known(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _log_malformed(error: ChestConfigError) -> None:
-    note_error("settings", error)
+    note(f"setting {error.setting}", "%s; its default is used", error)
 
 
 def _upstream_is_disabled() -> bool:

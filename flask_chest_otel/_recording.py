@@ -1,0 +1,145 @@
+"""What a request left on ``g``, turned into span attributes, measurements and what a record holds.
+
+This runs in every request: values that are common pass through few calls, everything else through the modules that
+know better (``_values``, ``_redaction``, ``_instruments``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._guard import note
+from flask_chest_otel._redaction import DROPPED
+from flask_chest_otel._request import LiveRequest, Measurement
+from flask_chest_otel._values import Limits, Refused, to_attribute, to_dimension, to_metric
+from flask_chest_otel.errors import ChestValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from opentelemetry.context import Context
+
+    from flask_chest_otel._plan import PlannedVar, Planner
+    from flask_chest_otel.config import ChestConfig
+
+__all__ = ["Recorded", "Recorder"]
+
+_ABSENT = object()
+
+
+class Recorded:
+    """What became of one request's values.
+
+    Attributes:
+        attributes: Span attribute to value.
+        variables: Tracked variable to the same value.
+        numbers: Variables that go to an instrument, with their number.
+        dimensions: Attributes for this request's metrics.
+        refused: Variable to reason.
+    """
+
+    __slots__ = ("attributes", "dimensions", "numbers", "refused", "variables")
+
+    def __init__(self) -> None:
+        self.attributes: dict[str, Any] = {}
+        self.variables: dict[str, Any] = {}
+        self.numbers: list[tuple[PlannedVar, float]] = []
+        self.dimensions: list[tuple[str, Any]] = []
+        self.refused: dict[str, str] = {}
+
+
+class Recorder:
+    """Reads, converts and measures, by an application's plans and limits."""
+
+    def __init__(self, config: ChestConfig, planner: Planner) -> None:
+        self._planner = planner
+        self._limits = Limits(config.value_limit_chars, config.list_limit)
+        self._most = config.variables_limit
+
+    def read(self, live: LiveRequest) -> Recorded:
+        """Convert every tracked value that this request set; a refused one leaves the others alone."""
+        recorded = Recorded()
+        for planned, raw in self._values(live):
+            try:
+                self._convert(planned, raw, recorded)
+            except Refused as refusal:
+                recorded.refused[planned.name] = refusal.reason
+        return recorded
+
+    def check(self, live: LiveRequest) -> None:
+        """Refuse aloud, for development.
+
+        Raises:
+            ChestValueError: A value on ``g`` cannot be recorded.
+        """
+        recorded = self.read(live)
+        for planned, number in recorded.numbers:
+            try:
+                self._planner.instrument(planned).check(number)
+            except Refused as refusal:
+                recorded.refused[planned.name] = refusal.reason
+        for name, reason in recorded.refused.items():
+            raise ChestValueError(name, reason)
+
+    def measure(self, live: LiveRequest, recorded: Recorded, context: Context) -> list[Measurement]:
+        """Give numbers to their instruments; ``context`` is where exemplars find the server span."""
+        attributes, key = _point(live, recorded.dimensions)
+        measurements: list[Measurement] = []
+        for planned, number in recorded.numbers:
+            instrument = planned.instrument or self._planner.instrument(planned)
+            try:
+                used = instrument.record(number, key, attributes, context)
+            except Refused as refusal:
+                recorded.refused[planned.name] = refusal.reason
+                continue
+            measurements.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, used))
+        return measurements
+
+    def _values(self, live: LiveRequest) -> list[tuple[PlannedVar, Any]]:
+        """Tracked variables that this request set, at most ``variables_limit``."""
+        values = vars(live.g)
+        found = [(planned, values[planned.name]) for planned in live.plan.variables if planned.name in values]
+        if live.plan.everything:
+            found += self._wild_values(live, values)
+        if live.before is not None:
+            # By identity: a value's own == may raise, and setting the same object again is no news either.
+            found = [pair for pair in found if live.before.get(pair[0].name, _ABSENT) is not pair[1]]
+        if len(found) > self._most:
+            note("variables_limit", "more than %d variables in one request", self._most)
+            del found[self._most :]
+        return found
+
+    def _wild_values(self, live: LiveRequest, values: dict[str, Any]) -> list[tuple[PlannedVar, Any]]:
+        named = {planned.name for planned in live.plan.variables}
+        wild = [name for name in list(values) if name not in named and not name.startswith("_")]
+        planned = ((self._planner.wild(live.plan, name), values[name]) for name in wild)
+        return [(plan, value) for plan, value in planned if plan is not None]
+
+    def _convert(self, planned: PlannedVar, value: Any, recorded: Recorded) -> None:
+        if planned.redact is not None and value is not None:
+            value = planned.redact(value)
+            if value is DROPPED:
+                return
+        converted = to_attribute(value, self._limits)
+        if converted is None:
+            return
+        recorded.attributes[planned.attribute] = recorded.variables[planned.name] = converted
+        if planned.dimension:
+            recorded.dimensions.append((planned.attribute, to_dimension(converted)))
+        if planned.kind is None:
+            return
+        number = to_metric(value)
+        if number is not None:
+            recorded.numbers.append((planned, number))
+        elif planned.strict:
+            raise Refused(f"not a number, but metric={planned.kind!r}")
+
+
+def _point(live: LiveRequest, dimensions: list[tuple[str, Any]]) -> tuple[Mapping[str, Any], Hashable]:
+    """The attribute set of this request's metrics, and what tells it from others."""
+    plan = live.plan
+    if not dimensions:
+        return plan.metric_attributes, plan.key
+    # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
+    key = (plan.key, *((name, type(value), value) for name, value in dimensions))
+    return {**plan.metric_attributes, **dict(dimensions)}, key
