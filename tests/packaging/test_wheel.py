@@ -1,0 +1,132 @@
+"""The wheel that users install, built from the sdist and used in an environment that knows nothing of this checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import textwrap
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import blocks_of
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+ENTRY_POINTS = {
+    "opentelemetry_instrumentor": "flask_chest",
+    "opentelemetry_id_generator": "flask_chest",
+    "flask.commands": "chest",
+    "pytest11": "flask_chest",
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel made from that."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(REPOSITORY)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of a fresh environment with the wheel, and pytest for its plugin."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel), "pytest"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return python
+
+
+def run(python: Path, folder: Path, *arguments: str) -> str:
+    """Run the environment's interpreter somewhere else, without a look at this checkout."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "FLASK_", "PYTHON"))}
+    done = subprocess.run(
+        [str(python), *arguments], cwd=folder, env=kept, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
+    """Types are marked, the collector's configuration is inside, tests and tools are not."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert "flask_chest_otel/py.typed" in names
+    assert "flask_chest_otel/collector_config/base.yaml" in names
+    assert "flask_chest_otel/collector_config/influxdb.yaml" in names
+    assert {name.split("/")[0] for name in names} == {"flask_chest_otel", "flask_chest_otel-0.1.0.dist-info"}
+    assert not [name for name in names if "__pycache__" in name]
+    assert [name for name in names if name.endswith("/licenses/LICENSE")]
+
+
+def test_the_sdist_has_what_a_packager_needs(built: Path) -> None:
+    """Sources, tests, documentation and the collector's configuration; nothing that was built."""
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    for wanted in (
+        "pyproject.toml",
+        "Makefile",
+        "README.md",
+        "tests/conftest.py",
+        "collector-config/base.yaml",
+        "docs",
+    ):
+        assert [name for name in names if name == wanted or name.startswith(f"{wanted}/")], wanted
+    assert not [name for name in names if name.startswith((".venv", ".build", ".git/"))]
+
+
+def test_the_collector_configuration_is_found_by_the_installed_package(python: Path, tmp_path: Path) -> None:
+    """It lies beside the modules, readable as package data."""
+    code = "from importlib.resources import files; print(files('flask_chest_otel') / 'collector_config' / 'base.yaml')"
+    assert Path(run(python, tmp_path, "-c", code).strip()).is_file()
+
+
+def test_every_entry_point_loads(python: Path, tmp_path: Path) -> None:
+    """What OpenTelemetry, Flask and pytest look up is there and can be imported."""
+    code = f"""
+        from importlib.metadata import entry_points
+        for group, name in {ENTRY_POINTS!r}.items():
+            (found,) = [one for one in entry_points(group=group) if one.name == name]
+            print(group, found.load())
+    """
+    assert len(run(python, tmp_path, "-c", textwrap.dedent(code)).splitlines()) == len(ENTRY_POINTS)
+
+
+def test_the_first_example_of_the_readme_runs(python: Path, tmp_path: Path) -> None:
+    """Copied from the README and asked for a cart, it answers, and the command shows what it tracked."""
+    first = next(
+        block for block in blocks_of((REPOSITORY / "README.md").read_text("utf-8")) if block.language == "python"
+    )
+    (tmp_path / "shop.py").write_text(first.text, encoding="utf-8")
+    code = """
+        import shop
+        response = shop.app.test_client().post("/cart/7", headers={"X-Request-ID": "r-17"})
+        assert response.status_code == 200, response
+        assert shop.app.extensions["flask_chest"].force_flush(10)
+    """
+    run(python, tmp_path, "-c", textwrap.dedent(code))
+    shown = run(python, tmp_path, "-m", "flask", "--app", "shop", "chest", "requests")
+    assert "r-17" in shown
+    assert "cart_total=42.5 plan=gold user_id=u1" in shown
+
+
+def test_the_pytest_fixture_is_there(python: Path, tmp_path: Path) -> None:
+    """Installing the package is enough for `chest_records`."""
+    assert "chest_records" in run(python, tmp_path, "-m", "pytest", "--fixtures", "-q")

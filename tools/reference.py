@@ -1,0 +1,226 @@
+"""Write the reference pages and the README's settings table: ``make docs``.
+
+Settings come from ``config.ChestConfig``, names on the wire from ``names.REFERENCE``, the API from docstrings.
+``tests/docs/test_reference.py`` fails when a page is not what this makes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import flask_chest_otel
+from flask_chest_otel import config, names, testing
+from flask_chest_otel.tracked import TrackedVars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["main", "pages"]
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- settings: made by `make docs` -->", "<!-- /settings -->"
+GENERATED = "<!-- Made by `make docs` from {source}; do not edit. -->\n\n"
+
+
+def main() -> int:
+    """Write every generated page."""
+    for path, text in pages().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(path.relative_to(REPOSITORY))  # noqa: T201 - what a command line says
+    return 0
+
+
+def pages() -> dict[Path, str]:
+    """Path to what should stand there."""
+    readme = REPOSITORY / "README.md"
+    reference = REPOSITORY / "docs" / "reference"
+    return {
+        readme: _with_table(readme.read_text(encoding="utf-8"), _settings_table()),
+        reference / "settings.md": _settings_page(),
+        reference / "names.md": _names_page(),
+        reference / "api.md": _api_page(),
+    }
+
+
+def _with_table(text: str, table: str) -> str:
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table}{END}{after}"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), ["---"] * len(list(head)), *map(list, rows)]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+# Settings
+
+
+def _settings_table() -> str:
+    rows = [
+        (f"`{row.name}`", f"`{_default(row.default)}`", config.setting_of(row).sentence)
+        for row in fields(config.ChestConfig)
+    ]
+    return _table(("setting", "default", "what it does"), rows)
+
+
+def _default(value: Any) -> str:
+    return "()" if isinstance(value, TrackedVars) else repr(value).replace("'", '"')
+
+
+def _settings_page() -> str:
+    sections = [_setting_section(row) for row in fields(config.ChestConfig)]
+    return GENERATED.format(source="`config.ChestConfig`") + _SETTINGS_INTRODUCTION + "\n".join(sections)
+
+
+def _setting_section(row: Any) -> str:
+    setting = config.setting_of(row)
+    variable = config.PREFIX + row.name.upper()
+    lines = [
+        f"## `{row.name}`\n",
+        f"{setting.sentence}\n",
+        f"* default: `{_default(row.default)}`",
+        f"* takes: {setting.allowed}",
+        f'* also: `app.config["{variable}"]`, environment variable `{variable}`',
+    ]
+    if setting.secret:
+        lines.append("* a secret: never shown in messages or in `repr()`")
+    return "\n".join(lines) + "\n"
+
+
+_SETTINGS_INTRODUCTION = """# Settings
+
+Each can be given in three places. The first that says something wins:
+
+1. an argument: `FlaskChest(app, list_limit=10)`;
+2. Flask's configuration: `app.config["FLASK_CHEST_LIST_LIMIT"] = 10`;
+3. the environment: `FLASK_CHEST_LIST_LIMIT=10`.
+
+In the environment, commas stand between the entries of a list; `tracked_vars` also takes JSON; callables and providers
+are written `module:attribute`; `none` stands for `None` where that is allowed.
+
+A value that cannot be used raises `ChestConfigError` when the extension is put on the application; the message names
+the setting, the value and what is allowed. The same holds for an unknown key `FLASK_CHEST_…` in `app.config`; an
+unknown environment variable gets one warning. Without code (`opentelemetry-instrument`), a malformed value gets one
+line in the log and its default. Options of the `flask chest` commands begin with `FLASK_CHEST_CLI_` in the environment.
+
+OpenTelemetry's own variables (`OTEL_…`) keep their meaning.
+
+"""
+
+# Names on the wire
+
+
+def _names_page() -> str:
+    rows = [(f"`{row.name}`", row.where, row.type, row.unit or "-", row.sentence) for row in names.REFERENCE]
+    table = _table(("name", "where", "type", "unit", "what it holds"), rows)
+    return GENERATED.format(source="`names.REFERENCE`") + _NAMES_INTRODUCTION + table + _NAMES_END
+
+
+_NAMES_INTRODUCTION = f"""# Names on the wire
+
+Everything that this package adds to spans, metrics and HTTP. The instrumentation scope of metrics is
+`{names.SCOPE}`, with the package's version.
+
+"""
+
+_NAMES_END = """
+The attributes of the server span itself (`http.route`, `http.response.status_code`, …) come from
+opentelemetry-instrumentation-flask and follow `OTEL_SEMCONV_STABILITY_OPT_IN`.
+"""
+
+# The API
+
+
+def _api_page() -> str:
+    public = [(name, getattr(flask_chest_otel, name)) for name in flask_chest_otel.__all__ if name != "__version__"]
+    errors = [(name, value) for name, value in public if inspect.isclass(value) and issubclass(value, Exception)]
+    others = [entry for entry in public if entry not in errors]
+    parts = [_API_INTRODUCTION]
+    parts += ["## `flask_chest_otel`\n", *(_entry(name, value) for name, value in others)]
+    parts += ["## `flask_chest_otel.testing`\n", *(_entry(name, getattr(testing, name)) for name in testing.__all__)]
+    parts += ["## Errors\n", *(_entry(name, value) for name, value in errors)]
+    return GENERATED.format(source="docstrings") + "\n".join(parts)
+
+
+_API_INTRODUCTION = """# API
+
+Everything that may be imported from `flask_chest_otel` and `flask_chest_otel.testing`; modules whose names begin with
+`_` are not public. The commands explain themselves: `flask chest --help`.
+"""
+
+
+def _entry(name: str, value: Any) -> str:
+    kind = "" if not inspect.isclass(value) or issubclass(value, Exception) else "class "
+    lines = [f"### `{name}`\n"]
+    if not (inspect.isclass(value) and issubclass(value, Exception)):
+        lines.append(f"```text\n{kind}{name}{_signature(value)}\n```\n")
+    lines.append(_markdown(inspect.getdoc(value) or ""))
+    if inspect.isclass(value):
+        lines += [_method(method) for method in vars(value).values() if _is_documented(method)]
+    return "\n".join(lines)
+
+
+def _is_documented(method: Any) -> bool:
+    return inspect.isfunction(method) and not method.__name__.startswith("_") and bool(method.__doc__)
+
+
+def _method(method: Callable[..., Any]) -> str:
+    signature = _signature(method).replace("(self, ", "(").replace("(self)", "()")
+    return f"#### `.{method.__name__}{signature}`\n\n{_markdown(inspect.getdoc(method) or '')}"
+
+
+def _signature(value: Any) -> str:
+    signature = inspect.signature(value)
+    shown = f"({', '.join(_parameters(signature))})"
+    returned = signature.return_annotation
+    # Any stands where overloads say more than one line can.
+    says_nothing = inspect.isclass(value) or returned in (inspect.Signature.empty, "Any")
+    arrow = "" if says_nothing else f" -> {returned}"
+    return shown + arrow
+
+
+_STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+
+
+def _parameters(signature: inspect.Signature) -> Iterable[str]:
+    keyword_only = False
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
+            keyword_only = True
+            if not any(one.kind is one.VAR_POSITIONAL for one in signature.parameters.values()):
+                yield "*"
+        star = _STARS.get(parameter.kind, "")
+        absent = parameter.default in (parameter.empty, config.UNSET)
+        yield f"{star}{parameter.name}" + ("" if absent else f"={parameter.default!r}")
+
+
+def _markdown(doc: str) -> str:
+    """A Google-style docstring as Markdown: sections as lists, double backticks as single ones."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", doc.replace("``", "`"))
+    found: list[str] = []
+    section = ""
+    for line in text.splitlines():
+        heading = re.fullmatch(r"(Args|Attributes|Raises|Returns):", line)
+        entry = re.fullmatch(r" {4}(\*?[\w, ]+): (.*)", line)
+        if heading:
+            section = heading[1]
+            found += [f"**{section}**", ""]
+        elif section and entry:
+            found.append(f"* `{entry[1]}`: {entry[2]}")
+        elif section and line.startswith("    "):
+            found.append(f"  {line.strip()}" if found[-1] else line.strip())
+        else:
+            section = section if not line else ""
+            found.append(re.sub(r"::$", ":", line))
+    return "\n".join(found).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
