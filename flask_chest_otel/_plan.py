@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._guard import note
 from flask_chest_otel._redaction import redactor
-from flask_chest_otel.errors import ChestConfigError
+from flask_chest_otel.errors import ChestConfigError, UnknownChestError
 from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_ROUTE, OTHER_METHOD
 from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars
 
@@ -129,8 +130,10 @@ class Planner:
             attributes[HTTP_ROUTE] = route
         if chests is not None:
             attributes[CHESTS] = ",".join(sorted(set(chests)))
+        variables = self._variables(marks, method)
+        self._note_unrefused(variables, chests)
         return Plan(
-            variables=self._variables(marks, method),
+            variables=variables,
             everything=any(source.tracks_everything(method) for source in self._sources(marks)),
             request_id_generator=generators[-1] if generators else self._config.request_id_generator,
             chests=chests,
@@ -144,6 +147,7 @@ class Planner:
         found = plan.wild.get(name)
         if found is None and len(plan.wild) < _MOST_WILD_NAMES and name.isidentifier() and name.isascii():
             found = plan.wild[name] = self._plan(TrackedVar(name))
+            self._note_unrefused((found,), None)
         return found
 
     def instrument(self, planned: PlannedVar) -> Instrument:
@@ -151,6 +155,16 @@ class Planner:
         if planned.instrument is None:
             planned.instrument = self._instruments.get(planned.metric, planned.kind or "histogram", planned.var)
         return planned.instrument
+
+    def _note_unrefused(self, variables: tuple[PlannedVar, ...], chests: tuple[str, ...] | None) -> None:
+        """Say what nothing could refuse: zero code and marks above ``@app.route`` come past no check."""
+        for planned in variables:
+            if planned.problem is not None:
+                note(f"no metric for {planned.name}", "g.%s has no metric: %s", planned.name, planned.problem)
+        known = self._config.chest_names
+        for name in chests or ():
+            if known and name not in known:
+                note(f"unknown chest {name}", "%s", UnknownChestError(name, known))
 
     def _sources(self, marks: tuple[RouteMark, ...]) -> list[TrackedVars]:
         own = [mark.tracked_vars for mark in marks]

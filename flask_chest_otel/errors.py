@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 
+_MOST_CHARS = 200
+
+
 class ChestError(Exception):
     """The root of all errors of this package."""
 
@@ -45,7 +48,7 @@ class ChestConfigError(ChestError, ValueError):
         self.setting = setting
         self.value = value
         self.allowed = allowed
-        super().__init__(f"{setting}={value!r} cannot be used: give {allowed}")
+        super().__init__(f"{setting}={_shown(value)} cannot be used: give {allowed}")
 
 
 class UnknownChestError(ChestConfigError, LookupError):
@@ -80,6 +83,15 @@ class ChestValueError(ChestError, ValueError):
         self.name = name
         self.reason = reason
         super().__init__(f"g.{name} cannot be recorded: {reason}")
+
+
+def _shown(value: Any) -> str:
+    """The repr of whatever was given, bounded; its type where that fails."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - the message matters more
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]}…"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -110,9 +110,13 @@ class FlaskChest:
         config = resolve(self._arguments, app.config)
         state = Lifecycle(config, Export(config))
         if config.enabled:
-            _check_routes(app, state)
-            attach(app, lambda _app: state)
+            state.planner.check(())
+            for view in app.view_functions.values():
+                _check_view(view, state)
+            # What may raise comes first: a failed init_app leaves the application as it was.
             bring_server_span(app, state)
+            _check_later_routes(app, state)
+            attach(app, lambda _app: state)
         app.extensions[EXTENSION_KEY] = state
         self._states.add(state)
 
@@ -167,11 +171,8 @@ def bring_server_span(app: Flask, state: Lifecycle) -> None:
         raise
 
 
-def _check_routes(app: Flask, state: Lifecycle) -> None:
-    """Check the routes that are there, and each that is still to come when it is registered."""
-    state.planner.check(())
-    for view in app.view_functions.values():
-        _check_view(view, state)
+def _check_later_routes(app: Flask, state: Lifecycle) -> None:
+    """Check each route that is still to come when it is registered."""
     register = app.add_url_rule
 
     @functools.wraps(register)

@@ -72,6 +72,10 @@ class TrackedVar:
             raise self._error("unit", self.unit, "at most 63 ASCII characters, a UCUM unit such as 's' or '{EUR}'")
         if not (self.redact is None or callable(self.redact) or self.redact in _REDACT_WORDS):
             raise self._error("redact", self.redact, f"None, a callable or one of {', '.join(_REDACT_WORDS)}")
+        if not isinstance(self.description, str):
+            raise self._error("description", self.description, "a text")
+        if not isinstance(self.dimension, bool):
+            raise self._error("dimension", self.dimension, "True or False")
         self._check_buckets()
 
     @property
@@ -108,7 +112,7 @@ class TrackedVar:
             return
         try:
             bounds = tuple(float(bound) for bound in self.buckets)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             bounds = ()
         ascending = all(low < high for low, high in pairwise(bounds))
         if not bounds or not ascending or not all(map(math.isfinite, bounds)) or self.kind != "histogram":

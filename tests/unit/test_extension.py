@@ -1,0 +1,363 @@
+"""``FlaskChest``: put on once, on any number of applications, keeping none of them."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from flask import Blueprint, Flask, g
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
+from flask_chest_otel import (
+    ChestConfigError,
+    ChestError,
+    ChestSetupError,
+    ChestValueError,
+    FlaskChest,
+    TrackedVar,
+    UnknownChestError,
+    _guard,
+    flask_chest,
+)
+from flask_chest_otel.testing import RequestRecord, capture
+
+if TYPE_CHECKING:
+    from tests.conftest import Rig
+
+
+def view() -> str:
+    g.a = 1
+    return "ok"
+
+
+def test_init_app_for_several(rig: Rig) -> None:
+    """One extension serves several applications, each with the settings of its own ``app.config``."""
+    chest = FlaskChest(**rig.providers)
+    one, two = rig.plain("one"), rig.plain("two")
+    one.config["FLASK_CHEST_TRACKED_VARS"] = ["a"]
+    for app in (one, two):
+        app.add_url_rule("/", view_func=view)
+        chest.init_app(app)
+    with capture(one) as of_one, capture(two) as of_two:
+        one.test_client().get("/")
+        two.test_client().get("/")
+    assert (dict(of_one[0].variables), dict(of_two[0].variables)) == ({"a": 1}, {})
+    assert chest.force_flush()
+
+
+def test_second_extension(rig: Rig) -> None:
+    """A second extension on one application raises and leaves the first one working, once."""
+    app = rig.app(tracked_vars=["a"])
+    app.add_url_rule("/", view_func=view)
+    with pytest.raises(ChestSetupError, match="'shop' has a FlaskChest already") as caught:
+        rig.chest(app)
+    assert isinstance(caught.value, RuntimeError)
+    assert "init_app" in str(caught.value)
+    with capture(app) as records:
+        app.test_client().get("/")
+    assert len(records) == 1
+    assert len(rig.servers()) == 1
+
+
+def test_nothing_keeps_the_app(rig: Rig) -> None:
+    """Applications go when their users let go of them, after requests too."""
+
+    def made() -> tuple[weakref.ref[Flask], FlaskChest]:
+        app = rig.plain()
+        chest = rig.chest(app, tracked_vars=["a"])
+        app.add_url_rule("/", view_func=view)
+        app.test_client().get("/")
+        return weakref.ref(app), chest
+
+    gone, _chest = made()
+    gc.collect()
+    assert gone() is None
+
+
+def test_after_the_first_request(rig: Rig) -> None:
+    """Too late is Flask's own complaint, and leaves the application as it was."""
+    app = rig.plain()
+    app.add_url_rule("/", view_func=view)
+    app.test_client().get("/")
+    before = dict(vars(app))
+    with pytest.raises(AssertionError):
+        rig.chest(app)
+    changed = {name for name, value in vars(app).items() if before.get(name) is not value}
+    assert changed <= {"_is_instrumented_by_opentelemetry", "_original_wsgi_app", "_before_request"}
+    assert app.test_client().get("/").text == "ok"
+
+
+def test_disabled(rig: Rig) -> None:
+    """``enabled=False`` does nothing at all, and a second extension is still a mistake."""
+    app = rig.plain()
+    before = dict(vars(app))
+    rig.chest(app, enabled=False, tracked_vars=["a"])
+    assert dict(vars(app)) == before
+    app.add_url_rule("/", view_func=view)
+    with capture(app) as records:
+        response = app.test_client().get("/")
+    assert (records, rig.spans) == ([], ())
+    assert "X-Request-ID" not in response.headers
+
+
+class Direct:
+    """A direct chest."""
+
+    def __init__(self, name: str = "audit") -> None:
+        self.name = name
+        self.records: list[RequestRecord] = []
+
+    def put(self, record: RequestRecord) -> None:
+        self.records.append(record)
+
+    def flush(self, timeout_s: float) -> bool:
+        return True
+
+    def close(self, timeout_s: float) -> bool:
+        return True
+
+
+def test_unknown_chest_before_init_app(rig: Rig) -> None:
+    """A route that is there already is checked by ``init_app``, which leaves nothing behind when it raises."""
+    app = rig.plain()
+    app.add_url_rule("/", view_func=flask_chest(chests=["influxbd"])(view_copy()))
+    before = dict(vars(app))
+    with pytest.raises(UnknownChestError) as caught:
+        rig.chest(app, chests=["influxdb", Direct()])
+    assert caught.value.known == ("audit", "influxdb")
+    assert "audit, influxdb" in str(caught.value)
+    assert "did you mean 'influxdb'?" in str(caught.value)
+    assert isinstance(caught.value, (LookupError, ChestConfigError))
+    assert dict(vars(app)) == before
+
+
+def view_copy() -> Any:
+    def copy() -> str:
+        return view()
+
+    return copy
+
+
+def test_unknown_chest_after_init_app(rig: Rig) -> None:
+    """A route that comes later is checked when it is registered, directly and through a blueprint."""
+    app = rig.app(chests=["influxdb"])
+    marked = flask_chest(chests=["nowhere"])(view_copy())
+    with pytest.raises(UnknownChestError, match="influxdb"):
+        app.add_url_rule("/", view_func=marked)
+    with pytest.raises(UnknownChestError):
+        app.route("/x")(marked)
+    blueprint = Blueprint("b", __name__)
+    blueprint.add_url_rule("/", view_func=marked)
+    with pytest.raises(UnknownChestError):
+        app.register_blueprint(blueprint)
+    app.add_url_rule("/known", view_func=flask_chest(chests=["influxdb"])(view_copy()))
+
+
+def test_unknown_chest_above_the_route(rig: Rig) -> None:
+    """A mark above ``@app.route`` comes after registration: it is said in the log with the first request."""
+    app = rig.app(chests=["influxdb"])
+    flask_chest(chests=["influxbd"])(app.route("/")(view_copy()))
+    assert app.test_client().get("/").text == "ok"
+    assert any("influxbd" in kind for kind in _guard.counts)
+
+
+def test_any_name_without_chests(rig: Rig) -> None:
+    """Without ``chests=`` on the extension, names are collector targets and unchecked."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=flask_chest(chests=["anything"])(view_copy()))
+    assert app.test_client().get("/").text == "ok"
+
+
+def test_direct_chests(rig: Rig) -> None:
+    """A direct chest gets every record, but for routes that name others."""
+    chest = Direct()
+    app = rig.app(chests=[chest, "influxdb"], tracked_vars=["a"])
+    for path, chests in (("/all", None), ("/audit", ["audit"]), ("/other", ["influxdb"]), ("/none", [])):
+        app.add_url_rule(path, path, flask_chest(chests=chests)(view_copy()))
+    for path in ("/all", "/audit", "/other", "/none"):
+        app.test_client().get(path)
+    assert [record.route for record in chest.records] == ["/all", "/audit"]
+
+
+def test_contradictions_at_set_up(rig: Rig) -> None:
+    """Two metrics under one name, or two variables under one attribute, are refused when they meet."""
+    with pytest.raises(ChestConfigError, match="another name"):
+        rig.app(tracked_vars=[TrackedVar("a", metric_name="m"), TrackedVar("b", metric_name="M")])
+    with pytest.raises(ChestConfigError, match="another name"):
+        rig.app(tracked_vars=[TrackedVar("a", metric_name="m"), TrackedVar("b", metric_name="m", unit="s")])
+    with pytest.raises(ChestConfigError, match="'a' has this one"):
+        rig.app(tracked_vars=[TrackedVar("a", attribute="x"), TrackedVar("b", attribute="x", metric=None)])
+    with pytest.raises(ChestConfigError, match="metric_name"):
+        rig.app(attribute_prefix="", tracked_vars=["_private"])
+
+
+def test_contradiction_with_a_later_route(rig: Rig) -> None:
+    """A route's variable that contradicts the application's is refused when the route is registered."""
+    app = rig.app(tracked_vars=[TrackedVar("a", metric="counter")])
+    with pytest.raises(ChestConfigError, match="already a metric"):
+        app.add_url_rule("/", view_func=flask_chest(TrackedVar("b", metric_name="flask.g.a"))(view_copy()))
+
+
+@pytest.mark.guard_on
+def test_contradiction_that_nobody_refused(rig: Rig) -> None:
+    """Where nothing can be raised (a mark above the route), the attribute stays and the metric is counted as lost."""
+    app = rig.app(tracked_vars=[TrackedVar("a", metric="counter")])
+    marked = app.route("/")(view_copy())
+    flask_chest(TrackedVar("a", unit="s"))(marked)
+    with capture(app) as records:
+        app.test_client().get("/")
+    assert dict(records[0].variables) == {"a": 1}
+    assert records[0].metrics == ()
+    assert sum(_guard.counts.values()) == 1
+
+
+def test_same_definition_on_many_routes(rig: Rig) -> None:
+    """Equal variables on several routes share one instrument."""
+    app = rig.app()
+    for path in ("/x", "/y"):
+        app.add_url_rule(path, path, flask_chest(TrackedVar("a", metric="counter"))(view_copy()))
+    for path in ("/x", "/y"):
+        app.test_client().get(path)
+    points = rig.points("flask.g.a")
+    assert sorted(point.attributes["http.route"] for point in points) == ["/x", "/y"]
+
+
+def test_two_apps_on_one_meter(rig: Rig) -> None:
+    """Two applications with one meter provider add up in one metric."""
+    for name in ("one", "two"):
+        app = rig.plain(name)
+        rig.chest(app, tracked_vars=[TrackedVar("a", metric="counter")])
+        app.add_url_rule("/", view_func=view_copy())
+        app.test_client().get("/")
+    (point,) = rig.points("flask.g.a")
+    assert point.value == 2
+
+
+@pytest.mark.parametrize("server_span", ["auto", "upstream"])
+def test_brings_the_server_span(rig: Rig, server_span: str) -> None:
+    """Where nobody has instrumented the application, the extension does."""
+    app = rig.app(server_span=server_span)
+    app.add_url_rule("/", view_func=view_copy())
+    app.test_client().get("/")
+    assert rig.server().name == "GET /"
+
+
+def test_instrumented_before(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """An application with upstream's instrumentation keeps its own, without a warning."""
+    app = rig.plain()
+    FlaskInstrumentor().instrument_app(app, **rig.providers)  # type: ignore[no-untyped-call]
+    rig.chest(app, tracked_vars=["a"])
+    app.add_url_rule("/", view_func=view_copy())
+    app.test_client().get("/")
+    assert rig.tracked() == {"a": 1}
+    assert caplog.messages == []
+
+
+def test_made_while_upstream_is_on(rig: Rig) -> None:
+    """An application made from upstream's ``flask.Flask`` gets one server span."""
+    import flask  # noqa: PLC0415 - its name is what upstream replaces
+
+    FlaskInstrumentor().instrument(**rig.providers)
+    app = rig.plain(cls=flask.Flask)
+    rig.chest(app, tracked_vars=["a"])
+    app.add_url_rule("/", view_func=view_copy())
+    app.test_client().get("/")
+    assert rig.tracked() == {"a": 1}
+
+
+class Odd(Flask):
+    """An application class with methods of its own around the wrapped ones."""
+
+    seen: list[str]
+
+    def full_dispatch_request(self, *args: Any, **kwargs: Any) -> Any:
+        self.seen = ["full"]
+        return super().full_dispatch_request(*args, **kwargs)
+
+    def dispatch_request(self, *args: Any, **kwargs: Any) -> Any:
+        self.seen.append("view")
+        return super().dispatch_request(*args, **kwargs)
+
+    def process_response(self, *args: Any, **kwargs: Any) -> Any:
+        self.seen.append("response")
+        return super().process_response(*args, **kwargs)
+
+    def do_teardown_request(self, *args: Any, **kwargs: Any) -> Any:
+        self.seen.append("teardown")
+        return super().do_teardown_request(*args, **kwargs)
+
+
+def test_subclass_with_its_own_methods(rig: Rig) -> None:
+    """A subclass's methods all run, and the request is recorded once."""
+    app = rig.plain(cls=Odd)
+    rig.chest(app, tracked_vars=["a"])
+    app.add_url_rule("/", view_func=view_copy())
+    with capture(app) as records:
+        app.test_client().get("/")
+    assert isinstance(app, Odd)
+    assert app.seen == ["full", "view", "response", "teardown"]
+    assert [dict(record.variables) for record in records] == [{"a": 1}]
+
+
+def test_method_replaced_on_the_instance(rig: Rig) -> None:
+    """A plain callable that somebody put on the application keeps being called as they meant it."""
+    app = rig.plain()
+    original, calls = app.full_dispatch_request, []
+
+    def theirs() -> Any:
+        calls.append(True)
+        return original()
+
+    app.full_dispatch_request = theirs  # type: ignore[method-assign]  # as profilers do
+    rig.chest(app, tracked_vars=["a"])
+    app.add_url_rule("/", view_func=view_copy())
+    with capture(app) as records:
+        assert app.test_client().get("/").text == "ok"
+    assert (len(calls), len(records)) == (1, 1)
+
+
+def test_error_tree() -> None:
+    """Every error is a ChestError and the built-in that fits; each message says which, what and what instead."""
+    unknown = UnknownChestError("x", ["b", "a"])
+    assert str(unknown) == "chests='x' cannot be used: give a chest that the extension was given with chests=: a, b"
+    assert issubclass(UnknownChestError, (ChestConfigError, LookupError))
+    assert issubclass(ChestConfigError, ValueError)
+    assert issubclass(ChestSetupError, RuntimeError)
+    config = ChestConfigError("list_limit", 0, "a whole number from 1")
+    assert (config.setting, config.value, config.allowed) == ("list_limit", 0, "a whole number from 1")
+    assert str(config) == "list_limit=0 cannot be used: give a whole number from 1"
+    value = ChestValueError("total", "NaN")
+    assert (value.name, value.reason, str(value)) == ("total", "NaN", "g.total cannot be recorded: NaN")
+    for error in (unknown, config, value):
+        assert isinstance(error, ChestError)
+
+
+def test_error_about_an_evil_value() -> None:
+    """A value whose repr raises does not hide the message; a huge one does not fill the log."""
+
+    class Evil:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    assert "give x" in str(ChestConfigError("a", Evil(), "x"))
+    assert len(str(ChestConfigError("a", "x" * 100_000, "x"))) < 1000
+
+
+def test_capture_needs_a_chest(rig: Rig) -> None:
+    """The test kit says what to do when the application has no chest."""
+    with pytest.raises(ChestSetupError, match=r"call FlaskChest\(app\)"), capture(rig.plain()):
+        pass
+
+
+def test_capture_ends(rig: Rig) -> None:
+    """After the block nothing is collected; captures may be nested."""
+    app = rig.app(tracked_vars=["a"])
+    app.add_url_rule("/", view_func=view_copy())
+    with capture(app) as outer:
+        with capture(app) as inner:
+            app.test_client().get("/")
+        app.test_client().get("/")
+    app.test_client().get("/")
+    assert (len(outer), len(inner)) == (2, 1)
