@@ -1,0 +1,39 @@
+"""The group ``flask chest``. Each sub-command is one module with a click command called ``command``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+__all__ = ["chest_cli"]
+
+COMMANDS = {
+    "requests": "requests",
+    "stats": "stats",
+    "trace-id": "trace_id",
+}
+"""Sub-command to module of this package: imported when it is asked for, as every `flask` command loads this."""
+
+ENVIRONMENT_PREFIX = "FLASK_CHEST_CLI"
+"""Flask's own prefix would make ``FLASK_CHEST_…``, the extension's settings, options of these commands."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports its commands one by one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All sub-commands."""
+        return sorted({*super().list_commands(ctx), *COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The sub-command ``cmd_name``, imported now, or ``None``."""
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = import_module(f"flask_chest_otel._cli.{COMMANDS[cmd_name]}").command
+        return command
+
+
+@click.group(name="chest", cls=LazyGroup, context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX})
+def chest_cli() -> None:
+    """Look at what the chest recorded: requests, their tracked variables, ids and times."""

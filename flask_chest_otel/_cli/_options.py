@@ -1,0 +1,128 @@
+"""Options that several commands have, and the types of their values."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "json_option",
+    "method_option",
+    "route_of",
+    "route_option",
+    "since_option",
+    "status_option",
+    "store_option",
+    "variable_option",
+]
+
+_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_STATUS = re.compile(r"[1-5](?:\d\d|xx)", re.IGNORECASE)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
+
+
+def since(text: str) -> int:
+    """An age such as ``90s`` or a time in ISO 8601, as nanoseconds since 1970 UTC."""
+    age = _AGE.fullmatch(text)
+    try:
+        if age:
+            return time.time_ns() - int(float(age[1]) * _SECONDS[age[2]] * 1e9)
+        # Python 3.10 does not know the Z.
+        found = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+        found = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+        return (found - _EPOCH) // timedelta(microseconds=1) * 1000
+    except (ValueError, OverflowError) as error:
+        raise click.BadParameter(
+            f"{text!r} is no age: type 90s, 15m, 1h, 7d, or a time such as 2026-01-31T08:00"
+        ) from error
+
+
+def status(text: str) -> tuple[int, int]:
+    """``404`` or ``5xx``, as lowest and highest status code."""
+    if not _STATUS.fullmatch(text):
+        raise click.BadParameter(f"{text!r} is no status: type a code such as 404, or a class such as 5xx")
+    lower = text.lower()
+    return int(lower.replace("x", "0")), int(lower.replace("x", "9"))
+
+
+def variable(text: str) -> tuple[str, str | None]:
+    """``name`` or ``name=value``, as a pair."""
+    name, equals, value = text.partition("=")
+    if not name:
+        raise click.BadParameter(f"{text!r} has no name: type a variable, or variable=value")
+    return name, value if equals else None
+
+
+def store_option(command: AnyCallable) -> AnyCallable:
+    """``--store PATH``."""
+    return click.option(
+        "--store",
+        type=click.Path(dir_okay=False, path_type=Path),
+        envvar="FLASK_CHEST_CLI_STORE",
+        help="Read this file, without loading any application. Default: the one in its instance folder.",
+    )(command)
+
+
+def json_option(command: AnyCallable) -> AnyCallable:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON: every value whole, for programs.")(command)
+
+
+def since_option(command: AnyCallable) -> AnyCallable:
+    """``--since AGE``."""
+    return click.option(
+        "--since",
+        type=since,
+        metavar="AGE",
+        help="Only requests of the last 90s, 15m, 1h, 7d, 2w, or since a time such as 2026-01-31T08:00 (UTC).",
+    )(command)
+
+
+def route_option(command: AnyCallable) -> AnyCallable:
+    """``--route RULE``."""
+    return click.option(
+        "--route",
+        metavar="RULE",
+        help="Only this URL rule, as it is written in the application: '/cart/<int:cart_id>'; '-': none matched.",
+    )(command)
+
+
+def route_of(given: str | None) -> str | None:
+    """The rule to look for: ``-``, which tables show for requests that matched none, means exactly that."""
+    return "" if given == "-" else given
+
+
+def method_option(command: AnyCallable) -> AnyCallable:
+    """``--method GET``."""
+    return click.option("--method", metavar="METHOD", help="Only this HTTP method.")(command)
+
+
+def status_option(command: AnyCallable) -> AnyCallable:
+    """``--status 5xx``."""
+    return click.option("--status", type=status, metavar="CODE", help="Only this status, 404, or class of them, 5xx.")(
+        command
+    )
+
+
+def variable_option(command: AnyCallable) -> AnyCallable:
+    """``--var name=value``, any number of times."""
+    return click.option(
+        "--var",
+        "variables",
+        type=variable,
+        multiple=True,
+        metavar="NAME[=VALUE]",
+        help="Only requests that recorded this variable, with this value if one is given. May be repeated.",
+    )(command)

@@ -1,0 +1,194 @@
+"""What all commands have in common: where they read, what they load, how they fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from flask.cli import ScriptInfo
+
+from flask_chest_otel.chests._store import EmbeddedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.testing import Result
+    from flask import Flask
+
+    from flask_chest_otel._request import RequestRecord
+
+READING = [["requests"], ["stats"], ["trace-id", "r-1"]]
+
+
+def forbidden() -> Flask:
+    raise AssertionError("the application was loaded")
+
+
+@pytest.mark.parametrize("command", READING)
+def test_store_option_loads_no_application(
+    command: list[str], shop: Path, chest: Callable[..., Result], app: Flask
+) -> None:
+    """With --store no application is loaded, and the answer is the same."""
+    expected = chest(*command, "--json").stdout
+    result = chest(*command, "--json", "--store", str(shop), info=ScriptInfo(create_app=forbidden))
+    assert result.exit_code == 0, result.output
+    assert result.stdout == expected
+
+
+@pytest.mark.parametrize("command", [[], *[command[:1] for command in READING]])
+def test_help(command: list[str], chest: Callable[..., Result]) -> None:
+    """Help of the group and of each command needs no application and has an example of each command."""
+    result = chest(*command, "--help", info=ScriptInfo(create_app=forbidden))
+    assert result.exit_code == 0
+    if command:
+        assert f"flask chest {command[0]}" in result.stdout
+    else:
+        assert [line.split()[0] for line in result.stdout.splitlines()[-3:]] == ["requests", "stats", "trace-id"]
+
+
+def test_unknown_command(chest: Callable[..., Result]) -> None:
+    """A command that is not there is a usage error."""
+    assert chest("request").exit_code == 2
+
+
+@pytest.mark.parametrize("command", READING[:2])
+def test_no_store_yet(command: list[str], chest: Callable[..., Result], app: Flask) -> None:
+    """Without a store: exit code 1, where it was looked for and what to type, and nothing is made there."""
+    result = chest(*command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"there is no store at {app.instance_path}/flask_chest.sqlite3" in result.stderr
+    assert "type --store PATH" in result.stderr
+    assert not Path(app.instance_path).exists()
+
+
+@pytest.mark.parametrize("command", READING[:2])
+def test_no_application(
+    command: list[str], chest: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an application: Flask's own message, and that a file can be read without one."""
+    monkeypatch.chdir(tmp_path)
+    result = chest(*command, info=ScriptInfo())
+    assert result.exit_code == 2
+    assert "Could not locate a Flask application" in result.stderr
+    assert "type --store PATH" in result.stderr
+
+
+def test_files_that_are_no_store(tmp_path: Path, shop: Path, chest: Callable[..., Result]) -> None:
+    """Rubbish, an empty file, another program's database and a newer store: exit code 1 and a sentence on each."""
+    (tmp_path / "rubbish").write_bytes(b"rubbish" * 1000)
+    (tmp_path / "empty").touch()
+    with closing(sqlite3.connect(tmp_path / "other")) as other:
+        other.execute("CREATE TABLE x (y)")
+    with closing(sqlite3.connect(shop)) as store:
+        store.execute("PRAGMA user_version = 99")
+    expected = {
+        tmp_path / "rubbish": "file is not a database",
+        tmp_path / "empty": "is empty",
+        tmp_path / "other": "is no store of flask_chest_otel",
+        shop: "has schema 99, this flask_chest_otel reads 1",
+    }
+    for path, message in expected.items():
+        result = chest("requests", "--store", str(path))
+        assert result.exit_code == 1
+        assert message in result.stderr
+
+
+def test_reading_while_the_application_writes(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result], app: Flask
+) -> None:
+    """An open store is read up to its last written record, and writing goes on afterwards."""
+    with closing(EmbeddedStore(f"{app.instance_path}/flask_chest.sqlite3")) as store:
+        for number in (1, 2, 3):
+            store.put(record(number, 0))
+            assert store.flush(5)
+            assert len(json.loads(chest("requests", "--json").stdout)) == number
+
+
+def test_reading_changes_nothing(shop: Path, chest: Callable[..., Result]) -> None:
+    """The store's file is the same, byte by byte, after every command."""
+    before = shop.read_bytes()
+    for command in READING:
+        assert chest(*command).exit_code == 0
+    assert shop.read_bytes() == before
+
+
+def test_copy_in_a_read_only_folder(shop: Path, chest: Callable[..., Result]) -> None:
+    """A copy where nothing can be written beside it, such as a backup, can be read."""
+    script = """
+import os, sys
+from click.testing import CliRunner
+from flask_chest_otel._cli import chest_cli
+original, copy = sys.argv[1:]
+CliRunner().invoke(chest_cli, ["requests", "--store", original])  # imports all that is needed
+if os.getuid() == 0:
+    os.setuid(65534)  # root may write anywhere
+chest_cli(["requests", "--store", copy, "--json"])
+"""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(shop, folder))
+        copy.chmod(0o444)
+        Path(folder).chmod(0o555)
+        found = json.loads(run_python(script, str(shop), str(copy)).stdout)
+        assert len(found) == 5
+        assert list(Path(folder).iterdir()) == [copy]
+
+
+def test_settings_are_no_options(shop: Path) -> None:
+    """FLASK_CHEST_… variables, the extension's settings, mean nothing to these commands; FLASK_CHEST_CLI_… do."""
+    environment = {
+        "FLASK_CHEST_REQUESTS_LIMIT": "nonsense",
+        "FLASK_CHEST_STORE": "/nonsense",
+        "FLASK_CHEST_JSON": "nonsense",
+        "FLASK_CHEST_CLI_STORE": str(shop),
+        "FLASK_CHEST_CLI_REQUESTS_LIMIT": "1",
+    }
+    script = """
+from flask.cli import FlaskGroup
+from flask_chest_otel._cli import chest_cli
+group = FlaskGroup()
+group.add_command(chest_cli)
+group()
+"""
+    result = run_python(script, "chest", "requests", "--json", **environment)
+    assert [request["request_id"] for request in json.loads(result.stdout)] == ["r-5"]
+
+
+def test_terminal_without_unicode(fill: Callable[..., Path], record: Callable[..., RequestRecord]) -> None:
+    """A terminal that knows only ASCII gets the rest escaped instead of an error."""
+    path = fill(record(1, 0, variables={"note": "Grüße"}))
+    script = "from flask_chest_otel._cli import chest_cli; chest_cli()"
+    result = run_python(script, "requests", "--store", str(path), PYTHONIOENCODING="ascii")
+    assert "note=Gr\\xfc\\xdfe" in result.stdout
+
+
+def test_commands_are_imported_when_asked_for() -> None:
+    """Loading the group, which every flask command does, imports no command of it."""
+    script = """
+import sys
+import flask_chest_otel._cli
+print(sorted(name for name in sys.modules if name.startswith("flask_chest_otel._cli.")))
+"""
+    assert run_python(script).stdout == "['flask_chest_otel._cli._group']\n"
+
+
+def run_python(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[3]
+    result = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), **environment},
+    )
+    assert result.returncode == 0, result.stderr
+    return result

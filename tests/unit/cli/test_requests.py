@@ -1,0 +1,166 @@
+"""``flask chest requests``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from flask_chest_otel._request import RequestRecord
+
+
+def shown(result: Result) -> list[str]:
+    assert result.exit_code == 0, result.output
+    return [request["request_id"] for request in json.loads(result.stdout)]
+
+
+def test_newest_last_with_variables_and_ids(shop: Path, chest: Callable[..., Result]) -> None:
+    """A line per request, the newest at the end, with method, route, status, time, both ids and every variable."""
+    result = chest("requests")
+    assert result.exit_code == 0
+    head, *lines = result.stdout.splitlines()
+    assert head.split() == [
+        "TIME",
+        "(UTC)",
+        *["METHOD", "ROUTE", "STATUS", "MS"],
+        "REQUEST",
+        "ID",
+        "TRACE",
+        "ID",
+        "VARIABLES",
+    ]
+    assert [line.split()[6] for line in lines] == ["r-1", "r-2", "r-3", "r-4", "r-5"]
+    assert lines[2].split()[2:] == [
+        "POST",
+        "/cart/<int:cart_id>",
+        "200",
+        "30",
+        "r-3",
+        f"{3:032x}",
+        "items=3",
+        "user_id=u2",
+        "vip=true",
+    ]
+    assert lines[3].split()[2:] == ["GET", "-", "404", "40", "r-4", "-"]
+    assert lines[4].endswith('cart_total=1.5 tags=["a", "b"] user_id=u1')
+
+
+def test_json_holds_every_field_with_its_type(shop: Path, chest: Callable[..., Result]) -> None:
+    """JSON gives one object per request, and the variables as they were on g."""
+    found = json.loads(chest("requests", "--json", "--limit", "1").stdout)
+    assert found[0].pop("time").endswith("Z")
+    assert found == [
+        {
+            "request_id": "r-5",
+            "trace_id": f"{5:032x}",
+            "span_id": f"{5:016x}",
+            "service": "shop",
+            "method": "GET",
+            "route": "/cart/<int:cart_id>",
+            "status": 200,
+            "duration_ms": 50.0,
+            "variables": {"cart_total": 1.5, "tags": ["a", "b"], "user_id": "u1"},
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--limit", "2"], ["r-4", "r-5"]),
+        (["--route", "/cart/<int:cart_id>"], ["r-1", "r-2", "r-3", "r-5"]),
+        (["--route", "-"], ["r-4"]),
+        (["--method", "POST"], ["r-3"]),
+        (["--status", "404"], ["r-4"]),
+        (["--status", "5xx"], ["r-2"]),
+        (["--status", "2XX"], ["r-1", "r-3", "r-5"]),
+        (["--request-id", "r-3"], ["r-3"]),
+        (["--since", "35m"], ["r-4", "r-5"]),
+        (["--since", "1.5h"], ["r-2", "r-3", "r-4", "r-5"]),
+        (["--since", "2020-01-31T08:00:00Z"], ["r-1", "r-2", "r-3", "r-4", "r-5"]),
+        (["--since", "2020-01-31"], ["r-1", "r-2", "r-3", "r-4", "r-5"]),
+        (["--since", "9999999w"], ["r-1", "r-2", "r-3", "r-4", "r-5"]),
+        (["--since", "2200-01-31T08:00+02:00"], []),
+        (["--var", "items"], ["r-3"]),
+        (["--var", "user_id=u1"], ["r-1", "r-2", "r-5"]),
+        (["--var", "cart_total=21"], ["r-2"]),
+        (["--var", "vip=True"], ["r-3"]),
+        (["--var", "user_id=u1", "--var", "tags"], ["r-5"]),
+        (["--var", "user_id=u1", "--status", "5xx", "--since", "1h"], ["r-2"]),
+        (["--var", "x' OR 1=1 --"], []),
+    ],
+)
+def test_filters(options: list[str], expected: list[str], shop: Path, chest: Callable[..., Result]) -> None:
+    """Each option leaves the requests for which it holds; several hold together."""
+    assert shown(chest("requests", "--json", *options)) == expected
+
+
+def test_nothing_found_is_no_error(shop: Path, chest: Callable[..., Result]) -> None:
+    """No matching request: exit code 0, nothing on the standard output, a sentence beside it."""
+    result = chest("requests", "--method", "PATCH")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "No request in the store is like that." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--status", "9xx"], "type a code such as 404, or a class such as 5xx"),
+        (["--since", "yesterday"], "type 90s, 15m, 1h, 7d"),
+        (["--since", "9" * 400 + "w"], "type 90s, 15m, 1h, 7d"),
+        (["--var", "=1"], "type a variable, or variable=value"),
+        (["--limit", "0"], "0 is not in the range x>=1"),
+    ],
+)
+def test_wrong_options_say_what_to_type(
+    options: list[str], message: str, shop: Path, chest: Callable[..., Result]
+) -> None:
+    """A value that makes no sense is a usage error, exit code 2, with an example of one that does."""
+    result = chest("requests", *options)
+    assert result.exit_code == 2
+    assert message in result.stderr.replace("\n", " ")
+
+
+HOSTILE: list[tuple[Any, str]] = [
+    ("\x1b[2J\x1b[31mred", "\\x1b[2J\\x1b[31mred"),
+    ("two\nlines\r\x07", "two\\nlines\\r\\x07"),
+    ("\x9b31m\x7f", "\\x9b31m\\x7f"),
+    ("right\u202eto left\u2028", "right\\u202eto left\\u2028"),
+    (("\x1b",), '["\\u001b"]'),
+    ("x" * 5000, "x" * 79 + "…"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), HOSTILE)
+def test_values_cannot_drive_the_terminal(
+    value: Any,
+    text: str,
+    fill: Callable[..., Path],
+    record: Callable[..., RequestRecord],
+    chest: Callable[..., Result],
+) -> None:
+    """Control and direction characters are shown escaped in tables; JSON has nothing but printable ASCII."""
+    fill(record(1, 0, variables={"note": value}, method="\x1bGET", request_id=str(value)[:255]))
+    table = chest("requests").stdout
+    assert f"note={text}" in table
+    assert all(sign.isprintable() for sign in table.replace("\n", ""))
+    as_json = chest("requests", "--json").stdout
+    assert all(" " <= sign <= "~" for sign in as_json.replace("\n", ""))
+    kept = json.loads(as_json)[0]["variables"]["note"]
+    assert kept == (list(value) if isinstance(value, tuple) else value)
+
+
+def test_numbers_that_json_lacks(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """NaN and infinity are texts in JSON, so that any reader takes it."""
+    fill(record(1, 0, variables={"a": float("nan"), "b": (float("inf"), 1.0)}))
+    (found,) = json.loads(chest("requests", "--json").stdout, parse_constant=pytest.fail)
+    assert found["variables"] == {"a": "nan", "b": ["inf", 1.0]}
