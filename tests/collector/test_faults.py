@@ -1,0 +1,149 @@
+"""What is lost when something dies: nothing. What a dead target costs a healthy one: nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.backends import jsonl
+from tests.backends.raw_otlp import post, trace_request
+from tests.backends.traffic import Traffic, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.backends.collector import Collector
+    from tests.backends.influxdb2 import InfluxDB2
+    from tests.collector.conftest import StartCollector
+
+pytestmark = pytest.mark.real
+
+COUNT = "SELECT count(duration_nano) AS count FROM spans"
+TOTAL = 'SELECT sum(c) AS total FROM (SELECT last("count") AS c FROM "flask.g.cart_total" GROUP BY *)'
+SUM = 'SELECT sum(s) AS total FROM (SELECT last("sum") AS s FROM "flask.g.cart_total" GROUP BY *)'
+
+
+def test_target_down_and_collector_killed(start_collector: StartCollector, influxdb: InfluxDB2) -> None:
+    """500 requests while InfluxDB is down, kill -9 of the collector, 100 more: all 600 are there, once, sums exact."""
+    collector = start_collector("influxdb", "file", env=influxdb.collector_env)
+    influxdb.stop()
+    with Traffic(collector.otlp_http) as traffic:
+        for number in range(500):
+            traffic.request(f"r-{number}", {"cart_total": float(number)})
+        traffic.flush()
+        collector.kill9()
+        collector.start()
+        for number in range(500, 600):
+            traffic.request(f"r-{number}", {"cart_total": float(number)})
+        traffic.flush()
+        healthy = collector.folder / "telemetry.jsonl"
+        eventually(lambda: len({span["spanId"] for span in jsonl.spans(healthy)}), 1200)
+        influxdb.start()
+        eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [1200], within_s=40)
+        eventually(lambda: [row["total"] for row in influxdb.influxql(TOTAL)], [600])
+        assert [row["total"] for row in influxdb.influxql(SUM)] == [sum(range(600))]
+
+
+def test_full_queue_of_a_dead_target(start_collector: StartCollector, influxdb: InfluxDB2) -> None:
+    """With the dead target's queue full, each batch is accepted at once and comes to the healthy target once.
+
+    What did not fit is given up after the gate's ten seconds and counted; what did fit arrives when the target is up.
+    """
+    env = {**influxdb.collector_env, "CHEST_INFLUXDB_QUEUE_BYTES": "1000000"}
+    collector = start_collector("influxdb", "file", env=env)
+    influxdb.stop()
+    slowest_s = 0.0
+    for number in range(200):
+        started = time.monotonic()
+        body = trace_request(10, {"text": "x" * 2000}, name=f"batch {number}")
+        assert post(collector.otlp_http, "traces", body) == 200
+        slowest_s = max(slowest_s, time.monotonic() - started)
+    assert slowest_s < 2.0
+    healthy = collector.folder / "telemetry.jsonl"
+    eventually(lambda: len(jsonl.spans(healthy)), 2000)
+    times = Counter(span["spanId"] for span in jsonl.spans(healthy))
+    assert set(times.values()) == {1}
+    eventually(lambda: dropped(collector) + passed(collector), 2000, within_s=30)
+    assert dropped(collector) > 0
+    influxdb.start()
+    eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [2000 - dropped(collector)], within_s=40)
+
+
+def dropped(collector: Collector) -> float:
+    """Return how many spans the gate of InfluxDB has given up."""
+    return collector.own_metric("otelcol_exporter_send_failed_spans", exporter="otlp_grpc/influxdb_gate")
+
+
+def passed(collector: Collector) -> float:
+    """Return how many spans went through the gate of InfluxDB into the queue behind it."""
+    return collector.own_metric("otelcol_exporter_sent_spans", exporter="otlp_grpc/influxdb_gate")
+
+
+@pytest.mark.parametrize("how", ["stop", "kill9"])
+def test_restarts_under_load(how: str, start_collector: StartCollector) -> None:
+    """Whatever was answered with 200 arrives, although the collector is stopped three times under load."""
+    collector = start_collector("file")
+    accepted, done = [0], threading.Event()
+
+    def application() -> None:
+        while not done.is_set():
+            if post(collector.otlp_http, "traces", trace_request(50)) == 200:
+                accepted[0] += 50
+
+    thread = threading.Thread(target=application)
+    thread.start()
+    try:
+        for _ in range(3):
+            time.sleep(0.7)
+            getattr(collector, how)()
+            collector.start()
+    finally:
+        done.set()
+        thread.join()
+    assert accepted[0] > 1000
+    path = collector.folder / "telemetry.jsonl"
+    eventually(lambda: len({span["spanId"] for span in jsonl.spans(path)}) >= accepted[0], expected=True)
+
+
+def test_largest_batch_passes_every_hop(start_collector: StartCollector, influxdb: InfluxDB2) -> None:
+    """512 spans with 64 variables of 1 KiB each, 33 MB in one request, arrive at both targets."""
+    collector = start_collector("influxdb", "file", env=influxdb.collector_env)
+    variables = {f"flask.g.v{number}": "x" * 1024 for number in range(64)}
+    body = trace_request(512, variables)
+    assert len(body) > 33_000_000
+    assert post(collector.otlp_http, "traces", body) == 200
+    path = collector.folder / "telemetry.jsonl"
+    eventually(lambda: path.exists() and path.stat().st_size > 33_000_000, expected=True)
+    eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [512], within_s=40)
+    eventually(lambda: len(jsonl.spans(path)), 512)
+
+
+def test_disk_of_the_file_is_full(start_collector: StartCollector, tmp_path: Path) -> None:
+    """What comes while the file's disk is full waits in the queue, also through kill -9, and is written later."""
+    path = tmp_path / "telemetry.jsonl"
+    # On this device every write fails with "no space left", whoever writes.
+    path.symlink_to("/dev/full")
+    collector = start_collector("file", env={"CHEST_FILE_PATH": str(path)})
+    for _ in range(20):
+        assert post(collector.otlp_http, "traces", trace_request(10)) == 200
+    eventually(lambda: "no space left on device" in collector.log(), expected=True)
+    collector.kill9()
+    collector.start()
+    eventually(lambda: collector.log().count("no space left on device") > 1, expected=True)
+    collector.kill9()
+    path.unlink()
+    collector.start()
+    eventually(lambda: len({span["spanId"] for span in jsonl.spans(path)}), 200, within_s=40)
+
+
+def test_a_refused_target_is_not_hidden(start_collector: StartCollector, influxdb: InfluxDB2) -> None:
+    """A wrong token loses the data (InfluxDB says 401 for ever), and the log says so with the status."""
+    collector = start_collector("influxdb", env={**influxdb.collector_env, "INFLUXDB_TOKEN": "wrong"})
+    assert post(collector.otlp_http, "traces", trace_request(10)) == 200
+    told: Callable[[], bool] = lambda: "401 Unauthorized" in collector.log()  # noqa: E731 - one expression
+    eventually(told, expected=True)

@@ -1,0 +1,25 @@
+"""The example shop under gunicorn, through the collector, into InfluxDB: what `make pipeline` runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.backends import pipeline
+from tests.backends.require import require_built
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.real
+
+
+def test_influxdb_answers_what_the_shop_served(tmp_path: Path) -> None:
+    """Transactions and average response time of every route and method are those that the customers saw."""
+    require_built("flask-chest-collector")
+    require_built("influxd")
+    outcome = pipeline.run(tmp_path, requests=200)
+    assert outcome.agrees, str(outcome)
+    assert outcome.rows[-1].served > 150
+    assert len(outcome.rows) > 4
