@@ -161,17 +161,17 @@ class Lifecycle:
     def decide_id(self, live: LiveRequest) -> str:
         """The request's id, decided now if it was not: the root's trace id, else a fresh one."""
         if live.request_id is None:
-            if live.span is None:
-                _find_span(live)
-            span = live.span
-            if span is not None and span.is_recording() and getattr(span, "parent", _ABSENT) is None:
+            # Before the view, what is current may be a span inside the server's: looked at, not kept.
+            span = live.span if live.dispatched else _span_here(live)
+            is_root = span is not None and span.is_recording() and getattr(span, "parent", _ABSENT) is None
+            if span is not None and is_root:
                 live.request_id = format_trace_id(span.get_span_context().trace_id)
             else:
                 live.request_id = random_id()
-                if span is None and not live.dispatched:
-                    # Asked for early: the server span that is still to come gets this id as its trace id.
-                    live.root_trace_id = int(live.request_id, 16)
-                    id_generator.shadow(self.export.tracer_provider())
+            if not live.dispatched and (span is None or is_root):
+                # Asked for early: the server span that is still to come gets this id as its trace id.
+                live.root_trace_id = int(live.request_id, 16)
+                id_generator.shadow(self.export.tracer_provider())
         return live.request_id
 
     def force_flush(self, timeout_s: float) -> bool:
@@ -185,7 +185,10 @@ class Lifecycle:
     def _start(self, app: Flask) -> None:
         with self._starting:
             if not self._started:
-                self.every_route += self.export.start(app)
+                try:
+                    self.every_route += self.export.start(app)
+                except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
+                    caught("export", error)
                 self._started = True
 
     def _plan_of(self, app: Flask, http: Any) -> Plan:
@@ -295,12 +298,17 @@ def _own_record() -> LiveRequest | None:
 
 def _find_span(live: LiveRequest) -> None:
     """Find the server span of a request from where it runs, and the context that holds it."""
-    context = otel_context.get_current()
-    current = trace.get_current_span(context)
+    live.span = _span_here(live)
+    if live.span is not None:
+        live.context = otel_context.get_current()
+
+
+def _span_here(live: LiveRequest) -> Span | None:
+    """The current span, if it belongs to this request."""
+    current = trace.get_current_span()
     if current is trace.INVALID_SPAN or (current is live.span_at_begin and _belongs_to_outer(live, current)):
-        return
-    live.span = current
-    live.context = context
+        return None
+    return current
 
 
 def _belongs_to_outer(live: LiveRequest, current: Span) -> bool:

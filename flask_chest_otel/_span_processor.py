@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor
 
+from flask_chest_otel._guard import guarded
 from flask_chest_otel._request import live_request
 from flask_chest_otel.names import CHESTS
 
@@ -35,6 +36,7 @@ class DestinationsProcessor(SpanProcessor):
 _carriers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
+@guarded("span processor")
 def ensure_on(provider: Any) -> None:
     """Give ``provider`` the processor, once; a provider that takes none (no SDK) is left alone."""
     if provider not in _carriers and hasattr(provider, "add_span_processor"):

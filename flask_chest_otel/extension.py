@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from flask_chest_otel.config import ChestConfig
     from flask_chest_otel.tracked import TrackedVar
 
-__all__ = ["EXTENSION_KEY", "FlaskChest", "state_of"]
+__all__ = ["EXTENSION_KEY", "INSTRUMENTOR_KEY", "FlaskChest", "state_of"]
 
 EXTENSION_KEY = "flask_chest"
 """Where an application keeps its state, in ``app.extensions``."""
+
+INSTRUMENTOR_KEY = "flask_chest_instrumentor"
+"""The same for an application that the instrumentor records."""
 
 
 class FlaskChest:
@@ -135,8 +138,8 @@ class FlaskChest:
 
 
 def state_of(app: Flask) -> Lifecycle | None:
-    """The extension's state on an application, or ``None``."""
-    found: Lifecycle | None = app.extensions.get(EXTENSION_KEY)
+    """The state of an application, from its extension or the instrumentor; ``None`` where neither records it."""
+    found: Lifecycle | None = app.extensions.get(EXTENSION_KEY) or app.extensions.get(INSTRUMENTOR_KEY)
     return found
 
 

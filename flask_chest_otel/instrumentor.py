@@ -19,7 +19,7 @@ from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel.config import UNSET, ChestConfig, resolve
 from flask_chest_otel.errors import ChestConfigError, nearest
-from flask_chest_otel.extension import EXTENSION_KEY, bring_server_span, is_instrumented_by_upstream
+from flask_chest_otel.extension import EXTENSION_KEY, INSTRUMENTOR_KEY, bring_server_span, is_instrumented_by_upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FlaskChestInstrumentor"]
 
-_STATE_KEY = "flask_chest_instrumentor"
 _READY_KEY = "flask_chest_instrumentor_ready"
 _SETTINGS = tuple(row.name for row in fields(ChestConfig))
 
@@ -74,7 +73,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         self._attachment = None
         for app in list(self._apps):
             app.extensions.pop(_READY_KEY, None)
-            state = app.extensions.pop(_STATE_KEY, None)
+            state = app.extensions.pop(INSTRUMENTOR_KEY, None)
             if state is not None:
                 id_generator.unshadow(state.export.tracer_provider())
         for app in list(self._brought):
@@ -85,10 +84,10 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         """The state of an application that is recorded without code of its own; ``None`` where it has an extension."""
         if EXTENSION_KEY in app.extensions or self._attachment is None:
             return None
-        state: Lifecycle | None = app.extensions.get(_STATE_KEY)
+        state: Lifecycle | None = app.extensions.get(INSTRUMENTOR_KEY)
         if state is None:
             made = Lifecycle(self._config, Export(self._config, may_build=False), quiet=True)
-            state = app.extensions.setdefault(_STATE_KEY, made)
+            state = app.extensions.setdefault(INSTRUMENTOR_KEY, made)
             self._apps.add(app)
         return state
 
@@ -116,7 +115,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
     def _bring_server_span(self, app: Flask) -> None:
         if is_instrumented_by_upstream(app) or _upstream_is_disabled():
             return
-        bring_server_span(app, app.extensions[_STATE_KEY])
+        bring_server_span(app, app.extensions[INSTRUMENTOR_KEY])
         if is_instrumented_by_upstream(app):
             self._brought.add(app)
 
