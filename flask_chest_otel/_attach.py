@@ -10,6 +10,8 @@ import functools
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._guard import caught
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -86,13 +88,17 @@ def _without_self(function: Method) -> Method:
 
 
 # Flask 3.2 gives these methods the context as a further argument: whatever comes is passed on.
+# The guard is written out here, where Flask calls us: a decorator around each step would be one more call in each.
 
 
 def _around_request(attachment: Attachment, original: Method) -> Method:
     def full_dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
         lifecycle = attachment.find(self)
         if lifecycle is not None:
-            lifecycle.begin(self)
+            try:
+                lifecycle.begin(self)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                caught("begin", error)
         return original(self, *args, **kwargs)
 
     return full_dispatch_request
@@ -103,7 +109,10 @@ def _around_view(attachment: Attachment, original: Method) -> Method:
         lifecycle = attachment.find(self)
         if lifecycle is None:
             return original(self, *args, **kwargs)
-        lifecycle.dispatch()
+        try:
+            lifecycle.dispatch()
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            caught("dispatch", error)
         result = original(self, *args, **kwargs)
         if lifecycle.config.raise_exceptions:
             lifecycle.viewed()
@@ -117,7 +126,10 @@ def _around_response(attachment: Attachment, original: Method) -> Method:
         response = original(self, *args, **kwargs)
         lifecycle = attachment.find(self)
         if lifecycle is not None:
-            lifecycle.respond(response)
+            try:
+                lifecycle.respond(response)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                caught("response", error)
         return response
 
     return process_response
@@ -127,7 +139,10 @@ def _around_teardown(attachment: Attachment, original: Method) -> Method:
     def do_teardown_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
         lifecycle = attachment.find(self)
         if lifecycle is not None:
-            lifecycle.finish()
+            try:
+                lifecycle.finish()
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                caught("finish", error)
         return original(self, *args, **kwargs)
 
     return do_teardown_request

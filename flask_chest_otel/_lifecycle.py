@@ -69,6 +69,7 @@ class Lifecycle:
         self.planner = Planner(config, Instruments(meter, config.cardinality_limit))
         self.every_route: tuple[Sink, ...] = ()
         self.by_name: tuple[Sink, ...] = tuple(chest for chest in config.chests if not isinstance(chest, str))
+        self._has_sinks = bool(self.by_name)
         self._quiet = quiet
         self._plans: dict[tuple[str, ...], Plan] = {}
         self._recorder = Recorder(config, self.planner)
@@ -76,13 +77,13 @@ class Lifecycle:
         self._excluded = _excluded.compile_patterns(config.excluded_urls)
         self.excluded_urls = ",".join(config.excluded_urls) if config.excluded_urls is not None else None
         header = config.request_id_header
-        self._inbound_key = "HTTP_" + header.upper().replace("-", "_") if header else None
+        # No client can send a header that becomes an empty key.
+        self._inbound_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
         self._started = False
         self._starting = threading.Lock()
 
     # Steps, in the order in which Flask comes past them
 
-    @guarded("begin")
     def begin(self, app: Flask) -> None:
         """Open the record: before every ``before_request`` function, the URL already matched."""
         http = request._get_current_object()  # type: ignore[attr-defined]  # Flask types its proxies as their objects
@@ -109,9 +110,10 @@ class Lifecycle:
         live_request.set(live)
         if plan.chests is not None:
             _span_processor.ensure_on(self.export.tracer_provider())
-        self._choose_id(live, environ)
+        inbound = environ.get(self._inbound_key)
+        if inbound is not None or plan.request_id_generator is not None:
+            self._choose_id(live, inbound)
 
-    @guarded("dispatch")
     def dispatch(self) -> None:
         """The view comes next: what starts a root span from here on is not the server."""
         # Not looked up by its g, which costs: a record that is not this request's (one inside it that was left
@@ -131,9 +133,10 @@ class Lifecycle:
         if live is not None:
             self._recorder.check(live)
 
-    @guarded("response")
     def respond(self, response: Response) -> None:
         """The response is there, after every ``after_request`` function."""
+        if self._headers is None and not self._has_sinks:
+            return
         live = _own_record()
         if live is None or live.finished:
             return
@@ -144,7 +147,6 @@ class Lifecycle:
         if self._headers is not None:
             self._headers.set_on(response, live.request_id or self.decide_id(live), live.span)
 
-    @guarded("finish")
     def finish(self) -> None:
         """Teardown: close the record, before any teardown function ends the server span."""
         live = _own_record()
@@ -155,7 +157,9 @@ class Lifecycle:
             live_request.set(live.outer)
         if live.displaced is not None:
             request.environ[ENVIRON_KEY] = live.displaced
-        self._finish(live)
+        if live.span is None:
+            _find_span(live)
+        self._record(live)
         live.before = live.outer = live.displaced = None
 
     def decide_id(self, live: LiveRequest) -> str:
@@ -174,6 +178,16 @@ class Lifecycle:
                 id_generator.shadow(self.export.tracer_provider())
         return live.request_id
 
+    def add_sink(self, *sinks: Sink) -> None:
+        """Give every finished request's record to further sinks."""
+        self.every_route += sinks
+        self._has_sinks = bool(self.every_route or self.by_name)
+
+    def remove_sink(self, sink: Sink) -> None:
+        """Undo :meth:`add_sink`."""
+        self.every_route = tuple(other for other in self.every_route if other is not sink)
+        self._has_sinks = bool(self.every_route or self.by_name)
+
     def force_flush(self, timeout_s: float) -> bool:
         """Wait until sinks and providers have passed on what they hold, at most ``timeout_s`` seconds."""
         deadline = time.monotonic() + timeout_s
@@ -186,7 +200,7 @@ class Lifecycle:
         with self._starting:
             if not self._started:
                 try:
-                    self.every_route += self.export.start(app)
+                    self.add_sink(*self.export.start(app))
                 except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
                     caught("export", error)
                 self._started = True
@@ -204,8 +218,7 @@ class Lifecycle:
             plan = self._plans[key] = self.planner.compile(marks, method, rule.rule if rule is not None else None)
         return plan
 
-    def _choose_id(self, live: LiveRequest, environ: Mapping[str, Any]) -> None:
-        inbound = environ.get(self._inbound_key) if self._inbound_key else None
+    def _choose_id(self, live: LiveRequest, inbound: str | None) -> None:
         if inbound is not None and is_legal(inbound):
             live.request_id = inbound
         else:
@@ -220,9 +233,7 @@ class Lifecycle:
 
     # Parts of finish
 
-    def _finish(self, live: LiveRequest) -> None:
-        if live.span is None:
-            _find_span(live)
+    def _record(self, live: LiveRequest) -> None:
         recorded = self._recorder.read(live)
         measurements: list[Measurement] = []
         # Each part for itself: a provider that raises takes nothing from the others.
@@ -232,12 +243,13 @@ class Lifecycle:
             caught("span", error)
         if recorded.numbers:
             try:
-                measurements = self._recorder.measure(live, recorded, _context_of(live))
+                measurements = self._recorder.measure(live, recorded, _context_of(live), kept=self._has_sinks)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("metrics", error)
-        if recorded.refused:
-            _note_refusals(recorded)
-        if self.every_route or self.by_name:
+        if recorded.refused is not None:
+            for name, reason in recorded.refused.items():
+                note(f"refused {name}: {reason}", "g.%s is not recorded: %s", name, reason)
+        if self._has_sinks:
             self._hand_over(live, recorded, measurements)
 
     def _describe(self, live: LiveRequest, attributes: dict[str, Any]) -> None:
@@ -263,10 +275,10 @@ class Lifecycle:
             method=live.method,
             route=live.plan.route,
             status=live.status,
-            variables=recorded.variables,
+            variables=self._recorder.variables(live, recorded.attributes),
             chests=live.plan.chests,
             metrics=tuple(measurements),
-            refused=recorded.refused,
+            refused=recorded.refused or {},
         )
         for sink in self.every_route:
             sink.put(record)
@@ -325,11 +337,6 @@ def _belongs_to_outer(live: LiveRequest, current: Span) -> bool:
 def _context_of(live: LiveRequest) -> Any:
     """Where measurements find the server span for their exemplars."""
     return live.context if live.context is not None else otel_context.get_current()
-
-
-def _note_refusals(recorded: Recorded) -> None:
-    for name, reason in recorded.refused.items():
-        note(f"refused {name}: {reason}", "g.%s is not recorded: %s", name, reason)
 
 
 def _generated(generator: Callable[[], Any]) -> str | None:

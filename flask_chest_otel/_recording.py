@@ -32,20 +32,22 @@ class Recorded:
 
     Attributes:
         attributes: Span attribute to value.
-        variables: Tracked variable to the same value.
         numbers: Variables that go to an instrument, with their number.
         dimensions: Attributes for this request's metrics.
         refused: Variable to reason.
     """
 
-    __slots__ = ("attributes", "dimensions", "numbers", "refused", "variables")
+    __slots__ = ("attributes", "dimensions", "numbers", "refused")
 
     def __init__(self) -> None:
         self.attributes: dict[str, Any] = {}
-        self.variables: dict[str, Any] = {}
         self.numbers: list[tuple[PlannedVar, float]] = []
-        self.dimensions: list[tuple[str, Any]] = []
-        self.refused: dict[str, str] = {}
+        self.dimensions: dict[str, Any] | None = None
+        self.refused: dict[str, str] | None = None
+
+    def refuse(self, planned: PlannedVar, refusal: Refused) -> None:
+        """Keep the reason why a variable is not recorded, or not measured."""
+        self.refused = {**(self.refused or {}), planned.name: refusal.reason}
 
 
 class Recorder:
@@ -59,12 +61,33 @@ class Recorder:
     def read(self, live: LiveRequest) -> Recorded:
         """Convert every tracked value that this request set; a refused one leaves the others alone."""
         recorded = Recorded()
-        for planned, raw in self._values(live):
+        attributes, numbers, limits = recorded.attributes, recorded.numbers, self._limits
+        for planned, value in self._values(live):
             try:
-                self._convert(planned, raw, recorded)
+                if planned.redact is not None:
+                    value = planned.redact(value)  # noqa: PLW2901 - the raw value must not be used from here on
+                    if value is DROPPED:
+                        continue
+                converted = to_attribute(value, limits)
+                if converted is None:
+                    continue
+                attributes[planned.attribute] = converted
+                if planned.dimension:
+                    recorded.dimensions = {**(recorded.dimensions or {}), planned.attribute: to_dimension(converted)}
+                if planned.kind is not None and (planned.strict or type(value) is not str):
+                    number = to_metric(value)
+                    if number is not None:
+                        numbers.append((planned, number))
+                    elif planned.strict:
+                        raise Refused(f"not a number, but metric={planned.kind!r}")  # noqa: TRY301 - one way out
             except Refused as refusal:
-                recorded.refused[planned.name] = refusal.reason
+                recorded.refuse(planned, refusal)
         return recorded
+
+    def variables(self, live: LiveRequest, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """What was recorded, by the variables' own names."""
+        planned = (*live.plan.variables, *live.plan.wild.values())
+        return {one.name: attributes[one.attribute] for one in planned if one.attribute in attributes}
 
     def check(self, live: LiveRequest) -> None:
         """Refuse aloud, for development.
@@ -77,12 +100,19 @@ class Recorder:
             try:
                 self._planner.instrument(planned).check(number)
             except Refused as refusal:
-                recorded.refused[planned.name] = refusal.reason
-        for name, reason in recorded.refused.items():
+                recorded.refuse(planned, refusal)
+        for name, reason in (recorded.refused or {}).items():
             raise ChestValueError(name, reason)
 
-    def measure(self, live: LiveRequest, recorded: Recorded, context: Context) -> list[Measurement]:
-        """Give numbers to their instruments; ``context`` is where exemplars find the server span."""
+    def measure(self, live: LiveRequest, recorded: Recorded, context: Context, *, kept: bool) -> list[Measurement]:
+        """Give numbers to their instruments.
+
+        Args:
+            live: The request.
+            recorded: What :meth:`read` found.
+            context: Where exemplars find the server span.
+            kept: Whether the measurements are wanted in return.
+        """
         attributes, key = _point(live, recorded.dimensions)
         measurements: list[Measurement] = []
         for planned, number in recorded.numbers:
@@ -90,13 +120,14 @@ class Recorder:
             try:
                 used = instrument.record(number, key, attributes, context)
             except Refused as refusal:
-                recorded.refused[planned.name] = refusal.reason
+                recorded.refuse(planned, refusal)
                 continue
-            measurements.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, used))
+            if kept:
+                measurements.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, used))
         return measurements
 
     def _values(self, live: LiveRequest) -> list[tuple[PlannedVar, Any]]:
-        """Tracked variables that this request set, at most ``variables_limit``."""
+        """Tracked variables that this request set, at most ``variables_limit``; ``None`` means "not set"."""
         values = vars(live.g)
         found = [(planned, values[planned.name]) for planned in live.plan.variables if planned.name in values]
         if live.plan.everything:
@@ -115,31 +146,12 @@ class Recorder:
         planned = ((self._planner.wild(live.plan, name), values[name]) for name in wild)
         return [(plan, value) for plan, value in planned if plan is not None]
 
-    def _convert(self, planned: PlannedVar, value: Any, recorded: Recorded) -> None:
-        if planned.redact is not None and value is not None:
-            value = planned.redact(value)
-            if value is DROPPED:
-                return
-        converted = to_attribute(value, self._limits)
-        if converted is None:
-            return
-        recorded.attributes[planned.attribute] = recorded.variables[planned.name] = converted
-        if planned.dimension:
-            recorded.dimensions.append((planned.attribute, to_dimension(converted)))
-        if planned.kind is None:
-            return
-        number = to_metric(value)
-        if number is not None:
-            recorded.numbers.append((planned, number))
-        elif planned.strict:
-            raise Refused(f"not a number, but metric={planned.kind!r}")
 
-
-def _point(live: LiveRequest, dimensions: list[tuple[str, Any]]) -> tuple[Mapping[str, Any], Hashable]:
+def _point(live: LiveRequest, dimensions: dict[str, Any] | None) -> tuple[Mapping[str, Any], Hashable]:
     """The attribute set of this request's metrics, and what tells it from others."""
     plan = live.plan
     if not dimensions:
         return plan.metric_attributes, plan.key
     # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
-    key = (plan.key, *((name, type(value), value) for name, value in dimensions))
-    return {**plan.metric_attributes, **dict(dimensions)}, key
+    key = (plan.key, *((name, type(value), value) for name, value in dimensions.items()))
+    return {**plan.metric_attributes, **dimensions}, key

@@ -104,7 +104,6 @@ class LiveRequest:
         context: The OpenTelemetry context in which that span is current.
         request_id: The id, once it is decided.
         own_id: Whether the request brought or generated it (else it was made here).
-        secret: Key of the mapping to a trace id.
         root_trace_id: Trace id for roots started before the view, once one was asked for.
         dispatched: Whether the view was reached, after which roots are somebody else's.
         finished: Whether the record is closed.
@@ -128,7 +127,6 @@ class LiveRequest:
         "plan",
         "request_id",
         "root_trace_id",
-        "secret",
         "span",
         "span_at_begin",
         "start_s",
@@ -142,7 +140,6 @@ class LiveRequest:
         self.plan = plan
         self.g = g
         self.method = method
-        self.secret: str | None = owner.config.request_id_secret
         self.before: dict[str, Any] | None = None
         self.span_at_begin: Any = None
         self.outer: LiveRequest | None = None

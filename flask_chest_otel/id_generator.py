@@ -45,7 +45,7 @@ def _mapped_trace_id() -> int | None:
     if live is None or live.dispatched or live.finished:
         return None
     if live.root_trace_id is None and live.request_id is not None:
-        live.root_trace_id = map_request_id(live.request_id, live.secret)
+        live.root_trace_id = map_request_id(live.request_id, live.owner.config.request_id_secret)
     return live.root_trace_id
 
 
@@ -57,7 +57,7 @@ def _random_flag(otherwise: Callable[[], bool]) -> bool:
     live = live_request.get()
     if live is None or live.root_trace_id is None or live.dispatched or live.finished:
         return otherwise()
-    return live.secret is not None or not live.own_id
+    return live.owner.config.request_id_secret is not None or not live.own_id
 
 
 class _ShadowGenerate:

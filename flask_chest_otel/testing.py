@@ -57,11 +57,11 @@ def capture(app: Flask) -> Iterator[list[RequestRecord]]:
     """
     state = _state(app)
     sink = _Capture()
-    state.every_route += (sink,)
+    state.add_sink(sink)
     try:
         yield sink.records
     finally:
-        state.every_route = tuple(other for other in state.every_route if other is not sink)
+        state.remove_sink(sink)
 
 
 def _state(app: Flask) -> Lifecycle:
