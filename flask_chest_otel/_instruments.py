@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import threading
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._values import Refused
@@ -30,7 +30,7 @@ class Instrument:
     metrics SDK specification has it. Sums stay exact.
     """
 
-    __slots__ = ("_limit", "_places", "_record", "_seen", "definition", "kind", "name", "refuses_negatives", "unit")
+    __slots__ = ("_admitting", "_limit", "_record", "_seen", "definition", "kind", "name", "refuses_negatives", "unit")
 
     def __init__(self, name: str, kind: str, var: TrackedVar, meter: Meter, limit: int) -> None:
         self.name = name
@@ -41,8 +41,7 @@ class Instrument:
         self._record = _make(meter, name, kind, var)
         self._limit = limit
         self._seen: dict[Hashable, Mapping[str, Any]] = {}
-        # next() on a count is atomic in CPython, so two threads never take one place, and nobody waits.
-        self._places = itertools.count(1)
+        self._admitting = threading.Lock()
 
     def record(
         self, value: float, key: Hashable, attributes: Mapping[str, Any], context: Context | None
@@ -76,9 +75,12 @@ class Instrument:
             raise Refused(f"negative value for a {self.kind}; a gauge or an up_down_counter takes it")
 
     def _admit(self, key: Hashable, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-        if len(self._seen) >= self._limit - 1 or next(self._places) > self._limit - 1:
-            return _OVERFLOW_ATTRIBUTES
-        return self._seen.setdefault(key, attributes)
+        # Nobody waits once all places are taken, which is when this is called often.
+        if len(self._seen) < self._limit - 1:
+            with self._admitting:
+                if len(self._seen) < self._limit - 1:
+                    return self._seen.setdefault(key, attributes)
+        return self._seen.get(key, _OVERFLOW_ATTRIBUTES)
 
 
 class Instruments:
