@@ -64,7 +64,15 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def begin(script: str, *arguments: object) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", PREAMBLE + textwrap.dedent(script), *map(str, arguments)],
+            # Python 3.12 warns of every fork in a process with threads, which is what is tested here.
+            [
+                sys.executable,
+                "-W",
+                "ignore::DeprecationWarning",
+                "-c",
+                PREAMBLE + textwrap.dedent(script),
+                *map(str, arguments),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._request import RequestRecord
 
 SCALARS = st.one_of(
-    st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.text(st.characters())
+    st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.text(st.characters(codec="utf-8"))
 )
 
 
