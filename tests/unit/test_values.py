@@ -529,6 +529,7 @@ def test_examples(value: Any, expected: Any) -> None:
         (b"abcdef", Limits(2), "ab"),
         ("ä€😀x".encode(), Limits(3), "ä€😀"),
         (float("-inf"), Limits(4), "-Inf"),
+        (10**6000, Limits(10_000), "int of 19932 bits"),
         ([False, 12345], Limits(3), ("fal", "123")),
         (set(range(9)), Limits(items=2), (0, 1)),
         (object, Limits(6), "<class"),
@@ -621,7 +622,7 @@ def comb(value: Any, levels: int) -> Any:
 @pytest.mark.parametrize(
     "value",
     [
-        {"a": comb([], 3)},
+        comb([], 4),
         {"a": comb({}, 4)},
         "x" * 10_000_000,
         "\x00" * 10_000_000,
@@ -641,7 +642,7 @@ def test_size_costs_nothing(value: Any) -> None:
     start = clock.process_time()
     for _ in range(20):
         to_attribute(value, LIMITS)
-    assert clock.process_time() - start < 2
+    assert clock.process_time() - start < 5
 
 
 # Metrics and dimensions
