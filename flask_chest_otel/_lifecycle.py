@@ -25,7 +25,7 @@ from flask_chest_otel._request import LiveRequest, Measurement, RequestRecord, l
 from flask_chest_otel._response import ResponseHeaders
 from flask_chest_otel._version import __version__
 from flask_chest_otel.ids import format_trace_id, is_legal, legalise, random_id
-from flask_chest_otel.names import REQUEST_ID, SCOPE
+from flask_chest_otel.names import CHESTS, REQUEST_ID, SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -109,7 +109,7 @@ class Lifecycle:
         environ[ENVIRON_KEY] = live
         live_request.set(live)
         if plan.chests is not None:
-            _span_processor.ensure_on(self.export.tracer_provider())
+            self._name_destinations(live)
         inbound = environ.get(self._inbound_key)
         if inbound is not None or plan.request_id_generator is not None:
             self._choose_id(live, inbound)
@@ -230,6 +230,14 @@ class Lifecycle:
         if live.request_id is not None:
             live.own_id = True
             id_generator.shadow(self.export.tracer_provider())
+
+    @guarded("destinations")
+    def _name_destinations(self, live: LiveRequest) -> None:
+        _span_processor.ensure_on(self.export.tracer_provider())
+        span = _span_here(live)
+        if span is not None and live.plan.chests_text is not None:
+            # Started before the request, by an instrumentation around the application.
+            span.set_attribute(CHESTS, live.plan.chests_text)
 
     # Parts of finish
 

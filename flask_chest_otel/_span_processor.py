@@ -20,15 +20,15 @@ __all__ = ["DestinationsProcessor", "ensure_on"]
 
 
 class DestinationsProcessor(SpanProcessor):
-    """Sets ``flask.chests`` at the start of a span, from its parent or from the running request."""
+    """Sets ``flask.chests`` at the start of a span, from the running request or from its parent."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Inherit; a local parent knows best, as work may go on in threads without a request."""
-        parent_attributes = getattr(trace.get_current_span(parent_context), "attributes", None)
-        destinations = parent_attributes.get(CHESTS) if parent_attributes else None
+        """Ask the running request, then the parent: work may go on in threads without a request."""
+        live = live_request.get()
+        destinations = live.plan.chests_text if live is not None and not live.finished else None
         if destinations is None:
-            live = live_request.get()
-            destinations = live.plan.chests_text if live is not None and not live.finished else None
+            parent_attributes = getattr(trace.get_current_span(parent_context), "attributes", None)
+            destinations = parent_attributes.get(CHESTS) if parent_attributes else None
         if destinations is not None:
             span.set_attribute(CHESTS, destinations)
 

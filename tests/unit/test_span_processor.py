@@ -1,0 +1,122 @@
+"""``flask.chests``: on every span of a request whose route names destinations, and on its metrics."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from flask import Response, g, request
+from opentelemetry import context, trace
+from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+from werkzeug.test import Client
+
+from flask_chest_otel import flask_chest
+from flask_chest_otel._span_processor import DestinationsProcessor, ensure_on
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from tests.conftest import Put, Rig
+
+
+def destinations(rig: Rig) -> dict[str, Any]:
+    return {span.name: (span.attributes or {}).get("flask.chests") for span in rig.spans}
+
+
+def shop(rig: Rig) -> Flask:
+    app = rig.plain()
+    tracer = rig.tracer_provider.get_tracer("mine")
+
+    @app.route("/some")
+    @flask_chest("n", chests=["splunk", "audit", "splunk"])
+    def some() -> str:
+        g.n = 1
+        with tracer.start_as_current_span("child"), tracer.start_as_current_span("grandchild"):
+            pass
+        here = context.get_current()
+
+        def work() -> None:
+            token = context.attach(here)
+            tracer.start_span("thread").end()
+            context.detach(token)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return "ok"
+
+    @app.route("/all")
+    @flask_chest("n")
+    def everywhere() -> str:
+        g.n = 1
+        tracer.start_span("elsewhere").end()
+        return "ok"
+
+    return app
+
+
+def test_on_every_span_and_metric(rig: Rig, put: Put) -> None:
+    """Server span, children, threads with an attached context and metrics: one text, sorted, without repeats."""
+    app = shop(rig)
+    records = put(app)
+    app.test_client().get("/some")
+    assert destinations(rig) == dict.fromkeys(["GET /some", "child", "grandchild", "thread"], "audit,splunk")
+    (point,) = rig.points("flask.g.n")
+    assert point.attributes["flask.chests"] == "audit,splunk"
+    assert records[0].chests == ("splunk", "audit", "splunk")
+
+
+def test_absent_elsewhere(rig: Rig, put: Put) -> None:
+    """Other routes, and spans outside of requests, carry none, also after such a request."""
+    app = shop(rig)
+    put(app)
+    app.test_client().get("/some")
+    rig.exporter.clear()
+    app.test_client().get("/all")
+    rig.tracer_provider.get_tracer("mine").start_span("background").end()
+    assert destinations(rig) == dict.fromkeys(["GET /all", "elsewhere", "background"])
+    assert ["flask.chests" in point.attributes for point in rig.points("flask.g.n")].count(True) == 1
+
+
+def test_outer_wsgi_span(rig: Rig) -> None:
+    """A server span that was there before the request began gets it too."""
+    app = shop(rig)
+    rig.chest(app, server_span=None)
+    Client(OpenTelemetryMiddleware(app.wsgi_app, **rig.providers)).get("/some")
+    assert set(destinations(rig).values()) == {"audit,splunk"}
+
+
+def test_inner_request_with_its_own(rig: Rig) -> None:
+    """A request inside a request has its own destinations on its spans."""
+    outer, inner = rig.plain("outer"), rig.plain("inner")
+    rig.chest(outer)
+    rig.chest(inner)
+    inner.add_url_rule("/inner", "inner", flask_chest(chests=["b"])(lambda: "inner"))
+
+    @outer.route("/outer")
+    @flask_chest(chests=["a"])
+    def view() -> Any:
+        return Response(inner.test_client().get("/inner").data)
+
+    outer.test_client().get("/outer")
+    assert destinations(rig) == {"GET /outer": "a", "GET /inner": "b"}
+
+
+def test_processor_once(rig: Rig) -> None:
+    """A provider gets the processor once; one that takes none is left alone."""
+    added = []
+    provider = rig.tracer_provider
+    original = provider.add_span_processor
+    provider.add_span_processor = lambda processor: added.append(processor) or original(processor)  # type: ignore[method-assign,func-returns-value]
+    ensure_on(provider)
+    ensure_on(provider)
+    ensure_on(trace.NoOpTracerProvider())
+    assert [type(processor) for processor in added] == [DestinationsProcessor]
+
+
+def test_request_is_available(rig: Rig) -> None:
+    """The route's destinations do not depend on what the view does with the request."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=flask_chest(chests=[])(lambda: request.path))
+    app.test_client().get("/")
+    assert destinations(rig) == {"GET /": ""}
