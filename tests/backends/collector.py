@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CONFIG = REPOSITORY / "collector-config"
-_PORT = re.compile(r"\$\{env:(CHEST_[A-Z0-9_]+_PORT)\b")
+MUST_BE_SET = {"SPLUNK_ACCESS_TOKEN": "token-of-the-tests"}
+"""What has no default, because there is no sensible one."""
+
+_PORT = re.compile(r"\$\{env:([A-Z0-9_]+_PORT)\b")
 
 
 def fragments() -> list[str]:
@@ -34,7 +37,7 @@ def config_arguments(names: Sequence[str | Path]) -> list[str]:
 def validate(names: Sequence[str | Path], env: Mapping[str, str] | None = None) -> str:
     """Let the collector itself look at a composition; return its complaints, empty when it has none."""
     command = [str(built("flask-chest-collector")), "validate", *config_arguments(names)]
-    done = subprocess.run(command, env=dict(env or {}), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=MUST_BE_SET | dict(env or {}), capture_output=True, text=True, check=False)
     return done.stdout + done.stderr if done.returncode else ""
 
 
@@ -50,6 +53,7 @@ class Collector(Server):
     def __init__(self, *names: str | Path, folder: Path, env: Mapping[str, str] | None = None) -> None:
         super().__init__(folder, env)
         self._arguments = config_arguments(names)
+        self.env = MUST_BE_SET | self.env
         self.env.setdefault("CHEST_QUEUE_DIR", str(self.folder / "queue"))
         self.env.setdefault("CHEST_FILE_PATH", str(self.folder / "telemetry.jsonl"))
         for name in self._ports():

@@ -17,6 +17,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def influxql_rows(query: str, answer: bytes) -> list[dict[str, Any]]:
+    """Return the rows of the answer to an InfluxQL query, the same in 1.x and 2.x.
+
+    Raises:
+        ServerError: The answer is an error.
+    """
+    rows: list[dict[str, Any]] = []
+    for result in json.loads(answer)["results"]:
+        if "error" in result:
+            raise ServerError(f"{query}: {result['error']}")
+        for series in result.get("series", ()):
+            tags = series.get("tags", {})
+            rows += [tags | dict(zip(series["columns"], row, strict=True)) for row in series["values"]]
+    return rows
+
+
 class InfluxDB2(Server):
     """An InfluxDB 2.7 server with one organisation, one bucket and one token."""
 
@@ -83,15 +99,7 @@ class InfluxDB2(Server):
     def influxql(self, query: str) -> list[dict[str, Any]]:
         """Ask an InfluxQL query; return its rows, tags of GROUP BY included."""
         address = "/query?" + urlencode({"db": self.bucket, "q": query})
-        answer = json.loads(self._call(address, headers={"Accept": "application/json"}))
-        rows: list[dict[str, Any]] = []
-        for result in answer["results"]:
-            if "error" in result:
-                raise ServerError(f"{query}: {result['error']}")
-            for series in result.get("series", ()):
-                tags = series.get("tags", {})
-                rows += [tags | dict(zip(series["columns"], row, strict=True)) for row in series["values"]]
-        return rows
+        return influxql_rows(query, self._call(address, headers={"Accept": "application/json"}))
 
     def flux(self, query: str) -> list[dict[str, str]]:
         """Ask a Flux query; return the rows of its CSV answer, all values as text."""

@@ -210,7 +210,7 @@ class OtlpReceiver:
             return 404, b""
         request, response = signal[0](), signal[1]()
         try:
-            request.ParseFromString(_ENCODINGS[headers.get("content-encoding", "identity")](body))
+            request.ParseFromString(unpacked(headers, body))
         except Exception:  # noqa: BLE001 - whatever is wrong with the body, its sender hears 400
             status = 400
         with self._changed:
@@ -235,6 +235,11 @@ _SIGNALS: dict[str, tuple[Any, Any]] = {
     ),
     "/v1/logs": (logs_service_pb2.ExportLogsServiceRequest, logs_service_pb2.ExportLogsServiceResponse),
 }
+
+
+def unpacked(headers: dict[str, str], body: bytes) -> bytes:
+    """Return the body as it was before its Content-Encoding."""
+    return _ENCODINGS[headers.get("content-encoding", "identity")](body)
 
 
 class _Server(ThreadingHTTPServer):

@@ -14,7 +14,7 @@ from tests.backends.require import require_built
 GATED = [name for name in fragments() if "otlp_grpc" in (CONFIG / f"{name}.yaml").read_text()]
 MIB = 1024 * 1024
 VARIABLE = re.compile(r"\$\{env:(\w+)(:-[^}]*)?\}")
-PORT = re.compile(r"\$\{env:(CHEST_\w+_PORT):-(\d+)\}")
+PORT = re.compile(r"\$\{env:(\w+_PORT):-(\d+)\}")
 
 
 def load(name: str) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""A real Prometheus, as Debian has it, and VictoriaMetrics, which answers the same language."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from tests.backends.require import installed
+from tests.backends.server import Server, ServerError, free_port, request
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+SCRAPE = """
+scrape_configs:
+  - job_name: flask-chest
+    honor_labels: true
+    scrape_interval: 1s
+    static_configs: [{{targets: ["{target}"]}}]
+"""
+
+
+class _PromQl(Server):
+    """A server that is asked in PromQL."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def query(self, promql: str) -> list[float]:
+        """Ask for the present; return the values of all series in the answer."""
+        status, answer = request(f"{self.url}/api/v1/query?" + urlencode({"query": promql}))
+        if status != 200:
+            raise ServerError(f"{self} answered {status} to {promql}: {answer.decode(errors='replace')}")
+        return [float(series["value"][1]) for series in json.loads(answer)["data"]["result"]]
+
+
+class Prometheus(_PromQl):
+    """A Prometheus that scrapes `scrape`, if given, and takes remote writes."""
+
+    def __init__(self, folder: Path, *, scrape: str | None = None) -> None:
+        super().__init__(folder)
+        (folder / "prometheus.yml").write_text(SCRAPE.format(target=scrape) if scrape else "{}\n")
+
+    def command(self) -> Sequence[str]:
+        """Return Debian's prometheus with both doors open."""
+        return [
+            str(installed("prometheus", "prometheus")),
+            f"--config.file={self.folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+            "--web.enable-remote-write-receiver",
+            "--enable-feature=exemplar-storage",
+            "--log.level=warn",
+        ]
+
+    def is_ready(self) -> bool:
+        """Return whether it says so."""
+        return request(f"{self.url}/-/ready")[0] == 200
+
+    @property
+    def remote_write_url(self) -> str:
+        """Where remote writes go."""
+        return f"{self.url}/api/v1/write"
+
+
+class VictoriaMetrics(_PromQl):
+    """A single VictoriaMetrics server, which takes remote writes."""
+
+    def command(self) -> Sequence[str]:
+        """Return Debian's victoria-metrics."""
+        binary = str(installed("victoria-metrics", "victoria-metrics"))
+        data = f"-storageDataPath={self.folder / 'data'}"
+        # New points would stay invisible for 30 s.
+        return [binary, data, f"-httpListenAddr=127.0.0.1:{self.port}", "-search.latencyOffset=0s"]
+
+    def is_ready(self) -> bool:
+        """Return whether it says that it is well."""
+        return request(f"{self.url}/health")[0] == 200
+
+    @property
+    def remote_write_url(self) -> str:
+        """Where remote writes go."""
+        return f"{self.url}/api/v1/write"
