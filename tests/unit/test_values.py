@@ -622,7 +622,7 @@ def comb(value: Any, levels: int) -> Any:
 @pytest.mark.parametrize(
     "value",
     [
-        comb([], 4),
+        comb([], 5),
         {"a": comb({}, 4)},
         "x" * 10_000_000,
         "\x00" * 10_000_000,
