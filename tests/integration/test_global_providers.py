@@ -1,0 +1,124 @@
+"""Global providers, which are final: each test in a process of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PRELUDE = """
+import sys
+from flask import Flask, g
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from flask_chest_otel import FlaskChest, FlaskChestInstrumentor, trace_id_for
+from flask_chest_otel.testing import capture
+
+exporter = InMemorySpanExporter()
+reader = InMemoryMetricReader()
+
+def set_providers():
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    metrics.set_meter_provider(MeterProvider([reader]))
+
+app = Flask("shop", instance_path=sys.path[0] or "/nonexistent")
+app.testing = True
+
+@app.route("/")
+def view():
+    g.a = 1
+    return "ok"
+
+def ask(request_id):
+    return app.test_client().get("/", headers={"X-Request-ID": request_id})
+
+def traces():
+    return [f"{span.context.trace_id:032x}" for span in exporter.get_finished_spans()]
+"""
+
+
+def test_provider_set_after_the_extension(run_python: Callable[..., str]) -> None:
+    """A provider set after ``FlaskChest(app)`` and before the first request gets everything."""
+    run_python(
+        PRELUDE
+        + """
+FlaskChest(app, tracked_vars=["a"])
+set_providers()
+ask("r-1")
+assert traces() == [trace_id_for("r-1")], traces()
+assert exporter.get_finished_spans()[0].attributes["flask.g.a"] == 1
+assert "flask.g.a" in reader.get_metrics_data().to_json()
+"""
+    )
+
+
+def test_provider_set_after_the_first_request(run_python: Callable[..., str]) -> None:
+    """Under the instrumentor a provider set after the first request is used from then on, mapped ids included."""
+    run_python(
+        PRELUDE
+        + """
+FlaskChestInstrumentor().instrument(tracked_vars=["a"])
+with capture(app) as records:
+    ask("r-1")
+    set_providers()
+    ask("r-2")
+assert [record.trace_id for record in records] == [None, trace_id_for("r-2")], records
+assert traces() == [trace_id_for("r-2")]
+assert "flask.g.a" in reader.get_metrics_data().to_json()
+"""
+    )
+
+
+def test_late_provider_is_not_refused(run_python: Callable[..., str]) -> None:
+    """With the embedded store no global provider is taken, so that one set later is not refused."""
+    out = run_python(
+        PRELUDE
+        + """
+import logging
+logging.basicConfig(stream=sys.stdout, level=logging.WARNING)
+FlaskChest(app, tracked_vars=["a"])
+with capture(app) as records:
+    ask("r-1")
+assert records[0].trace_id == trace_id_for("r-1")
+set_providers()
+assert isinstance(trace.get_tracer_provider(), TracerProvider)
+ask("r-2")
+"""
+    )
+    assert out == ""
+
+
+def test_sdk_disabled(run_python: Callable[..., str]) -> None:
+    """With ``OTEL_SDK_DISABLED`` records stay complete, and nothing fails."""
+    run_python(
+        PRELUDE
+        + """
+set_providers()
+FlaskChest(app, tracked_vars=["a"])
+with capture(app) as records:
+    assert ask("r-1").headers["X-Request-ID"] == "r-1"
+assert (dict(records[0].variables), records[0].trace_id) == ({"a": 1}, None)
+assert exporter.get_finished_spans() == ()
+""",
+        {"OTEL_SDK_DISABLED": "true"},
+    )
+
+
+def test_id_generator_entry_point(run_python: Callable[..., str]) -> None:
+    """``OTEL_PYTHON_ID_GENERATOR=flask_chest`` is found, and maps."""
+    run_python(
+        PRELUDE
+        + """
+from opentelemetry.sdk._configuration import _get_id_generator, _import_id_generator
+from flask_chest_otel import ChestIdGenerator
+assert isinstance(_import_id_generator(_get_id_generator()), ChestIdGenerator)
+""",
+        {"OTEL_PYTHON_ID_GENERATOR": "flask_chest"},
+    )
