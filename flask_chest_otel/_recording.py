@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from flask_chest_otel._plan import PlannedVar, Planner
+    from flask_chest_otel._plan import Plan, PlannedVar, Planner
     from flask_chest_otel.config import ChestConfig
 
 __all__ = ["Recorded", "Recorder"]
 
-_ABSENT = object()
+
+_NUMBERS = frozenset({int, float})
 
 
 class Recorded:
@@ -62,27 +63,42 @@ class Recorder:
         """Convert every tracked value that this request set; a refused one leaves the others alone."""
         recorded = Recorded()
         attributes, numbers, limits = recorded.attributes, recorded.numbers, self._limits
-        for planned, value in self._values(live):
+        values, before, plan = vars(live.g), live.before, live.plan
+        variables = self._with_wild(plan, values) if plan.everything else plan.variables
+        if len(variables) > self._most:
+            variables = self._limited(variables, values)
+        for planned in variables:
+            value = values.get(planned.name)
+            # By identity: a value's own == may raise, and setting the same object again is no news either.
+            if value is None or (before is not None and before.get(planned.name) is value):
+                continue
             try:
                 if planned.redact is not None:
-                    value = planned.redact(value)  # noqa: PLW2901 - the raw value must not be used from here on
-                    if value is DROPPED:
-                        continue
+                    replaced = planned.redact(value)
+                    value = None if replaced is DROPPED else replaced
                 converted = to_attribute(value, limits)
                 if converted is None:
                     continue
                 attributes[planned.attribute] = converted
                 if planned.dimension:
                     recorded.dimensions = {**(recorded.dimensions or {}), planned.attribute: to_dimension(converted)}
-                if planned.kind is not None and (planned.strict or type(value) is not str):
-                    number = to_metric(value)
-                    if number is not None:
-                        numbers.append((planned, number))
-                    elif planned.strict:
-                        raise Refused(f"not a number, but metric={planned.kind!r}")  # noqa: TRY301 - one way out
+                if planned.kind is None:
+                    continue
+                if type(converted) in _NUMBERS:
+                    numbers.append((planned, float(converted)))  # type: ignore[arg-type]  # checked by its type
+                elif type(value) is not str or planned.strict:
+                    self._number(planned, value, numbers)
             except Refused as refusal:
                 recorded.refuse(planned, refusal)
         return recorded
+
+    def _number(self, planned: PlannedVar, value: Any, numbers: list[tuple[PlannedVar, float]]) -> None:
+        """A value whose attribute is no number: too large, NaN, or no number at all."""
+        number = to_metric(value)
+        if number is not None:
+            numbers.append((planned, number))
+        elif planned.strict:
+            raise Refused(f"not a number, but metric={planned.kind!r}")
 
     def variables(self, live: LiveRequest, attributes: Mapping[str, Any]) -> dict[str, Any]:
         """What was recorded, by the variables' own names."""
@@ -126,25 +142,19 @@ class Recorder:
                 measurements.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, used))
         return measurements
 
-    def _values(self, live: LiveRequest) -> list[tuple[PlannedVar, Any]]:
-        """Tracked variables that this request set, at most ``variables_limit``; ``None`` means "not set"."""
-        values = vars(live.g)
-        found = [(planned, values[planned.name]) for planned in live.plan.variables if planned.name in values]
-        if live.plan.everything:
-            found += self._wild_values(live, values)
-        if live.before is not None:
-            # By identity: a value's own == may raise, and setting the same object again is no news either.
-            found = [pair for pair in found if live.before.get(pair[0].name, _ABSENT) is not pair[1]]
-        if len(found) > self._most:
-            note("variables_limit", "more than %d variables in one request", self._most)
-            del found[self._most :]
-        return found
+    def _with_wild(self, plan: Plan, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
+        """The variables of a route that tracks every public name."""
+        named = {planned.name for planned in plan.variables}
+        wild = (name for name in list(values) if name not in named and not name.startswith("_"))
+        found = (self._planner.wild(plan, name) for name in wild)
+        return (*plan.variables, *(planned for planned in found if planned is not None))
 
-    def _wild_values(self, live: LiveRequest, values: dict[str, Any]) -> list[tuple[PlannedVar, Any]]:
-        named = {planned.name for planned in live.plan.variables}
-        wild = [name for name in list(values) if name not in named and not name.startswith("_")]
-        planned = ((self._planner.wild(live.plan, name), values[name]) for name in wild)
-        return [(plan, value) for plan, value in planned if plan is not None]
+    def _limited(self, variables: tuple[PlannedVar, ...], values: dict[str, Any]) -> tuple[PlannedVar, ...]:
+        """The first of those that are set."""
+        present = tuple(planned for planned in variables if values.get(planned.name) is not None)
+        if len(present) > self._most:
+            note("variables_limit", "more than %d variables in one request", self._most)
+        return present[: self._most]
 
 
 def _point(live: LiveRequest, dimensions: dict[str, Any] | None) -> tuple[Mapping[str, Any], Hashable]:
