@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CONFIG = REPOSITORY / "collector-config"
-MUST_BE_SET = {"SPLUNK_ACCESS_TOKEN": "token-of-the-tests"}
+MUST_BE_SET = {
+    "SPLUNK_ACCESS_TOKEN": "token-of-the-tests",
+    "CHEST_OTLP_TOKEN": "token-of-the-tests",
+    "CHEST_TLS_CERT": "/nowhere/cert.pem",
+    "CHEST_TLS_KEY": "/nowhere/key.pem",
+}
 """What has no default, because there is no sensible one."""
 
 _PORT = re.compile(r"\$\{env:([A-Z0-9_]+_PORT)\b")
@@ -52,6 +57,7 @@ class Collector(Server):
 
     def __init__(self, *names: str | Path, folder: Path, env: Mapping[str, str] | None = None) -> None:
         super().__init__(folder, env)
+        self.scheme = "https" if "secure" in names else "http"
         self._arguments = config_arguments(names)
         self.env = MUST_BE_SET | self.env
         self.env.setdefault("CHEST_QUEUE_DIR", str(self.folder / "queue"))
@@ -74,7 +80,7 @@ class Collector(Server):
     @property
     def otlp_http(self) -> str:
         """Base URL for OTLP/HTTP: what `OTEL_EXPORTER_OTLP_ENDPOINT` takes."""
-        return f"http://127.0.0.1:{self.env['CHEST_OTLP_HTTP_PORT']}"
+        return f"{self.scheme}://127.0.0.1:{self.env['CHEST_OTLP_HTTP_PORT']}"
 
     @property
     def otlp_grpc(self) -> str:
