@@ -1,4 +1,4 @@
-"""One variant, measured in this process: ``python -m benchmarks.measure "upstream"`` prints microseconds per request."""
+"""One variant, measured in this process: ``python -m benchmarks.measure upstream`` prints its cost per request."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _upstream_and_chest(**options: Any) -> Flask:
     from flask_chest_otel import FlaskChest, TrackedVar, flask_chest  # noqa: PLC0415 - other variants do without
 
     _providers()
-    tracked = [
+    tracked: list[str | TrackedVar] = [
         "user_id",
         "plan",
         TrackedVar("cart_total", unit="{EUR}"),

@@ -59,7 +59,7 @@ class Recorder:
         self._limits = Limits(config.value_limit_chars, config.list_limit)
         self._most = config.variables_limit
 
-    def read(self, live: LiveRequest) -> Recorded:
+    def read(self, live: LiveRequest) -> Recorded:  # noqa: C901 - in every request, so one loop and few calls
         """Convert every tracked value that this request set; a refused one leaves the others alone."""
         recorded = Recorded()
         attributes, numbers, limits = recorded.attributes, recorded.numbers, self._limits

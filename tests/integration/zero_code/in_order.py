@@ -9,7 +9,7 @@ from flask_chest_otel import FlaskChestInstrumentor
 
 # What opentelemetry-instrument does, without its order of instrumentors.
 _load._load_distro().configure()  # noqa: SLF001 - no public name does it
-_load._load_configurators()  # noqa: SLF001 - no public name does it
+_load._load_configurators()  # type: ignore[no-untyped-call]  # noqa: SLF001 - no public name does it
 for name in sys.argv[1].split(","):
     instrumentor = FlaskInstrumentor() if name == "flask" else FlaskChestInstrumentor()
     instrumentor.instrument()

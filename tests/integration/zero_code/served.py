@@ -51,7 +51,12 @@ def serve(command: Sequence[str], otlp_url: str, **settings: str) -> Iterator[st
     port = free_port()
     filled = [part.format(port=port) for part in command]
     process = subprocess.Popen(
-        filled, cwd=HERE, env=environment(otlp_url, settings), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        filled,
+        cwd=HERE,
+        env=environment(otlp_url, settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     try:
         wait_until_up(port, process)
@@ -63,7 +68,7 @@ def serve(command: Sequence[str], otlp_url: str, **settings: str) -> Iterator[st
         except subprocess.TimeoutExpired:
             process.kill()
             output, _ = process.communicate()
-        print(output)
+        sys.stdout.write(output)
 
 
 def wait_until_up(port: int, process: subprocess.Popen[str]) -> None:
@@ -73,7 +78,9 @@ def wait_until_up(port: int, process: subprocess.Popen[str]) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise RuntimeError(f"the server did not come up: {process.communicate(timeout=5)[0] if process.poll() else 'time out'}")
+    if process.poll() is None:
+        process.kill()
+    raise RuntimeError(f"the server did not come up: {process.communicate(timeout=5)[0]}")
 
 
 def get(url: str, **headers: str) -> int:

@@ -18,10 +18,13 @@ FLASK_RUN = (*INSTRUMENT, "flask", "--app", "plain_app", "run", "--port", "{port
 EARLY = (
     "python",
     "-c",
-    "import early_site, sys; "
-    "sys.argv = ['opentelemetry-instrument']; "
-    "from opentelemetry.instrumentation.auto_instrumentation import initialize; initialize(); "
-    "import early_app; early_app.app.run(port={port})",
+    """
+import early_site
+from opentelemetry.instrumentation.auto_instrumentation import initialize
+initialize()
+import early_app
+early_app.app.run(port={port})
+""",
 )
 
 
