@@ -17,7 +17,7 @@ __all__ = ["ChestOffError", "Delivery", "Writer"]
 logger = logging.getLogger(__name__)
 
 RETRY_FOR_S = 30.0
-"""How long one batch is tried again before it is given up, seconds."""
+"""How long one batch is tried again before it is given up, unless a chest says otherwise, seconds."""
 
 FIRST_PAUSE_S = 0.1
 """Pause after the first failure, doubled after each further one, seconds."""
@@ -56,16 +56,24 @@ class Delivery:
         name: The chest's name, for log lines.
         open_writer: Makes the writer; called before the first batch, in the thread that writes.
         pause: Waits so many seconds, or less when somebody is waiting; ``False`` when it is time to end.
+        retry_for_s: How long one batch is tried again, seconds; ``RETRY_FOR_S`` unless given.
 
     Attributes:
         lost: Records that were given up.
     """
 
-    def __init__(self, name: str, open_writer: Callable[[], Writer], pause: Callable[[float], bool]) -> None:
+    def __init__(
+        self,
+        name: str,
+        open_writer: Callable[[], Writer],
+        pause: Callable[[float], bool],
+        retry_for_s: float | None = None,
+    ) -> None:
         self.lost = 0
         self._name = name
         self._open_writer = open_writer
         self._pause = pause
+        self._retry_for_s = RETRY_FOR_S if retry_for_s is None else retry_for_s
         self._writer: Writer | None = None
         self._logged: set[tuple[str, type[BaseException]]] = set()
 
@@ -75,7 +83,7 @@ class Delivery:
         Raises:
             ChestOffError: There is no point in a further batch; this one is counted as lost.
         """
-        give_up_at = time.monotonic() + RETRY_FOR_S
+        give_up_at = time.monotonic() + self._retry_for_s
         for failures in count(1):
             error = self._try(batch)
             if error is None:

@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -71,17 +72,23 @@ class RecordQueue:
         name: The chest's name: in the thread's name and in log lines.
         open_writer: Makes the back end's writer, in the writer thread. It must not refer to this queue.
         capacity: Records that wait at most.
+        retry_for_s: How long one batch is tried again, seconds; ``_delivery.RETRY_FOR_S`` unless given.
 
     Nothing of it survives a fork: the first ``put`` of a child begins an empty queue and a thread of its own.
     """
 
-    def __init__(self, name: str, open_writer: Callable[[], Writer], *, capacity: int = CAPACITY) -> None:
-        self._name = name
-        self._open_writer = open_writer
-        self._capacity = capacity
+    def __init__(
+        self,
+        name: str,
+        open_writer: Callable[[], Writer],
+        *,
+        capacity: int = CAPACITY,
+        retry_for_s: float | None = None,
+    ) -> None:
         self._closed = False
+        self._new_line = partial(_Line, name, open_writer, capacity, retry_for_s)
         # Never started; it belongs to no process, which makes the first put begin a line.
-        self._line = _Line(name, open_writer, capacity, process=object())
+        self._line = self._new_line(process=object())
         self._lines: dict[object, _Line] = {}
 
     @property
@@ -130,7 +137,7 @@ class RecordQueue:
     def _begin_here(self) -> _Line:
         # Without a lock: one held by another thread at a fork would stay held in the child for ever.
         # dict.setdefault is atomic, so of several first puts exactly one finds its own line in it.
-        fresh = _Line(self._name, self._open_writer, self._capacity, process=_here.process)
+        fresh = self._new_line(process=_here.process)
         line = self._lines.setdefault(fresh.process, fresh)
         if line is fresh:
             self._lines = {fresh.process: fresh}
@@ -155,7 +162,15 @@ class _Marker(threading.Event):
 class _Line:
     """One process's queue, thread and counters. Does not know its ``RecordQueue``: that can be collected."""
 
-    def __init__(self, name: str, open_writer: Callable[[], Writer], capacity: int, process: object) -> None:
+    def __init__(
+        self,
+        name: str,
+        open_writer: Callable[[], Writer],
+        capacity: int,
+        retry_for_s: float | None,
+        *,
+        process: object,
+    ) -> None:
         self.process = process
         self.capacity = capacity
         self.items: SimpleQueue[RequestRecord | _Marker] = SimpleQueue()
@@ -164,6 +179,7 @@ class _Line:
         self.lost = 0
         self._name = name
         self._open_writer = open_writer
+        self._retry_for_s = retry_for_s
         # A SimpleQueue, not an Event: ringing it takes no lock that a signal handler could find taken.
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._deadline = math.inf
@@ -210,7 +226,7 @@ class _Line:
         # The delivery lives in this frame only. In a forked child the frame is left behind, never run again or
         # taken down, and with it the back end's connection: a child that closes an inherited one can harm the
         # parent's file, see https://sqlite.org/howtocorrupt.html#_carrying_an_open_database
-        delivery = Delivery(self._name, self._open_writer, self._pause)
+        delivery = Delivery(self._name, self._open_writer, self._pause, self._retry_for_s)
         try:
             while self._step(delivery):
                 pass

@@ -24,9 +24,11 @@ __all__ = [
     "RequestRow",
     "Table",
     "VariableRow",
+    "clean",
     "key_at",
     "read_value",
     "record_key",
+    "request_row",
     "shape",
     "utc_text",
     "utc_time",
@@ -146,21 +148,26 @@ def shape(record: RequestRecord, time: Any) -> tuple[RequestRow, list[VariableRo
         record: The request.
         time: Its ``start_unix_ns`` in the form that the database takes: ``utc_text`` or ``utc_time`` of it.
     """
-    key = record_key(record)
-    request = RequestRow(
-        record_key=key,
+    request = request_row(record, time)
+    key = request.record_key
+    return request, [VariableRow(key, clean(name), time, *_columns(value)) for name, value in record.variables.items()]
+
+
+def request_row(record: RequestRecord, time: Any) -> RequestRow:
+    """The row of a request alone; arguments as for ``shape``."""
+    return RequestRow(
+        record_key=record_key(record),
         time=time,
-        request_id=_clean(record.request_id),
+        request_id=clean(record.request_id),
         trace_id=record.trace_id,
         span_id=record.span_id,
-        service=_clean(record.service),
-        method=_clean(record.method),
-        route=None if record.route is None else _clean(record.route),
+        service=clean(record.service),
+        method=clean(record.method),
+        route=None if record.route is None else clean(record.route),
         status=record.status,
         duration_ms=round(record.duration_s * 1000, 3),
-        refused=_clean(json.dumps(dict(record.refused))) if record.refused else None,
+        refused=clean(json.dumps(dict(record.refused))) if record.refused else None,
     )
-    return request, [VariableRow(key, _clean(name), time, *_columns(value)) for name, value in record.variables.items()]
 
 
 def record_key(record: RequestRecord) -> str:
@@ -222,11 +229,12 @@ def _columns(value: Any) -> tuple[str, str, float | None]:
         # The difference is not zero for NaN and infinity, which most databases cannot hold.
         return "float", repr(value), value if value - value == 0 else None
     if isinstance(value, tuple):
-        return "list", _clean(json.dumps(value, ensure_ascii=False)), None
-    return "str", _clean(str(value)), None
+        return "list", clean(json.dumps(value, ensure_ascii=False)), None
+    return "str", clean(str(value)), None
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """``text`` as every database takes it."""
     # No database takes lone surrogates, and some end a text at its first NUL.
     if text.isascii() and "\0" not in text:
         return text

@@ -1,0 +1,104 @@
+"""What all direct chests have in common: a name, a queue, counters, and addresses without their secrets."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from flask_chest_otel.chests._libraries import library
+from flask_chest_otel.chests._queue import CAPACITY, RecordQueue
+from flask_chest_otel.config import check_chest_name
+from flask_chest_otel.errors import ChestConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from flask_chest_otel.chests._delivery import Writer
+
+__all__ = ["CAPACITY", "TEN_MINUTES_S", "AwayError", "DirectChest", "checked_number", "shown_url", "unseen"]
+
+TEN_MINUTES_S = 600.0
+"""How long one batch is tried again unless said otherwise, seconds; meanwhile the queue fills up."""
+
+
+class AwayError(Exception):
+    """The server is away, or does not let us in: the same batch is tried again, and may arrive."""
+
+
+class DirectChest:
+    """Keeps request records in a place of the user's own; base of the public chests.
+
+    Args:
+        name: By which routes speak of it in ``chests=``.
+        address: Where the records go, without secrets.
+        open_writer: Makes the back end's writer, in the writer thread. It must not refer to the chest.
+        capacity: Records that wait at most.
+        retry_for_s: How long one batch is tried again, seconds.
+
+    Raises:
+        ChestConfigError: An argument cannot be used.
+    """
+
+    def __init__(
+        self, name: str, address: str, open_writer: Callable[[], Writer], *, capacity: int, retry_for_s: float
+    ) -> None:
+        self.name = check_chest_name(name)
+        self._address = address
+        self._queue = RecordQueue(
+            self.name,
+            open_writer,
+            capacity=int(checked_number("capacity", capacity)),
+            retry_for_s=checked_number("retry_for_s", retry_for_s),
+        )
+        self.put = self._queue.put
+        """Queue one record: see ``RecordQueue.put``. The very method, as a request pays for each call."""
+
+    def __repr__(self) -> str:
+        """Show where it writes, without passwords and keys."""
+        return f"{type(self).__name__}({self._address!r}, name={self.name!r})"
+
+    @property
+    def dropped(self) -> int:
+        """Records refused in this process because the queue was full, closed or off."""
+        return self._queue.dropped
+
+    @property
+    def lost(self) -> int:
+        """Records accepted in this process that the back end did not take in the end."""
+        return self._queue.lost
+
+    def flush(self, timeout_s: float = 2.0) -> bool:
+        """Wait until what was put before is written; whether it is, within ``timeout_s`` seconds."""
+        return self._queue.flush(timeout_s)
+
+    def close(self, timeout_s: float = 2.0) -> bool:
+        """Write what is queued and let go of the back end; whether that was done within ``timeout_s`` seconds."""
+        return self._queue.close(timeout_s)
+
+
+def checked_number(setting: str, value: Any) -> float:
+    """``value``, if it is a number greater than 0.
+
+    Raises:
+        ChestConfigError: It is not.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
+        return value
+    raise ChestConfigError(setting, value, "a number greater than 0")
+
+
+def shown_url(url: str) -> str:
+    """``url`` without what may be secret: user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except (AttributeError, TypeError, ValueError):
+        return "***"
+
+
+def unseen() -> AbstractContextManager[Any]:
+    """Keep what is done inside out of the application's traces, should it instrument the library that does it."""
+    utils = library("opentelemetry.instrumentation.utils", "opentelemetry-instrumentation")
+    return utils.suppress_instrumentation()  # type: ignore[no-any-return]  # a context manager, by its documentation

@@ -1,0 +1,49 @@
+"""Libraries that only one chest needs: loaded when it is used, and the error for a missing one says what to type."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["lazy_names", "library"]
+
+
+def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module's ``__getattr__`` (PEP 562) that loads public names from private modules when they are first used.
+
+    Args:
+        package: The module's name.
+        homes: Public name to the private module that has it.
+    """
+
+    def load(name: str) -> Any:
+        home = homes.get(name)
+        if home is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        found = getattr(import_module(f"{package}.{home}"), name)
+        setattr(sys.modules[package], name, found)
+        return found
+
+    return load
+
+
+def library(module: str, install: str) -> Any:
+    """Load a module of another distribution.
+
+    Args:
+        module: Its name.
+        install: What pip calls that which brings it.
+
+    Raises:
+        ModuleNotFoundError: It is not installed; the message says what to type.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f'this chest needs the Python module {error.name}: pip install "{install}"', name=error.name
+        ) from error
