@@ -25,6 +25,7 @@ class DataPoint(NamedTuple):
     metric: str
     kind: str
     value: float
+    timestamp_ms: int
     dimensions: dict[str, str]
 
 
@@ -53,7 +54,9 @@ class SplunkIngest(OtlpReceiver):
     def total(self, metric: str, **dimensions: str) -> float:
         """Return the sum over the newest points of a cumulative metric's series, dots in names written as `__`."""
         wanted = {(key.replace("__", "."), value) for key, value in dimensions.items()}
-        newest = {tuple(sorted(p.dimensions.items())): p.value for p in self.datapoints(metric)}
+        # By their own time: after an outage an older point may arrive behind a newer one.
+        points = sorted(self.datapoints(metric), key=lambda point: point.timestamp_ms)
+        newest = {tuple(sorted(point.dimensions.items())): point.value for point in points}
         return sum(value for series, value in newest.items() if wanted <= set(series))
 
 
@@ -63,10 +66,12 @@ def datapoints(message: bytes) -> list[DataPoint]:
 
 
 def _datapoint(message: bytes) -> DataPoint:
-    metric, kind, value, dimensions = "", 0, 0.0, {}
+    metric, kind, value, timestamp_ms, dimensions = "", 0, 0.0, 0, {}
     for number, content in _fields(message):
         if number == 2:
             metric = content.decode()
+        elif number == 3:
+            timestamp_ms = content
         elif number == 4:
             value = _datum(content)
         elif number == 5:
@@ -74,7 +79,7 @@ def _datapoint(message: bytes) -> DataPoint:
         elif number == 6:
             pair = dict(_fields(content))
             dimensions[pair[1].decode()] = pair.get(2, b"").decode()
-    return DataPoint(metric, KINDS[kind], value, dimensions)
+    return DataPoint(metric, KINDS[kind], value, timestamp_ms, dimensions)
 
 
 def _datum(message: bytes) -> float:

@@ -81,7 +81,7 @@ def test_application_meets_only_gates(name: str) -> None:
                 "sizer": "bytes",
                 "queue_size": 256 * MIB,
                 "num_consumers": 100,
-                "batch": {"flush_timeout": "200ms", "min_size": 2_000_000, "max_size": 8_000_000},
+                "batch": {"flush_timeout": "200ms", "min_size": 1_000_000, "max_size": 4_000_000},
             },
         }, key
 

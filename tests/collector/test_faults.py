@@ -120,7 +120,8 @@ def test_largest_batch_passes_every_hop(start_collector: StartCollector, influxd
     path = collector.folder / "telemetry.jsonl"
     eventually(lambda: path.exists() and path.stat().st_size > 33_000_000, expected=True)
     eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [512], within_s=40)
-    eventually(lambda: len(jsonl.spans(path)), 512)
+    # At least once: on a busy machine a hop may time out although it has taken its batch.
+    eventually(lambda: len({span["spanId"] for span in jsonl.spans(path)}), 512)
 
 
 def test_disk_of_the_file_is_full(start_collector: StartCollector, tmp_path: Path) -> None:
