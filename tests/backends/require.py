@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 BUILD_SCRIPTS = {
     "flask-chest-collector": REPOSITORY / "collector-config" / "distribution" / "build.sh",
     "influxd": REPOSITORY / "tests" / "backends" / "influxdb2" / "build.sh",
+    "ferretdb": REPOSITORY / "tests" / "backends" / "ferretdb" / "build.sh",
 }
 EXIT_MISSING = 69
 """With this status a build script says that something has to be installed first."""

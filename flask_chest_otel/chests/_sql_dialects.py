@@ -1,0 +1,213 @@
+"""What differs between the databases of ``SQLChest``: drivers, column types, times, insertion, the lock at set-up."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel.chests._libraries import library
+from flask_chest_otel.chests._schema import utc_text, utc_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import sqlalchemy
+    from sqlalchemy.dialects import mysql
+
+    from flask_chest_otel.chests._schema import Kind
+else:
+    sqlalchemy = library("sqlalchemy", "flask-chest-otel[sql]")
+    mysql = library("sqlalchemy.dialects.mysql", "flask-chest-otel[sql]")
+
+__all__ = ["FAMILIES", "Family"]
+
+SHORT_CHARS = 255
+"""What a column of the kind ``short`` holds."""
+
+LOCK_WAIT_S = 10
+"""How long a worker waits for another one that is making the tables, seconds."""
+
+LOCK_ID = 0x666C61736B636873
+"""Number of PostgreSQL's advisory lock; any number that nobody else uses."""
+
+CONNECT_S = 10
+"""How long a server may take to accept a connection, seconds."""
+
+ANSWER_S = 30
+"""How long a server may take to answer, seconds, where the driver can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One kind of database.
+
+    Attributes:
+        drivers: Module to the name by which URLs choose it; the first that is installed is taken.
+        install: What brings the first of them.
+        types: Column types by kind.
+        time: A record's time in the form that the column takes.
+        insertion: Table and its columns' names to the statement that inserts rows and leaves those alone that are
+            there, for the driver.
+        parameters: Rows to the statement's parameters.
+        lock: Keeps other workers from making the same tables.
+        connect_args: What the driver is told when it connects, by its name.
+    """
+
+    drivers: Mapping[str, str]
+    install: str
+    types: Mapping[Kind, Any]
+    time: Callable[[int], Any]
+    insertion: Callable[[str, sqlalchemy.Table], str]
+    parameters: Callable[[Sequence[tuple[Any, ...]]], Any]
+    lock: Callable[[sqlalchemy.Connection], Any]
+    connect_args: Mapping[str, Mapping[str, Any]]
+
+
+def _names(table: sqlalchemy.Table) -> str:
+    return ", ".join(column.name for column in table.columns)
+
+
+# SQLite
+
+
+def _sqlite_insertion(name: str, table: sqlalchemy.Table) -> str:
+    places = ", ".join("?" for _ in table.columns)
+    return f"INSERT INTO {name} ({_names(table)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
+
+
+@contextmanager
+def _sqlite_lock(connection: sqlalchemy.Connection) -> Iterator[None]:
+    # The driver would begin a transaction only before the first row, too late for the tables.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    yield
+
+
+# PostgreSQL
+
+
+def _array_type(column: sqlalchemy.Column[Any]) -> str:
+    python_type: type = column.type.python_type
+    types = {int: "bigint[]", float: "float8[]", datetime: "timestamptz[]"}
+    return types.get(python_type, "text[]")
+
+
+def _postgresql_insertion(name: str, table: sqlalchemy.Table) -> str:
+    # One array per column: a batch is one statement, whatever its size.
+    arrays = ", ".join(f"%s::{_array_type(column)}" for column in table.columns)
+    return f"INSERT INTO {name} ({_names(table)}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
+
+
+def _columns_of(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+    return tuple(_of_one_type(column) for column in zip(*rows, strict=True))
+
+
+def _of_one_type(column: tuple[Any, ...]) -> list[Any]:
+    # Drivers refuse arrays of integers and floats together.
+    if float in set(map(type, column)):
+        return [float(value) if isinstance(value, int) else value for value in column]
+    return list(column)
+
+
+@contextmanager
+def _postgresql_lock(connection: sqlalchemy.Connection) -> Iterator[None]:
+    # Let go with the transaction.
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_ID})")
+    yield
+
+
+# MySQL and MariaDB
+
+
+def _mysql_insertion(name: str, table: sqlalchemy.Table) -> str:
+    places = ", ".join("%s" for _ in table.columns)
+    key = next(iter(table.primary_key)).name
+    # INSERT IGNORE would also cut or change values that do not fit, silently.
+    return f"INSERT INTO {name} ({_names(table)}) VALUES ({places}) ON DUPLICATE KEY UPDATE {key} = {key}"  # noqa: S608 - our own names
+
+
+@contextmanager
+def _mysql_lock(connection: sqlalchemy.Connection) -> Iterator[None]:
+    taken = connection.exec_driver_sql(f"SELECT GET_LOCK('flask_chest_otel', {LOCK_WAIT_S})").scalar()
+    if taken != 1:
+        raise TimeoutError("another worker has been making the tables for a long time")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("SELECT RELEASE_LOCK('flask_chest_otel')")
+
+
+def _naive_utc(unix_ns: int) -> datetime:
+    return utc_time(unix_ns).replace(tzinfo=None)
+
+
+_ASCII = {"charset": "ascii", "collation": "ascii_bin"}
+# Exact comparison: to other collations "é" is "e", and "A" is "a".
+_UNICODE = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
+_PYMYSQL = {"charset": "utf8mb4", "connect_timeout": CONNECT_S, "read_timeout": ANSWER_S, "write_timeout": ANSWER_S}
+_MYSQL = Family(
+    drivers={"pymysql": "pymysql", "MySQLdb": "mysqldb", "mysql.connector": "mysqlconnector"},
+    install="pymysql",
+    types={
+        "key": mysql.CHAR(32, **_ASCII),
+        "time": mysql.DATETIME(fsp=6),
+        "short": mysql.VARCHAR(SHORT_CHARS, **_UNICODE),
+        "text": mysql.LONGTEXT(**_UNICODE),
+        "integer": mysql.INTEGER(),
+        "real": mysql.DOUBLE(),
+        "number": mysql.DOUBLE(),
+    },
+    time=_naive_utc,
+    insertion=_mysql_insertion,
+    parameters=list,
+    lock=_mysql_lock,
+    connect_args={
+        "pymysql": _PYMYSQL,
+        "mysqldb": _PYMYSQL,
+        "mysqlconnector": {"charset": "utf8mb4", "connection_timeout": CONNECT_S},
+    },
+)
+
+FAMILIES: dict[str, Family] = {
+    "sqlite": Family(
+        drivers={"sqlite3": "pysqlite"},
+        install="a Python with sqlite3",
+        # The embedded store's: what reads one reads the other.
+        types={
+            "key": sqlalchemy.Text(),
+            "time": sqlalchemy.Text(),
+            "short": sqlalchemy.Text(),
+            "text": sqlalchemy.Text(),
+            "integer": sqlalchemy.Integer(),
+            "real": sqlalchemy.REAL(),
+            "number": sqlalchemy.Numeric(),
+        },
+        time=utc_text,
+        insertion=_sqlite_insertion,
+        parameters=list,
+        lock=_sqlite_lock,
+        connect_args={},
+    ),
+    "postgresql": Family(
+        drivers={"psycopg": "psycopg", "psycopg2": "psycopg2"},
+        install="psycopg[binary]",
+        types={
+            "key": sqlalchemy.CHAR(32),
+            "time": sqlalchemy.DateTime(timezone=True),
+            "short": sqlalchemy.Text(),
+            "text": sqlalchemy.Text(),
+            "integer": sqlalchemy.Integer(),
+            "real": sqlalchemy.Double(),
+            "number": sqlalchemy.Double(),
+        },
+        time=utc_time,
+        insertion=_postgresql_insertion,
+        parameters=_columns_of,
+        lock=_postgresql_lock,
+        connect_args={"psycopg": {"connect_timeout": CONNECT_S}, "psycopg2": {"connect_timeout": CONNECT_S}},
+    ),
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+}
+"""By the first part of a URL's scheme."""

@@ -1,0 +1,45 @@
+"""Servers that refuse to run as root: a folder and a command line for somebody else."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.backends.require import installed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NOBODY = "nobody"
+"""Who they run as where the tests run as root; else they run as whoever runs the tests."""
+
+
+def as_nobody(command: Sequence[str | Path]) -> list[str]:
+    """Return a command line that runs `command` without root's rights, in the same process."""
+    plain = [str(part) for part in command]
+    if os.geteuid() != 0:
+        return plain
+    user = pwd.getpwnam(NOBODY)
+    setpriv = str(installed("setpriv", "util-linux"))
+    return [setpriv, f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *plain]
+
+
+def folder_of_nobody(prefix: str) -> Path:
+    """Return a fresh folder that such a server can write to; pytest's own are closed to everybody but their owner.
+
+    Its path is short, as the paths of sockets in it have to be.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"chest-{prefix}-"))
+    if os.geteuid() == 0:
+        user = pwd.getpwnam(NOBODY)
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    return folder
+
+
+def remove(folder: Path) -> None:
+    """Remove such a folder, whoever the files in it belong to."""
+    shutil.rmtree(folder, ignore_errors=True)
