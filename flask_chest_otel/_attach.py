@@ -72,6 +72,8 @@ def attach(target: Flask | type[Flask], find: Find) -> Attachment:
             raise: it runs in every request, outside of the guard.
     """
     attachment = Attachment(target, find)
+    # The class's __call__ is reached whatever stands in an application's wsgi_app by now; an instance has none.
+    attachment.wrap("__call__" if isinstance(target, type) else "wsgi_app", _around_wsgi)
     attachment.wrap("full_dispatch_request", _around_request)
     attachment.wrap("dispatch_request", _around_view)
     attachment.wrap("process_response", _around_response)
@@ -89,6 +91,27 @@ def _without_self(function: Method) -> Method:
 
 # Flask 3.2 gives these methods the context as a further argument: whatever comes is passed on.
 # The guard is written out here, where Flask calls us: a decorator around each step would be one more call in each.
+
+
+def _around_wsgi(attachment: Attachment, original: Method) -> Method:
+    def wsgi_app(self: Flask, environ: dict[str, Any], start_response: Method) -> Any:
+        lifecycle = attachment.find(self)
+        exchange = None
+        if lifecycle is not None:
+            try:
+                exchange = lifecycle.enter(self, environ)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                caught("enter", error)
+        if exchange is None:
+            return original(self, environ, start_response)
+        try:
+            body = original(self, environ, exchange.starting(start_response))
+        except BaseException as error:
+            exchange.raised(error)
+            raise
+        return exchange.returned(body)
+
+    return wsgi_app
 
 
 def _around_request(attachment: Attachment, original: Method) -> Method:
@@ -140,7 +163,7 @@ def _around_teardown(attachment: Attachment, original: Method) -> Method:
         lifecycle = attachment.find(self)
         if lifecycle is not None:
             try:
-                lifecycle.finish()
+                lifecycle.finish(next((one for one in args if isinstance(one, BaseException)), None))
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("finish", error)
         return original(self, *args, **kwargs)

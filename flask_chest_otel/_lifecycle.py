@@ -6,6 +6,7 @@ Owns the state of one application: its settings, plans, instruments and sinks. I
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,10 @@ from flask_chest_otel._plan import Plan, Planner, metric_method
 from flask_chest_otel._recording import Recorded, Recorder
 from flask_chest_otel._request import LiveRequest, Measurement, RequestRecord, live_request
 from flask_chest_otel._response import ResponseHeaders
+from flask_chest_otel._server_span import EXCHANGE_KEY, Exchange, ServerSpans
 from flask_chest_otel._version import __version__
 from flask_chest_otel.ids import format_trace_id, is_legal, legalise, random_id
-from flask_chest_otel.names import CHESTS, REQUEST_ID, SCOPE
+from flask_chest_otel.names import CHESTS, HTTP_RESPONSE_STATUS_CODE, REQUEST_ID, SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,12 +39,13 @@ if TYPE_CHECKING:
     from flask_chest_otel._request import Sink
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["ENVIRON_KEY", "Lifecycle", "record_of"]
+__all__ = ["ENVIRON_KEY", "Lifecycle", "is_instrumented_by_upstream", "record_of"]
 
 ENVIRON_KEY = "flask_chest_otel.request"
 """Where a request's record lives in its WSGI environment."""
 
 _ABSENT = object()
+_FIRST_OF_HTTP_EXCEPTIONS = 300  # a missing slash is a redirect, and raised
 
 
 class Lifecycle:
@@ -55,18 +58,31 @@ class Lifecycle:
         by_name: Direct chests, which a route's ``chests=`` may leave out.
     """
 
-    def __init__(self, config: ChestConfig, export: Export, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        config: ChestConfig,
+        export: Export,
+        *,
+        quiet: bool = False,
+        hooks: tuple[Any, Any] = (None, None),
+        prepare: Callable[[Flask], None] | None = None,
+    ) -> None:
         """Prepare; nothing is built before the first request.
 
         Args:
             config: The settled settings.
             export: Providers and sinks, made at the first request.
             quiet: Leave no trace on requests that track nothing, and none in responses (zero code).
+            hooks: The request and the response hook of a server span of our own.
+            prepare: Called before the first request goes on; others wait for it.
         """
         self.config = config
         self.export = export
-        meter = metrics.get_meter(SCOPE, __version__, config.meter_provider)
-        self.planner = Planner(config, Instruments(meter, config.cardinality_limit))
+        self._meter = metrics.get_meter(SCOPE, __version__, config.meter_provider)
+        self._hooks = hooks
+        self._prepare = prepare
+        self._spans: ServerSpans | None = None
+        self.planner = Planner(config, Instruments(self._meter, config.cardinality_limit))
         self.every_route: tuple[Sink, ...] = ()
         self.by_name: tuple[Sink, ...] = tuple(chest for chest in config.chests if not isinstance(chest, str))
         self._has_sinks = bool(self.by_name)
@@ -83,6 +99,16 @@ class Lifecycle:
         self._starting = threading.Lock()
 
     # Steps, in the order in which Flask comes past them
+
+    def enter(self, app: Flask, environ: dict[str, Any]) -> Exchange | None:
+        """The WSGI entry: start the clock of a server span of our own; ``None`` where there will be none."""
+        if not self._started:
+            self._start(app)
+        if self._spans is None:
+            return None
+        if otel_context.get_current() and _inside_server_span():
+            return None
+        return Exchange(self._spans, environ)
 
     def begin(self, app: Flask) -> None:
         """Open the record: before every ``before_request`` function, the URL already matched."""
@@ -113,6 +139,10 @@ class Lifecycle:
         inbound = environ.get(self._inbound_key)
         if inbound is not None or plan.request_id_generator is not None:
             self._choose_id(live, inbound)
+        if self._spans is not None:
+            exchange = environ.get(EXCHANGE_KEY)
+            if exchange is not None and exchange.span is None:
+                exchange.open(live)
 
     def dispatch(self) -> None:
         """The view comes next: what starts a root span from here on is not the server."""
@@ -121,7 +151,8 @@ class Lifecycle:
         live = live_request.get()
         if live is not None and not live.dispatched:
             live.dispatched = True
-            _find_span(live)
+            if live.span is None:
+                _find_span(live)
 
     def viewed(self) -> None:
         """After the view, with ``raise_exceptions``: refuse like the view itself would.
@@ -135,20 +166,26 @@ class Lifecycle:
 
     def respond(self, response: Response) -> None:
         """The response is there, after every ``after_request`` function."""
-        if self._headers is None and not self._has_sinks:
+        if self._headers is None and not self._has_sinks and self._spans is None:
             return
         live = _own_record()
         if live is None or live.finished:
             return
         live.status = response.status_code
-        if live.span is None:
+        if live.exchange is not None:
+            live.exchange.streamed = not response.is_sequence and not _is_error_page(response)
+        elif live.span is None:
             _find_span(live)
         live.dispatched = True
         if self._headers is not None:
             self._headers.set_on(response, live.request_id or self.decide_id(live), live.span)
 
-    def finish(self) -> None:
-        """Teardown: close the record, before any teardown function ends the server span."""
+    def finish(self, error: BaseException | None) -> None:
+        """Teardown: close the record, before any teardown function ends the server span.
+
+        Args:
+            error: What the view raised and nobody handled.
+        """
         live = _own_record()
         if live is None or live.finished:
             return
@@ -157,16 +194,26 @@ class Lifecycle:
             live_request.set(live.outer)
         if live.displaced is not None:
             request.environ[ENVIRON_KEY] = live.displaced
-        if live.span is None:
+        exchange = live.exchange
+        if exchange is not None:
+            exchange.fail(error)
+            if exchange.streamed and error is None:
+                # The generator may still set values, on this g.
+                exchange.complete = lambda: self._complete(live)
+                return
+        elif live.span is None:
             _find_span(live)
+        self._complete(live)
+
+    def _complete(self, live: LiveRequest) -> None:
         self._record(live)
-        live.before = live.outer = live.displaced = None
+        live.before = live.outer = live.displaced = live.exchange = None
 
     def decide_id(self, live: LiveRequest) -> str:
         """The request's id, decided now if it was not: the root's trace id, else a fresh one."""
         if live.request_id is None:
             # Before the view, what is current may be a span inside the server's: looked at, not kept.
-            span = live.span if live.dispatched else _span_here(live)
+            span = live.span if live.dispatched or live.span is not None else _span_here(live)
             is_root = span is not None and span.is_recording() and getattr(span, "parent", _ABSENT) is None
             if span is not None and is_root:
                 live.request_id = format_trace_id(span.get_span_context().trace_id)
@@ -200,10 +247,23 @@ class Lifecycle:
         with self._starting:
             if not self._started:
                 try:
+                    if self._prepare is not None:
+                        self._prepare(app)
                     self.add_sink(*self.export.start(app))
+                    self._spans = self._server_spans(app)
                 except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
                     caught("export", error)
                 self._started = True
+
+    def _server_spans(self, app: Flask) -> ServerSpans | None:
+        """Decided with the first request: upstream may instrument the application at any time before."""
+        mode = self.config.server_span
+        if mode not in ("auto", "chest") or is_instrumented_by_upstream(app):
+            return None
+        if mode == "auto" and self._quiet and _upstream_is_disabled():
+            return None
+        tracer = trace.get_tracer(SCOPE, __version__, self.export.tracer_provider())
+        return ServerSpans(tracer, self._meter, *self._hooks)
 
     def _plan_of(self, app: Flask, http: Any) -> Plan:
         rule = http.url_rule
@@ -267,6 +327,8 @@ class Lifecycle:
             return
         if self._quiet and live.request_id is None and not attributes:
             return
+        if live.exchange is not None:
+            live.exchange.described = attributes[HTTP_RESPONSE_STATUS_CODE] = live.status
         attributes[REQUEST_ID] = live.request_id or self.decide_id(live)
         span.set_attributes(attributes)
 
@@ -345,6 +407,36 @@ def _belongs_to_outer(live: LiveRequest, current: Span) -> bool:
 def _context_of(live: LiveRequest) -> Any:
     """Where measurements find the server span for their exemplars."""
     return live.context if live.context is not None else otel_context.get_current()
+
+
+def _is_error_page(response: Response) -> bool:
+    """Whether a body that is no list came from a raised ``HTTPException``, which is complete all the same.
+
+    Flask turns those into responses by calling them as WSGI applications, which leaves an iterator of known length.
+    """
+    return response.status_code >= _FIRST_OF_HTTP_EXCEPTIONS and response.content_length is not None
+
+
+def _inside_server_span() -> bool:
+    """Whether this request has a server span already, made by an instrumentation around the application."""
+    if not is_instrumentation_enabled():
+        return True
+    current = trace.get_current_span()
+    outer = live_request.get()
+    belongs_to_outer = outer is not None and not outer.finished and current is outer.span
+    return getattr(current, "kind", None) is trace.SpanKind.SERVER and not belongs_to_outer
+
+
+def is_instrumented_by_upstream(app: Flask) -> bool:
+    """Whether opentelemetry-instrumentation-flask makes this application's server spans already."""
+    # The one private name that is read: upstream leaves no other sign.
+    return bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
+
+
+def _upstream_is_disabled() -> bool:
+    """Whether the user switched the Flask instrumentation off: server spans are not wanted then."""
+    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
+    return not {"flask", "*"}.isdisjoint(part.strip() for part in disabled.split(","))
 
 
 def _generated(generator: Callable[[], Any]) -> str | None:

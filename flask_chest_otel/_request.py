@@ -102,6 +102,7 @@ class LiveRequest:
         displaced: The record whose place in the WSGI environ this one took, or ``None``.
         span: The server span, once it is known.
         context: The OpenTelemetry context in which that span is current.
+        exchange: The request and its response at the WSGI border, where the server span is ours.
         request_id: The id, once it is decided.
         own_id: Whether the request brought or generated it (else it was made here).
         root_trace_id: Trace id for roots started before the view, once one was asked for.
@@ -118,6 +119,7 @@ class LiveRequest:
         "context",
         "dispatched",
         "displaced",
+        "exchange",
         "finished",
         "g",
         "method",
@@ -146,6 +148,7 @@ class LiveRequest:
         self.displaced: LiveRequest | None = None
         self.span: Any = None
         self.context: Any = None
+        self.exchange: Any = None
         self.request_id: str | None = None
         self.own_id = False
         self.root_trace_id: int | None = None

@@ -293,10 +293,11 @@ class ChestConfig:
     )
     server_span: str | None = _setting(
         "auto",
-        _one_of("auto", "upstream"),
-        "'auto', 'upstream' or None",
-        "Who makes the server span: `auto` and `upstream` instrument the application with "
-        "opentelemetry-instrumentation-flask when nobody has; `none`: never bring one.",
+        _one_of("auto", "upstream", "chest"),
+        "'auto', 'upstream', 'chest' or None",
+        "Who makes the server span: `auto` takes the one of opentelemetry-instrumentation-flask where that instruments "
+        "the application, else `chest` makes its own; `upstream` brings that instrumentation when nobody has; "
+        "`none`: never make or bring one.",
         optional=True,
     )
     excluded_urls: tuple[str, ...] | None = _setting(

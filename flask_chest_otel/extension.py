@@ -11,7 +11,7 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
 from flask_chest_otel._attach import attach
 from flask_chest_otel._export import Export
-from flask_chest_otel._lifecycle import Lifecycle
+from flask_chest_otel._lifecycle import Lifecycle, is_instrumented_by_upstream
 from flask_chest_otel._marks import every_mark
 from flask_chest_otel.config import UNSET, resolve
 from flask_chest_otel.errors import ChestSetupError, UnknownChestError
@@ -54,7 +54,7 @@ class FlaskChest:
         export: ``"auto"``, ``"otlp"``, ``"store"`` or ``None``.
         tracer_provider: Instead of the global one.
         meter_provider: Instead of the global one.
-        server_span: ``"auto"``, ``"upstream"`` or ``None``: who makes the server span.
+        server_span: ``"auto"``, ``"upstream"``, ``"chest"`` or ``None``: who makes the server span.
         excluded_urls: Regular expressions; requests whose URL contains a match are left alone.
         cardinality_limit: Attribute sets per instrument, the overflow point included.
         value_limit_chars: Characters kept of a text.
@@ -143,20 +143,14 @@ def state_of(app: Flask) -> Lifecycle | None:
     return found
 
 
-def is_instrumented_by_upstream(app: Flask) -> bool:
-    """Whether opentelemetry-instrumentation-flask makes this application's server spans already."""
-    # The one private name that is read: upstream leaves no other sign.
-    return bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
-
-
 def bring_server_span(app: Flask, state: Lifecycle) -> None:
-    """Instrument with upstream's Flask instrumentation where nobody has and a server span is wanted.
+    """Instrument with upstream's Flask instrumentation where that is wanted and nobody has.
 
     Raises:
         AssertionError: Flask's own, for an application that has served requests already.
     """
     config: ChestConfig = state.config
-    if config.server_span is None or is_instrumented_by_upstream(app):
+    if config.server_span != "upstream" or is_instrumented_by_upstream(app):
         return
     wsgi_app = vars(app).get("wsgi_app")
     try:

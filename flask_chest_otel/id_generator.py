@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
+from flask_chest_otel._guard import guarded
 from flask_chest_otel._request import live_request
 from flask_chest_otel.ids import map_request_id
 
@@ -85,6 +86,11 @@ def shadow(provider: Any) -> None:
     generator = getattr(provider, "id_generator", None)
     if generator is None or isinstance(generator, ChestIdGenerator):
         return
+    with guarded("id generator"):
+        _shadow(generator)
+
+
+def _shadow(generator: Any) -> None:
     if isinstance(generator.__dict__.get(_GENERATE), _ShadowGenerate):
         return
     is_random = getattr(generator, _IS_RANDOM, None)  # since SDK 1.42

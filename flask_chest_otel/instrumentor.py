@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from dataclasses import fields, make_dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,19 +14,18 @@ from flask_chest_otel import id_generator
 from flask_chest_otel._attach import Attachment, attach
 from flask_chest_otel._export import Export
 from flask_chest_otel._guard import guarded, note
-from flask_chest_otel._lifecycle import Lifecycle
+from flask_chest_otel._lifecycle import Lifecycle, is_instrumented_by_upstream
 from flask_chest_otel.config import UNSET, ChestConfig, resolve
 from flask_chest_otel.errors import ChestConfigError, nearest
-from flask_chest_otel.extension import EXTENSION_KEY, INSTRUMENTOR_KEY, bring_server_span, is_instrumented_by_upstream
+from flask_chest_otel.extension import EXTENSION_KEY, INSTRUMENTOR_KEY, bring_server_span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from flask import Flask
 
 __all__ = ["FlaskChestInstrumentor"]
 
-_READY_KEY = "flask_chest_instrumentor_ready"
 _SETTINGS = tuple(row.name for row in fields(ChestConfig))
 
 
@@ -59,11 +56,9 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         self._config = resolve(_known(kwargs), {}, on_malformed=_log_malformed)
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         self._brought: weakref.WeakSet[Flask] = weakref.WeakSet()
-        self._preparing = threading.Lock()
         if self._config.enabled:
             # flask.Flask may be upstream's subclass by now: the class itself is behind it.
             self._attachment = attach(flask.app.Flask, self.lifecycle_of)
-            self._attachment.wrap("__call__", self._around_call)
 
     @guarded("uninstrument")
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
@@ -72,7 +67,6 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         self._attachment.remove()
         self._attachment = None
         for app in list(self._apps):
-            app.extensions.pop(_READY_KEY, None)
             state = app.extensions.pop(INSTRUMENTOR_KEY, None)
             if state is not None:
                 id_generator.unshadow(state.export.tracer_provider())
@@ -86,35 +80,14 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
             return None
         state: Lifecycle | None = app.extensions.get(INSTRUMENTOR_KEY)
         if state is None:
-            made = Lifecycle(self._config, Export(self._config, may_build=False), quiet=True)
+            export = Export(self._config, may_build=False)
+            made = Lifecycle(self._config, export, quiet=True, prepare=self._bring_server_span)
             state = app.extensions.setdefault(INSTRUMENTOR_KEY, made)
             self._apps.add(app)
         return state
 
-    def _around_call(self, attachment: Attachment, original: Callable[..., Any]) -> Callable[..., Any]:
-        """See an application's first request early enough to give it a server span."""
-
-        def __call__(app: Flask, *args: Any, **kwargs: Any) -> Any:  # noqa: N807 - the method that it stands for
-            if _READY_KEY not in app.extensions and attachment.find(app) is not None:
-                self._prepare(app)
-            return original(app, *args, **kwargs)
-
-        return __call__
-
-    @guarded("prepare")
-    def _prepare(self, app: Flask) -> None:
-        # Other first requests wait: one that overtook would end Flask's set-up phase, or bring a second span.
-        with self._preparing:
-            if _READY_KEY in app.extensions:
-                return
-            try:
-                self._bring_server_span(app)
-            finally:
-                app.extensions[_READY_KEY] = True
-
+    @guarded("server span")
     def _bring_server_span(self, app: Flask) -> None:
-        if is_instrumented_by_upstream(app) or _upstream_is_disabled():
-            return
         bring_server_span(app, app.extensions[INSTRUMENTOR_KEY])
         if is_instrumented_by_upstream(app):
             self._brought.add(app)
@@ -131,9 +104,3 @@ def _known(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def _log_malformed(error: ChestConfigError) -> None:
     note(f"setting {error.setting}", "%s; its default is used", error)
-
-
-def _upstream_is_disabled() -> bool:
-    """Whether the user switched the Flask instrumentation off, which we then do not bring back."""
-    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
-    return not {"flask", "*"}.isdisjoint(part.strip() for part in disabled.split(","))

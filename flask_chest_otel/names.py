@@ -11,6 +11,7 @@ __all__ = [
     "CHESTS",
     "DEFAULT_ATTRIBUTE_PREFIX",
     "HTTP_REQUEST_METHOD",
+    "HTTP_RESPONSE_STATUS_CODE",
     "HTTP_ROUTE",
     "OTHER_METHOD",
     "OVERFLOW",
@@ -39,6 +40,9 @@ CHESTS = "flask.chests"
 
 HTTP_REQUEST_METHOD = "http.request.method"
 """Metric attribute, string (semantic conventions): the method, ``_OTHER`` where it is none of the known."""
+
+HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
+"""Span and metric attribute of the server span, integer (semantic conventions): the status."""
 
 HTTP_ROUTE = "http.route"
 """Metric attribute, string (semantic conventions): the matched URL rule; absent where nothing matched."""

@@ -173,14 +173,16 @@ def rig(tmp_path: Path) -> Rig:
     return Rig(tmp_path)
 
 
-@pytest.fixture(params=["extension", "instrumentor"])
+@pytest.fixture(params=["extension", "upstream", "instrumentor"])
 def put(request: pytest.FixtureRequest, rig: Rig) -> Iterator[Put]:
-    """Put a chest on an application, as extension and as instrumentor, and collect its records."""
+    """Put a chest on an application: as extension, the same beside upstream's spans, and as instrumentor."""
     with ExitStack() as stack:
 
         def put_on(app: Flask, **options: Any) -> list[RequestRecord]:
             if request.param == "extension":
                 rig.chest(app, **options)
+            elif request.param == "upstream":
+                rig.chest(app, **{"server_span": "upstream", **options})
             elif not FlaskChestInstrumentor().is_instrumented_by_opentelemetry:
                 FlaskChestInstrumentor().instrument(**{**rig.providers, **options})
             return stack.enter_context(capture(app))

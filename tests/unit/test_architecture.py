@@ -35,7 +35,7 @@ PLAIN = {
     ),
     "chests",
 }
-OTEL = {"_http", "id_generator", "_instruments", "_plan", "_span_processor", "_export"}
+OTEL = {"_http", "_server_span", "id_generator", "_instruments", "_plan", "_span_processor", "_export"}
 FLASK = {
     *("_marks", "_excluded", "_recording", "_response", "_attach", "_lifecycle", "extension", "decorator", "context"),
 }

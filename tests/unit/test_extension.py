@@ -83,7 +83,7 @@ def test_after_the_first_request(rig: Rig) -> None:
     app.test_client().get("/")
     before = dict(vars(app))
     with pytest.raises(AssertionError):
-        rig.chest(app)
+        rig.chest(app, server_span="upstream")
     changed = {name for name, value in vars(app).items() if before.get(name) is not value}
     assert changed <= {"_is_instrumented_by_opentelemetry", "_original_wsgi_app", "_before_request"}
     assert app.test_client().get("/").text == "ok"

@@ -247,7 +247,7 @@ def test_everything_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Non
     for number in range(50):
         client.get(f"/name{number}")
     client.get("/not an identifier")
-    assert len(rig.metric_names()) == 20
+    assert len({name for name in rig.metric_names() if name.startswith("flask.g.")}) == 20
 
 
 class Broken:

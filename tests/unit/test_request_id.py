@@ -244,7 +244,7 @@ def test_outer_wsgi_instrumentation_wins(rig: Rig) -> None:
 
 def test_outer_wsgi_and_flask_instrumentation(rig: Rig) -> None:
     """With both, the Flask span (inside) takes the attributes."""
-    app = app_with(rig)
+    app = app_with(rig, server_span="upstream")
     Client(OpenTelemetryMiddleware(app.wsgi_app, **rig.providers)).get("/", headers={"X-Request-ID": "r-1"})
     inner = next(span for span in rig.spans if span.name == "GET /" and span.parent is not None)
     assert (inner.attributes or {})["flask.request_id"] == "r-1"

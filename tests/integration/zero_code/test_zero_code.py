@@ -79,7 +79,7 @@ def test_application_made_through_an_early_import(receiver: OtlpReceiver) -> Non
         receiver.wait_for_metric("flask.g.cart_total")
     assert len(receiver.spans()) == 1
     assert span["kind"] == "server"
-    assert span["scope"] == "opentelemetry.instrumentation.flask"
+    assert span["scope"] == "flask_chest_otel"
     assert span["attributes"]["flask.g.cart_total"] == 3.5
     assert span["trace_id"] == trace_id_for("early-1")
 

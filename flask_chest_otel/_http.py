@@ -1,0 +1,198 @@
+"""HTTP semantic conventions of a server span, read from a WSGI environment; no Flask, no span.
+
+https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from opentelemetry.propagators.textmap import Getter, Setter
+
+from flask_chest_otel._plan import metric_method
+from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_ROUTE, OTHER_METHOD
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "DURATION_BUCKETS",
+    "HeaderCapture",
+    "LegacyNames",
+    "environ_getter",
+    "header_setter",
+    "request_attributes",
+    "span_name",
+]
+
+# Recommended for http.server.request.duration by the conventions, seconds.
+DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+
+# Credentials in query strings, which the conventions demand to be redacted.
+_SECRET_PARAMETERS = re.compile(r"((?:^|&)(?:AWSAccessKeyId|Signature|sig|X-Goog-Signature)=)[^&]*")
+_PROTOCOL = "HTTP/"
+
+
+def request_attributes(environ: Mapping[str, Any], method: str, route: str | None) -> dict[str, Any]:
+    """What the conventions want at the start of the span, where samplers look at it."""
+    get = environ.get
+    known = metric_method(method)
+    attributes: dict[str, Any] = {
+        HTTP_REQUEST_METHOD: known,
+        "url.scheme": get("wsgi.url_scheme", "http"),
+        "url.path": get("SCRIPT_NAME", "") + get("PATH_INFO", "") or "/",
+    }
+    if known is not method and known == OTHER_METHOD:
+        attributes["http.request.method_original"] = method
+    if route is not None:
+        attributes[HTTP_ROUTE] = route
+    query = get("QUERY_STRING")
+    if query:
+        attributes["url.query"] = _SECRET_PARAMETERS.sub(r"\1REDACTED", query)
+    protocol = get("SERVER_PROTOCOL")
+    if protocol and protocol.startswith(_PROTOCOL):
+        attributes["network.protocol.version"] = protocol[len(_PROTOCOL) :]
+    _add_addresses(attributes, get)
+    user_agent = get("HTTP_USER_AGENT")
+    if user_agent:
+        attributes["user_agent.original"] = _as_text(user_agent)
+    return attributes
+
+
+def _add_addresses(attributes: dict[str, Any], get: Any) -> None:
+    """Server and client; behind proxies as ``ProxyFix`` has put them into the environment."""
+    host = get("HTTP_HOST") or get("SERVER_NAME")
+    if host:
+        name, port = _host_and_port(host)
+        attributes["server.address"] = name
+        port = port or get("SERVER_PORT")
+        if port and port.isdecimal():
+            attributes["server.port"] = int(port)
+    client = get("REMOTE_ADDR")
+    if client:
+        attributes["client.address"] = client
+        attributes["network.peer.address"] = client
+        peer_port = get("REMOTE_PORT")
+        if peer_port and str(peer_port).isdecimal():
+            attributes["network.peer.port"] = int(peer_port)
+
+
+def _host_and_port(host: str) -> tuple[str, str]:
+    if host.endswith("]") or ":" not in host:  # an IPv6 address without a port, or a name without one
+        return host, ""
+    name, _, port = host.rpartition(":")
+    return name, port
+
+
+def _as_text(value: str) -> str:
+    """A header as text: WSGI hands bytes over as Latin-1."""
+    return value if value.isascii() else value.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def span_name(method: str, route: str | None) -> str:
+    """``{method} {route}``; the method is ``HTTP`` where it is none of the known."""
+    known = metric_method(method)
+    name = "HTTP" if known == OTHER_METHOD else known
+    return f"{name} {route}" if route is not None else name
+
+
+class _EnvironGetter(Getter[Any]):
+    """Reads propagation headers from a WSGI environment."""
+
+    def get(self, carrier: Any, key: str) -> list[str] | None:
+        value = carrier.get("HTTP_" + key.upper().replace("-", "_"))
+        return [value] if value is not None else None
+
+    def keys(self, carrier: Any) -> list[str]:
+        return [key[5:].lower().replace("_", "-") for key in carrier if key.startswith("HTTP_")]
+
+
+class _HeaderSetter(Setter[Any]):
+    """Appends to the list of headers that ``start_response`` takes."""
+
+    def set(self, carrier: Any, key: str, value: str) -> None:
+        carrier.append((key, value))
+
+
+environ_getter = _EnvironGetter()
+header_setter = _HeaderSetter()
+
+
+class HeaderCapture:
+    """Headers that the standard variables ask for, as span attributes ``http.request.header.<name>``.
+
+    Patterns are regular expressions that match whole names, without regard to case; values of sanitised names become
+    ``[REDACTED]``.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        prefix = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_"
+        self.request = _patterns(environ.get(prefix + "SERVER_REQUEST", ""))
+        self.response = _patterns(environ.get(prefix + "SERVER_RESPONSE", ""))
+        self._sanitised = _patterns(environ.get(prefix + "SANITIZE_FIELDS", ""))
+
+    def of_request(self, environ: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Attributes from the request's headers."""
+        headers = [(key[5:].replace("_", "-"), value) for key, value in environ.items() if key.startswith("HTTP_")]
+        return self._captured(self.request, "http.request.header.", headers)
+
+    def of_response(self, headers: list[tuple[str, str]]) -> dict[str, list[str]]:
+        """Attributes from the response's headers."""
+        return self._captured(self.response, "http.response.header.", headers)
+
+    def _captured(self, wanted: Any, prefix: str, headers: list[tuple[str, str]]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, value in headers:
+            if wanted is not None and wanted.fullmatch(name):
+                hidden = self._sanitised is not None and self._sanitised.fullmatch(name)
+                text = "[REDACTED]" if hidden else _as_text(value)
+                found.setdefault(prefix + name.lower().replace("-", "_"), []).append(text)
+        return found
+
+
+def _patterns(text: str) -> re.Pattern[str] | None:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return re.compile("|".join(f"(?:{part})" for part in parts), re.IGNORECASE) if parts else None
+
+
+class LegacyNames:
+    """The names before the conventions became stable, beside the stable ones.
+
+    ``OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`` asks for both, to move dashboards over; otherwise only stable names are
+    used: https://opentelemetry.io/docs/specs/semconv/non-normative/http-migration/
+    """
+
+    _SPAN: ClassVar[dict[str, str]] = {
+        HTTP_REQUEST_METHOD: "http.method",
+        "url.scheme": "http.scheme",
+        "server.address": "net.host.name",
+        "server.port": "net.host.port",
+        "client.address": "net.peer.ip",
+        "network.peer.port": "net.peer.port",
+        "user_agent.original": "http.user_agent",
+        "network.protocol.version": "http.flavor",
+        "http.response.status_code": "http.status_code",
+    }
+
+    @classmethod
+    def wanted(cls, environ: Mapping[str, str] = os.environ) -> LegacyNames | None:
+        """An instance where the environment asks for both, else ``None``."""
+        modes = environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")
+        return cls() if "http/dup" in (mode.strip() for mode in modes) else None
+
+    def add_to(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """A span's attributes under both names."""
+        both = dict(attributes)
+        both.update((old, attributes[new]) for new, old in self._SPAN.items() if new in attributes)
+        query = attributes.get("url.query")
+        both["http.target"] = attributes["url.path"] + (f"?{query}" if query else "")
+        return both
+
+    def of_metric(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """A measurement's attributes under the old names."""
+        found = {old: attributes[new] for new, old in self._SPAN.items() if new in attributes}
+        if HTTP_ROUTE in attributes:
+            found["http.target"] = attributes[HTTP_ROUTE]
+        return found

@@ -1,0 +1,369 @@
+"""A server span of our own: from the WSGI entry to the last byte of the body.
+
+One :class:`Exchange` per request. It starts its clock at the WSGI entry, its span when the URL is matched and the
+request id is known (with the entry's time), and ends both with the body.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
+from opentelemetry.instrumentation.propagators import get_global_response_propagator
+from opentelemetry.metrics import Observation
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from flask_chest_otel._guard import caught, guarded
+from flask_chest_otel._http import (
+    DURATION_BUCKETS,
+    HeaderCapture,
+    LegacyNames,
+    environ_getter,
+    header_setter,
+    request_attributes,
+    span_name,
+)
+from flask_chest_otel._plan import metric_method
+from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from opentelemetry.metrics import CallbackOptions, Meter
+    from opentelemetry.trace import Span, Tracer
+
+    from flask_chest_otel._request import LiveRequest
+
+    RequestHook = Callable[[Span, dict[str, Any]], None]
+    ResponseHook = Callable[[Span, str, list[tuple[str, str]]], None]
+
+__all__ = ["EXCHANGE_KEY", "Exchange", "ServerSpans"]
+
+EXCHANGE_KEY = "flask_chest_otel.exchange"
+"""Where a request's exchange lives in its WSGI environment."""
+
+_SERVER_ERROR = 500
+_MOST_ATTRIBUTE_SETS = 2000
+
+
+class ServerSpans:
+    """What the server spans of one application have in common.
+
+    Args:
+        tracer: Makes them.
+        meter: Makes ``http.server.request.duration`` and ``http.server.active_requests``.
+        request_hook: Called with the span and the WSGI environment when the span has started.
+        response_hook: Called with the span, the status line and the headers when the response starts.
+    """
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        meter: Meter,
+        request_hook: RequestHook | None = None,
+        response_hook: ResponseHook | None = None,
+    ) -> None:
+        self.tracer = tracer
+        self.request_hook = request_hook
+        self.response_hook = response_hook
+        self.capture = HeaderCapture()
+        self.legacy = LegacyNames.wanted()
+        self._active: dict[tuple[str, str], set[Exchange]] = {}
+        self._durations: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self.duration = meter.create_histogram(
+            "http.server.request.duration",
+            "s",
+            "Duration of HTTP server requests.",
+            explicit_bucket_boundaries_advisory=DURATION_BUCKETS,
+        )
+        self.legacy_duration = (
+            meter.create_histogram("http.server.duration", "ms", "Measures the duration of inbound HTTP requests.")
+            if self.legacy
+            else None
+        )
+        # Observed, not counted: two measurements per request would cost more than the span.
+        meter.create_observable_up_down_counter(
+            "http.server.active_requests", [self._observe], "{request}", "Number of active HTTP server requests."
+        )
+
+    def enter(self, key: tuple[str, str], exchange: Exchange) -> None:
+        """Count a request as active, by method and scheme."""
+        active = self._active.get(key)
+        if active is None:
+            active = self._active.setdefault(key, set())
+        active.add(exchange)
+
+    def leave(self, key: tuple[str, str], exchange: Exchange) -> None:
+        """It is over."""
+        self._active[key].discard(exchange)
+
+    def attributes_of_duration(self, key: tuple[Any, ...]) -> dict[str, Any]:
+        """One attribute set for (method, scheme, route, status, error type, protocol)."""
+        found = self._durations.get(key)
+        if found is None:
+            method, scheme, route, status, error_type, protocol = key
+            found = {HTTP_REQUEST_METHOD: method, "url.scheme": scheme, HTTP_RESPONSE_STATUS_CODE: status}
+            optional = {HTTP_ROUTE: route, "error.type": error_type, "network.protocol.version": protocol}
+            found |= {name: value for name, value in optional.items() if value is not None}
+            if len(self._durations) < _MOST_ATTRIBUTE_SETS:
+                self._durations[key] = found
+        return found
+
+    def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
+        for (method, scheme), active in list(self._active.items()):
+            yield Observation(len(active), {HTTP_REQUEST_METHOD: method, "url.scheme": scheme})
+
+
+class Exchange:
+    """One request and its response, as the WSGI server sees them.
+
+    Attributes:
+        span: The server span, once the URL is matched.
+        streamed: Whether the body is made while it is sent.
+        complete: What is to be done before the span ends, when the body has been sent.
+        described: The status that is on the span already, written together with the variables.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_active_key",
+        "_attributes",
+        "_context",
+        "_displaced",
+        "_ended",
+        "_environ",
+        "_error",
+        "_spans",
+        "_start_ns",
+        "_start_s",
+        "_status",
+        "_token",
+        "complete",
+        "described",
+        "span",
+        "streamed",
+    )
+
+    def __init__(self, spans: ServerSpans, environ: dict[str, Any]) -> None:
+        self._start_ns = time.time_ns()
+        self._start_s = time.perf_counter()
+        self._spans = spans
+        self._environ = environ
+        self._displaced = environ.get(EXCHANGE_KEY)
+        environ[EXCHANGE_KEY] = self
+        self.span: Span | None = None
+        self.streamed = False
+        self.complete: Callable[[], None] | None = None
+        self.described: int | None = None
+        self._context: Any = None
+        self._token: Any = None
+        self._error: BaseException | None = None
+        self._status = _SERVER_ERROR
+        self._ended = False
+
+    # In the order of a request
+
+    def open(self, live: LiveRequest) -> None:
+        """Start the span and make it current: the URL is matched, the request id chosen."""
+        spans, environ, route = self._spans, self._environ, live.plan.route
+        attributes = request_attributes(environ, live.method, route)
+        self._attributes = attributes
+        if spans.capture.request is not None:
+            attributes.update(spans.capture.of_request(environ))
+        given = spans.legacy.add_to(attributes) if spans.legacy is not None else attributes
+        parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
+        span = spans.tracer.start_span(
+            span_name(live.method, route), parent, SpanKind.SERVER, given, start_time=self._start_ns
+        )
+        self.span = live.span = span
+        live.exchange = self
+        self._context = live.context = trace.set_span_in_context(span, parent)
+        self._token = otel_context.attach(self._context)
+        self._active_key = (metric_method(live.method), attributes["url.scheme"])
+        spans.enter(self._active_key, self)
+        if spans.request_hook is not None:
+            with guarded("request_hook"):
+                spans.request_hook(span, environ)
+
+    def starting(self, start_response: Callable[..., Any]) -> Callable[..., Any]:
+        """``start_response``, listened to."""
+
+        def listening(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            try:
+                self._started(status, headers)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                caught("start_response", error)
+            return start_response(status, headers, *exc_info)
+
+        return listening
+
+    def _started(self, status: str, headers: list[tuple[str, str]]) -> None:
+        code = status[:3]
+        if code.isdecimal():
+            self._status = int(code)
+        span, spans = self.span, self._spans
+        if span is None or self._environ.get(EXCHANGE_KEY) is not self:
+            return
+        propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
+        if propagator is not None:
+            propagator.inject(headers, self._context, header_setter)
+        if spans.capture.response is not None and span.is_recording():
+            span.set_attributes(spans.capture.of_response(headers))
+        if spans.response_hook is not None:
+            with guarded("response_hook"):
+                spans.response_hook(span, status, headers)
+
+    def fail(self, error: BaseException | None) -> None:
+        """Remember the exception that ends this request."""
+        if error is not None:
+            self._error = error
+
+    def returned(self, body: Any) -> Any:
+        """The application has returned: what is left is the body."""
+        try:
+            return self._returned(body)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            caught("body", error)
+            return body
+
+    def _returned(self, body: Any) -> Any:
+        self._step_out()
+        if self.span is None:
+            return body
+        wrapper = self._environ.get("wsgi.file_wrapper")
+        if not self.streamed or (isinstance(wrapper, type) and isinstance(body, wrapper)):
+            # In memory, or a file that the server sends by itself if it is handed over unwrapped.
+            self.end()
+            return body
+        return _Body(body, self)
+
+    def raised(self, error: BaseException) -> None:
+        """The application has let an exception out."""
+        self.fail(error)
+        with guarded("exception"):
+            self._step_out()
+        self.end()
+
+    def end(self) -> None:
+        """End the span and measure it; once."""
+        if self._ended or self.span is None:
+            return
+        self._ended = True
+        try:
+            self._end(self.span)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            caught("end", error)
+        finally:
+            self.complete = None
+
+    # Parts
+
+    def resume(self) -> Any:
+        """Make the span current while a piece of the body is made; give the result to :meth:`pause`."""
+        return otel_context.attach(self._context)
+
+    def pause(self, token: Any) -> None:
+        """Undo :meth:`resume`."""
+        otel_context.detach(token)
+
+    def _step_out(self) -> None:
+        if self._token is not None:
+            otel_context.detach(self._token)
+            self._token = None
+        if self._displaced is not None:
+            self._environ[EXCHANGE_KEY] = self._displaced
+        else:
+            self._environ.pop(EXCHANGE_KEY, None)
+
+    def _end(self, span: Span) -> None:
+        duration_s = time.perf_counter() - self._start_s
+        self._spans.leave(self._active_key, self)
+        if self.complete is not None:
+            self.complete()
+        status = self._status
+        error_type = self._error_type(status)
+        if span.is_recording():
+            self._describe(span, status, error_type)
+        span.end()
+        self._measure(duration_s, status, error_type)
+
+    def _error_type(self, status: int) -> str | None:
+        if self._error is not None:
+            kind = type(self._error)
+            return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        return str(status) if status >= _SERVER_ERROR else None
+
+    def _describe(self, span: Span, status: int, error_type: str | None) -> None:
+        if self.described != status:
+            span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
+        if self._spans.legacy is not None:
+            span.set_attribute("http.status_code", status)
+        if error_type is None:
+            return
+        span.set_attribute("error.type", error_type)
+        if self._error is not None:
+            span.record_exception(self._error)
+            span.set_status(Status(StatusCode.ERROR, f"{error_type}: {self._error}"))
+        else:
+            span.set_status(Status(StatusCode.ERROR))
+
+    def _measure(self, duration_s: float, status: int, error_type: str | None) -> None:
+        spans, known = self._spans, self._attributes
+        method, scheme = self._active_key
+        key = (method, scheme, known.get(HTTP_ROUTE), status, error_type, known.get("network.protocol.version"))
+        attributes = spans.attributes_of_duration(key)
+        spans.duration.record(duration_s, attributes, self._context)
+        if spans.legacy_duration is not None and spans.legacy is not None:
+            spans.legacy_duration.record(duration_s * 1000, spans.legacy.of_metric(attributes), self._context)
+
+
+class _Body:
+    """A body that is made while it is sent: the span is current inside it, and ends with it."""
+
+    __slots__ = ("_body", "_exchange", "_iterator")
+
+    def __init__(self, body: Any, exchange: Exchange) -> None:
+        self._body = body
+        self._iterator: Iterator[Any] | None = None
+        self._exchange = exchange
+
+    def __iter__(self) -> _Body:
+        return self
+
+    def __next__(self) -> Any:
+        exchange = self._exchange
+        token = exchange.resume()
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._body)
+            return next(self._iterator)
+        except StopIteration:
+            exchange.end()
+            raise
+        except BaseException as error:
+            exchange.fail(error)
+            exchange.end()
+            raise
+        finally:
+            exchange.pause(token)
+
+    def close(self) -> None:
+        """End the body, as every WSGI server must; a client may have gone before the last byte."""
+        exchange = self._exchange
+        token = exchange.resume()
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            exchange.fail(error)
+            raise
+        finally:
+            exchange.pause(token)
+            exchange.end()
+
+    def __del__(self) -> None:
+        # A server that forgets close() must not keep the request open for ever.
+        self._exchange.end()
