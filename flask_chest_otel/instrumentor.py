@@ -58,7 +58,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         self._brought: weakref.WeakSet[Flask] = weakref.WeakSet()
         if self._config.enabled:
             # flask.Flask may be upstream's subclass by now: the class itself is behind it.
-            self._attachment = attach(flask.app.Flask, self.lifecycle_of)
+            self._attachment = attach(flask.app.Flask, self._lifecycle_of)
 
     @guarded("uninstrument")
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
@@ -74,7 +74,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
             FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
 
     @guarded("find")
-    def lifecycle_of(self, app: Flask) -> Lifecycle | None:
+    def _lifecycle_of(self, app: Flask) -> Lifecycle | None:
         """The state of an application that is recorded without code of its own; ``None`` where it has an extension."""
         if EXTENSION_KEY in app.extensions or self._attachment is None:
             return None

@@ -67,7 +67,7 @@ def capture(app: Flask) -> Iterator[list[RequestRecord]]:
 def _state(app: Flask) -> Lifecycle:
     state = state_of(app)
     if state is None and FlaskChestInstrumentor().is_instrumented_by_opentelemetry:
-        state = FlaskChestInstrumentor().lifecycle_of(app)
+        state = FlaskChestInstrumentor()._lifecycle_of(app)  # noqa: SLF001 - a friend
     if state is None:
         raise ChestSetupError(f"{app.name!r} has no chest: call FlaskChest(app) before capture(app)")
     return state

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from flask_chest_otel.errors import ChestConfigError, nearest
 
-__all__ = ["EVERYTHING", "NOTHING", "MetricKind", "TrackedVar", "TrackedVars", "parse_tracked_vars"]
+__all__ = ["EVERYTHING", "NOTHING", "MetricKind", "TrackedVar", "TrackedVars", "looks_like_id", "parse_tracked_vars"]
 
 EVERYTHING = "*"
 """Stands for every public name in ``g``."""
@@ -88,7 +88,7 @@ class TrackedVar:
         """The instrument that a number in this variable goes to, or ``None``."""
         if self.metric != "auto":
             return self.metric
-        return None if self.dimension or _ID_LIKE.fullmatch(self.name) else "histogram"
+        return None if self.dimension or looks_like_id(self.name) else "histogram"
 
     def _check_names(self) -> None:
         name: Any = self.name  # callers without a type checker write anything here
@@ -121,6 +121,11 @@ class TrackedVar:
 
     def _error(self, field: str, value: Any, allowed: str) -> ChestConfigError:
         return ChestConfigError(f"TrackedVar({self.name!r}, {field})", value, allowed)
+
+
+def looks_like_id(name: str) -> bool:
+    """Whether a variable's name says that its value identifies something: sums and averages of it mean nothing."""
+    return _ID_LIKE.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

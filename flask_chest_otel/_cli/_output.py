@@ -21,8 +21,8 @@ SHOWN_CHARS = 80
 """A longer value is cut in a table; ``--json`` shows all of it."""
 
 
-SMALLEST, LARGEST = 0.005, 1e15
-"""Between these, a number with two decimals says enough."""
+SMALLEST, LARGEST = 1, 1e15
+"""Between these, a number with two decimals says enough; below, it takes three significant digits."""
 
 
 def safe(value: Any) -> str:
@@ -35,10 +35,12 @@ def safe(value: Any) -> str:
 
 
 def number(value: float) -> str:
-    """A number for people: whole ones as they are, else two decimals, with an exponent where those say nothing."""
-    if SMALLEST <= abs(value) < LARGEST and value != int(value):
-        return f"{value:.2f}"
-    return str(int(value)) if value == 0 or LARGEST > abs(value) >= 1 else f"{value:.4g}"
+    """A number for people: whole ones as they are, else two decimals, or three digits below 1 (seconds, often)."""
+    if value == 0 or (SMALLEST <= abs(value) < LARGEST and value == int(value)):
+        return str(int(value))
+    if abs(value) < SMALLEST:
+        return f"{value:.3g}"
+    return f"{value:.2f}" if abs(value) < LARGEST else f"{value:.4g}"
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:

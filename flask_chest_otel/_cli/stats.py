@@ -12,6 +12,7 @@ from flask_chest_otel._cli import _options
 from flask_chest_otel._cli._output import number, safe, say, say_json, say_table
 from flask_chest_otel._cli._source import open_store
 from flask_chest_otel.chests._reader import Wanted
+from flask_chest_otel.tracked import looks_like_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +60,7 @@ def command(*, since: int | None, route: str | None, method: str | None, store: 
     wanted = Wanted(since_unix_ns=since, route=_options.route_of(route), method=method)
     with open_store(store) as reader:
         groups = _grouped(reader.timings(wanted))
-        sums = list(reader.variable_sums(wanted))
+        sums = [found for found in reader.variable_sums(wanted) if not looks_like_id(found.name)]
     routes = {key: _timing(group) for key, group in sorted(groups.items(), key=_by_name)}
     total = _timing([request for group in groups.values() for request in group])
     if as_json:

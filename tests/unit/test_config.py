@@ -252,7 +252,7 @@ def test_instrumentor_is_lenient(
     with caplog.at_level(logging.WARNING, "flask_chest_otel"):
         FlaskChestInstrumentor().instrument()
     app = rig.plain()
-    state = FlaskChestInstrumentor().lifecycle_of(app)
+    state = FlaskChestInstrumentor()._lifecycle_of(app)  # noqa: SLF001 - its settings are nowhere else
     assert state is not None
     assert getattr(state.config, name) == getattr(ChestConfig(), name)
     assert getattr(state.config, other.lower()) == 7
@@ -264,7 +264,7 @@ def test_instrumentor_is_lenient(
 def test_instrumentor_takes_foreign_arguments(caplog: pytest.LogCaptureFixture, rig: Rig) -> None:
     """Arguments that are no settings (a distribution passes its own) are named in the log and ignored."""
     FlaskChestInstrumentor().instrument(skip_dep_check=True, tracked_var=["a"], tracked_vars=["b"])
-    state = FlaskChestInstrumentor().lifecycle_of(rig.plain())
+    state = FlaskChestInstrumentor()._lifecycle_of(rig.plain())  # noqa: SLF001 - its settings are nowhere else
     assert state is not None
     assert state.config.tracked_vars.all_methods == (TrackedVar("b"),)
     assert "tracked_var" in caplog.text

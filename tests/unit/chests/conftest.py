@@ -77,7 +77,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            # Coverage's own files could not be written where nothing can.
+            env={**{key: value for key, value in os.environ.items() if "COVERAGE" not in key}, "PYTHONPATH": str(ROOT)},
         )
         running.append(process)
         return process
