@@ -7,6 +7,7 @@ import importlib
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,6 +162,7 @@ def test_light_to_load(run_python: Callable[..., str], module: str, barred: set[
     assert not {name for name in loaded if name in barred or name.split(".")[0] in barred}
 
 
+@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy belongs to the environment of development")
 def test_typed_for_users(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     """A type checker sees decorated views with their own types, and refuses what is no view."""
     (tmp_path / "use.py").write_text(USE)
