@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ TIMEOUTS_MS = {"serverSelectionTimeoutMS": 5_000, "connectTimeoutMS": 10_000, "s
 
 DUPLICATE = 11000
 """Code of a write error: a unique index has such an entry."""
+
+HUNG_UP_ON = 3
+"""So many times in a row a server that is well closes the connection: it does so because of what it got."""
 
 
 class MongoChest(DirectChest):
@@ -64,7 +68,7 @@ class MongoChest(DirectChest):
         retry_for_s: float = TEN_MINUTES_S,
     ) -> None:
         _check_url(url)
-        address = f"{shown_url(url)} {database or ''}.{collection}"
+        address = f"{shown_url(url)} {database + '.' if database else ''}{collection}"
         open_writer = partial(_MongoWriter, url, database, collection)
         super().__init__(name, address, open_writer, capacity=capacity, retry_for_s=retry_for_s)
 
@@ -78,6 +82,7 @@ class _MongoWriter:
         self._name = collection
         self._client: pymongo.MongoClient[dict[str, Any]] | None = None
         self._collection: Collection[dict[str, Any]] | None = None
+        self._hung_up = 0
 
     def write(self, records: list[RequestRecord]) -> None:
         documents = [document(record) for record in records]
@@ -89,12 +94,26 @@ class _MongoWriter:
             raise ValueError(_first_refusal(error)) from error
         except errors.PyMongoError as error:
             self.close()
-            raise AwayError(str(error).partition(", Timeout:")[0]) from error
+            # Not its subclasses, which speak of timeouts and of members that change roles.
+            self._hung_up += type(error) is errors.AutoReconnect
+            message = re.split(r",? \(configured timeouts|, Timeout:", str(error))[0]
+            if self._hung_up >= HUNG_UP_ON and self._is_well():
+                raise ValueError(message) from error
+            raise AwayError(message) from error
+        self._hung_up = 0
 
     def close(self) -> None:
         client, self._client, self._collection = self._client, None, None
         if client is not None:
             client.close()
+
+    def _is_well(self) -> bool:
+        try:
+            with unseen():
+                self._open()
+        except errors.PyMongoError:
+            return False
+        return True
 
     def _open(self) -> Collection[dict[str, Any]]:
         if self._collection is None:

@@ -29,6 +29,9 @@ __all__ = ["SQLChest"]
 
 URLS = "a URL such as 'postgresql://user:password@host/database', 'mariadb://…', 'mysql://…' or 'sqlite:////path/file'"
 
+MYSQL_PACKET_TOO_LARGE = 1153
+"""ER_NET_PACKET_TOO_LARGE: no waiting makes it smaller."""
+
 _PREFIX = re.compile(r"([a-z][a-z0-9_]{0,30})?")
 
 
@@ -107,6 +110,8 @@ class _SQLWriter:
             raise ValueError(_first_line(error)) from error
         except Exception as error:
             self.close()
+            if _is_too_large(error):
+                raise ValueError(_first_line(error)) from error
             if isinstance(error, exc.SQLAlchemyError):
                 raise AwayError(_first_line(error)) from error
             raise
@@ -183,7 +188,14 @@ def _installed_driver(family: str) -> str:
 
 
 def _without_secrets(url: sqlalchemy.URL) -> str:
-    return url.set(username=None, password=None, query={}).render_as_string()
+    # set() takes None for "leave it".
+    bare = sqlalchemy.URL.create(url.drivername, host=url.host, port=url.port, database=url.database)
+    return bare.render_as_string()
+
+
+def _is_too_large(error: Exception) -> bool:
+    arguments: tuple[Any, ...] = getattr(getattr(error, "orig", None), "args", ())
+    return bool(arguments) and arguments[0] == MYSQL_PACKET_TOO_LARGE
 
 
 def _first_line(error: Exception) -> str:

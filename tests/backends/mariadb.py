@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.backends.require import installed
 from tests.backends.server import Server, ServerError, free_port
@@ -68,11 +68,15 @@ class MariaDB(Server):
         self.stop()
         remove(self.folder)
 
-    def rows(self, query: str, columns: Sequence[str]) -> list[dict[str, object]]:
+    def rows(self, query: str, columns: Sequence[str]) -> list[dict[str, Any]]:
         """Ask for `columns` of a query with the mariadb client; return its rows, as JSON has them."""
         pairs = ", ".join(f"'{column}', {column}" for column in columns)
-        said = self._ask(f"SELECT JSON_OBJECT({pairs}) FROM ({query}) AS asked")  # noqa: S608 - tests ask what they like
+        said = self._ask(f"SELECT JSON_OBJECT({pairs}) FROM ({query}) AS asked")
         return [json.loads(line) for line in said.splitlines()]
+
+    def run(self, statement: str) -> None:
+        """Run a statement as the user of the tests."""
+        self._ask(statement)
 
     def _ask(self, query: str, *, user: str | None = None) -> str:
         done = self._client(query, user=user or self.user)

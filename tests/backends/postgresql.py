@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.backends.require import installed
 from tests.backends.server import Server, ServerError, free_port
@@ -77,21 +76,30 @@ class PostgreSQL(Server):
         self.stop()
         remove(self.folder)
 
-    def rows(self, query: str) -> list[dict[str, str]]:
-        """Ask a query with psql; return its rows, all values as text.
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """Ask a query with psql; return its rows, as JSON has them; nothing for a statement without rows.
 
         Raises:
             ServerError: psql says that something is wrong.
         """
-        done = self._psql(query)
+        is_query = query.startswith("SELECT")
+        done = self._psql(f"SELECT row_to_json(asked) FROM ({query}) AS asked" if is_query else query)
         if done.returncode:
             raise ServerError(f"{query}: {done.stderr}")
-        return list(csv.DictReader(io.StringIO(done.stdout, newline="")))
+        return [json.loads(line) for line in done.stdout.splitlines()] if is_query else []
 
     def _psql(self, query: str) -> subprocess.CompletedProcess[str]:
         address = ["--host=127.0.0.1", f"--port={self.port}", f"--username={self.user}", "--dbname=postgres"]
         return subprocess.run(
-            [installed("psql", "postgresql-client"), "--no-psqlrc", "--csv", *address, "--command", query],
+            [
+                installed("psql", "postgresql-client"),
+                "--no-psqlrc",
+                "--tuples-only",
+                "--no-align",
+                *address,
+                "--command",
+                query,
+            ],
             env={"PATH": os.environ["PATH"], "PGPASSWORD": self.password, "PGTZ": "UTC", "PGCLIENTENCODING": "UTF8"},
             capture_output=True,
             text=True,

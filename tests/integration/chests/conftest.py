@@ -1,0 +1,212 @@
+"""Real databases and a real HTTP server, and records to put into chests that write there."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import ssl
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flask_chest_otel._request import RequestRecord
+from tests.backends import mariadb as mariadb_module
+from tests.backends import postgresql as postgresql_module
+from tests.backends.ferretdb import FerretDB
+from tests.backends.mariadb import MariaDB
+from tests.backends.postgresql import PostgreSQL
+from tests.backends.require import MissingError, missing, require_built, require_installed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[3]
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A table prefix or collection name of this test's own."""
+    return f"t{next(_numbers)}_"
+
+
+def _record(**changes: Any) -> RequestRecord:
+    number = next(_numbers)
+    values: dict[str, Any] = {
+        "start_unix_ns": time.time_ns(),
+        "duration_s": 0.0125,
+        "service": "shop",
+        "request_id": f"r-{number}",
+        "trace_id": f"{number + 1:032x}",
+        "span_id": f"{number + 1:016x}",
+        "method": "GET",
+        "route": "/cart/<int:cart_id>",
+        "status": 200,
+        "variables": {"user_id": "u1", "cart_total": 42.5},
+    }
+    return RequestRecord(**{**values, **changes})
+
+
+@pytest.fixture
+def make_record() -> Callable[..., RequestRecord]:
+    """Makes a record that no other test made; keywords change fields of it."""
+    return _record
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A running PostgreSQL, shared: tests use prefixes of their own."""
+    try:
+        postgresql_module.check_installed()
+    except MissingError as error:
+        missing(str(error))
+    server = PostgreSQL()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A running MariaDB, shared: tests use prefixes of their own."""
+    try:
+        mariadb_module.check_installed()
+    except MissingError as error:
+        missing(str(error))
+    server = MariaDB()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def ferretdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FerretDB]:
+    """A running FerretDB, shared: tests use collections of their own."""
+    require_built("ferretdb")
+    with FerretDB(tmp_path_factory.mktemp("ferretdb")) as server:
+        yield server
+
+
+class Ingest:
+    """A real HTTP server that keeps what is posted and answers what it is told to.
+
+    Attributes:
+        posts: Body (as JSON), path and headers of each post.
+        answers: Status codes of the next answers; 200 when it is empty.
+        port: Where it listens.
+    """
+
+    def __init__(self, port: int = 0, certificate: Path | None = None) -> None:
+        self.posts: list[tuple[Any, str, dict[str, str]]] = []
+        self.answers: list[int] = []
+        ingest = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                status = ingest.answers.pop(0) if ingest.answers else 200
+                ingest.posts.append((json.loads(body), self.path, dict(self.headers)))
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "2")
+                self.end_headers()
+                self.wfile.write(b"OK")
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's signature
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+        self.scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self.scheme = "https"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def ingest() -> Iterator[Ingest]:
+    """An HTTP server of this test's own."""
+    server = Ingest()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1 that nobody has signed, with its key in the same file."""
+    openssl = require_installed("openssl", "openssl")
+    folder = tmp_path_factory.mktemp("certificate")
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"),
+            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"),
+        ],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    both = folder / "both.pem"
+    both.write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
+    return both
+
+
+@contextmanager
+def python(script: str, *arguments: object, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run a Python script as a process of its own; what is left of it is killed."""
+    path = folder / "script.py"
+    path.write_text(textwrap.dedent(script))
+    process = subprocess.Popen(
+        [sys.executable, str(path), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    """Waits until something is true."""
+
+    def wait(condition: Callable[[], bool], within_s: float = 20.0) -> None:
+        deadline = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline, "did not become true"
+            time.sleep(0.05)
+
+    return wait
