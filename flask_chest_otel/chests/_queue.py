@@ -8,15 +8,15 @@ from __future__ import annotations
 import atexit
 import logging
 import math
-import os
+import queue
 import threading
 import time
 import weakref
 from contextlib import suppress
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._process import here
 from flask_chest_otel.chests._delivery import ChestOffError, Delivery
 
 if TYPE_CHECKING:
@@ -43,26 +43,6 @@ EXIT_BUDGET_S = 2.0
 
 DROPS_LOGGED_EVERY_S = 60.0
 """Time between two log lines about dropped records, seconds."""
-
-
-class _Here:
-    """Tells processes apart: ``process`` is a new object in each.
-
-    Kept by a hook, as asking the system for the process id in every request would cost more than all of ``put``.
-    """
-
-    def __init__(self) -> None:
-        self.begin()
-
-    def begin(self) -> None:
-        """This is a new process."""
-        self.process = object()
-
-
-_here = _Here()
-
-if hasattr(os, "register_at_fork"):  # there is no fork on Windows
-    os.register_at_fork(after_in_child=_here.begin)
 
 
 class RecordQueue:
@@ -94,17 +74,17 @@ class RecordQueue:
     @property
     def dropped(self) -> int:
         """Records refused in this process because the queue was full, closed or off."""
-        return self._line.dropped if self._line.process is _here.process else 0
+        return self._line.dropped if self._line.process is here() else 0
 
     @property
     def lost(self) -> int:
         """Records accepted in this process that the back end did not take in the end."""
-        return self._line.lost if self._line.process is _here.process else 0
+        return self._line.lost if self._line.process is here() else 0
 
     def put(self, record: RequestRecord) -> None:
         """Queue one record; never waits, never raises. When the queue is full it is dropped and counted."""
         line = self._line
-        if line.process is not _here.process:
+        if line.process is not here():
             line = self._begin_here()
         if line.items.qsize() >= line.capacity:
             line.dropped += 1
@@ -118,7 +98,7 @@ class RecordQueue:
             Whether all of it was, within ``timeout_s`` seconds.
         """
         line = self._line
-        return line.flush(timeout_s) if line.process is _here.process else True
+        return line.flush(timeout_s) if line.process is here() else True
 
     def close(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
         """Write what is queued and end the thread; later records are dropped and counted.
@@ -128,7 +108,7 @@ class RecordQueue:
         """
         self._closed = True
         line = self._line
-        if line.process is not _here.process:
+        if line.process is not here():
             return True
         deadline = time.monotonic() + timeout_s
         line.stop(deadline)
@@ -137,7 +117,7 @@ class RecordQueue:
     def _begin_here(self) -> _Line:
         # Without a lock: one held by another thread at a fork would stay held in the child for ever.
         # dict.setdefault is atomic, so of several first puts exactly one finds its own line in it.
-        fresh = self._new_line(process=_here.process)
+        fresh = self._new_line(process=here())
         line = self._lines.setdefault(fresh.process, fresh)
         if line is fresh:
             self._lines = {fresh.process: fresh}
@@ -173,7 +153,7 @@ class _Line:
     ) -> None:
         self.process = process
         self.capacity = capacity
-        self.items: SimpleQueue[RequestRecord | _Marker] = SimpleQueue()
+        self.items: queue.SimpleQueue[RequestRecord | _Marker] = queue.SimpleQueue()
         # No lock around the counters: since CPython 3.10 no other thread comes in between within `+= 1`.
         self.dropped = 0
         self.lost = 0
@@ -181,7 +161,7 @@ class _Line:
         self._open_writer = open_writer
         self._retry_for_s = retry_for_s
         # A SimpleQueue, not an Event: ringing it takes no lock that a signal handler could find taken.
-        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._deadline = math.inf
         self._ended = False
         self._drops_logged = 0
@@ -264,13 +244,13 @@ class _Line:
                 return batch, None
             try:
                 item = self.items.get_nowait()
-            except Empty:
+            except queue.Empty:
                 return batch, None
         return batch, item
 
     def _pause(self, seconds: float) -> bool:
         self._report_drops()
-        with suppress(Empty):
+        with suppress(queue.Empty):
             self._bell.get(timeout=max(0.0, min(seconds, self._deadline - time.monotonic())))
         return time.monotonic() < self._deadline
 
@@ -279,7 +259,7 @@ class _Line:
         while True:
             try:
                 item = self.items.get_nowait()
-            except Empty:
+            except queue.Empty:
                 break
             if isinstance(item, _Marker):
                 item.set()
@@ -302,7 +282,7 @@ _running: weakref.WeakSet[_Line] = weakref.WeakSet()
 def _close_all() -> None:
     """Write what is queued when the interpreter ends: all queues at once, in one budget."""
     deadline = time.monotonic() + EXIT_BUDGET_S
-    mine = [line for line in list(_running) if line.process is _here.process]
+    mine = [line for line in list(_running) if line.process is here()]
     for line in mine:
         line.stop(deadline)
     for line in mine:

@@ -33,6 +33,8 @@ PLAIN = {
         "_redaction",
         "_guard",
         "_request",
+        "_process",
+        "_sqlite",
     ),
     "chests",
 }
