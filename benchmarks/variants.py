@@ -11,11 +11,13 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.sampling import Sampler
 
 __all__ = ["VARIANTS"]
 
@@ -29,8 +31,8 @@ class _Discard(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def _providers() -> None:
-    tracer_provider = TracerProvider()
+def _providers(sampler: Sampler | None = None) -> None:
+    tracer_provider = TracerProvider(sampler=sampler)
     tracer_provider.add_span_processor(BatchSpanProcessor(_Discard()))
     trace.set_tracer_provider(tracer_provider)
     metrics.set_meter_provider(MeterProvider([InMemoryMetricReader()]))
@@ -67,9 +69,9 @@ def upstream() -> Flask:
     return app
 
 
-def upstream_and_by_hand() -> Flask:
+def upstream_and_by_hand(sampler: Sampler | None = None) -> Flask:
     """The same, and in the view four attributes, a counter and a histogram written by hand."""
-    _providers()
+    _providers(sampler)
     meter = metrics.get_meter("shop")
     transactions = meter.create_counter("shop.transaction")
     totals = meter.create_histogram("shop.cart_total", "{EUR}")
@@ -91,17 +93,23 @@ def upstream_and_by_hand() -> Flask:
     return app
 
 
-def _upstream_and_chest(**options: Any) -> Flask:
-    from flask_chest_otel import FlaskChest, TrackedVar, flask_chest  # noqa: PLC0415 - other variants do without
+def _tracked_app() -> Flask:
+    from flask_chest_otel import TrackedVar, flask_chest  # noqa: PLC0415 - other variants do without
 
-    _providers()
     tracked: list[str | TrackedVar] = [
         "user_id",
         "plan",
         TrackedVar("cart_total", unit="{EUR}"),
         TrackedVar("transaction", metric="counter"),
     ]
-    app = _app(flask_chest(tracked_vars=tracked)(_plain_view))
+    return _app(flask_chest(tracked_vars=tracked)(_plain_view))
+
+
+def _upstream_and_chest(**options: Any) -> Flask:
+    from flask_chest_otel import FlaskChest  # noqa: PLC0415 - other variants do without
+
+    _providers()
+    app = _tracked_app()
     FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
     FlaskChest(app, **options)
     return app
@@ -117,11 +125,34 @@ def upstream_and_chest_without_headers() -> Flask:
     return _upstream_and_chest(response_headers=())
 
 
+def chest(sampler: Sampler | None = None) -> Flask:
+    """The chest alone, every default on: its server span in place of upstream's."""
+    from flask_chest_otel import FlaskChest  # noqa: PLC0415 - other variants do without
+
+    _providers(sampler)
+    app = _tracked_app()
+    FlaskChest(app)
+    return app
+
+
+def upstream_and_by_hand_sampled_out() -> Flask:
+    """Upstream and code by hand, where the sampler keeps nothing."""
+    return upstream_and_by_hand(ALWAYS_OFF)
+
+
+def chest_sampled_out() -> Flask:
+    """The chest alone, where the sampler keeps nothing."""
+    return chest(ALWAYS_OFF)
+
+
 VARIANTS: dict[str, Callable[[], Flask]] = {
     "bare Flask": bare,
     "upstream": upstream,
     "upstream + by hand": upstream_and_by_hand,
     "upstream + chest, response_headers=()": upstream_and_chest_without_headers,
     "upstream + chest, every default": upstream_and_chest,
+    "chest alone, its own server span": chest,
+    "upstream + by hand, sampled out": upstream_and_by_hand_sampled_out,
+    "chest alone, sampled out": chest_sampled_out,
 }
 """What is compared, by the name in the table."""

@@ -73,10 +73,6 @@ def _add_addresses(attributes: dict[str, Any], get: Any) -> None:
     client = get("REMOTE_ADDR")
     if client:
         attributes["client.address"] = client
-        attributes["network.peer.address"] = client
-        peer_port = get("REMOTE_PORT")
-        if peer_port and str(peer_port).isdecimal():
-            attributes["network.peer.port"] = int(peer_port)
 
 
 def _host_and_port(host: str) -> tuple[str, str]:
@@ -170,7 +166,6 @@ class LegacyNames:
         "server.address": "net.host.name",
         "server.port": "net.host.port",
         "client.address": "net.peer.ip",
-        "network.peer.port": "net.peer.port",
         "user_agent.original": "http.user_agent",
         "network.protocol.version": "http.flavor",
         "http.response.status_code": "http.status_code",

@@ -285,7 +285,10 @@ class Exchange:
         status = self._status
         error_type = self._error_type(status)
         if span.is_recording():
-            self._describe(span, status, error_type)
+            try:
+                self._describe(span, status, error_type)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                caught("describe", error)
         span.end()
         self._measure(duration_s, status, error_type)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from dataclasses import fields, make_dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from flask import Flask
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+    from flask_chest_otel._server_span import RequestHook, ResponseHook
 
 __all__ = ["FlaskChestInstrumentor"]
 
+_ATTACHMENT_KEY = "flask_chest_instrumentor_attachment"
+_SQL_COMMENTER = {"enable_commenter", "commenter_options"}  # upstream's; our span feeds no SQL comments
+_logger = logging.getLogger("flask_chest_otel")
 _SETTINGS = tuple(row.name for row in fields(ChestConfig))
 
 
@@ -53,6 +61,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
 
     @guarded("instrument")
     def _instrument(self, **kwargs: Any) -> None:
+        self._hooks = _hooks(kwargs)
         self._config = resolve(_known(kwargs), {}, on_malformed=_log_malformed)
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         self._brought: weakref.WeakSet[Flask] = weakref.WeakSet()
@@ -76,12 +85,12 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
     @guarded("find")
     def _lifecycle_of(self, app: Flask) -> Lifecycle | None:
         """The state of an application that is recorded without code of its own; ``None`` where it has an extension."""
-        if EXTENSION_KEY in app.extensions or self._attachment is None:
+        if EXTENSION_KEY in app.extensions or _ATTACHMENT_KEY in app.extensions or self._attachment is None:
             return None
         state: Lifecycle | None = app.extensions.get(INSTRUMENTOR_KEY)
         if state is None:
             export = Export(self._config, may_build=False)
-            made = Lifecycle(self._config, export, quiet=True, prepare=self._bring_server_span)
+            made = Lifecycle(self._config, export, quiet=True, hooks=self._hooks, prepare=self._bring_server_span)
             state = app.extensions.setdefault(INSTRUMENTOR_KEY, made)
             self._apps.add(app)
         return state
@@ -92,10 +101,61 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         if is_instrumented_by_upstream(app):
             self._brought.add(app)
 
+    @staticmethod
+    @guarded("instrument_app")
+    def instrument_app(
+        app: Flask,
+        request_hook: RequestHook | None = None,
+        response_hook: ResponseHook | None = None,
+        tracer_provider: TracerProvider | None = None,
+        excluded_urls: str | None = None,
+        meter_provider: MeterProvider | None = None,
+        **settings: Any,
+    ) -> None:
+        """Record one application without code of its own, with the interface of ``FlaskInstrumentor``.
+
+        Args:
+            app: The application; one that has a :class:`FlaskChest` or is instrumented already is left alone.
+            request_hook: ``(span, environ)``, when the server span has started; it cannot break the request.
+            response_hook: ``(span, status, headers)``, when the response starts; it cannot break the request.
+            tracer_provider: Instead of the global one.
+            excluded_urls: Regular expressions with commas between them.
+            meter_provider: Instead of the global one.
+            **settings: Any other setting, for example ``tracked_vars``.
+        """
+        if EXTENSION_KEY in app.extensions or _ATTACHMENT_KEY in app.extensions:
+            _logger.warning("%r is instrumented already: nothing was changed", app.name)
+            return
+        given = {"tracer_provider": tracer_provider, "meter_provider": meter_provider, "excluded_urls": excluded_urls}
+        arguments = settings | {name: value for name, value in given.items() if value is not None}
+        config = resolve(_known(arguments), {}, on_malformed=_log_malformed)
+        if config.enabled:
+            state = Lifecycle(config, Export(config, may_build=False), quiet=True, hooks=(request_hook, response_hook))
+            bring_server_span(app, state)
+            app.extensions[INSTRUMENTOR_KEY] = state
+            app.extensions[_ATTACHMENT_KEY] = attach(app, lambda _app: state)
+
+    @staticmethod
+    @guarded("uninstrument_app")
+    def uninstrument_app(app: Flask) -> None:
+        """Take off what :meth:`instrument_app` put on."""
+        attachment: Attachment | None = app.extensions.pop(_ATTACHMENT_KEY, None)
+        if attachment is None:
+            _logger.warning("%r is not instrumented: nothing was changed", app.name)
+            return
+        attachment.remove()
+        del app.extensions[INSTRUMENTOR_KEY]
+
+
+def _hooks(kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """The two hooks, taken out of ``kwargs``; what cannot be called is none."""
+    request_hook, response_hook = kwargs.pop("request_hook", None), kwargs.pop("response_hook", None)
+    return request_hook if callable(request_hook) else None, response_hook if callable(response_hook) else None
+
 
 def _known(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments that are settings; others (a distribution may pass its own) are named once in the log."""
-    for name in kwargs.keys() - set(_SETTINGS):
+    for name in kwargs.keys() - set(_SETTINGS) - _SQL_COMMENTER:
         _log_malformed(
             ChestConfigError(name, kwargs[name], f"a setting: {nearest(name, _SETTINGS) or ', '.join(_SETTINGS)}")
         )

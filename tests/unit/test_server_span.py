@@ -1,0 +1,481 @@
+"""The server span that the chest makes by itself: from the WSGI entry to the last byte of the body."""
+
+from __future__ import annotations
+
+import gc
+import io
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from wsgiref.util import FileWrapper
+from wsgiref.validate import validator
+
+import pytest
+from flask import Flask, Response, g, send_file, stream_with_context
+from opentelemetry import trace
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from opentelemetry.instrumentation.propagators import TraceResponsePropagator, set_global_response_propagator
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
+from opentelemetry.trace import SpanKind, StatusCode
+from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
+
+from flask_chest_otel import FlaskChestInstrumentor, current_request_id
+from flask_chest_otel.testing import capture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Rig
+
+DURATION = "http.server.request.duration"
+ACTIVE = "http.server.active_requests"
+
+
+def quiet(*_: Any) -> Any:
+    """A ``start_response`` that does nothing."""
+
+
+def set_a() -> str:
+    g.a = 1
+    return "ok"
+
+
+def chunk(number: int) -> str:
+    return f"{number}:{trace.get_current_span().get_span_context().span_id:016x} "
+
+
+def streaming(app: Flask, path: str = "/stream", chunks: int = 3, pause_s: float = 0.0) -> None:
+    """A route whose body is made while it is sent, and sets a value at its end."""
+
+    def view() -> Response:
+        def body() -> Iterator[str]:
+            for number in range(chunks):
+                time.sleep(pause_s)
+                yield chunk(number)
+            g.total = chunks
+
+        return Response(stream_with_context(body()))
+
+    app.add_url_rule(path, path.strip("/"), view)
+
+
+def environ(path: str = "/", **headers: str) -> dict[str, Any]:
+    sent: dict[str, str] = {name.replace("_", "-"): text for name, text in headers.items()}
+    return EnvironBuilder(path, headers=sent).get_environ()
+
+
+def test_names_and_attributes(rig: Rig) -> None:
+    """Name, kind and attributes are those of the stable HTTP conventions."""
+    app = rig.app()
+    app.add_url_rule("/cart/<int:cart_id>", "cart", lambda cart_id: f"cart {cart_id}", methods=["GET"])
+    app.test_client().get("/cart/7?page=2&sig=secret", headers={"User-Agent": "me/1"}).get_data()
+    span = rig.server()
+    assert (span.name, span.kind) == ("GET /cart/<int:cart_id>", SpanKind.SERVER)
+    of_http = {name: value for name, value in (span.attributes or {}).items() if not name.startswith("flask.")}
+    assert of_http == {
+        "http.request.method": "GET",
+        "http.route": "/cart/<int:cart_id>",
+        "url.scheme": "http",
+        "url.path": "/cart/7",
+        "url.query": "page=2&sig=REDACTED",
+        "server.address": "localhost",
+        "server.port": 80,
+        "client.address": "127.0.0.1",
+        "user_agent.original": "me/1",
+        "network.protocol.version": "1.1",
+        "http.response.status_code": 200,
+    }
+    assert span.instrumentation_scope is not None
+    assert span.instrumentation_scope.name == "flask_chest_otel"
+
+
+def test_unknown_method_and_no_route(rig: Rig) -> None:
+    """An unknown method is _OTHER, its span HTTP; without a route the name is the method alone."""
+    app = rig.app()
+    client = app.test_client()
+    client.open("/none", method="BREW").get_data()
+    client.get("/none").get_data()
+    brew, get = rig.servers()
+    assert (brew.name, get.name) == ("HTTP", "GET")
+    assert (brew.attributes or {})["http.request.method"] == "_OTHER"
+    assert (brew.attributes or {})["http.request.method_original"] == "BREW"
+    assert {point.attributes["http.request.method"] for point in rig.points(DURATION)} == {"_OTHER", "GET"}
+
+
+def test_sampler_sees_the_request(rig: Rig) -> None:
+    """What sampling depends on is there when the span starts."""
+    seen: dict[str, Any] = {}
+
+    class Watching(Sampler):
+        def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
+            seen.update(kwargs.get("attributes") or args[4])
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, seen)
+
+        def get_description(self) -> str:
+            return "watching"
+
+    rig.tracer_provider = rig.provider(sampler=Watching())
+    app = rig.app()
+    app.add_url_rule("/<name>", view_func=lambda name: name)
+    app.test_client().get("/x?a=b").get_data()
+    assert {"http.request.method", "http.route", "url.path", "url.query", "server.address"} <= seen.keys()
+
+
+def test_old_names_beside_the_new_ones(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_SEMCONV_STABILITY_OPT_IN=http/dup gives both generations of names, as it does upstream."""
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: "ok")
+    app.test_client().get("/?a=b").get_data()
+    attributes = rig.server().attributes or {}
+    assert (attributes["http.method"], attributes["http.request.method"]) == ("GET", "GET")
+    assert (attributes["http.status_code"], attributes["http.response.status_code"]) == (200, 200)
+    assert attributes["http.target"] == "/?a=b"
+    assert rig.points("http.server.duration")[0].attributes["http.method"] == "GET"
+    assert rig.points(DURATION)[0].count == 1
+
+
+def test_streamed_body_is_measured(rig: Rig) -> None:
+    """Span and duration reach to the last byte; the span is current in the generator; late values are recorded."""
+    app = rig.app(tracked_vars=["total"])
+    streaming(app, pause_s=0.02)
+    with capture(app) as records:
+        text = app.test_client().get("/stream").get_data(as_text=True)
+    span = rig.server()
+    assert span.end_time is not None
+    assert span.start_time is not None
+    assert span.end_time - span.start_time >= 0.06e9
+    assert rig.points(DURATION)[0].sum >= 0.06
+    assert {part.split(":")[1] for part in text.split()} == {f"{span.context.span_id:016x}"}
+    assert dict(records[0].variables) == {"total": 3}
+    assert records[0].duration_s >= 0.06
+    assert rig.tracked(span) == {"total": 3}
+
+
+def test_client_goes_away(rig: Rig) -> None:
+    """A generator that is closed early ends the span once, with what was set by then."""
+    app = rig.app(tracked_vars=["total", "begun"])
+
+    @app.get("/")
+    def view() -> Response:
+        g.begun = True
+        return Response(stream_with_context(str(number) for number in range(100)))
+
+    body: Any = app(environ(), quiet)
+    assert next(body) == b"0"
+    assert rig.servers() == []
+    body.close()
+    body.close()
+    assert rig.tracked() == {"begun": True}
+    assert rig.points(ACTIVE)[0].value == 0
+
+
+def test_server_forgets_to_close(rig: Rig) -> None:
+    """A body that is dropped without close() ends its span all the same."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: Response(map(chunk, range(3))))
+    body: Any = app(environ(), quiet)
+    next(body)
+    del body
+    gc.collect()
+    assert rig.server().name == "GET /"
+
+
+def test_generator_raises(rig: Rig) -> None:
+    """An exception in the body goes on to the server, and is on the span."""
+    app = rig.app()
+
+    @app.get("/")
+    def view() -> Response:
+        def body() -> Iterator[str]:
+            yield "a"
+            raise ValueError("broken body")
+
+        return Response(body())
+
+    body: Any = app(environ(), quiet)
+    next(body)
+    with pytest.raises(ValueError, match="broken body"):
+        next(body)
+    body.close()
+    span = rig.server()
+    assert (span.attributes or {})["error.type"] == "ValueError"
+    assert span.status.status_code is StatusCode.ERROR
+    assert [event.name for event in span.events] == ["exception"]
+
+
+def test_interleaved_streams_on_one_thread(rig: Rig) -> None:
+    """Two bodies that are sent piece by piece in turns keep their own spans."""
+    app = rig.app()
+    app.add_url_rule("/one", "one", lambda: Response(map(chunk, range(3))))
+    app.add_url_rule("/two", "two", lambda: Response(map(chunk, range(3))))
+    bodies: list[Any] = [app(environ(path), quiet) for path in ("/one", "/two")]
+    texts = [next(body).decode() for _ in range(3) for body in bodies]
+    for body in bodies:
+        assert list(body) == []
+        body.close()
+    ids = {span.name: f"{span.context.span_id:016x}" for span in rig.servers() if span.context is not None}
+    assert {text.split(":")[1].strip() for text in texts[::2]} == {ids["GET /one"]}
+    assert {text.split(":")[1].strip() for text in texts[1::2]} == {ids["GET /two"]}
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_body_in_another_thread(rig: Rig) -> None:
+    """A server may send the body from another thread than the one that called the application."""
+    app = rig.app(tracked_vars=["total"])
+    streaming(app)
+    body: Any = app(environ("/stream"), quiet)
+    sender = threading.Thread(target=lambda: (list(body), body.close()))
+    sender.start()
+    sender.join()
+    assert rig.tracked() == {"total": 3}
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside"])
+def test_wsgi_is_kept(rig: Rig, *, inside: bool) -> None:
+    """The application stays a correct WSGI application, with the validator on either side of ours."""
+    app = rig.plain()
+    if inside:
+        app.wsgi_app = validator(app.wsgi_app)  # type: ignore[assignment, method-assign]
+    rig.chest(app, tracked_vars=["total"])
+    streaming(app)
+    app.add_url_rule("/", view_func=lambda: "ok")
+    client = Client(app if inside else validator(app))
+    for path in ("/", "/stream", "/none"):
+        client.get(path, buffered=True).close()
+    assert len(rig.servers()) == 3
+
+
+def test_failed_requests_are_measured(rig: Rig) -> None:
+    """A view that raises has a duration, an error type, an exception on its span, and status 500."""
+    app = rig.app()
+
+    @app.get("/")
+    def view() -> str:
+        raise LookupError("gone")
+
+    client = app.test_client()
+    assert client.get("/").status_code == 500
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    with pytest.raises(LookupError):
+        client.get("/")
+    first, second = rig.servers()
+    for span in (first, second):
+        assert (span.attributes or {})["error.type"] == "LookupError"
+        assert (span.attributes or {})["http.response.status_code"] == 500
+        assert span.status.status_code is StatusCode.ERROR
+        assert [event.name for event in span.events] == ["exception"]
+    (point,) = rig.points(DURATION)
+    assert (point.count, point.attributes["error.type"]) == (2, "LookupError")
+
+
+@pytest.mark.guard_on
+def test_exception_without_text(rig: Rig) -> None:
+    """An exception whose text cannot be had still ends its span and is measured."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text either")
+
+    app = rig.app()
+
+    @app.get("/")
+    def view() -> str:
+        raise MuteError
+
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    with pytest.raises(MuteError):
+        app.test_client().get("/")
+    assert (rig.server().attributes or {})["http.response.status_code"] == 500
+    assert rig.points(DURATION)[0].attributes["error.type"].endswith("MuteError")
+
+
+def test_statuses(rig: Rig) -> None:
+    """5xx is an error of the server; 4xx is none."""
+    app = rig.app()
+    app.add_url_rule("/<int:status>", view_func=lambda status: ("text", status))
+    client = app.test_client()
+    for status in (204, 302, 404, 503):
+        client.get(f"/{status}").get_data()
+    found = [(span.status.status_code, (span.attributes or {}).get("error.type")) for span in rig.servers()]
+    assert found == [(StatusCode.UNSET, None)] * 3 + [(StatusCode.ERROR, "503")]
+
+
+def test_active_requests(rig: Rig) -> None:
+    """A request counts as active from its begin to its last byte."""
+    app = rig.app()
+    inside: list[int] = []
+
+    @app.get("/")
+    def view() -> str:
+        inside.extend(point.value for point in rig.points(ACTIVE))
+        return "ok"
+
+    app.test_client().get("/").get_data()
+    assert inside == [1]
+    assert [point.value for point in rig.points(ACTIVE)] == [0]
+
+
+def test_excluded_altogether(rig: Rig) -> None:
+    """An excluded URL has no span, no duration, and is not even active."""
+    app = rig.app(excluded_urls=["/health"])
+    app.add_url_rule("/health", view_func=lambda: str(current_request_id()))
+    assert app.test_client().get("/health").text == "None"
+    assert (rig.spans, rig.points(DURATION), rig.points(ACTIVE)) == ((), [], [])
+
+
+def test_suppressed(rig: Rig) -> None:
+    """Inside suppress_instrumentation() nothing is recorded."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: "ok")
+    with suppress_instrumentation():
+        assert app.test_client().get("/").text == "ok"
+    assert rig.spans == ()
+
+
+def test_captured_headers(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers that the standard variables name are attributes; sanitised ones without their values."""
+    prefix = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_"
+    monkeypatch.setenv(prefix + "SERVER_REQUEST", "x-tenant, x-secret-.*")
+    monkeypatch.setenv(prefix + "SERVER_RESPONSE", "x-answer")
+    monkeypatch.setenv(prefix + "SANITIZE_FIELDS", ".*secret.*")
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: ("ok", {"X-Answer": "42"}))
+    app.test_client().get("/", headers={"X-Tenant": "t1", "X-Secret-Key": "s3cr3t", "X-Other": "o"}).get_data()
+    attributes = rig.server().attributes or {}
+    assert attributes["http.request.header.x_tenant"] == ("t1",)
+    assert attributes["http.request.header.x_secret_key"] == ("[REDACTED]",)
+    assert attributes["http.response.header.x_answer"] == ("42",)
+    assert not [name for name in attributes if "other" in name]
+
+
+@pytest.mark.guard_on
+def test_hooks_cannot_break_the_request(rig: Rig) -> None:
+    """Hooks see span, environ, status and headers; one that raises is logged, and the answer stays."""
+    seen: list[Any] = []
+
+    def request_hook(span: trace.Span, environ: dict[str, Any]) -> None:
+        seen.append((span.is_recording(), environ["PATH_INFO"]))
+        raise RuntimeError("request hook")
+
+    def response_hook(span: trace.Span, status: str, headers: list[tuple[str, str]]) -> None:
+        seen.append((span.is_recording(), status, dict(headers)["Content-Type"].split(";")[0]))
+        raise RuntimeError("response hook")
+
+    app = rig.plain()
+    app.add_url_rule("/", view_func=lambda: "ok")
+    FlaskChestInstrumentor().instrument_app(app, request_hook, response_hook, enable_commenter=True, **rig.providers)
+    response = app.test_client().get("/")
+    assert (response.status_code, response.text) == (200, "ok")
+    assert seen == [(True, "/"), (True, "200 OK", "text/html")]
+    assert len(rig.servers()) == 1
+
+
+def test_instrument_app_and_back(rig: Rig) -> None:
+    """instrument_app records one application; uninstrument_app leaves it as it was; both bear being said twice."""
+    app, other = rig.plain("one"), rig.plain("two")
+    for each in (app, other):
+        each.add_url_rule("/", "view", set_a)
+    before = dict(vars(app))
+    for _ in range(2):
+        FlaskChestInstrumentor().instrument_app(app, tracked_vars=["a"], **rig.providers)
+    for each in (app, other):
+        each.test_client().get("/").get_data()
+    assert rig.tracked() == {"a": 1}
+    for _ in range(2):
+        FlaskChestInstrumentor().uninstrument_app(app)
+    changed = {name for name, value in vars(app).items() if before.get(name) is not value}
+    assert changed <= {"_got_first_request"}
+    app.test_client().get("/").get_data()
+    assert len(rig.servers()) == 1
+
+
+def test_instrument_app_beside_instrument(rig: Rig) -> None:
+    """An application with settings of its own is recorded once where all are instrumented."""
+    app = rig.plain()
+    app.add_url_rule("/", "view", set_a)
+    FlaskChestInstrumentor().instrument(**rig.providers)
+    FlaskChestInstrumentor().instrument_app(app, tracked_vars=["a"], **rig.providers)
+    app.test_client().get("/").get_data()
+    assert rig.tracked() == {"a": 1}
+    assert [point.count for point in rig.points("flask.g.a")] == [1]
+
+
+@pytest.mark.parametrize("server_span", ["auto", "chest"])
+@pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+def test_never_two_server_spans(rig: Rig, server_span: str, *, first: bool) -> None:
+    """Where upstream instruments the application, at whatever time before its first request, its span is the one."""
+    app = rig.plain()
+    if first:
+        FlaskInstrumentor().instrument_app(app, **rig.providers)  # type: ignore[no-untyped-call]
+    rig.chest(app, server_span=server_span, tracked_vars=["a"])
+    if not first:
+        FlaskInstrumentor().instrument_app(app, **rig.providers)  # type: ignore[no-untyped-call]
+    app.add_url_rule("/", "view", set_a)
+    app.test_client().get("/").get_data()
+    assert rig.tracked() == {"a": 1}
+    assert len(rig.spans) == 1
+
+
+def test_response_propagator(rig: Rig) -> None:
+    """A global response propagator puts its header on the response, once."""
+    set_global_response_propagator(TraceResponsePropagator())  # type: ignore[no-untyped-call]
+    try:
+        app = rig.app(response_headers=["traceresponse"])
+        app.add_url_rule("/", view_func=lambda: "ok")
+        response = app.test_client().get("/")
+    finally:
+        set_global_response_propagator(None)  # type: ignore[no-untyped-call]
+    (value,) = response.headers.getlist("traceresponse")
+    assert f"{rig.server().context.span_id:016x}" in value
+
+
+def test_file_of_the_server(rig: Rig) -> None:
+    """A file that the server sends by itself is handed over as it is, so that it still can."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: send_file(io.BytesIO(b"text"), "text/plain"))
+    with_wrapper = {**environ(), "wsgi.file_wrapper": FileWrapper}
+    body: Any = app(with_wrapper, quiet)
+    assert isinstance(body, FileWrapper)
+    assert b"".join(body) == b"text"
+    body.close()
+    assert len(rig.servers()) == 1
+
+
+def test_sampled_out(rig: Rig) -> None:
+    """Where the sampler keeps nothing, metrics and records go on, and the response has its id."""
+    rig.tracer_provider = rig.provider(sampler=ALWAYS_OFF)
+    app = rig.app(tracked_vars=["total"])
+    streaming(app)
+    with capture(app) as records:
+        response = app.test_client().get("/stream")
+        response.get_data()
+    assert rig.spans == ()
+    assert dict(records[0].variables) == {"total": 3}
+    assert response.headers["X-Request-ID"] == records[0].request_id
+    assert [point.count for point in rig.points(DURATION)] == [1]
+
+
+def test_exemplars_point_to_the_span(rig: Rig) -> None:
+    """The duration's exemplar carries the ids of the request's span."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: "ok")
+    app.test_client().get("/").get_data()
+    (exemplar,) = rig.points(DURATION)[0].exemplars
+    assert exemplar.span_id == rig.server().context.span_id
+
+
+def test_nothing_is_left_current(rig: Rig) -> None:
+    """After requests of every kind the thread's context is as it was."""
+    app = rig.app()
+    streaming(app)
+
+    @app.get("/boom")
+    def boom() -> str:
+        raise LookupError
+
+    for path in ("/stream", "/boom", "/none"):
+        run_wsgi_app(app, environ(path), buffered=True)
+        assert not trace.get_current_span().get_span_context().is_valid
