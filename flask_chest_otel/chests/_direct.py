@@ -89,13 +89,22 @@ def checked_number(setting: str, value: Any) -> float:
     raise ChestConfigError(setting, value, "a number greater than 0")
 
 
-def shown_url(url: str) -> str:
-    """``url`` without what may be secret: user, password, query and fragment."""
+def shown_url(url: str, *, path: bool = True) -> str:
+    """``url`` without what may be secret: user, password, query and fragment; all of it where that is not clear.
+
+    Args:
+        url: An address, right or wrong.
+        path: Whether the path is shown, too.
+    """
     try:
         parts = urlsplit(url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        host = parts.netloc.rpartition("@")[2]
     except (AttributeError, TypeError, ValueError):
         return "***"
+    # A password with a slash or a question mark that was not quoted ends in another part.
+    if not host or url.count("@") != parts.netloc.count("@"):
+        return "***"
+    return urlunsplit((parts.scheme, host, parts.path if path else "", "", ""))
 
 
 def unseen() -> AbstractContextManager[Any]:

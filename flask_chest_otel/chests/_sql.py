@@ -32,6 +32,9 @@ URLS = "a URL such as 'postgresql://user:password@host/database', 'mariadb://…
 MYSQL_PACKET_TOO_LARGE = 1153
 """ER_NET_PACKET_TOO_LARGE: no waiting makes it smaller."""
 
+DISTRIBUTIONS = {"psycopg": '"psycopg[binary]"', "MySQLdb": "mysqlclient", "mysql": "mysql-connector-python"}
+"""What pip calls drivers that have another name in Python."""
+
 _PREFIX = re.compile(r"([a-z][a-z0-9_]{0,30})?")
 
 
@@ -176,7 +179,8 @@ def _checked_url(url: str | sqlalchemy.URL) -> sqlalchemy.URL:
     try:
         dialect.import_dbapi()
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"SQLChest needs a driver: pip install {error.name}", name=error.name) from error
+        install = DISTRIBUTIONS.get(error.name or "", error.name)
+        raise ModuleNotFoundError(f"SQLChest needs a driver: pip install {install}", name=error.name) from error
     return parsed
 
 

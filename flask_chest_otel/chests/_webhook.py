@@ -110,7 +110,7 @@ class WebhookChest(DirectChest):
             timeout_s=checked_number("timeout_s", timeout_s),
         )
         open_writer = partial(_WebhookWriter, address, payload_generator)
-        super().__init__(name, shown_url(url), open_writer, capacity=capacity, retry_for_s=retry_for_s)
+        super().__init__(name, _origin(url), open_writer, capacity=capacity, retry_for_s=retry_for_s)
         if verify is False:
             logger.warning(
                 "flask_chest: chest %r does not check whom it posts to (verify=False): anybody on the way can read and"
@@ -151,10 +151,10 @@ class _WebhookWriter:
                 status, text = self._post(body)
         except requests.RequestException as error:
             # Not its own message: that has the URL with all parameters, which may be keys.
-            raise AwayError(f"{shown_url(self._address.url)}: {_reason(error)}") from None
+            raise AwayError(f"{_origin(self._address.url)}: {_reason(error)}") from None
         if status in self._address.success:
             return
-        said = f"{shown_url(self._address.url)} answered {status}: {text}"
+        said = f"{_origin(self._address.url)} answered {status}: {text}"
         raise ValueError(said) if status in ENTRY_REFUSED else AwayError(said)
 
     def close(self) -> None:
@@ -192,6 +192,11 @@ class _WebhookWriter:
             return answer.status_code, " ".join(answer.text[:SHOWN_CHARS].split())
 
 
+def _origin(url: str) -> str:
+    # Many services have their key in the path.
+    return shown_url(url, path=False)
+
+
 def _checked_url(url: str) -> str:
     try:
         parts = urlsplit(url)
@@ -199,7 +204,7 @@ def _checked_url(url: str) -> str:
     except (AttributeError, TypeError, ValueError):
         usable = False
     if not usable:
-        raise ChestConfigError("url", shown_url(url), "an address such as 'https://host/path'")
+        raise ChestConfigError("url", _origin(url), "an address such as 'https://host/path'")
     return url
 
 
