@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -69,6 +70,17 @@ def _integer_from(minimum: int) -> Callable[[Any], int]:
         return number
 
     return check
+
+
+def _seconds(value: Any) -> float:
+    number = float(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+    if not isinstance(number, float) or not 0 < number < math.inf:
+        raise _NotAllowedError
+    return number
+
+
+def _folder(value: Any) -> str:
+    return _text(os.fspath(value))
 
 
 def _text(value: Any) -> str:
@@ -277,6 +289,36 @@ class ChestConfig:
         "else the embedded store; `none`: nobody.",
         optional=True,
     )
+    durability: str = _setting(
+        "batch",
+        _one_of("batch", "request"),
+        "'batch' or 'request'",
+        "When spans that are exported by OTLP are safe from `kill -9`: `batch`, within a second; `request`, when the "
+        "request's server span ends, for one local write per request.",
+    )
+    outbox_dir: str | None = _setting(
+        None,
+        _folder,
+        "the path of a folder",
+        "Folder of the OTLP outbox, shared by the workers of one application; unless given, "
+        "`flask_chest_otel/<service name>` in the user's state folder.",
+        optional=True,
+    )
+    outbox_max_bytes: int = _setting(
+        256 * 1024 * 1024,
+        _integer_from(1024 * 1024),
+        "a whole number of bytes from 1048576",
+        "How large the outbox becomes; the oldest batches go first.",
+    )
+    outbox_max_age_s: float = _setting(
+        86400.0, _seconds, "a number of seconds greater than 0", "How long the outbox keeps a batch, seconds."
+    )
+    shutdown_timeout_s: float = _setting(
+        2.0,
+        _seconds,
+        "a number of seconds greater than 0",
+        "How long the end of the process waits for the collector, seconds; what is left stays in the outbox.",
+    )
     tracer_provider: Any = _setting(
         None,
         _provider("get_tracer"),
@@ -447,7 +489,7 @@ def _as_text(value: Any) -> str | None:
         return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, str)):
+    if isinstance(value, (int, float, str)):
         return str(value)
     if isinstance(value, TrackedVars):
         return _tracked_as_text(value)

@@ -17,6 +17,7 @@ from flask_chest_otel.config import UNSET, resolve
 from flask_chest_otel.errors import ChestSetupError, UnknownChestError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from flask import Flask
@@ -52,6 +53,11 @@ class FlaskChest:
         attribute_prefix: What stands before a variable's name.
         chests: Direct chests, and names of collector targets that routes may use; empty: any name.
         export: ``"auto"``, ``"otlp"``, ``"store"`` or ``None``.
+        durability: ``"batch"`` or ``"request"``: when spans are safe from ``kill -9``.
+        outbox_dir: Folder of the OTLP outbox.
+        outbox_max_bytes: How large the outbox becomes.
+        outbox_max_age_s: How long the outbox keeps a batch, seconds.
+        shutdown_timeout_s: How long the end of the process waits for the collector, seconds.
         tracer_provider: Instead of the global one.
         meter_provider: Instead of the global one.
         server_span: ``"auto"``, ``"upstream"``, ``"chest"`` or ``None``: who makes the server span.
@@ -80,6 +86,11 @@ class FlaskChest:
         attribute_prefix: str = UNSET,
         chests: Sequence[str | Sink] = UNSET,
         export: str | None = UNSET,
+        durability: str = UNSET,
+        outbox_dir: str | os.PathLike[str] | None = UNSET,
+        outbox_max_bytes: int = UNSET,
+        outbox_max_age_s: float = UNSET,
+        shutdown_timeout_s: float = UNSET,
         tracer_provider: TracerProvider | None = UNSET,
         meter_provider: MeterProvider | None = UNSET,
         server_span: str | None = UNSET,
