@@ -160,10 +160,10 @@ def _fitting_variable(row: _schema.VariableRow) -> tuple[Any, ...]:
 def _checked_url(url: str | sqlalchemy.URL) -> sqlalchemy.URL:
     try:
         parsed = sqlalchemy.make_url(url)
+        family, _, driver = parsed.drivername.partition("+")
     except (exc.ArgumentError, ValueError, AttributeError):
         # Without the cause, whose message may hold the password.
         raise ChestConfigError("url", "***", URLS) from None
-    family, _, driver = parsed.drivername.partition("+")
     if family not in FAMILIES:
         raise ChestConfigError("url", _without_secrets(parsed), URLS)
     if family == "sqlite" and parsed.database in (None, "", ":memory:"):
