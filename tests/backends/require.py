@@ -24,6 +24,8 @@ BUILD_SCRIPTS = {
     "flask-chest-collector": REPOSITORY / "collector-config" / "distribution" / "build.sh",
     "influxd": REPOSITORY / "tests" / "backends" / "influxdb2" / "build.sh",
     "ferretdb": REPOSITORY / "tests" / "backends" / "ferretdb" / "build.sh",
+    "zipkin": REPOSITORY / "tests" / "backends" / "zipkin" / "build.sh",
+    "kafka": REPOSITORY / "tests" / "backends" / "kafka" / "build.sh",
 }
 EXIT_MISSING = 69
 """With this status a build script says that something has to be installed first."""

@@ -12,7 +12,7 @@ from tests.backends.collector import CONFIG, MUST_BE_SET, fragments, validate
 from tests.backends.require import require_built
 
 GATED = [name for name in fragments() if "_gate:" in (CONFIG / f"{name}.yaml").read_text()]
-NOT_ALONE = {"secure": "file", "raw_values": "file", "span_metrics": "file"}
+NOT_ALONE = {"secure": "file", "raw_values": "file", "span_metrics": "file", "kafka_consumer": "file"}
 """Add-ons, which need a target."""
 MIB = 1024 * 1024
 VARIABLE = re.compile(r"\$\{env:(\w+)(:-[^}]*)?\}")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCRIPTS = sorted(BUILD_SCRIPTS.items())
+TOOLCHAINS = {"zipkin": ("mvn", "apt-get install maven"), "kafka": ("mvn", "apt-get install maven")}
+"""What a script misses first, and where that comes from; the others want Go."""
+GO = ("go", "https://go.dev/dl/")
 
 
 def run(script: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -60,8 +63,8 @@ def test_nothing_to_do_takes_no_time(name: str, script: Path) -> None:
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """Return a copy of the scripts alone, as in a fresh clone."""
-    for folder in ("collector-config/distribution", "tests/backends/influxdb2"):
-        shutil.copytree(REPOSITORY / folder, tmp_path / "clone" / folder)
+    for script in BUILD_SCRIPTS.values():
+        shutil.copytree(script.parent, tmp_path / "clone" / script.parent.relative_to(REPOSITORY))
     return tmp_path / "clone"
 
 
@@ -82,7 +85,8 @@ def test_fresh_clone_takes_it_from_the_cache(name: str, script: Path, clone: Pat
 
 @pytest.mark.parametrize(("name", "script"), SCRIPTS)
 def test_missing_toolchain_says_what_to_install(name: str, script: Path, clone: Path, tmp_path: Path) -> None:
-    """Without go the script names go and where it comes from, and ends with the status for that."""
+    """Without go, or Maven, the script names it and where it comes from, and ends with the status for that."""
+    tool_it_wants, source = TOOLCHAINS.get(name, GO)
     tools = tmp_path / "tools"
     tools.mkdir()
     for tool in ("bash", "env", "dirname", "uname", "cat", "sha256sum", "cut", "mkdir", "awk"):
@@ -91,8 +95,8 @@ def test_missing_toolchain_says_what_to_install(name: str, script: Path, clone: 
         (tools / tool).symlink_to(found)
     done = run(clone / script.relative_to(REPOSITORY), env={"HOME": str(tmp_path / "nobody"), "PATH": str(tools)})
     assert done.returncode == EXIT_MISSING, done.stderr
-    assert f"{name}: 'go' is not installed" in done.stderr
-    assert "https://go.dev/dl/" in done.stderr
+    assert f"{name}: '{tool_it_wants}' is not installed" in done.stderr
+    assert source in done.stderr
 
 
 @pytest.mark.parametrize(("name", "script"), SCRIPTS)

@@ -1,0 +1,73 @@
+"""A real Kafka broker in KRaft mode, one process."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import tarfile
+from typing import TYPE_CHECKING
+
+from tests.backends.require import built, installed
+from tests.backends.server import Server, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+CLUSTER = "Zmxhc2stY2hlc3Qtb3RlbA"
+PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={folder}/data
+num.partitions=3
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+group.initial.rebalance.delay.ms=0
+"""
+
+
+class Kafka(Server):
+    """One broker that is its own controller; topics appear when somebody writes to them."""
+
+    # A Java server on a busy machine.
+    ready_within_s = 90.0
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.port = free_port()
+        self.broker = f"127.0.0.1:{self.port}"
+        self._properties = folder / "server.properties"
+        text = PROPERTIES.format(port=self.port, controller=free_port(), folder=folder)
+        self._properties.write_text(text)
+
+    def start(self) -> None:
+        """Start it; the first time, unpack its jars and format its disk."""
+        if not (self.folder / "jars").exists():
+            with tarfile.open(built("kafka")) as archive:
+                archive.extractall(self.folder / "jars", filter="data")
+            format_disk = ["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(self._properties)]
+            subprocess.run([*self._java(), *format_disk], capture_output=True, check=True)
+        super().start()
+
+    def command(self) -> Sequence[str]:
+        """Return the broker's main class with its configuration."""
+        return [*self._java("-Xmx384m"), "kafka.Kafka", str(self._properties)]
+
+    def is_ready(self) -> bool:
+        """Return whether it takes connections."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @property
+    def collector_env(self) -> Mapping[str, str]:
+        """What `kafka.yaml` and `kafka_consumer.yaml` want to know."""
+        return {"KAFKA_BROKERS": self.broker}
+
+    def _java(self, *options: str) -> list[str]:
+        java = str(installed("java", "default-jre-headless"))
+        return [java, *options, "-XX:TieredStopAtLevel=1", "-cp", f"{self.folder}/jars/*"]
