@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flask_chest_otel._version import __version__
-    from flask_chest_otel.context import current_request_id, trace_id_for
+    from flask_chest_otel.context import current_context, current_request_id, trace_id_for
     from flask_chest_otel.decorator import flask_chest
     from flask_chest_otel.errors import (
         ChestConfigError,
@@ -34,6 +34,7 @@ __all__ = [
     "TrackedVar",
     "UnknownChestError",
     "__version__",
+    "current_context",
     "current_request_id",
     "flask_chest",
     "trace_id_for",
@@ -50,6 +51,7 @@ _HOMES = {
     "TrackedVar": "tracked",
     "UnknownChestError": "errors",
     "__version__": "_version",
+    "current_context": "context",
     "current_request_id": "context",
     "flask_chest": "decorator",
     "trace_id_for": "context",

@@ -11,12 +11,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from flask import g, request
+from flask import g, has_request_context, request
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from flask_chest_otel import _excluded, _span_processor, id_generator
+from flask_chest_otel._added_metrics import AddedMetrics
 from flask_chest_otel._guard import caught, guarded, note
 from flask_chest_otel._instruments import Instruments
 from flask_chest_otel._marks import marks_of
@@ -25,6 +26,7 @@ from flask_chest_otel._recording import Recorded, Recorder
 from flask_chest_otel._request import LiveRequest, Measurement, RequestRecord, live_request
 from flask_chest_otel._response import ResponseHeaders
 from flask_chest_otel._server_span import EXCHANGE_KEY, Exchange, ServerSpans
+from flask_chest_otel._values import Limits
 from flask_chest_otel._version import __version__
 from flask_chest_otel.ids import format_trace_id, is_legal, legalise, random_id
 from flask_chest_otel.names import CHESTS, HTTP_RESPONSE_STATUS_CODE, REQUEST_ID, SCOPE
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from flask import Flask, Response
     from opentelemetry.trace import Span
 
+    from flask_chest_otel._added_metrics import Dimensions
     from flask_chest_otel._export import Export
     from flask_chest_otel._request import Sink
     from flask_chest_otel.config import ChestConfig
@@ -45,6 +48,7 @@ ENVIRON_KEY = "flask_chest_otel.request"
 """Where a request's record lives in its WSGI environment."""
 
 _ABSENT = object()
+_TYPED = "flask_chest_otel_context"
 _FIRST_OF_HTTP_EXCEPTIONS = 300  # a missing slash is a redirect, and raised
 
 
@@ -82,7 +86,9 @@ class Lifecycle:
         self._hooks = hooks
         self._prepare = prepare
         self._spans: ServerSpans | None = None
-        self.planner = Planner(config, Instruments(self._meter, config.cardinality_limit))
+        instruments = Instruments(self._meter, config.cardinality_limit)
+        self.planner = Planner(config, instruments)
+        self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
         self.every_route: tuple[Sink, ...] = ()
         self.by_name: tuple[Sink, ...] = tuple(chest for chest in config.chests if not isinstance(chest, str))
         self._has_sinks = bool(self.by_name)
@@ -241,6 +247,32 @@ class Lifecycle:
         sinks = [sink.flush(max(0.0, deadline - time.monotonic())) for sink in (*self.every_route, *self.by_name)]
         return self.export.force_flush(max(0.05, deadline - time.monotonic())) and all(sinks)
 
+    def add_metric(self, name: str, value: Any, unit: str | None, dimensions: Dimensions) -> None:
+        """Record one value of the application's own, inside or outside of a request."""
+        live = _own_record() if has_request_context() else None
+        self._added.add(live, name, value, unit, dimensions)
+
+    def typed_context(self) -> Any:
+        """The typed context of the running request, made when it is first asked for.
+
+        Raises:
+            RuntimeError: There is no typed context, or no request.
+        """
+        if self.config.context is None:
+            raise RuntimeError("there is no typed context: give its class with FlaskChest(app, context=MyContext)")
+        if not has_request_context():
+            raise RuntimeError("there is no typed context outside of a request: ask for it in a view")
+        # With the request, not with g, which an application context pushed outside shares between requests; and
+        # whether or not the request is recorded, as the application lives from it.
+        kept: dict[str, Any] = request._get_current_object().__dict__  # type: ignore[attr-defined]  # typed as Request
+        typed = kept.get(_TYPED)
+        if typed is None:
+            typed = kept[_TYPED] = self.config.context()
+            live = _own_record()
+            if live is not None:
+                live.typed = typed
+        return typed
+
     # Parts of begin
 
     def _start(self, app: Flask) -> None:
@@ -347,7 +379,7 @@ class Lifecycle:
             status=live.status,
             variables=self._recorder.variables(live, recorded.attributes),
             chests=live.plan.chests,
-            metrics=tuple(measurements),
+            metrics=(*live.added, *measurements),
             refused=recorded.refused or {},
         )
         for sink in self.every_route:

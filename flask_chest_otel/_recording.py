@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._guard import note
+from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._redaction import DROPPED
 from flask_chest_otel._request import LiveRequest, Measurement
 from flask_chest_otel._values import Limits, Refused, to_attribute, to_dimension, to_metric
@@ -69,6 +69,8 @@ class Recorder:
             variables = self._limited(variables, values)
         for planned in variables:
             value = values.get(planned.name)
+            if value is None and live.typed is not None:
+                value = _field(live.typed, planned.name)
             # By identity: a value's own == may raise, and setting the same object again is no news either.
             if value is None or (before is not None and before.get(planned.name) is value):
                 continue
@@ -155,6 +157,13 @@ class Recorder:
         if len(present) > self._most:
             note("variables_limit", "more than %d variables in one request", self._most)
         return present[: self._most]
+
+
+def _field(typed: Any, name: str) -> Any:
+    """A field of the typed context; a property of the application's may do anything."""
+    with guarded("typed context"):
+        return getattr(typed, name, None)
+    return None
 
 
 def _point(live: LiveRequest, dimensions: dict[str, Any] | None) -> tuple[Mapping[str, Any], Hashable]:

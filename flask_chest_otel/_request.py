@@ -110,11 +110,14 @@ class LiveRequest:
         finished: Whether the record is closed.
         status: HTTP status code, 500 until a response is there.
         method: HTTP method as it was received.
+        added: What ``add_metric`` recorded.
+        typed: The typed context, once the application asked for it.
         start_unix_ns: Wall-clock time of the begin.
         start_s: Monotonic clock at the begin.
     """
 
     __slots__ = (
+        "added",
         "before",
         "context",
         "dispatched",
@@ -134,6 +137,7 @@ class LiveRequest:
         "start_s",
         "start_unix_ns",
         "status",
+        "typed",
     )
 
     def __init__(self, owner: Any, plan: Any, g: Any, method: str) -> None:
@@ -155,6 +159,8 @@ class LiveRequest:
         self.dispatched = False
         self.finished = False
         self.status = 500
+        self.added: tuple[Measurement, ...] = ()
+        self.typed: Any = None
         self.start_unix_ns = time.time_ns()
         self.start_s = time.perf_counter()
 

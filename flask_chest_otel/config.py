@@ -281,6 +281,13 @@ class ChestConfig:
         "direct chests and names of collector targets, each name once",
         "Direct chests, and the names of collector targets that routes may use.",
     )
+    context: Callable[[], Any] | None = _setting(
+        None,
+        _callable,
+        "a class or another callable without arguments, or 'module:attribute'",
+        "Makes the typed context of a request, when the application first asks for it.",
+        optional=True,
+    )
     export: str | None = _setting(
         "auto",
         _one_of("auto", "otlp", "store"),

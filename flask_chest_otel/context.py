@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import current_app, has_app_context, has_request_context, request
+from werkzeug.local import LocalProxy
 
 from flask_chest_otel._lifecycle import record_of
-from flask_chest_otel.extension import state_of
+from flask_chest_otel.extension import current_typed_context, state_of
 from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
 
-__all__ = ["current_request_id", "trace_id_for"]
+__all__ = ["current_context", "current_request_id", "trace_id_for"]
+
+current_context: Any = LocalProxy(current_typed_context)
+"""The typed context of the running request (``FlaskChest(app, context=MyContext)``), from anywhere in it."""
 
 
 def current_request_id() -> str | None:

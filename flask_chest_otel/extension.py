@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
+from flask import current_app, has_app_context
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from typing_extensions import TypeVar
 
 from flask_chest_otel._attach import attach
 from flask_chest_otel._export import Export
+from flask_chest_otel._guard import guarded
 from flask_chest_otel._lifecycle import Lifecycle, is_instrumented_by_upstream
 from flask_chest_otel._marks import every_mark
 from flask_chest_otel.config import UNSET, resolve
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from flask_chest_otel._added_metrics import Dimensions
     from flask_chest_otel._request import Sink
     from flask_chest_otel.config import ChestConfig
     from flask_chest_otel.tracked import TrackedVar
@@ -37,7 +41,10 @@ INSTRUMENTOR_KEY = "flask_chest_instrumentor"
 """The same for an application that the instrumentor records."""
 
 
-class FlaskChest:
+ContextT = TypeVar("ContextT", default=Any)
+
+
+class FlaskChest(Generic[ContextT]):
     """Tracked variables of ``flask.g`` become span attributes and metrics, whatever a request does.
 
     Every option is also a setting: ``app.config["FLASK_CHEST_<NAME>"]``, or the environment variable of that name.
@@ -52,6 +59,7 @@ class FlaskChest:
         response_headers: Headers to set: ``X-Request-ID``, ``traceresponse``, ``Server-Timing``.
         attribute_prefix: What stands before a variable's name.
         chests: Direct chests, and names of collector targets that routes may use; empty: any name.
+        context: Makes the typed context of a request: a dataclass, an attrs class, any class without arguments.
         export: ``"auto"``, ``"otlp"``, ``"store"`` or ``None``.
         durability: ``"batch"`` or ``"request"``: when spans are safe from ``kill -9``.
         outbox_dir: Folder of the OTLP outbox.
@@ -85,6 +93,7 @@ class FlaskChest:
         response_headers: Sequence[str] = UNSET,
         attribute_prefix: str = UNSET,
         chests: Sequence[str | Sink] = UNSET,
+        context: Callable[[], ContextT] | None = UNSET,
         export: str | None = UNSET,
         durability: str = UNSET,
         outbox_dir: str | os.PathLike[str] | None = UNSET,
@@ -134,6 +143,36 @@ class FlaskChest:
         app.extensions[EXTENSION_KEY] = state
         self._states.add(state)
 
+    @property
+    def context(self) -> ContextT:
+        """The typed context of the running request, one for each, made when it is first asked for.
+
+        Raises:
+            RuntimeError: ``context=`` was not given, or no request is running.
+        """
+        typed: ContextT = current_typed_context()
+        return typed
+
+    def add_metric(
+        self, metric_name: str, value: float, unit: str | None = "Count", dimensions: Dimensions = ()
+    ) -> None:
+        """Record one value under a name of its own, on the application that is running.
+
+        Args:
+            metric_name: Name of the instrument.
+            value: A number, in ``unit``.
+            unit: One of CloudWatch's (``Count``, ``Seconds``, ``Bytes``, ``Percent``, …) or UCUM. ``Count`` makes a
+                counter, anything else a histogram.
+            dimensions: ``{"Queue": "mail"}``, or CloudWatch's ``[{"Name": "Queue", "Value": "mail"}]``; they count
+                towards the cardinality limit.
+
+        What cannot be recorded is logged once and counted; nothing is raised.
+        """
+        state = state_of(current_app)
+        if state is not None and state.config.enabled:
+            with guarded("add_metric"):
+                state.add_metric(metric_name, value, unit, dimensions)
+
     def force_flush(self, timeout_s: float = 2.0) -> bool:
         """Wait until what finished requests left is exported or stored.
 
@@ -146,6 +185,14 @@ class FlaskChest:
         deadline = time.monotonic() + timeout_s
         flushed = [state.force_flush(max(0.0, deadline - time.monotonic())) for state in list(self._states)]
         return all(flushed)
+
+
+def current_typed_context() -> Any:
+    """The typed context of the application that is running."""
+    state = state_of(current_app) if has_app_context() else None
+    if state is None:
+        raise RuntimeError("there is no typed context here: ask for it in a view of an application with a FlaskChest")
+    return state.typed_context()
 
 
 def state_of(app: Flask) -> Lifecycle | None:

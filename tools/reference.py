@@ -131,19 +131,20 @@ Everything that this package adds to spans, metrics and HTTP. The instrumentatio
 """
 
 _NAMES_END = """
-The attributes of the server span itself (`http.route`, `http.response.status_code`, …) come from
-opentelemetry-instrumentation-flask and follow `OTEL_SEMCONV_STABILITY_OPT_IN`.
+Those of the server span itself (`http.route`, `http.response.status_code`, …) are on [a page of their
+own](server-span.md).
 """
 
 # The API
 
 
 def _api_page() -> str:
-    public = [(name, getattr(flask_chest_otel, name)) for name in flask_chest_otel.__all__ if name != "__version__"]
+    described = [name for name in flask_chest_otel.__all__ if name not in ("__version__", "current_context")]
+    public = [(name, getattr(flask_chest_otel, name)) for name in described]
     errors = [(name, value) for name, value in public if inspect.isclass(value) and issubclass(value, Exception)]
     others = [entry for entry in public if entry not in errors]
     parts = [_API_INTRODUCTION]
-    parts += ["## `flask_chest_otel`\n", *(_entry(name, value) for name, value in others)]
+    parts += ["## `flask_chest_otel`\n", _CURRENT_CONTEXT, *(_entry(name, value) for name, value in others)]
     parts += ["## `flask_chest_otel.testing`\n", *(_entry(name, getattr(testing, name)) for name in testing.__all__)]
     parts += ["## Errors\n", *(_entry(name, value) for name, value in errors)]
     return GENERATED.format(source="docstrings") + "\n".join(parts)
@@ -153,6 +154,18 @@ _API_INTRODUCTION = """# API
 
 Everything that may be imported from `flask_chest_otel` and `flask_chest_otel.testing`; modules whose names begin with
 `_` are not public. The commands explain themselves: `flask chest --help`.
+"""
+
+
+# A proxy has no docstring of its own.
+_CURRENT_CONTEXT = """### `current_context`
+
+The typed context of the running request (`FlaskChest(app, context=MyContext)`), from anywhere in it; the same object
+as `chest.context`.
+
+Raises:
+
+* `RuntimeError`: `context=` was not given, or no request is running.
 """
 
 

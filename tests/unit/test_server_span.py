@@ -61,7 +61,7 @@ def streaming(app: Flask, path: str = "/stream", chunks: int = 3, pause_s: float
 
 
 def environ(path: str = "/", **headers: str) -> dict[str, Any]:
-    sent: dict[str, str] = {name.replace("_", "-"): text for name, text in headers.items()}
+    sent = [(name.replace("_", "-"), text) for name, text in headers.items()]
     return EnvironBuilder(path, headers=sent).get_environ()
 
 
