@@ -5,22 +5,21 @@ The reference page ``docs/reference/settings.md`` and the table in the README ar
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
-import math
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel import _checks
+from flask_chest_otel._checks import check_chest_name, chest_name
 from flask_chest_otel._redaction import is_sensitive
 from flask_chest_otel.errors import ChestConfigError, nearest
 from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
-from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars, parse_tracked_vars
+from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from dataclasses import Field
 
 __all__ = ["PREFIX", "UNSET", "ChestConfig", "Setting", "check_chest_name", "effective_environment", "resolve"]
@@ -43,160 +42,6 @@ class _Unset:
 
 UNSET: Any = _Unset()
 """Default of every argument: look further, in ``app.config``, the environment and the defaults."""
-
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110, section 5.6.2: token
-_CHEST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off", ""})
-
-
-class _NotAllowedError(ValueError):
-    """A value that a setting's check refuses."""
-
-
-def _boolean(value: Any) -> bool:
-    if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
-        return value.strip().lower() in _TRUE
-    if isinstance(value, bool):
-        return value
-    raise _NotAllowedError
-
-
-def _integer_from(minimum: int) -> Callable[[Any], int]:
-    def check(value: Any) -> int:
-        number = int(value) if isinstance(value, str) else value
-        if isinstance(number, bool) or not isinstance(number, int) or number < minimum:
-            raise _NotAllowedError
-        return number
-
-    return check
-
-
-def _seconds(value: Any) -> float:
-    number = float(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
-    if not isinstance(number, float) or not 0 < number < math.inf:
-        raise _NotAllowedError
-    return number
-
-
-def _folder(value: Any) -> str:
-    return _text(os.fspath(value))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str) and value:
-        return value
-    raise _NotAllowedError
-
-
-def _prefix(value: Any) -> str:
-    if isinstance(value, str) and re.fullmatch(r"([a-zA-Z][\w.\-/]{0,100})?", value, re.ASCII):
-        return value
-    raise _NotAllowedError
-
-
-def _header(value: Any) -> str:
-    if isinstance(value, str) and _HEADER.fullmatch(value):
-        return value
-    raise _NotAllowedError
-
-
-def _entries(value: Any) -> list[Any]:
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()] if value.strip().lower() != "none" else []
-    if isinstance(value, Iterable) and not isinstance(value, (Mapping, bytes)):
-        return list(value)
-    raise _NotAllowedError
-
-
-def _headers(value: Any) -> tuple[str, ...]:
-    return tuple(_header(entry) for entry in _entries(value))
-
-
-def _chests(value: Any) -> tuple[Any, ...]:
-    found = tuple(_chest(entry) for entry in _entries(value))
-    names = [chest_name(entry) for entry in found]
-    if len(set(names)) != len(names):
-        raise _NotAllowedError
-    return found
-
-
-def _chest(entry: Any) -> Any:
-    if isinstance(entry, str) and _CHEST_NAME.fullmatch(entry):
-        return entry
-    has_name = isinstance(getattr(entry, "name", None), str) and _CHEST_NAME.fullmatch(entry.name)
-    if has_name and all(callable(getattr(entry, method, None)) for method in ("put", "flush", "close")):
-        return entry
-    raise _NotAllowedError
-
-
-def chest_name(entry: Any) -> str:
-    """The name by which routes speak of a chest: a collector target's own, or a direct chest's ``name``."""
-    return entry if isinstance(entry, str) else str(entry.name)
-
-
-def check_chest_name(name: Any) -> str:
-    """``name``, as a route may write it in ``chests=``.
-
-    Raises:
-        ChestConfigError: It is no text, or has characters that would not survive a comma-separated attribute.
-    """
-    if isinstance(name, str) and _CHEST_NAME.fullmatch(name):
-        return name
-    raise ChestConfigError("chests", name, "names of 1 to 64 characters of A-Z a-z 0-9 _ . -")
-
-
-def _url_patterns(value: Any) -> tuple[str, ...]:
-    patterns = tuple(_entries(value))
-    for pattern in patterns:
-        re.compile(pattern)
-        # Upstream's instrumentation takes them as one text and parts it at commas.
-        if "," in pattern:
-            raise _NotAllowedError
-    return patterns
-
-
-def _one_of(*words: str) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if isinstance(value, str) and value.lower() in words:
-            return value.lower()
-        raise _NotAllowedError
-
-    return check
-
-
-def _imported(value: Any) -> Any:
-    """Load ``module:attribute``; anything that is no text passes."""
-    if not isinstance(value, str):
-        return value
-    module, separator, attribute = value.partition(":")
-    if not separator:
-        raise _NotAllowedError
-    found: Any = importlib.import_module(module)
-    for name in attribute.split("."):
-        found = getattr(found, name)
-    return found
-
-
-def _callable(value: Any) -> Callable[[], Any]:
-    found = _imported(value)
-    if callable(found):
-        return found  # type: ignore[no-any-return]  # its result goes through str() whatever it is
-    raise _NotAllowedError
-
-
-def _provider(method: str) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        found = _imported(value)
-        if callable(getattr(found, method, None)):
-            return found
-        raise _NotAllowedError
-
-    return check
-
-
-def _tracked(value: Any) -> TrackedVars:
-    return parse_tracked_vars(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,27 +82,27 @@ class ChestConfig:
 
     tracked_vars: TrackedVars = _setting(
         NOTHING,
-        _tracked,
+        _checks.tracked_vars,
         "names of variables of flask.g, TrackedVar objects, or lists of both by HTTP method",
         "Variables that every route tracks; `*` for every public name in `g`.",
     )
     request_id_generator: Callable[[], Any] | None = _setting(
         None,
-        _callable,
+        _checks.callable_,
         "a callable without arguments, or 'module:attribute'",
         "Makes the id of a request that brought none.",
         optional=True,
     )
     request_id_header: str | None = _setting(
         X_REQUEST_ID,
-        _header,
+        _checks.header,
         "the name of an HTTP header",
         "Inbound header with the request's id; it beats the generator. `none`: not read.",
         optional=True,
     )
     request_id_secret: str | None = _setting(
         None,
-        _text,
+        _checks.text,
         "a text that is not empty",
         "Key of the mapping from request ids to trace ids, so that clients cannot choose trace ids.",
         optional=True,
@@ -265,32 +110,32 @@ class ChestConfig:
     )
     response_headers: tuple[str, ...] = _setting(
         (X_REQUEST_ID,),
-        _headers,
+        _checks.headers,
         f"names of HTTP headers, for example {X_REQUEST_ID!r}, {TRACERESPONSE!r} or {SERVER_TIMING!r}",
         f"Headers set on responses: `{TRACERESPONSE}`, `{SERVER_TIMING}`, and any other name carries the request id.",
     )
     attribute_prefix: str = _setting(
         DEFAULT_ATTRIBUTE_PREFIX,
-        _prefix,
+        _checks.prefix,
         "ASCII letters, digits, '.', '_', '-' or '/', beginning with a letter, or an empty text",
         "What stands before a variable's name in attributes and metric names.",
     )
     chests: tuple[Any, ...] = _setting(
         (),
-        _chests,
+        _checks.chests,
         "direct chests and names of collector targets, each name once",
         "Direct chests, and the names of collector targets that routes may use.",
     )
     context: Callable[[], Any] | None = _setting(
         None,
-        _callable,
+        _checks.callable_,
         "a class or another callable without arguments, or 'module:attribute'",
         "Makes the typed context of a request, when the application first asks for it.",
         optional=True,
     )
     export: str | None = _setting(
         "auto",
-        _one_of("auto", "otlp", "store"),
+        _checks.one_of("auto", "otlp", "store"),
         "'auto', 'otlp', 'store' or None",
         "Who exports: `auto` uses the application's own providers, else OTLP where the environment asks for it, "
         "else the embedded store; `none`: nobody.",
@@ -298,14 +143,14 @@ class ChestConfig:
     )
     durability: str = _setting(
         "batch",
-        _one_of("batch", "request"),
+        _checks.one_of("batch", "request"),
         "'batch' or 'request'",
         "When spans that are exported by OTLP are safe from `kill -9`: `batch`, within a second; `request`, when the "
         "request's server span ends, for one local write per request.",
     )
     outbox_dir: str | None = _setting(
         None,
-        _folder,
+        _checks.folder,
         "the path of a folder",
         "Folder of the OTLP outbox, shared by the workers of one application; unless given, "
         "`flask_chest_otel/<service name>` in the user's state folder.",
@@ -313,36 +158,36 @@ class ChestConfig:
     )
     outbox_max_bytes: int = _setting(
         256 * 1024 * 1024,
-        _integer_from(1024 * 1024),
+        _checks.integer_from(1024 * 1024),
         "a whole number of bytes from 1048576",
         "How large the outbox becomes; the oldest batches go first.",
     )
     outbox_max_age_s: float = _setting(
-        86400.0, _seconds, "a number of seconds greater than 0", "How long the outbox keeps a batch, seconds."
+        86400.0, _checks.seconds, "a number of seconds greater than 0", "How long the outbox keeps a batch, seconds."
     )
     shutdown_timeout_s: float = _setting(
         2.0,
-        _seconds,
+        _checks.seconds,
         "a number of seconds greater than 0",
         "How long the end of the process waits for the collector, seconds; what is left stays in the outbox.",
     )
     tracer_provider: Any = _setting(
         None,
-        _provider("get_tracer"),
+        _checks.provider("get_tracer"),
         "an OpenTelemetry TracerProvider, or 'module:attribute'",
         "Tracer provider; the global one unless given.",
         optional=True,
     )
     meter_provider: Any = _setting(
         None,
-        _provider("get_meter"),
+        _checks.provider("get_meter"),
         "an OpenTelemetry MeterProvider, or 'module:attribute'",
         "Meter provider; the global one unless given.",
         optional=True,
     )
     server_span: str | None = _setting(
         "auto",
-        _one_of("auto", "upstream", "chest"),
+        _checks.one_of("auto", "upstream", "chest"),
         "'auto', 'upstream', 'chest' or None",
         "Who makes the server span: `auto` takes the one of opentelemetry-instrumentation-flask where that instruments "
         "the application, else `chest` makes its own; `upstream` brings that instrumentation when nobody has; "
@@ -351,29 +196,38 @@ class ChestConfig:
     )
     excluded_urls: tuple[str, ...] | None = _setting(
         None,
-        _url_patterns,
+        _checks.url_patterns,
         "valid regular expressions without commas, commas between them",
         "Requests whose URL contains a match are left alone altogether.",
         optional=True,
     )
     cardinality_limit: int = _setting(
-        2000, _integer_from(2), "a whole number from 2", "Attribute sets per instrument, the overflow point included."
+        2000,
+        _checks.integer_from(2),
+        "a whole number from 2",
+        "Attribute sets per instrument, the overflow point included.",
     )
     value_limit_chars: int = _setting(
-        1024, _integer_from(16), "a whole number from 16", "Characters kept of a text value."
+        1024, _checks.integer_from(16), "a whole number from 16", "Characters kept of a text value."
     )
-    list_limit: int = _setting(64, _integer_from(1), "a whole number from 1", "Elements kept of a list.")
+    list_limit: int = _setting(64, _checks.integer_from(1), "a whole number from 1", "Elements kept of a list.")
     variables_limit: int = _setting(
-        64, _integer_from(1), "a whole number from 1", "Variables recorded per request; more are counted, not kept."
+        64,
+        _checks.integer_from(1),
+        "a whole number from 1",
+        "Variables recorded per request; more are counted, not kept.",
     )
     raise_exceptions: bool = _setting(
         default=False,
-        check=_boolean,
+        check=_checks.boolean,
         allowed="true or false",
         sentence="For development: a value that cannot be recorded raises right after the view.",
     )
     enabled: bool = _setting(
-        default=True, check=_boolean, allowed="true or false", sentence="`false`: this package does nothing at all."
+        default=True,
+        check=_checks.boolean,
+        allowed="true or false",
+        sentence="`false`: this package does nothing at all.",
     )
 
     def __repr__(self) -> str:

@@ -8,7 +8,6 @@ import weakref
 from typing import TYPE_CHECKING, Any, Generic
 
 from flask import current_app, has_app_context
-from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from typing_extensions import TypeVar
 
 from flask_chest_otel._attach import attach
@@ -210,6 +209,9 @@ def bring_server_span(app: Flask, state: Lifecycle) -> None:
     config: ChestConfig = state.config
     if config.server_span != "upstream" or is_instrumented_by_upstream(app):
         return
+    # Imported here: it takes longer than this package and Flask together, and few ask for it.
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415
+
     wsgi_app = vars(app).get("wsgi_app")
     try:
         FlaskInstrumentor().instrument_app(  # type: ignore[no-untyped-call]

@@ -8,7 +8,6 @@ from dataclasses import fields, make_dataclass
 from typing import TYPE_CHECKING, Any
 
 import flask.app
-from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
 
 from flask_chest_otel import id_generator
@@ -80,6 +79,8 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
             if state is not None:
                 id_generator.unshadow(state.export.tracer_provider())
         for app in list(self._brought):
+            from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415 - as it was brought
+
             FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
 
     @guarded("find")

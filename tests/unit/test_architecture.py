@@ -23,6 +23,7 @@ TESTS = Path(__file__).parent.parent
 
 PLAIN = {
     *(
+        "_checks",
         "_units",
         "_version",
         "errors",
@@ -50,7 +51,18 @@ OTEL = {
     "_export",
 }
 FLASK = {
-    *("_marks", "_excluded", "_recording", "_response", "_attach", "_lifecycle", "extension", "decorator", "context"),
+    *(
+        "_collector",
+        "_marks",
+        "_excluded",
+        "_recording",
+        "_response",
+        "_attach",
+        "_lifecycle",
+        "extension",
+        "decorator",
+        "context",
+    ),
 }
 DOORS = {"instrumentor", "_cli", "_viewer", "servers", "testing", "_pytest_plugin"}
 LAYERS = (PLAIN, OTEL, FLASK, DOORS)

@@ -1,0 +1,187 @@
+"""What settings take: each check turns what was given, text from the environment or a value, into what is kept."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from flask_chest_otel.errors import ChestConfigError
+from flask_chest_otel.tracked import TrackedVars, parse_tracked_vars
+
+__all__ = [
+    "NotAllowedError",
+    "boolean",
+    "callable_",
+    "check_chest_name",
+    "chest_name",
+    "chests",
+    "folder",
+    "header",
+    "headers",
+    "integer_from",
+    "one_of",
+    "prefix",
+    "provider",
+    "seconds",
+    "text",
+    "tracked_vars",
+    "url_patterns",
+]
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110, section 5.6.2: token
+_CHEST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+class NotAllowedError(ValueError):
+    """A value that a setting's check refuses."""
+
+
+def boolean(value: Any) -> bool:
+    if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
+        return value.strip().lower() in _TRUE
+    if isinstance(value, bool):
+        return value
+    raise NotAllowedError
+
+
+def integer_from(minimum: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        number = int(value) if isinstance(value, str) else value
+        if isinstance(number, bool) or not isinstance(number, int) or number < minimum:
+            raise NotAllowedError
+        return number
+
+    return check
+
+
+def seconds(value: Any) -> float:
+    number = float(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+    if not isinstance(number, float) or not 0 < number < math.inf:
+        raise NotAllowedError
+    return number
+
+
+def folder(value: Any) -> str:
+    return text(os.fspath(value))
+
+
+def text(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise NotAllowedError
+
+
+def prefix(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"([a-zA-Z][\w.\-/]{0,100})?", value, re.ASCII):
+        return value
+    raise NotAllowedError
+
+
+def header(value: Any) -> str:
+    if isinstance(value, str) and _HEADER.fullmatch(value):
+        return value
+    raise NotAllowedError
+
+
+def _entries(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()] if value.strip().lower() != "none" else []
+    if isinstance(value, Iterable) and not isinstance(value, (Mapping, bytes)):
+        return list(value)
+    raise NotAllowedError
+
+
+def headers(value: Any) -> tuple[str, ...]:
+    return tuple(header(entry) for entry in _entries(value))
+
+
+def chests(value: Any) -> tuple[Any, ...]:
+    found = tuple(_chest(entry) for entry in _entries(value))
+    names = [chest_name(entry) for entry in found]
+    if len(set(names)) != len(names):
+        raise NotAllowedError
+    return found
+
+
+def _chest(entry: Any) -> Any:
+    if isinstance(entry, str) and _CHEST_NAME.fullmatch(entry):
+        return entry
+    has_name = isinstance(getattr(entry, "name", None), str) and _CHEST_NAME.fullmatch(entry.name)
+    if has_name and all(callable(getattr(entry, method, None)) for method in ("put", "flush", "close")):
+        return entry
+    raise NotAllowedError
+
+
+def chest_name(entry: Any) -> str:
+    """The name by which routes speak of a chest: a collector target's own, or a direct chest's ``name``."""
+    return entry if isinstance(entry, str) else str(entry.name)
+
+
+def check_chest_name(name: Any) -> str:
+    """``name``, as a route may write it in ``chests=``.
+
+    Raises:
+        ChestConfigError: It is no text, or has characters that would not survive a comma-separated attribute.
+    """
+    if isinstance(name, str) and _CHEST_NAME.fullmatch(name):
+        return name
+    raise ChestConfigError("chests", name, "names of 1 to 64 characters of A-Z a-z 0-9 _ . -")
+
+
+def url_patterns(value: Any) -> tuple[str, ...]:
+    patterns = tuple(_entries(value))
+    for pattern in patterns:
+        re.compile(pattern)
+        # Upstream's instrumentation takes them as one text and parts it at commas.
+        if "," in pattern:
+            raise NotAllowedError
+    return patterns
+
+
+def one_of(*words: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if isinstance(value, str) and value.lower() in words:
+            return value.lower()
+        raise NotAllowedError
+
+    return check
+
+
+def _imported(value: Any) -> Any:
+    """Load ``module:attribute``; anything that is no text passes."""
+    if not isinstance(value, str):
+        return value
+    module, separator, attribute = value.partition(":")
+    if not separator:
+        raise NotAllowedError
+    found: Any = importlib.import_module(module)
+    for name in attribute.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def callable_(value: Any) -> Callable[[], Any]:
+    found = _imported(value)
+    if callable(found):
+        return found  # type: ignore[no-any-return]  # its result goes through str() whatever it is
+    raise NotAllowedError
+
+
+def provider(method: str) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        found = _imported(value)
+        if callable(getattr(found, method, None)):
+            return found
+        raise NotAllowedError
+
+    return check
+
+
+def tracked_vars(value: Any) -> TrackedVars:
+    return parse_tracked_vars(value)
