@@ -10,10 +10,12 @@ from flask_chest_otel.chests._libraries import library
 
 if TYPE_CHECKING:
     import sqlalchemy
+    from sqlalchemy import exc
 
     from flask_chest_otel.chests._sql_dialects import Family
 else:
     sqlalchemy = library("sqlalchemy", "flask-chest-otel[sql]")
+    exc = library("sqlalchemy.exc", "flask-chest-otel[sql]")
 
 __all__ = ["UPGRADES", "Tables"]
 
@@ -45,10 +47,14 @@ class Tables:
     def prepare(self, connection: sqlalchemy.Connection) -> None:
         """Make or upgrade them where they are not as they should be; several workers may do so at once.
 
+        Where they are, that takes few and small questions: each costs a busy process a turn of its threads.
+
         Raises:
             ChestOffError: They are somebody else's, or of a newer version than we know. They were not changed.
             SQLAlchemyError: The database does not let us.
         """
+        if self._are_there(connection):
+            return
         with connection.begin(), self._family.lock(connection):
             version = self._found_version(connection)
             for step in range(version, _schema.SCHEMA_VERSION):
@@ -60,6 +66,17 @@ class Tables:
             if version < _schema.SCHEMA_VERSION:
                 connection.execute(self._version.delete())
                 connection.execute(self._version.insert().values(version=_schema.SCHEMA_VERSION))
+
+    def _are_there(self, connection: sqlalchemy.Connection) -> bool:
+        probes = [sqlalchemy.select(table).where(sqlalchemy.false()) for table in (self.requests, self.variables)]
+        try:
+            with connection.begin():
+                for probe in probes:
+                    connection.execute(probe)
+                version = connection.execute(sqlalchemy.select(self._version.c.version)).scalar()
+        except exc.SQLAlchemyError:
+            return False
+        return bool(version == _schema.SCHEMA_VERSION)
 
     @property
     def _options(self) -> dict[str, Any]:
