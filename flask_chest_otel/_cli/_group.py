@@ -9,6 +9,7 @@ import click
 __all__ = ["chest_cli"]
 
 COMMANDS = {
+    "collector": "collector",
     "requests": "requests",
     "stats": "stats",
     "trace-id": "trace_id",

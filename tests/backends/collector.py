@@ -53,12 +53,15 @@ class Collector(Server):
         names: Fragments by name, or paths of files that come on top.
         folder: Its queues and its log; a restart finds them again.
         env: What the fragments want to know: where the target is, and so on.
+        whole: One complete file, instead of base and fragments.
     """
 
-    def __init__(self, *names: str | Path, folder: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *names: str | Path, folder: Path, env: Mapping[str, str] | None = None, whole: Path | None = None
+    ) -> None:
         super().__init__(folder, env)
         self.scheme = "https" if "secure" in names else "http"
-        self._arguments = config_arguments(names)
+        self._arguments = config_arguments(names) if whole is None else ["--config", str(whole)]
         self.env = MUST_BE_SET | self.env
         self.env.setdefault("CHEST_QUEUE_DIR", str(self.folder / "queue"))
         self.env.setdefault("CHEST_FILE_PATH", str(self.folder / "telemetry.jsonl"))

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class StartCollector(Protocol):
-    """Starts a collector of the named fragments."""
+    """Starts a collector of the named fragments, or of one whole text."""
 
-    def __call__(self, *names: str | Path, env: Mapping[str, str] | None = None) -> Collector:
+    def __call__(self, *names: str | Path, env: Mapping[str, str] | None = None, whole: str | None = None) -> Collector:
         """Start it and return it when it is ready."""
 
 
@@ -28,8 +28,12 @@ def start_collector(tmp_path: Path) -> Iterator[StartCollector]:
     require_built("flask-chest-collector")
     started: list[Collector] = []
 
-    def start(*names: str | Path, env: Mapping[str, str] | None = None) -> Collector:
-        collector = Collector(*names, folder=tmp_path / f"collector{len(started)}", env=env)
+    def start(*names: str | Path, env: Mapping[str, str] | None = None, whole: str | None = None) -> Collector:
+        path = tmp_path / f"rendered{len(started)}.yaml"
+        if whole is not None:
+            path.write_text(whole)
+        folder = tmp_path / f"collector{len(started)}"
+        collector = Collector(*names, folder=folder, env=env, whole=path if whole is not None else None)
         collector.start()
         started.append(collector)
         return collector

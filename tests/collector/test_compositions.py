@@ -12,7 +12,8 @@ from tests.backends.collector import CONFIG, MUST_BE_SET, fragments, validate
 from tests.backends.require import require_built
 
 GATED = [name for name in fragments() if "_gate:" in (CONFIG / f"{name}.yaml").read_text()]
-NOT_ALONE = {"secure": "file", "raw_values": "file", "span_metrics": "file", "kafka_consumer": "file"}
+ADD_ONS = ("secure", "raw_values", "span_metrics", "kafka_consumer", "redaction", "tail_sampling")
+NOT_ALONE = dict.fromkeys(ADD_ONS, "file")
 """Add-ons, which need a target."""
 MIB = 1024 * 1024
 VARIABLE = re.compile(r"\$\{env:(\w+)(:-[^}]*)?\}")
@@ -119,7 +120,7 @@ def test_names_do_not_collide() -> None:
     seen: dict[str, str] = {}
     for name in ["base", *fragments()]:
         document = load(name)
-        sections = {**document, **document["service"]}
+        sections = {**document, **document.get("service", {})}
         for section in ("receivers", "processors", "connectors", "exporters", "pipelines"):
             for key in sections.get(section) or ():
                 if f"{section}/{key}" == "receivers/otlp" and name == "secure":

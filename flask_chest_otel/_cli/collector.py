@@ -1,0 +1,179 @@
+"""``flask chest collector``: choose targets, see what they need, check and run the bundled collector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from flask_chest_otel._cli._output import safe, say, say_json, say_table
+from flask_chest_otel._cli._source import app_if_any
+from flask_chest_otel._collector import _binary, _check
+from flask_chest_otel._collector._application import look_at
+from flask_chest_otel._collector._compose import Composition, CompositionError, render
+from flask_chest_otel._collector._fragments import ADD_ONS, TARGETS, read, unknown, variables_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask_chest_otel._collector._fragments import Target
+
+__all__ = ["command"]
+
+AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
+
+HEAD = ("TARGET", "WHAT", "TAKES", "MUST BE SET", "MAY BE SET")
+
+
+def target_name(text: str) -> str:
+    """The name of a target; an unknown one is answered with the nearest and all others."""
+    # A route may call it so, and Flask-Chest did.
+    name = "splunk" if text == "signalfx" else text
+    if name not in TARGETS:
+        raise click.BadParameter(unknown(name))
+    return name
+
+
+EXAMPLES = """\b
+Examples:
+  flask chest collector targets
+  flask --app shop chest collector render --target influxdb --target splunk -o collector.yaml
+  flask --app shop chest collector check --target influxdb
+  flask --app shop chest collector run --target influxdb --target file
+"""
+
+RENDER_EXAMPLES = """\b
+Examples:
+  flask chest collector render --target influxdb --target splunk
+  flask --app shop chest collector render --target influxdb --raw-values --redaction -o collector.yaml
+"""
+
+RUN_EXAMPLES = """\b
+Example:
+  INFLUXDB_TOKEN=… flask --app shop chest collector run --target influxdb
+"""
+
+OPTIONS = (
+    click.option(
+        "--target",
+        "targets",
+        type=target_name,
+        metavar="NAME",
+        multiple=True,
+        required=True,
+        help="Send there. May be repeated.",
+    ),
+    click.option("--raw-values", is_flag=True, help="Also one gauge point per request and variable; needs --app."),
+    click.option("--span-metrics", is_flag=True, help="Also count transactions and response time from spans."),
+    click.option("--redaction", is_flag=True, help="Mask secrets in attributes, in front of every target."),
+    click.option("--tail-sampling", is_flag=True, help="Of the traces keep errors, slow ones and a share of the rest."),
+    click.option("--secure", is_flag=True, help="Ask for TLS and a bearer token at the door."),
+    click.option("--from-kafka", is_flag=True, help="Also take what other collectors have put into Kafka."),
+)
+
+
+def composition_options(function: AnyCallable) -> AnyCallable:
+    """The options that say what shall be in the configuration."""
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
+
+
+@click.group(name="collector", epilog=EXAMPLES, short_help="Choose targets; check and run the collector.")
+def command() -> None:
+    """Make, check and run the configuration of the OpenTelemetry Collector.
+
+    The application sends everything to the collector; the collector sends it to the targets that you choose, each
+    with a queue on disk of its own. With an application (--app), its tracked variables and the destinations of its
+    routes (chests=) are written into the configuration; without one, the bundled files are used as they are.
+    """
+
+
+@command.command(short_help="What there is, and what each needs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def targets(*, as_json: bool) -> None:
+    """List targets and add-ons with the environment variables that they read.
+
+    The opening comment of each file explains its variables; `render` prints it.
+    """
+    if as_json:
+        say_json({name: _as_json(name, one) for name, one in {**TARGETS, **ADD_ONS}.items()})
+        return
+    say_table(HEAD, [_row(name, one) for name, one in TARGETS.items()])
+    say("")
+    say_table(("ADD-ON", *HEAD[1:]), [_row(name, one) for name, one in ADD_ONS.items()])
+
+
+@command.command(name="render", epilog=RENDER_EXAMPLES, short_help="Print one configuration for some targets.")
+@composition_options
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
+def render_command(*, output: Path | None, **chosen: Any) -> None:
+    """Print one commented configuration for the chosen targets; secrets stay in environment variables."""
+    _, text = _rendered(chosen)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+        say(f"Wrote {output}. Now: flask-chest-collector --config {output}", to_stderr=True)
+
+
+@command.command(short_help="Look for what would go wrong.")
+@composition_options
+def check(**chosen: Any) -> None:
+    """Look for what would go wrong on this machine, and say what to type; exit code 1 when there is something.
+
+    Are the variables set, do the servers answer, do they take the credentials (where it is cheap to ask), are the
+    ports free, can the queue be written, and what does the collector itself say about the configuration? Run it
+    where the collector will run, with its environment, before it runs.
+    """
+    composition, text = _rendered(chosen)
+    found = _check.problems(composition, text)
+    for problem in found:
+        say(problem)
+    if found:
+        raise click.exceptions.Exit(1)
+    say(f"All is well: {', '.join(composition.targets)}.")
+
+
+@command.command(epilog=RUN_EXAMPLES, short_help="Start the collector in the foreground.")
+@composition_options
+def run(**chosen: Any) -> None:
+    """Start the built or installed collector with this configuration, in the foreground.
+
+    The collector takes the place of this command: its signals, output and exit code are its own.
+    """
+    _, text = _rendered(chosen)
+    binary = _binary.find()
+    if binary is None:
+        raise click.ClickException(_binary.HOW_TO_GET_ONE)
+    say(f"Starting {binary}", to_stderr=True)
+    _binary.replace_process(binary, text)
+
+
+def _rendered(chosen: dict[str, Any]) -> tuple[Composition, str]:
+    composition = Composition(**chosen)
+    application = look_at(app_if_any())
+    try:
+        text = render(composition, application)
+    except CompositionError as error:
+        raise click.UsageError(str(error)) from error
+    if composition.raw_values and application is not None and application.everything:
+        say('Variables that only "*" tracks have no raw values: their names are not known.', to_stderr=True)
+    return composition, text
+
+
+def _row(name: str, target: Target) -> tuple[str, ...]:
+    return (name, target.what, target.signals, " ".join(target.must) or "-", " ".join(_optional(name)) or "-")
+
+
+def _as_json(name: str, target: Target) -> dict[str, Any]:
+    defaults = {variable: variables_of(read(name))[variable] for variable in _optional(name)}
+    return {"what": safe(target.what), "takes": target.signals, "must": list(target.must), "may": defaults}
+
+
+def _optional(name: str) -> list[str]:
+    """Variables with a default that people change; ports and bounds of the gates are in the file's comment."""
+    hidden = ("_GATE_PORT", "_QUEUE_PORT", "_QUEUE_BYTES")
+    known = {*variables_of(read("base")), *{**TARGETS, **ADD_ONS}[name].must}
+    return [one for one in variables_of(read(name)) if one not in known and not one.endswith(hidden)]

@@ -1,0 +1,132 @@
+"""What the collector's configuration has to know of an application: its variables and its routes' destinations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._marks import every_mark, marks_of
+from flask_chest_otel._redaction import redactor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from flask import Flask
+
+    from flask_chest_otel._plan import RouteMark
+    from flask_chest_otel.config import ChestConfig
+    from flask_chest_otel.tracked import TrackedVar, TrackedVars
+
+__all__ = ["Application", "RouteChests", "Variable", "look_at"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Variable:
+    """A tracked variable as it stands on the wire.
+
+    Attributes:
+        name: Its name on ``g``.
+        attribute: Its span attribute.
+        metric: Its metric, or ``None``.
+        dimension: Whether it is an attribute of other variables' metrics.
+        with_dimensions: Attributes of the dimensions that may stand on its metric.
+    """
+
+    name: str
+    attribute: str
+    metric: str | None
+    dimension: bool
+    with_dimensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RouteChests:
+    """The destinations of one route; ``method`` is ``None`` where all methods have the same."""
+
+    route: str
+    method: str | None
+    chests: str
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What there is to know.
+
+    Attributes:
+        name: The application's name.
+        variables: All tracked variables.
+        routes: Routes that name their destinations.
+        everything: Whether some route tracks names that nobody knows beforehand (``"*"``).
+    """
+
+    name: str
+    variables: tuple[Variable, ...]
+    routes: tuple[RouteChests, ...]
+    everything: bool
+
+
+def look_at(app: Flask | None) -> Application | None:
+    """Read an application's tracked variables and destinations; ``None`` where it has no chest."""
+    state = app.extensions.get("flask_chest") if app is not None else None
+    if app is None or state is None:
+        return None
+    config: ChestConfig = state.config
+    groups = list(_groups(app, config))
+    return Application(
+        app.name,
+        tuple(sorted(_variables(groups, config))),
+        tuple(sorted(_routes(app))),
+        any(source.everything_for is None or bool(source.everything_for) for source in _sources(app, config)),
+    )
+
+
+def _sources(app: Flask, config: ChestConfig) -> Iterator[TrackedVars]:
+    yield config.tracked_vars
+    for view in app.view_functions.values():
+        yield from (mark.tracked_vars for mark in every_mark(view))
+
+
+def _groups(app: Flask, config: ChestConfig) -> Iterator[tuple[TrackedVar, ...]]:
+    """Variables that may stand on one request together: the application's alone, and with each route's."""
+    common = config.tracked_vars.every_var()
+    yield common
+    for view in app.view_functions.values():
+        marks = every_mark(view)
+        own = tuple(var for mark in marks for var in mark.tracked_vars.every_var())
+        if own:
+            yield (*common, *own) if all(mark.inherit for mark in marks) else own
+
+
+def _variables(groups: Iterable[tuple[TrackedVar, ...]], config: ChestConfig) -> Iterator[Variable]:
+    dimensions: dict[tuple[Any, ...], set[str]] = {}
+    for group in groups:
+        of_group = {_attribute(var, config) for var in group if var.dimension}
+        for var in group:
+            attribute = _attribute(var, config)
+            # The SDK writes metric names in lower case. What is masked is no number any more.
+            masked = not callable(var.redact) and redactor(var.name, var.redact, None) is not None
+            metric = (var.metric_name or attribute).lower() if var.kind is not None and not masked else None
+            dimensions.setdefault((var.name, attribute, metric, var.dimension), set()).update(of_group)
+    for (name, attribute, metric, dimension), found in dimensions.items():
+        yield Variable(name, attribute, metric, dimension, tuple(sorted(found)) if metric is not None else ())
+
+
+def _attribute(var: TrackedVar, config: ChestConfig) -> str:
+    return var.attribute or config.attribute_prefix + var.name
+
+
+def _routes(app: Flask) -> Iterator[RouteChests]:
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions.get(rule.endpoint)
+        methods = sorted(rule.methods or ())
+        named = {method: _chests(marks_of(view, method)) for method in methods}
+        if len(set(named.values())) == 1:
+            methods, named = [""], {"": next(iter(named.values()))}
+        for method in methods:
+            chests = named[method]
+            if chests is not None:
+                yield RouteChests(rule.rule, method or None, ",".join(sorted(set(chests))))
+
+
+def _chests(marks: tuple[RouteMark, ...]) -> tuple[str, ...] | None:
+    return next((mark.chests for mark in reversed(marks) if mark.chests is not None), None)

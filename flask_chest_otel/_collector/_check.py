@@ -1,0 +1,219 @@
+"""What would go wrong with a configuration on this machine: a sentence for each problem, with what to type."""
+
+from __future__ import annotations
+
+import os
+import socket
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode, urlsplit
+
+from flask_chest_otel._collector import _binary
+from flask_chest_otel._collector._fragments import ADD_ONS, TARGETS, read, variables_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from flask_chest_otel._collector._compose import Composition
+
+__all__ = ["problems"]
+
+TIMEOUT_S = 3.0
+NOBODY = 0
+"""Instead of a status: nobody answered."""
+
+OK, NO_CONTENT, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 204, 401, 403, 404
+REFUSED = (UNAUTHORIZED, FORBIDDEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The environment over the defaults of the fragments."""
+
+    environ: Mapping[str, str]
+    defaults: Mapping[str, str | None]
+
+    def __getitem__(self, name: str) -> str:
+        """The value of a variable, as the collector will see it; empty where it has none."""
+        return self.environ.get(name) or self.defaults.get(name) or ""
+
+
+def problems(composition: Composition, text: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Every problem of a rendered configuration on this machine."""
+    settings = Settings(environ, variables_of(text))
+    found = [*_unset(composition, settings)]
+    for name in [*composition.targets, *(["kafka_consumer"] if composition.from_kafka else [])]:
+        found += _target_problems(name, settings)
+    found += [*_taken_ports(settings), *_folder_problems(settings), *_collector_problems(text)]
+    return list(dict.fromkeys(found))
+
+
+def _unset(composition: Composition, settings: Settings) -> Iterator[str]:
+    parts = {**TARGETS, **ADD_ONS}
+    for name in composition.fragments:
+        for variable in parts[name].must if name in parts else ():
+            if not settings.environ.get(variable):
+                yield f"{name}: {variable} is not set. Type: export {variable}={_explanation(name, variable)}"
+    for variable in ("CHEST_TLS_CERT", "CHEST_TLS_KEY"):
+        path = settings.environ.get(variable)
+        if composition.secure and path and not os.access(path, os.R_OK):
+            yield f"secure: {variable}={path} cannot be read. Type the path of a PEM file, and let this user read it."
+
+
+def _explanation(name: str, variable: str) -> str:
+    """What the fragment's opening comment says about a variable, as a placeholder."""
+    for line in read(name).splitlines():
+        words = line.removeprefix("#").split(None, 1)
+        if len(words) > 1 and words[0].rstrip(",") == variable:
+            return f"…   ({' '.join(words[1].split())})"
+    return "…"
+
+
+def _target_problems(name: str, settings: Settings) -> Iterator[str]:
+    for variable in {**TARGETS, **ADD_ONS}[name].where:
+        for address in filter(None, settings[variable].split(",")):
+            yield from _address_problems(name, variable, address.strip(), settings)
+    if name == "aws" and not _has_aws_credentials(settings.environ):
+        yield (
+            "aws: no credentials in the environment or ~/.aws. Type: export AWS_ACCESS_KEY_ID=… "
+            "AWS_SECRET_ACCESS_KEY=…, unless this machine has a role."
+        )
+
+
+def _address_problems(name: str, variable: str, address: str, settings: Settings) -> Iterator[str]:
+    if "://" not in address:
+        if not _takes_connections(address):
+            yield f"{name}: nobody answers at {address}. Start it, or type: export {variable}=HOST:PORT"
+        return
+    status, answer = _ask(address) if name not in _PROBES else _PROBES[name](address, settings)
+    if status == NOBODY:
+        yield f"{name}: nobody answers at {address} ({answer}). Start it, or type: export {variable}=URL"
+    elif status in REFUSED and name in _PROBES:
+        yield f"{name}: {address} refuses the credentials ({status}). Type: export {_CREDENTIALS[name]}=…"
+    elif status == NOT_FOUND and name in _MISSING:
+        yield f"{name}: {_MISSING[name].format(address=address, settings=settings)}"
+
+
+def _probe_influxdb(url: str, settings: Settings) -> tuple[int, str]:
+    bucket = quote(settings["INFLUXDB_BUCKET"])
+    headers = {"Authorization": f"Token {settings['INFLUXDB_TOKEN']}"}
+    status, answer = _ask(f"{url.rstrip('/')}/api/v2/buckets?name={bucket}", headers)
+    return (NOT_FOUND, answer) if status == OK and '"buckets": []' in answer else (status, answer)
+
+
+def _probe_influxdb1(url: str, settings: Settings) -> tuple[int, str]:
+    asked = {"q": "SHOW DATABASES", "u": settings["INFLUXDB1_USER"], "p": settings["INFLUXDB1_PASSWORD"]}
+    query = urlencode({key: value for key, value in asked.items() if value})
+    status, answer = _ask(f"{url.rstrip('/')}/query?{query}")
+    known = f'["{settings["INFLUXDB1_DATABASE"]}"]' in answer
+    return (NOT_FOUND, answer) if status == OK and not known else (status, answer)
+
+
+def _probe_splunk(url: str, settings: Settings) -> tuple[int, str]:
+    headers = {"X-SF-Token": settings["SPLUNK_ACCESS_TOKEN"], "Content-Type": "application/x-protobuf"}
+    return _ask(f"{url.rstrip('/')}/v2/datapoint", headers, body=b"")
+
+
+def _probe_remote_write(url: str, _settings: Settings) -> tuple[int, str]:
+    return _ask(url, body=b"")
+
+
+_PROBES = {
+    "influxdb": _probe_influxdb,
+    "influxdb1": _probe_influxdb1,
+    "splunk": _probe_splunk,
+    "prometheus_remote_write": _probe_remote_write,
+}
+"""Where it is cheap to ask whether the credentials are good; nothing is written."""
+
+_CREDENTIALS = {
+    "influxdb": "INFLUXDB_TOKEN",
+    "influxdb1": "INFLUXDB1_USER=… INFLUXDB1_PASSWORD",
+    "splunk": "SPLUNK_ACCESS_TOKEN",
+    "prometheus_remote_write": "PROMETHEUS_REMOTE_WRITE_URL",
+}
+
+_MISSING = {
+    "influxdb": "{address} has no bucket {settings[INFLUXDB_BUCKET]!r}, or the token may not see it. "
+    "Make it, or type: export INFLUXDB_BUCKET=…",
+    "influxdb1": "{address} has no database {settings[INFLUXDB1_DATABASE]!r}. Make it: CREATE DATABASE, "
+    "or type: export INFLUXDB1_DATABASE=…",
+    "prometheus_remote_write": "{address} takes no remote writes. Start Prometheus with "
+    "--web.enable-remote-write-receiver, or type: export PROMETHEUS_REMOTE_WRITE_URL=URL",
+}
+
+
+def _ask(url: str, headers: Mapping[str, str] | None = None, *, body: bytes | None = None) -> tuple[int, str]:
+    message = urllib.request.Request(url, body, dict(headers or {}))  # noqa: S310 - the operator's own address
+    # The collector sends nothing for this machine through a proxy.
+    loopback = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    handlers = [urllib.request.ProxyHandler({})] if loopback else []
+    try:
+        with urllib.request.build_opener(*handlers).open(message, timeout=TIMEOUT_S) as answer:
+            return int(answer.status), str(answer.read(100_000), "utf-8", "replace")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, ""
+    except (OSError, ValueError) as error:
+        return NOBODY, str(getattr(error, "reason", error))
+
+
+def _takes_connections(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host or "127.0.0.1", int(port)), timeout=TIMEOUT_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _has_aws_credentials(environ: Mapping[str, str]) -> bool:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+    return any(environ.get(name) for name in names) or (Path.home() / ".aws" / "credentials").exists()
+
+
+def _taken_ports(settings: Settings) -> Iterator[str]:
+    for variable in sorted(settings.defaults):
+        if not variable.endswith("_PORT"):
+            continue
+        value = settings[variable]
+        host = settings[f"{variable.removesuffix('_PORT').removesuffix('_GRPC').removesuffix('_HTTP')}_HOST"]
+        reason = _why_not_bound(host or "127.0.0.1", value)
+        if reason:
+            yield (
+                f"port {value} ({variable}) cannot be used: {reason}. Is a collector running already? "
+                f"Stop it, or type: export {variable}=ANOTHER_PORT"
+            )
+
+
+def _why_not_bound(host: str, port: str) -> str:
+    try:
+        with socket.socket() as probe:
+            # As the collector does: a port in TIME_WAIT is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, int(port)))
+    except (OSError, ValueError, OverflowError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
+
+
+def _folder_problems(settings: Settings) -> Iterator[str]:
+    for variable in ("CHEST_QUEUE_DIR", "CHEST_FILE_PATH"):
+        if variable in settings.defaults:
+            path = Path(settings[variable])
+            folder = next(parent for parent in (path, *path.parents) if parent.exists())
+            if not os.access(folder, os.W_OK):
+                yield f"{path} ({variable}) cannot be written by this user. Type: export {variable}=ANOTHER_PATH"
+
+
+def _collector_problems(text: str) -> Iterator[str]:
+    binary = _binary.find()
+    if binary is None:
+        yield _binary.HOW_TO_GET_ONE
+        return
+    said = _binary.validate(binary, text)
+    if said:
+        yield f"{binary} refuses this configuration: {said}"

@@ -1,0 +1,260 @@
+"""``flask chest collector``: targets, render, check; what needs a collector is in ``tests/collector/test_cli.py``."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from flask import Flask
+from flask.cli import ScriptInfo
+from flask.views import MethodView
+
+from flask_chest_otel import FlaskChest, TrackedVar, flask_chest
+from flask_chest_otel._collector import Composition, render
+from flask_chest_otel._collector._application import look_at
+from flask_chest_otel._collector._check import problems
+from flask_chest_otel._collector._fragments import ADD_ONS, TARGETS, folder, variables_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from click.testing import Result
+
+CONFIG = Path(__file__).resolve().parents[3] / "collector-config"
+FILES = {path.stem for path in CONFIG.glob("*.yaml")}
+
+
+def merged(base: Any, other: Any) -> Any:
+    """Merge as the collector does, on parsed documents: maps deep, everything else replaced."""
+    if isinstance(base, dict) and isinstance(other, dict):
+        return {**base, **{key: merged(base.get(key), value) for key, value in other.items()}}
+    return other
+
+
+def by_parser(names: Sequence[str]) -> Any:
+    document: Any = {}
+    for name in names:
+        document = merged(document, yaml.safe_load((CONFIG / f"{name}.yaml").read_text()))
+    return document
+
+
+@pytest.fixture
+def cart(tmp_path: Path) -> Flask:
+    """An application with variables of every kind, and routes with and without destinations."""
+    app = Flask("cart", instance_path=str(tmp_path))
+    FlaskChest(app, tracked_vars=["user_id", TrackedVar("amount", attribute="order.amount"), "password"])
+
+    class Page(MethodView):
+        @flask_chest(chests=["influxdb", "splunk"])
+        def get(self) -> str:
+            return ""
+
+        def post(self) -> str:
+            return ""
+
+    plan = TrackedVar("plan", dimension=True)
+    app.add_url_rule("/plan", view_func=flask_chest("rows", plan, chests=["splunk"])(lambda: ""), endpoint="plan")
+    app.add_url_rule("/page's", view_func=Page.as_view("page"))
+    app.add_url_rule("/alone", view_func=flask_chest("secret_rows", "*", inherit=False)(lambda: ""), endpoint="alone")
+    return app
+
+
+def pipelines(document: Any) -> dict[str, list[str]]:
+    return {key: one.get("processors", []) for key, one in document["service"]["pipelines"].items()}
+
+
+def test_table_and_files_agree() -> None:
+    """Every file is a target or an add-on, and every variable of the table is read and explained in its file."""
+    assert {*TARGETS, *ADD_ONS, "base"} == FILES
+    for name, target in {**TARGETS, **ADD_ONS}.items():
+        text = (CONFIG / f"{name}.yaml").read_text()
+        head = text.partition("\n\n")[0]
+        for variable in (*target.must, *target.where):
+            assert variable in variables_of(text), f"{name}: {variable}"
+            assert variable in head, f"{name}: {variable}"
+        takes = {key.partition("/")[0] for key in yaml.safe_load(text).get("service", {}).get("pipelines", ())}
+        if name in TARGETS:
+            assert {signal.strip() for signal in target.signals.split(",")} == takes, name
+
+
+def test_variables_without_a_default_must_be_set() -> None:
+    """A variable for which a file has no default is in the column of those that must be set."""
+    for name, target in {**TARGETS, **ADD_ONS}.items():
+        without = {one for one, value in variables_of((CONFIG / f"{name}.yaml").read_text()).items() if value is None}
+        assert without <= set(target.must), name
+
+
+def test_the_files_are_found() -> None:
+    """In a checkout the fragments are those of the checkout."""
+    assert folder() == CONFIG
+
+
+@pytest.mark.parametrize("names", [*itertools.pairwise(sorted(TARGETS)), tuple(TARGETS)], ids="+".join)
+def test_render_merges_as_the_collector_does(names: tuple[str, ...]) -> None:
+    """The text means what a YAML parser and the collector's rule make of the same files, with every comment."""
+    text = render(Composition(names))
+    assert yaml.safe_load(text) == by_parser(["base", *names])
+    for name in ("base", *names):
+        comments = re.findall(r"^ *#.*$", (CONFIG / f"{name}.yaml").read_text(), re.MULTILINE)
+        assert [line for line in comments if line not in text] == []
+
+
+def test_render_merges_add_ons() -> None:
+    """A door with a lock keeps its ports, and the list of extensions is the last one."""
+    names = ["base", "influxdb", "file", "secure"]
+    assert yaml.safe_load(render(Composition(("influxdb", "file"), secure=True))) == by_parser(names)
+    names = ["base", "influxdb", "kafka_consumer", "span_metrics"]
+    composition = Composition(("influxdb",), from_kafka=True, span_metrics=True)
+    assert yaml.safe_load(render(composition)) == by_parser(names)
+
+
+def test_redaction_and_tail_sampling_are_in_every_door() -> None:
+    """Every target's way in has both behind what refuses and drops; sampling is for traces, and not for add-ons."""
+    composition = Composition(tuple(TARGETS), redaction=True, tail_sampling=True, span_metrics=True)
+    document = yaml.safe_load(render(composition))
+    plain = pipelines(by_parser(["base", *TARGETS, "span_metrics"]))
+    changed = {key for key, names in pipelines(document).items() if names != plain[key]}
+    doors = {key for key, one in document["service"]["pipelines"].items() if one["receivers"] == ["otlp"]}
+    assert changed == doors - {"traces/span_metrics"}
+    for key in changed:
+        names = pipelines(document)[key]
+        added = ["tail_sampling", "redaction"] if key.startswith("traces/") else ["redaction"]
+        at = names.index(added[0])
+        assert names[at : at + len(added)] == added
+        assert all(name.startswith(("memory_limiter", "filter/")) for name in names[:at])
+        assert not any(name.startswith("filter/") for name in names[at:])
+        assert [name for name in names if name not in added] == plain[key]
+
+
+def test_raw_values_of_an_application(cart: Flask) -> None:
+    """One entry for each variable that may be a number, under its own attribute; none for ids and secrets."""
+    text = render(Composition(("influxdb",), raw_values=True), look_at(cart))
+    entries = yaml.safe_load(text)["connectors"]["signal_to_metrics"]["spans"]
+    assert {one["name"]: one["gauge"]["value"] for one in entries} == {
+        "amount": 'Double(attributes["order.amount"])',
+        "rows": 'Double(attributes["flask.g.rows"])',
+    }
+    keys = [entry["key"] for entry in entries[0]["attributes"]]
+    assert keys == ["flask.request_id", "http.route", "flask.chests", "flask.g.plan"]
+
+
+def test_emf_declarations_of_an_application(cart: Flask) -> None:
+    """Each metric has its route, its method, and the dimensions that may stand on it."""
+    document = yaml.safe_load(render(Composition(("aws",)), look_at(cart)))
+    found = document["exporters"]["awsemf"]["metric_declarations"]
+    common = ["http.route", "http.request.method"]
+    assert [(one["dimensions"], one["metric_name_selectors"]) for one in found] == [
+        ([common], [r"^http\.server\.request\.duration$$"]),
+        ([common, [*common, "flask.g.plan"]], [r"^order\.amount$$", r"^flask\.g\.rows$$"]),
+    ]
+
+
+def test_route_conditions_of_an_application(cart: Flask) -> None:
+    """Metrics without a list are kept to their route's destinations, by method where the methods differ."""
+    document = yaml.safe_load(render(Composition(("influxdb", "splunk")), look_at(cart)))
+    before = by_parser(["base", "influxdb"])["processors"]["filter/influxdb"]["metric_conditions"]
+    added = document["processors"]["filter/influxdb"]["metric_conditions"][len(before) :]
+    start = 'datapoint.attributes["flask.chests"] == nil and datapoint.attributes["http.route"] == '
+    end = '"(^|,)influxdb(,|$$)")'
+    page = f'{start}"/page\'s" and datapoint.attributes["http.request.method"] =='
+    assert added == [
+        # A HEAD request runs the view's get.
+        f'{page} "GET" and not IsMatch("influxdb,splunk", {end}',
+        f'{page} "HEAD" and not IsMatch("influxdb,splunk", {end}',
+        f'{start}"/plan" and not IsMatch("splunk", {end}',
+    ]
+
+
+def test_unknown_target(chest: Callable[..., Result]) -> None:
+    """An unknown target is refused with the nearest name and all others."""
+    result = chest("collector", "render", "--target", "inflxdb")
+    assert result.exit_code == 2
+    assert "Did you mean 'influxdb'?" in result.stderr
+    assert all(name in result.stderr for name in TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ("--target file --secure --span-metrics", "take one or the other"),
+        ("--target file --raw-values", "flask --app YOUR_APP"),
+        ("--target kafka --from-kafka", "leave one out"),
+        ("", "--target"),
+    ],
+)
+def test_what_does_not_go_together(options: str, hint: str, chest: Callable[..., Result]) -> None:
+    """A combination that cannot work is refused with what to do instead."""
+    result = chest("collector", "render", *options.split())
+    assert result.exit_code == 2
+    assert hint in " ".join(result.stderr.split())
+
+
+def test_without_an_application(chest: Callable[..., Result], tmp_path: Path) -> None:
+    """Where there is no application, targets and render work all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert "SPLUNK_ACCESS_TOKEN" in chest("collector", "targets", info=ScriptInfo()).stdout
+        result = chest("collector", "render", "--target", "signalfx", "-o", "out.yaml", info=ScriptInfo())
+        assert result.exit_code == 0, result.stderr
+        assert yaml.safe_load(Path("out.yaml").read_text()) == by_parser(["base", "splunk"])
+
+
+def test_render_with_an_application(cart: Flask, chest: Callable[..., Result]) -> None:
+    """The command writes the application's own variables, and says that "*" has none."""
+    info = ScriptInfo(create_app=lambda: cart)
+    result = chest("collector", "render", "--target", "file", "--raw-values", info=info)
+    assert "order.amount" in result.stdout
+    assert '"*"' in result.stderr
+
+
+def test_every_command_helps(chest: Callable[..., Result]) -> None:
+    """Each sub-command has a help with an explanation."""
+    for name in ("targets", "render", "check", "run"):
+        result = chest("collector", name, "--help")
+        assert (result.exit_code, len(result.stdout) > 200) == (0, True), name
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port on which somebody listens already; nobody ever answers there."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.close()
+
+
+def test_check_names_every_problem(taken: int, tmp_path: Path) -> None:
+    """A missing variable, a silent server, a taken port, a folder that cannot be: a sentence for each."""
+    (tmp_path / "file").touch()
+    environ = {
+        "INFLUXDB_URL": "http://127.0.0.1:9",
+        "CHEST_OTLP_HTTP_PORT": str(taken),
+        "KAFKA_BROKERS": "127.0.0.1:9,127.0.0.1:1",
+        "CHEST_HEALTH_PORT": "99999",
+        "CHEST_QUEUE_DIR": "/proc/nowhere",
+    }
+    composition = Composition(("influxdb", "kafka", "aws"))
+    found = problems(composition, render(composition), environ)
+    for expected in (
+        "influxdb: INFLUXDB_TOKEN is not set. Type: export INFLUXDB_TOKEN=",
+        "influxdb: nobody answers at http://127.0.0.1:9 (",
+        "kafka: nobody answers at 127.0.0.1:9.",
+        "kafka: nobody answers at 127.0.0.1:1.",
+        f"port {taken} (CHEST_OTLP_HTTP_PORT) cannot be used: Address already in use.",
+        "port 99999 (CHEST_HEALTH_PORT) cannot be used",
+        "aws: no credentials",
+    ):
+        assert [one for one in found if one.startswith(expected)], expected
+
+
+def test_check_ends_with_a_status(chest: Callable[..., Result]) -> None:
+    """Problems are printed, and the exit code is 1."""
+    result = chest("collector", "check", "--target", "influxdb", env={"INFLUXDB_URL": "http://127.0.0.1:9"})
+    assert result.exit_code == 1
+    assert "INFLUXDB_TOKEN is not set" in result.stdout
