@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Rig"]
 
 _OURS = ("OTEL_", "FLASK_")
+_numbers = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,10 +53,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def hygiene(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def hygiene(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     """A clean environment before, and nothing left behind after; errors of ours fail the test."""
     for name in [name for name in os.environ if name.startswith(_OURS)]:
         monkeypatch.delenv(name)
+    # An outbox is shared by all processes of a service: a test must not find another one's, or the user's.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / f"state-{next(_numbers)}"))
     _guard.counts.clear()
     swallow = request.node.get_closest_marker("guard_on") is not None
     with nullcontext() if swallow else _guard.reraising():

@@ -74,7 +74,7 @@ class Export:
             # Imported here: exporters cost a tenth of a second, and most applications bring their own.
             from flask_chest_otel._export import _otlp  # noqa: PLC0415
 
-            _otlp.build_global_providers(app.name)
+            _otlp.build_global_providers(app.name, self._config)
         elif mode == "store":
             self._use_store(app)
         self._decided = True

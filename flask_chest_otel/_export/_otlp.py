@@ -4,44 +4,53 @@ from __future__ import annotations
 
 import logging
 import os
-import uuid
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.util._importlib_metadata import entry_points
 
+from flask_chest_otel._export._exporters import OutboxMetricExporter, OutboxSpanExporter
+from flask_chest_otel._export._identity import instance_id
+from flask_chest_otel._export._meters import ProcessMeterProvider
+from flask_chest_otel._export._settings import route_of, user_instance_id
+from flask_chest_otel._export._spans import OutboxSpanProcessor
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.id_generator import ChestIdGenerator
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
+
+if TYPE_CHECKING:
+    from flask_chest_otel._export._dispatch import Route
+    from flask_chest_otel.config import ChestConfig
 
 __all__ = ["build_global_providers", "private_tracer_provider"]
 
 _logger = logging.getLogger("flask_chest_otel")
 
 
-def build_global_providers(app_name: str) -> None:
+def build_global_providers(app_name: str, config: ChestConfig) -> None:
     """Set global providers with the exporters that the environment names; OTLP over HTTP unless it says otherwise.
 
     Signals whose provider the application has set already keep theirs.
     """
     resource = _resource(app_name)
+    route = route_of(os.environ, config, str(resource.attributes[SERVICE_NAME]))
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        processors = [_span_processor(exporter, config) for exporter in _exporters("traces", route)]
         provider = TracerProvider(resource=resource, id_generator=ChestIdGenerator())
-        for exporter in _exporters("traces"):
-            provider.add_span_processor(BatchSpanProcessor(exporter))
+        for processor in processors:
+            provider.add_span_processor(processor)
         trace.set_tracer_provider(provider)
     if not hasattr(metrics.get_meter_provider(), "shutdown"):
-        readers = [
-            found if isinstance(found, MetricReader) else PeriodicExportingMetricReader(found)
-            for found in _exporters("metrics")
-        ]
-        metrics.set_meter_provider(MeterProvider(readers, resource=resource))
-    _logger.info("spans and metrics are exported by OTLP")
+        metrics.set_meter_provider(ProcessMeterProvider(partial(_meter_provider, app_name, route)))
+    _logger.info(
+        "spans and metrics are exported by OTLP; what the collector does not take waits in %s", route.keeping.folder
+    )
 
 
 def private_tracer_provider(app_name: str) -> TracerProvider:
@@ -49,31 +58,45 @@ def private_tracer_provider(app_name: str) -> TracerProvider:
     return TracerProvider(resource=_resource(app_name), id_generator=ChestIdGenerator(), shutdown_on_exit=False)
 
 
+def _span_processor(exporter: Any, config: ChestConfig) -> SpanProcessor:
+    if not isinstance(exporter, OutboxSpanExporter):
+        return BatchSpanProcessor(exporter)
+    exporter.start()
+    return OutboxSpanProcessor(exporter, each_request=config.durability == "request")
+
+
+def _meter_provider(app_name: str, route: Route) -> MeterProvider:
+    readers = [
+        found if isinstance(found, MetricReader) else PeriodicExportingMetricReader(found)
+        for found in _exporters("metrics", route)
+    ]
+    return MeterProvider(readers, resource=_resource(app_name))
+
+
 def _resource(app_name: str) -> Resource:
-    """The environment's resource, with a name and an instance where it gives none."""
+    """The environment's resource, with a name where it gives none, and this process's identity."""
     resource = Resource.create()
-    own: dict[str, Any] = {SERVICE_INSTANCE_ID: str(uuid.uuid4())}
+    own: dict[str, Any] = {SERVICE_INSTANCE_ID: instance_id(user_instance_id(os.environ))}
     if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         own[SERVICE_NAME] = app_name
-    given = resource.attributes if "OTEL_RESOURCE_ATTRIBUTES" in os.environ else {}
-    return resource.merge(
-        Resource({key: value for key, value in own.items() if key not in given or key == SERVICE_NAME})
-    )
+    return resource.merge(Resource(own))
 
 
-def _exporters(signal: str) -> list[Any]:
+def _exporters(signal: str, route: Route) -> list[Any]:
     """The exporters of one signal, found by their entry points as the SDK's own configuration does."""
     wanted = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") or "otlp"
-    return [_exporter(signal, name.strip()) for name in wanted.split(",") if name.strip() not in ("", "none")]
+    return [_exporter(signal, name.strip(), route) for name in wanted.split(",") if name.strip() not in ("", "none")]
 
 
-def _exporter(signal: str, name: str) -> Any:
+def _exporter(signal: str, name: str, route: Route) -> Any:
     if name == "otlp":
         protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or os.environ.get(
             "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"
         )
         # The specification's default; a collector listens to both.
-        name = "otlp_proto_grpc" if protocol.strip() == "grpc" else "otlp_proto_http"
+        name = "otlp_proto_grpc" if protocol.strip() == "grpc" else "flask_chest_otlp"
+    if name == "flask_chest_otlp":
+        return OutboxSpanExporter(route) if signal == "traces" else OutboxMetricExporter(route, fixed_process=True)
     found = next(iter(entry_points(group=f"opentelemetry_{signal}_exporter", name=name)), None)
     if found is None:
         known = sorted({entry.name for entry in entry_points(group=f"opentelemetry_{signal}_exporter")})

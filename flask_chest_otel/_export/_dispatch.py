@@ -1,0 +1,224 @@
+"""One process's way out: a shelf, two lanes and the one thread that sends. Made anew in every child."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from flask_chest_otel._export._sender import Lane
+from flask_chest_otel._export._shelf import Keeping, Shelf
+from flask_chest_otel._guard import caught
+from flask_chest_otel._process import here
+
+if TYPE_CHECKING:
+    from flask_chest_otel._export._target import Address
+
+__all__ = ["Dispatch", "Route", "dispatch_for"]
+
+_logger = logging.getLogger("flask_chest_otel")
+
+GATHER_S = 0.1
+"""How long the thread lets batches gather before it posts, seconds."""
+
+LOOK_ROUND_S = 5.0
+"""Time between two looks for what dead workers left, seconds."""
+
+DROPS_LOGGED_EVERY_S = 60.0
+"""Time between two log lines about dropped items, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where batches are kept, and where they go.
+
+    Attributes:
+        keeping: The outbox.
+        addresses: One per signal.
+        shutdown_timeout_s: How long the end of the process may take, seconds.
+    """
+
+    keeping: Keeping
+    addresses: tuple[Address, ...]
+    shutdown_timeout_s: float
+
+
+class Dispatch:
+    """Takes batches from exporters, and sends them from a thread of its own.
+
+    Attributes:
+        process: Whose it is: never used in another one.
+        shelf: Where batches wait.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self.process = here()
+        self.shelf = Shelf(route.keeping)
+        self._route = route
+        self._lanes = [Lane(self.shelf, address) for address in route.addresses]
+        self._users: set[object] = set()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._bell = threading.Event()
+        self._waiters: list[threading.Event] = []
+        self._deadline: float | None = None
+        self._stopping = False
+        self._next_look = 0.0
+        self._drops_logged = 0
+        self._drops_logged_at = 0.0
+        _live.add(self)
+
+    def join(self, user: object) -> None:
+        """``user`` puts batches here until it leaves."""
+        self._users.add(user)
+
+    def put(self, signal: str, items: int, body: bytes) -> None:
+        """Keep one batch, and have it sent; returns when it is kept."""
+        self.shelf.put(signal, items, body)
+        self.start()
+        self._bell.set()
+
+    def start(self) -> None:
+        """Begin to send: also what others left."""
+        if self._thread is not None:
+            return
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="flask-chest-outbox", daemon=True)
+                # No thread is to be had when the interpreter is ending: what is kept goes out with the next start.
+                with suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
+
+    def flush(self, timeout_s: float) -> bool:
+        """Try now to send everything; whether nothing is left, within ``timeout_s`` seconds."""
+        self.start()
+        if self._thread is not None and self._thread.is_alive():
+            waiter = threading.Event()
+            self._waiters.append(waiter)
+            self._bell.set()
+            waiter.wait(max(0.0, timeout_s))
+        return self.shelf.is_empty()
+
+    def leave(self, user: object) -> None:
+        """``user`` ends. All of them together wait for the collector no longer than the route says."""
+        if user not in self._users:
+            return
+        now = time.monotonic()
+        if self._deadline is None:
+            self._deadline = now + self._route.shutdown_timeout_s
+        self._users.discard(user)
+        self.flush(self._deadline - now)
+        if self._users:
+            return
+        _forget(self)
+        self._stopping = True
+        self._bell.set()
+        if self._thread is not None:
+            self._thread.join(max(0.0, self._deadline - time.monotonic()))
+            if self._thread.is_alive():
+                # It is in the middle of a post that hangs, and its batch stays where it is.
+                return
+        self.shelf.close()
+
+    def _run(self) -> None:
+        # This frame holds everything alive in a forked child, where it is left behind: SQLite wants no connection to
+        # be closed by a process that did not open it, see
+        # https://sqlite.org/howtocorrupt.html#_carrying_an_open_database
+        with suppress_instrumentation():
+            while not self._stopping:
+                try:
+                    self._round()
+                except Exception as error:  # noqa: BLE001 - the thread must live on
+                    caught("outbox", error)
+                    self._bell.wait(1.0)
+            for lane in self._lanes:
+                lane.close()
+
+    def _round(self) -> None:
+        self._bell.clear()
+        waiters, self._waiters = self._waiters, []
+        try:
+            if time.monotonic() >= self._next_look or waiters:
+                self._next_look = time.monotonic() + LOOK_ROUND_S
+                self.shelf.take_over()
+            more = [lane.run(self._may_go_on, urgent=bool(waiters)) for lane in self._lanes]
+        finally:
+            for waiter in waiters:
+                waiter.set()
+        self._report_drops()
+        if not any(more):
+            pauses = [pause for pause in (lane.pause_s() for lane in self._lanes) if pause]
+            self._bell.wait(min([LOOK_ROUND_S, *pauses]))
+            self._gather()
+
+    def _gather(self) -> None:
+        until = time.monotonic() + GATHER_S
+        while not self._waiters and not self._stopping and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, GATHER_S / 5))
+
+    def _may_go_on(self) -> bool:
+        return not self._stopping and (self._deadline is None or time.monotonic() < self._deadline)
+
+    def _report_drops(self) -> None:
+        dropped, now = self.shelf.dropped, time.monotonic()
+        if dropped > self._drops_logged and now >= self._drops_logged_at:
+            _logger.warning(
+                "the outbox is full or too old: %d spans and data points were dropped, the oldest first",
+                dropped - self._drops_logged,
+            )
+            self._drops_logged, self._drops_logged_at = dropped, now + DROPS_LOGGED_EVERY_S
+
+
+_dispatches: dict[tuple[object, Route], Dispatch] = {}
+_live: weakref.WeakSet[Dispatch] = weakref.WeakSet()
+
+
+def dispatch_for(route: Route) -> Dispatch:
+    """The process's dispatch for ``route``: exporters of both signals share it."""
+    key = (here(), route)
+    found = _dispatches.get(key)
+    if found is None:
+        # setdefault is atomic; a lock that another thread held at a fork would stay held in the child.
+        found = _dispatches.setdefault(key, Dispatch(route))
+    return found
+
+
+def _forget(dispatch: Dispatch) -> None:
+    for key, other in list(_dispatches.items()):
+        if other is dispatch:
+            del _dispatches[key]
+
+
+def _mine() -> list[Dispatch]:
+    return [dispatch for dispatch in list(_live) if dispatch.process is here()]
+
+
+_held: list[Dispatch] = []
+
+
+def _before_fork() -> None:
+    # A thread inside of SQLite holds locks of SQLite's own, which would stay held in the child for ever.
+    _held.extend(dispatch for dispatch in _mine() if dispatch.shelf.lock.acquire(timeout=1.0))
+
+
+def _after_in_parent() -> None:
+    while _held:
+        _held.pop().shelf.lock.release()
+
+
+def _after_in_child() -> None:
+    _held.clear()
+    for dispatch in list(_live):
+        dispatch.shelf.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

@@ -1,0 +1,173 @@
+"""What happens to waiting batches: posted in their order, tried again, or put aside. One lane per signal."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import random
+import time
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._export._target import Answer, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask_chest_otel._export._outbox import Row
+    from flask_chest_otel._export._shelf import Shelf
+    from flask_chest_otel._export._target import Address
+
+__all__ = ["Lane"]
+
+_logger = logging.getLogger("flask_chest_otel")
+
+FIRST_PAUSE_S = 0.5
+"""Pause after the first failure, doubled after each further one, seconds."""
+
+LONGEST_PAUSE_S = 30.0
+"""Bound of the pause between two tries, seconds."""
+
+LONGEST_RETRY_AFTER_S = 3600.0
+"""Bound of the pause that a collector may ask for, seconds."""
+
+ROWS_AT_ONCE = 64
+"""Batches of spans that are joined into one post at most."""
+
+BYTES_AT_ONCE = 1024 * 1024
+"""How large a joined post becomes, unless its first batch is larger."""
+
+POSTS_IN_A_ROW = 16
+"""Posts of one signal before the other has its turn."""
+
+TRY_AGAIN = frozenset({408, 429, 502, 503, 504})
+"""What the OTLP specification calls retryable, and a proxy's 408."""
+
+SAID_EVERY_S = 60.0
+"""Time between two log lines of one kind, seconds."""
+
+
+class Lane:
+    """Sends the batches of one signal; used by one thread.
+
+    Args:
+        shelf: Where they wait.
+        address: Where they go.
+    """
+
+    def __init__(self, shelf: Shelf, address: Address) -> None:
+        self._shelf = shelf
+        self._target = Target(address)
+        self._address = address
+        self._failures = 0
+        self._not_before = 0.0
+        self._alone = 0
+        self._away = False
+        self._said: dict[str, float] = {}
+
+    def pause_s(self) -> float:
+        """How long this lane is to be left alone, seconds."""
+        return max(0.0, self._not_before - time.monotonic())
+
+    def run(self, go_on: Callable[[], bool], *, urgent: bool = False) -> bool:
+        """Send what waits.
+
+        Args:
+            go_on: Asked between posts.
+            urgent: Do not wait until it is time to try again; and send everything.
+
+        Returns:
+            Whether there may be more to send at once.
+        """
+        posts = 0
+        while (urgent or not self.pause_s()) and go_on():
+            rows = self._next()
+            if not rows:
+                return False
+            if not self._send(rows):
+                return False
+            posts += 1
+            if posts == POSTS_IN_A_ROW and not urgent:
+                return True
+        return False
+
+    def close(self) -> None:
+        """Hang up."""
+        self._target.close()
+
+    def _next(self) -> list[Row]:
+        # Protobuf messages that stand one behind the other are one message with the lists of all. Points of one
+        # series, which a metric's successive batches have, are kept apart: not every back end takes two at once.
+        joined = self._address.signal == "traces" and not self._alone
+        found = self._shelf.oldest(self._address.signal, ROWS_AT_ONCE if joined else 1)
+        size = 0
+        for count, row in enumerate(found):
+            size += len(row.body)
+            if count and size > BYTES_AT_ONCE:
+                return found[:count]
+        return found
+
+    def _send(self, rows: list[Row]) -> bool:
+        try:
+            answer = self._target.post(b"".join(row.body for row in rows))
+        except (OSError, http.client.HTTPException) as error:
+            self._try_again(f"{type(error).__name__}: {error}", None)
+            return False
+        if answer.status in TRY_AGAIN:
+            self._try_again(f"{answer.status} {answer.says}", answer.retry_after_s)
+            return False
+        self._failures = 0
+        self._not_before = 0.0
+        if self._away:
+            self._away = False
+            _logger.info("%s takes %s again", self._address.shown, self._address.signal)
+        self._settle(rows, answer)
+        return True
+
+    def _settle(self, rows: list[Row], answer: Answer) -> None:
+        """The collector has decided: taken, taken in part, or refused for good."""
+        if 200 <= answer.status < 300 and not answer.rejected:  # noqa: PLR2004 - RFC 9110: successful
+            self._alone = max(0, self._alone - 1)
+            self._shelf.done(rows)
+        elif len(rows) > 1 and not answer.rejected:
+            # One of them is to blame: each goes alone now, and the good ones arrive.
+            self._alone = len(rows)
+            self._shelf.keep()
+        else:
+            self._alone = max(0, self._alone - 1)
+            self._put_aside(rows, answer)
+
+    def _put_aside(self, rows: list[Row], answer: Answer) -> None:
+        part = f"{answer.rejected} items rejected: " if answer.rejected else ""
+        reason = f"{answer.status} {part}{answer.says}"
+        for row in rows:
+            self._shelf.refuse(row, self._address.signal, reason)
+        self._say(
+            "refused",
+            "%s refused %s (%s): put aside, not sent again; see: flask chest outbox",
+            self._address.shown,
+            self._address.signal,
+            reason,
+        )
+
+    def _try_again(self, why: str, retry_after_s: float | None) -> None:
+        self._shelf.keep()
+        pause_s = min(FIRST_PAUSE_S * 2.0**self._failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311
+        self._failures = min(self._failures + 1, 30)
+        if retry_after_s is not None:
+            # Not a moment earlier; the jitter keeps workers from coming back in step.
+            pause_s = min(retry_after_s, LONGEST_RETRY_AFTER_S) + random.uniform(0.0, 0.1 * FIRST_PAUSE_S)  # noqa: S311
+        self._not_before = time.monotonic() + pause_s
+        self._away = True
+        self._say(
+            "away",
+            "%s does not take %s (%s): kept in the outbox and tried again",
+            self._address.shown,
+            self._address.signal,
+            why,
+        )
+
+    def _say(self, kind: str, message: str, *words: str) -> None:
+        now = time.monotonic()
+        if now >= self._said.get(kind, 0.0):
+            self._said[kind] = now + SAID_EVERY_S
+            _logger.warning(message, *words)

@@ -1,0 +1,82 @@
+"""From settings and standard variables to a route: which folder, how much, where to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.resources import Resource
+
+from flask_chest_otel._export._dispatch import Route
+from flask_chest_otel._export._shelf import Keeping
+from flask_chest_otel._export._target import address_of
+from flask_chest_otel.config import ChestConfig, resolve
+from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask_chest_otel.errors import ChestConfigError
+
+__all__ = ["outbox_folder", "route_of", "user_instance_id"]
+
+_logger = logging.getLogger("flask_chest_otel")
+
+
+def route_of(environ: Mapping[str, str], config: ChestConfig | None = None, service: str | None = None) -> Route:
+    """The route that settings and the environment describe.
+
+    Args:
+        environ: The environment.
+        config: Settings; unless given, those of the environment.
+        service: The application's name; unless given, that of OpenTelemetry's resource.
+
+    Raises:
+        ChestConfigError: A variable of the OTLP exporter cannot be used.
+    """
+    if config is None:
+        config = resolve({}, {}, environ, on_malformed=_say)
+    if service is None:
+        service = str(Resource.create().attributes.get(SERVICE_NAME, ""))
+    return Route(
+        Keeping(outbox_folder(config, service), config.outbox_max_bytes, config.outbox_max_age_s),
+        tuple(address_of(signal, environ) for signal in ("traces", "metrics")),
+        config.shutdown_timeout_s,
+    )
+
+
+def outbox_folder(config: ChestConfig, service: str) -> Path:
+    """Where an application's outbox lies: the setting, else one folder per user and service."""
+    if config.outbox_dir is not None:
+        return Path(config.outbox_dir).absolute()
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", service).strip(".") or "unknown"
+    return _state_folder() / "flask_chest_otel" / name
+
+
+def user_instance_id(environ: Mapping[str, str]) -> str | None:
+    """The ``service.instance.id`` that the user gave in ``OTEL_RESOURCE_ATTRIBUTES``."""
+    if SERVICE_INSTANCE_ID not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        return None
+    found = Resource.create().attributes.get(SERVICE_INSTANCE_ID)
+    return str(found) if found else None
+
+
+def _state_folder() -> Path:
+    """The user's folder for what programs keep; a server's user often has none, or none of its own."""
+    given = os.environ.get("XDG_STATE_HOME", "")
+    if given.startswith("/"):
+        return Path(given)
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
+    if home.is_absolute() and os.access(home, os.W_OK):
+        return home / ".local" / "state"
+    # Not shared with other users: its folder would be theirs to fill.
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return Path(tempfile.gettempdir()) / f"flask_chest_otel-{user}"
+
+
+def _say(error: ChestConfigError) -> None:
+    _logger.warning("%s; the default is used", error)

@@ -1,0 +1,175 @@
+"""From finished spans to the outbox: within a second by a thread, or at once when a request's own span ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.trace import SpanProcessor
+
+from flask_chest_otel._guard import guarded
+from flask_chest_otel._process import here
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+__all__ = ["OutboxSpanProcessor"]
+
+_logger = logging.getLogger("flask_chest_otel")
+
+GATHER_S = 0.5
+"""How long the thread lets spans gather, seconds: what `kill -9` takes is younger than that and one write."""
+
+BATCH = 512
+"""Spans in one batch at most; so many do not wait any longer."""
+
+CAPACITY = 20_000
+"""Spans that wait for the thread at most; further ones are dropped and counted."""
+
+DROPS_LOGGED_EVERY_S = 60.0
+"""Time between two log lines about dropped spans, seconds."""
+
+
+class OutboxSpanProcessor(SpanProcessor):
+    """Gives finished spans to an exporter that only writes to the local disk.
+
+    Args:
+        exporter: Where batches go.
+        each_request: Write when a span ends whose parent is not of this process, before that returns.
+    """
+
+    def __init__(self, exporter: SpanExporter, *, each_request: bool = False) -> None:
+        self._exporter = exporter
+        self._each_request = each_request
+        self._lines: dict[object, _Line] = {}
+        # Never started, and of no process: the first span begins a line.
+        self._line = _Line(exporter, object())
+        self._closed = False
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Nothing to do."""
+
+    @guarded("keeping spans")
+    def on_end(self, span: ReadableSpan) -> None:
+        """Take a span; never waits, unless each request is to be written."""
+        if self._closed or span.context is None or not span.context.trace_flags.sampled:
+            return
+        line = self._line
+        if line.process is not here():
+            line = self._begin_here()
+        line.put(span)
+        if self._each_request and (span.parent is None or span.parent.is_remote):
+            line.write_all()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Write what has ended, and try to send it; whether all of it is sent."""
+        if self._line.process is here():
+            self._line.write_all()
+        return self._exporter.force_flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Write what has ended, and let the exporter send what it can in its time."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._line.process is here():
+            self._line.stop()
+        self._exporter.shutdown()
+
+    def _begin_here(self) -> _Line:
+        # Without a lock: one held by another thread at a fork would stay held in the child for ever.
+        fresh = _Line(self._exporter, here())
+        line = self._lines.setdefault(fresh.process, fresh)
+        if line is fresh:
+            self._lines = {fresh.process: fresh}
+            line.start()
+        self._line = line
+        return line
+
+
+class _Line:
+    """One process's finished spans, and the thread that writes them."""
+
+    def __init__(self, exporter: SpanExporter, process: object) -> None:
+        self.process = process
+        self._exporter = exporter
+        self._spans: deque[ReadableSpan] = deque()
+        self._some = threading.Event()
+        self._enough = threading.Event()
+        self._stopping = False
+        self._dropped = 0
+        self._drops_logged = 0
+        self._drops_logged_at = 0.0
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        thread = threading.Thread(target=self._run, name="flask-chest-spans", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is ending: the shutdown writes what is there
+            return
+        self._thread = thread
+
+    def put(self, span: ReadableSpan) -> None:
+        waiting = len(self._spans)
+        if waiting >= CAPACITY:
+            self._dropped += 1
+            return
+        self._spans.append(span)
+        # After the append: the thread takes the flag down before it looks.
+        if not self._some.is_set():
+            self._some.set()
+        if waiting + 1 == BATCH:
+            self._enough.set()
+
+    def write_all(self) -> None:
+        """Write what is there, in this thread."""
+        with suppress_instrumentation():
+            while batch := self._take():
+                self._exporter.export(batch)
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._enough.set()
+        self._some.set()
+        if self._thread is not None:
+            # It only writes to the local disk; what it has not taken is written here.
+            self._thread.join(1.0)
+        self.write_all()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._some.wait()
+            self._enough.wait(GATHER_S)
+            self._enough.clear()
+            self._some.clear()
+            self._write()
+
+    @guarded("writing spans")
+    def _write(self) -> None:
+        self.write_all()
+        self._report_drops()
+
+    def _take(self) -> list[ReadableSpan]:
+        batch: list[ReadableSpan] = []
+        try:
+            while len(batch) < BATCH:
+                batch.append(self._spans.popleft())
+        except IndexError:
+            pass
+        return batch
+
+    def _report_drops(self) -> None:
+        dropped, now = self._dropped, time.monotonic()
+        if dropped > self._drops_logged and now >= self._drops_logged_at:
+            _logger.warning(
+                "%d finished spans were dropped: they came faster than they could be written",
+                dropped - self._drops_logged,
+            )
+            self._drops_logged, self._drops_logged_at = dropped, now + DROPS_LOGGED_EVERY_S

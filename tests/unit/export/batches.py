@@ -1,0 +1,29 @@
+"""Batches, and routes to put them on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from flask_chest_otel._export._dispatch import Route
+from flask_chest_otel._export._shelf import Keeping
+from flask_chest_otel._export._target import address_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def spans(*names: str) -> bytes:
+    """An OTLP request with one span of each name."""
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for name in names:
+        scope.spans.add(name=name, trace_id=b"t" * 16, span_id=b"s" * 8)
+    return bytes(request.SerializeToString())
+
+
+def route_to(url: str, folder: Path, *, max_bytes: int = 2**28, max_age_s: float = 86400.0, **variables: str) -> Route:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, **variables}
+    addresses = tuple(address_of(signal, environ) for signal in ("traces", "metrics"))
+    return Route(Keeping(folder, max_bytes, max_age_s), addresses, 1.0)

@@ -1,0 +1,44 @@
+"""A route to a real receiver, an outbox in a temporary folder, and batches to put into it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flask_chest_otel._export import _dispatch
+from flask_chest_otel._export._dispatch import Dispatch, Route
+from tests.backends.otlp_receiver import OtlpReceiver
+from tests.unit.export.batches import route_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    with OtlpReceiver() as running:
+        yield running
+
+
+@pytest.fixture
+def route(tmp_path: Path, receiver: OtlpReceiver) -> Route:
+    return route_to(receiver.url, tmp_path / "outbox")
+
+
+@pytest.fixture
+def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Route], Dispatch]]:
+    """Begins a dispatch as a process of its own would; all of them end with the test."""
+    monkeypatch.setattr(_dispatch, "LOOK_ROUND_S", 0.3)
+    begun: list[Dispatch] = []
+
+    def make(route: Route) -> Dispatch:
+        dispatch = Dispatch(route)
+        dispatch.join(make)
+        begun.append(dispatch)
+        return dispatch
+
+    yield make
+    for dispatch in begun:
+        dispatch.leave(make)
