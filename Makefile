@@ -9,10 +9,12 @@ APP := .venv/.installed
 DEV := .venv/.installed-for-development
 LOWEST := .venvs/lowest/.installed
 DECLARATIVE := .venvs/declarative/.installed
+OTHERS := .venvs/others/.installed
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel lint bench collector pipeline docs clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel lint bench bench-scaling bench-others \
+  collector pipeline docs clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +55,12 @@ lint: $(DEV) ## Check style, formatting and types.
 bench: $(DEV) ## Measure what a request costs, beside hand-written instrumentation.
 	$(BIN)/python -m benchmarks
 
+bench-scaling: $(DEV) ## Measure how that cost grows with routes and variables.
+	$(BIN)/python -m benchmarks.scaling
+
+bench-others: $(OTHERS) ## Measure other products doing the same (logfire, sentry-sdk, ddtrace).
+	.venvs/others/bin/python -m benchmarks.others
+
 collector: ## Build the OpenTelemetry Collector with every component that collector-config/ uses; needs Go.
 	collector-config/distribution/build.sh
 
@@ -92,6 +100,10 @@ $(DEV): $(APP)
 
 $(LOWEST): pyproject.toml tests/packaging/lowest.txt | .venvs/lowest/bin/pip
 	@.venvs/lowest/bin/pip install $(PIP_FLAGS) --constraint tests/packaging/lowest.txt --editable . --group test
+	@touch $@
+
+$(OTHERS): pyproject.toml | .venvs/others/bin/pip
+	@.venvs/others/bin/pip install $(PIP_FLAGS) --editable . logfire sentry-sdk ddtrace
 	@touch $@
 
 $(DECLARATIVE): pyproject.toml | .venvs/declarative/bin/pip

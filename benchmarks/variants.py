@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.sampling import Sampler
 
-__all__ = ["VARIANTS"]
+__all__ = ["VARIANTS", "app_of", "bare", "chest", "plain_view", "providers", "set_variables", "upstream_and_by_hand"]
 
 ROUTE = "/cart/<int:cart_id>"
 
@@ -31,53 +31,57 @@ class _Discard(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def _providers(sampler: Sampler | None = None) -> None:
+def providers(sampler: Sampler | None = None) -> None:
+    """Global providers whose spans go nowhere."""
     tracer_provider = TracerProvider(sampler=sampler)
     tracer_provider.add_span_processor(BatchSpanProcessor(_Discard()))
     trace.set_tracer_provider(tracer_provider)
     metrics.set_meter_provider(MeterProvider([InMemoryMetricReader()]))
 
 
-def _set_variables() -> None:
+def set_variables() -> None:
+    """What every view does."""
     g.user_id = "u-4711"
     g.plan = "pro"
     g.cart_total = 42.5
     g.transaction = 1
 
 
-def _app(view: Callable[..., str]) -> Flask:
+def app_of(view: Callable[..., str]) -> Flask:
+    """One application, one route."""
     app = Flask("shop")
     app.add_url_rule(ROUTE, "cart", view, methods=["GET", "POST"])
     return app
 
 
-def _plain_view(cart_id: int) -> str:
-    _set_variables()
+def plain_view(cart_id: int) -> str:
+    """A view without telemetry."""
+    set_variables()
     return f"cart {cart_id}"
 
 
 def bare() -> Flask:
     """No telemetry at all."""
-    return _app(_plain_view)
+    return app_of(plain_view)
 
 
 def upstream() -> Flask:
     """opentelemetry-instrumentation-flask alone."""
-    _providers()
-    app = _app(_plain_view)
+    providers()
+    app = app_of(plain_view)
     FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
     return app
 
 
 def upstream_and_by_hand(sampler: Sampler | None = None) -> Flask:
     """The same, and in the view four attributes, a counter and a histogram written by hand."""
-    _providers(sampler)
+    providers(sampler)
     meter = metrics.get_meter("shop")
     transactions = meter.create_counter("shop.transaction")
     totals = meter.create_histogram("shop.cart_total", "{EUR}")
 
     def view(cart_id: int) -> str:
-        _set_variables()
+        set_variables()
         span = trace.get_current_span()
         span.set_attribute("shop.user_id", g.user_id)
         span.set_attribute("shop.plan", g.plan)
@@ -88,7 +92,7 @@ def upstream_and_by_hand(sampler: Sampler | None = None) -> Flask:
         totals.record(g.cart_total, attributes)
         return f"cart {cart_id}"
 
-    app = _app(view)
+    app = app_of(view)
     FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
     return app
 
@@ -102,13 +106,13 @@ def _tracked_app() -> Flask:
         TrackedVar("cart_total", unit="{EUR}"),
         TrackedVar("transaction", metric="counter"),
     ]
-    return _app(flask_chest(tracked_vars=tracked)(_plain_view))
+    return app_of(flask_chest(tracked_vars=tracked)(plain_view))
 
 
 def _upstream_and_chest(**options: Any) -> Flask:
     from flask_chest_otel import FlaskChest  # noqa: PLC0415 - other variants do without
 
-    _providers()
+    providers()
     app = _tracked_app()
     FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
     FlaskChest(app, **options)
@@ -129,7 +133,7 @@ def chest(sampler: Sampler | None = None) -> Flask:
     """The chest alone, every default on: its server span in place of upstream's."""
     from flask_chest_otel import FlaskChest  # noqa: PLC0415 - other variants do without
 
-    _providers(sampler)
+    providers(sampler)
     app = _tracked_app()
     FlaskChest(app)
     return app
