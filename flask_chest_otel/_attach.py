@@ -76,6 +76,7 @@ def attach(target: Flask | type[Flask], find: Find) -> Attachment:
     attachment.wrap("__call__" if isinstance(target, type) else "wsgi_app", _around_wsgi)
     attachment.wrap("full_dispatch_request", _around_request)
     attachment.wrap("dispatch_request", _around_view)
+    attachment.wrap("handle_user_exception", _around_handler)
     attachment.wrap("process_response", _around_response)
     attachment.wrap("do_teardown_request", _around_teardown)
     return attachment
@@ -144,6 +145,24 @@ def _around_view(attachment: Attachment, original: Method) -> Method:
     return dispatch_request
 
 
+def _around_handler(attachment: Attachment, original: Method) -> Method:
+    def handle_user_exception(self: Flask, *args: Any, **kwargs: Any) -> Any:
+        answer = original(self, *args, **kwargs)  # raises again where no handler takes the exception
+        lifecycle = attachment.find(self)
+        if lifecycle is not None:
+            try:
+                lifecycle.handled(_exception_in(args))
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                caught("handled exception", error)
+        return answer
+
+    return handle_user_exception
+
+
+def _exception_in(args: tuple[Any, ...]) -> BaseException | None:
+    return next((one for one in args if isinstance(one, BaseException)), None)
+
+
 def _around_response(attachment: Attachment, original: Method) -> Method:
     def process_response(self: Flask, *args: Any, **kwargs: Any) -> Any:
         response = original(self, *args, **kwargs)
@@ -163,7 +182,7 @@ def _around_teardown(attachment: Attachment, original: Method) -> Method:
         lifecycle = attachment.find(self)
         if lifecycle is not None:
             try:
-                lifecycle.finish(next((one for one in args if isinstance(one, BaseException)), None))
+                lifecycle.finish(_exception_in(args))
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("finish", error)
         return original(self, *args, **kwargs)

@@ -15,6 +15,7 @@ from flask import g, has_request_context, request
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from werkzeug.exceptions import HTTPException
 
 from flask_chest_otel import _excluded, _span_processor, id_generator
 from flask_chest_otel._added_metrics import AddedMetrics
@@ -169,6 +170,16 @@ class Lifecycle:
         live = _own_record()
         if live is not None:
             self._recorder.check(live)
+
+    def handled(self, error: BaseException | None) -> None:
+        """An error handler of the application has answered for ``error``: not a failure, but worth an event."""
+        # An HTTPException is how views say 404: an answer, not an error.
+        if error is None or isinstance(error, HTTPException) or not self.config.handled_exceptions:
+            return
+        live = _own_record()
+        span = live.span if live is not None else None
+        if span is not None and span.is_recording():
+            span.record_exception(error)
 
     def respond(self, response: Response) -> None:
         """The response is there, after every ``after_request`` function."""

@@ -217,6 +217,12 @@ class ChestConfig:
         "a whole number from 1",
         "Variables recorded per request; more are counted, not kept.",
     )
+    handled_exceptions: bool = _setting(
+        default=True,
+        check=_checks.boolean,
+        allowed="true or false",
+        sentence="Exceptions that an error handler of the application answers are events of the server span.",
+    )
     raise_exceptions: bool = _setting(
         default=False,
         check=_checks.boolean,

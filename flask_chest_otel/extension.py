@@ -73,6 +73,7 @@ class FlaskChest(Generic[ContextT]):
         value_limit_chars: Characters kept of a text.
         list_limit: Elements kept of a list.
         variables_limit: Variables recorded per request.
+        handled_exceptions: ``False``: no events for exceptions that an error handler answers.
         raise_exceptions: For development: a value that cannot be recorded raises right after the view.
         enabled: ``False``: do nothing at all.
 
@@ -107,6 +108,7 @@ class FlaskChest(Generic[ContextT]):
         value_limit_chars: int = UNSET,
         list_limit: int = UNSET,
         variables_limit: int = UNSET,
+        handled_exceptions: bool = UNSET,
         raise_exceptions: bool = UNSET,
         enabled: bool = UNSET,
     ) -> None:

@@ -11,7 +11,7 @@ from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 import pytest
-from flask import Flask, Response, g, send_file, stream_with_context
+from flask import Flask, Response, abort, g, send_file, stream_with_context
 from opentelemetry import trace
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.propagators import TraceResponsePropagator, set_global_response_propagator
@@ -269,6 +269,27 @@ def test_failed_requests_are_measured(rig: Rig) -> None:
         assert [event.name for event in span.events] == ["exception"]
     (point,) = rig.points(DURATION)
     assert (point.count, point.attributes["error.type"]) == (2, "LookupError")
+
+
+@pytest.mark.parametrize("server_span", ["chest", "upstream"])
+def test_handled_exceptions_are_events(rig: Rig, server_span: str) -> None:
+    """What an error handler answers is an event, on either span, unless switched off; abort() is none."""
+    for number, options in enumerate(({}, {"handled_exceptions": False})):
+        app = rig.plain(f"app{number}")
+        rig.chest(app, server_span=server_span, **options)
+        app.register_error_handler(LookupError, lambda _error: ("sorry", 409))
+
+        @app.get("/<kind>")
+        def view(kind: str) -> str:
+            if kind == "abort":
+                abort(404)
+            raise LookupError("gone")
+
+        for kind in ("raise", "abort"):
+            app.test_client().get(f"/{kind}").get_data()
+    events = [[event.name for event in span.events] for span in rig.servers()]
+    assert events == [["exception"], [], [], []]
+    assert [span.status.status_code for span in rig.servers()] == [StatusCode.UNSET] * 4
 
 
 @pytest.mark.guard_on
