@@ -1,0 +1,171 @@
+"""The application under gunicorn, a receiver that is a process of its own, and what was served and what arrived."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from flask_chest_otel._export._outbox import FILENAME, Outbox
+from tests.backends.require import REPOSITORY
+from tests.backends.server import Server, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from flask_chest_otel._export._outbox import Kept
+    from tests.backends.otlp_receiver import OtlpReceiver
+
+BIN = Path(sys.executable).parent
+SITE = Path(__file__).parent / "site"
+
+
+class Gunicorn(Server):
+    """The application under gunicorn; its outbox is in its folder, so a restart finds it.
+
+    Args:
+        folder: Its log and its outbox.
+        url: Where it exports to.
+        arguments: Of gunicorn: workers, threads, `--preload`.
+        settings: Environment variables.
+    """
+
+    def __init__(self, folder: Path, url: str, *arguments: str, **settings: str) -> None:
+        self.port = free_port()
+        self.outbox = folder / "outbox"
+        self._arguments = arguments
+        super().__init__(
+            folder,
+            {
+                "PYTHONPATH": f"{SITE}:{REPOSITORY}",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+                "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+                "FLASK_CHEST_OUTBOX_DIR": str(self.outbox),
+                **settings,
+            },
+        )
+
+    def command(self) -> Sequence[str]:
+        """Gunicorn, bound to a loopback port."""
+        bind = ["--bind", f"127.0.0.1:{self.port}", "--log-level", "warning", "--no-control-socket"]
+        return [str(BIN / "gunicorn"), *bind, *self._arguments, "fault_app:app"]
+
+    def is_ready(self) -> bool:
+        """Whether a worker answers, to a request that leaves nothing of interest."""
+        return get(self.port, "/ready")[0] == 404
+
+    def kept(self) -> list[Kept]:
+        """What is in its outbox."""
+        return kept(self.outbox)
+
+
+class ReceiverProcess(Server):
+    """An OTLP receiver that keeps what it takes in files, and can be killed."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, {"PYTHONPATH": str(REPOSITORY)})
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> Sequence[str]:
+        """The module beside this one."""
+        return [sys.executable, "-m", "tests.faults.receiver_process", str(self.port), str(self.folder / "taken")]
+
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        return get(self.port, "/")[0] == 501
+
+    def numbers(self) -> list[int]:
+        """The numbers of all spans it has taken, by all its lives."""
+        found = []
+        for path in sorted((self.folder / "taken").glob("*.traces")):
+            request = ExportTraceServiceRequest.FromString(path.read_bytes())
+            found += [
+                attribute.value.int_value
+                for group in request.resource_spans
+                for scope in group.scope_spans
+                for span in scope.spans
+                for attribute in span.attributes
+                if attribute.key == "flask.g.number"
+            ]
+        return found
+
+
+@dataclass
+class Traffic:
+    """What was served: the numbers of the requests that were answered, and by which processes."""
+
+    served: set[int] = field(default_factory=set)
+    pids: set[str] = field(default_factory=set)
+    failed: int = 0
+
+    def send(self, port: int, numbers: Iterable[int], *, threads: int = 4) -> None:
+        """Ask for these numbers, from several threads."""
+        waiting = iter(numbers)
+        lock = threading.Lock()
+
+        def work() -> None:
+            while True:
+                with lock:
+                    number = next(waiting, None)
+                if number is None:
+                    return
+                status, body = get(port, f"/buy/{number}")
+                with lock:
+                    if status == 200:
+                        self.served.add(number)
+                        self.pids.add(body)
+                    else:
+                        self.failed += 1
+
+        workers = [threading.Thread(target=work) for _ in range(threads)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    """Status and body of a GET; status 0 where nobody answered."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except (OSError, http.client.HTTPException):
+        return 0, ""
+    finally:
+        connection.close()
+
+
+def numbers(receiver: OtlpReceiver) -> list[int]:
+    """The numbers of all spans that have arrived."""
+    found = [span["attributes"].get("flask.g.number") for span in receiver.spans()]
+    return [number for number in found if number is not None]
+
+
+def counted(receiver: OtlpReceiver) -> float:
+    """What the counters say, over all processes: the newest point of each."""
+    return sum(point["sum"] or 0 for point in receiver.latest("flask.g.amount"))
+
+
+def kept(folder: Path) -> list[Kept]:
+    """What is in an outbox."""
+    outbox = Outbox(folder / FILENAME, 2**40, 1e9)
+    try:
+        return outbox.kept()
+    finally:
+        outbox.close()
+
+
+def wait_until(done: Callable[[], object], timeout_s: float = 15.0) -> None:
+    """Wait until `done()`; what follows says what is missing where it never comes."""
+    deadline = time.monotonic() + timeout_s
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.05)

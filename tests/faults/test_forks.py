@@ -1,0 +1,111 @@
+"""Worker processes: what arrives equals what was served, under one identity each, and nothing twice."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.backends.otlp_receiver import OtlpReceiver
+from tests.faults.served import Gunicorn, Traffic, counted, numbers, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    with OtlpReceiver() as running:
+        yield running
+
+
+WORKERS = {
+    "sync": ("--workers", "3"),
+    "sync preload": ("--workers", "3", "--preload"),
+    "gthread": ("--workers", "2", "--threads", "4"),
+    "gthread preload": ("--workers", "2", "--threads", "4", "--preload"),
+}
+
+
+@pytest.mark.parametrize("kind", WORKERS)
+def test_counts_equal_requests(tmp_path: Path, receiver: OtlpReceiver, kind: str) -> None:
+    """Spans arrive once each, counters add up exactly, after SIGTERM; each worker has a name of its own."""
+    traffic = Traffic()
+    with Gunicorn(tmp_path, receiver.url, *WORKERS[kind]) as server:
+        traffic.send(server.port, range(300))
+    assert traffic.failed == 0
+    assert sorted(numbers(receiver)) == list(range(300))
+    assert counted(receiver) == 300
+    instances = {point["resource"]["service.instance.id"] for point in receiver.metrics("flask.g.amount")}
+    assert len(instances) == len(traffic.pids)
+    assert server.kept() == []
+    assert server.log() == "", "a healthy life and a healthy shutdown have nothing to say"
+
+
+def test_requests_before_the_fork(tmp_path: Path, receiver: OtlpReceiver) -> None:
+    """Requests that the master serves while it loads the application are counted once, not once per child."""
+    traffic = Traffic()
+    with Gunicorn(tmp_path, receiver.url, *WORKERS["sync preload"], FAULT_WARM_UP="1") as server:
+        traffic.send(server.port, range(100))
+    served = sorted([*range(100), *range(1_000_000, 1_000_005)])
+    assert sorted(numbers(receiver)) == served
+    assert counted(receiver) == len(served)
+
+
+def test_recycled_workers_lose_nothing(tmp_path: Path, receiver: OtlpReceiver) -> None:
+    """With ``max_requests`` workers come and go in the middle of traffic."""
+    traffic = Traffic()
+    arguments = ("--workers", "2", "--max-requests", "40", "--max-requests-jitter", "10")
+    with Gunicorn(tmp_path, receiver.url, *arguments) as server:
+        traffic.send(server.port, range(300))
+        assert traffic.failed == 0
+    assert len(traffic.pids) >= 4
+    assert sorted(numbers(receiver)) == list(range(300))
+    assert counted(receiver) == 300
+
+
+def test_an_identity_of_the_users(tmp_path: Path, receiver: OtlpReceiver) -> None:
+    """A ``service.instance.id`` of the user's stays recognisable, and is one per worker, the same for both signals."""
+    traffic = Traffic()
+    given = "service.instance.id=web-1,deployment.environment.name=test"
+    with Gunicorn(tmp_path, receiver.url, "--workers", "3", OTEL_RESOURCE_ATTRIBUTES=given) as server:
+        traffic.send(server.port, range(100))
+    of_spans = {span["resource"]["service.instance.id"] for span in receiver.spans()}
+    of_points = {point["resource"]["service.instance.id"] for point in receiver.metrics("flask.g.amount")}
+    assert len(of_points) == len(traffic.pids)
+    assert of_points <= of_spans
+    assert all(name.startswith("web-1-") for name in of_spans)
+
+
+NATIVE = """
+import ctypes, os, sys, time
+from fault_app import app
+
+client = app.test_client()
+client.get("/buy/1")
+pid = {fork}
+first = 10 if pid else 20
+for number in range(first, first + 5):
+    client.get(f"/buy/{{number}}")
+from opentelemetry import metrics, trace
+metrics.get_meter_provider().force_flush()
+trace.get_tracer_provider().force_flush()
+if not pid:
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux empties pages at a fork")
+@pytest.mark.parametrize("fork", ["os.fork()", "ctypes.CDLL(None).fork()"], ids=["python's", "native"])
+def test_a_fork_in_the_middle(
+    tmp_path: Path, receiver: OtlpReceiver, run_python: Callable[..., str], fork: str
+) -> None:
+    """A process that has served and then forks, by Python or in C as uWSGI does: each counts its own."""
+    server = Gunicorn(tmp_path, receiver.url)
+    run_python("import warnings; warnings.simplefilter('ignore')\n" + NATIVE.format(fork=fork), server.env)
+    wait_until(lambda: len(numbers(receiver)) >= 11)
+    assert sorted(numbers(receiver)) == [1, *range(10, 15), *range(20, 25)]
+    assert sorted(point["sum"] or 0 for point in receiver.latest("flask.g.amount")) == [5, 6]
