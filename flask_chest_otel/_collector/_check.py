@@ -84,9 +84,9 @@ def _target_problems(name: str, settings: Settings) -> Iterator[str]:
 
 
 def _address_problems(name: str, variable: str, address: str, settings: Settings) -> Iterator[str]:
-    if "://" not in address:
-        if not _takes_connections(address):
-            yield f"{name}: nobody answers at {address}. Start it, or type: export {variable}=HOST:PORT"
+    if not address.startswith("http"):
+        if not _takes_connections(urlsplit(address).netloc if "://" in address else address):
+            yield f"{name}: nobody answers at {address}. Start it, or type: export {variable}=…"
         return
     status, answer = _ask(address) if name not in _PROBES else _PROBES[name](address, settings)
     if status == NOBODY:

@@ -33,6 +33,7 @@ class Target:
 
 TARGETS = {
     "aws": Target("CloudWatch metrics and X-Ray", where=("CHEST_AWS_ENDPOINT",)),
+    "clickhouse": Target("ClickHouse", where=("CLICKHOUSE_URL",)),
     "debug": Target("the collector's own log"),
     "file": Target("a file, OTLP as JSON lines"),
     "influxdb": Target("InfluxDB 2.x and 3.x", ("INFLUXDB_TOKEN",), ("INFLUXDB_URL",)),

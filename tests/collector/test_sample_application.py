@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,8 +66,8 @@ def test_each_target_gets_what_is_meant_for_it(
             sample.stop()
 
         for metric in ("flask.g.transaction", DURATION):
-            eventually(lambda metric=metric: in_influxdb(influxdb, metric), FOR_INFLUXDB)
-            eventually(lambda metric=metric: in_splunk(splunk, metric), FOR_SPLUNK)
+            eventually(partial(in_influxdb, influxdb, metric), FOR_INFLUXDB)
+            eventually(partial(in_splunk, splunk, metric), FOR_SPLUNK)
 
         def spans_in_influxdb() -> tuple[dict[str, int], int]:
             rows = influxdb.influxql('SELECT duration_nano, "span.name", "http.route" FROM spans')

@@ -89,6 +89,14 @@ def test_variables_without_a_default_must_be_set() -> None:
         assert without <= set(target.must), name
 
 
+def test_every_file_is_in_the_wheel() -> None:
+    """Each fragment and the README go into the package, and nothing that only this repository needs."""
+    text = (CONFIG.parent / "pyproject.toml").read_text("utf-8")
+    listed = re.findall(r'^"collector-config/(.+)" = "flask_chest_otel/collector_config/(.+)"$', text, re.MULTILINE)
+    assert {source for source, _ in listed} == {target for _, target in listed}
+    assert {source for source, _ in listed} == {*(f"{name}.yaml" for name in FILES), "README.md"}
+
+
 def test_the_files_are_found() -> None:
     """In a checkout the fragments are those of the checkout."""
     assert folder() == CONFIG
