@@ -6,7 +6,6 @@ Owns the state of one application: its settings, plans, instruments and sinks. I
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,15 @@ from werkzeug.exceptions import HTTPException
 
 from flask_chest_otel import _excluded, _span_processor, id_generator
 from flask_chest_otel._added_metrics import AddedMetrics
+from flask_chest_otel._finding import (
+    ENVIRON_KEY,
+    find_span,
+    inside_server_span,
+    is_instrumented_by_upstream,
+    own_record,
+    span_here,
+    upstream_is_disabled,
+)
 from flask_chest_otel._guard import caught, guarded, note
 from flask_chest_otel._instruments import Instruments
 from flask_chest_otel._marks import marks_of
@@ -27,26 +35,23 @@ from flask_chest_otel._recording import Recorded, Recorder
 from flask_chest_otel._request import LiveRequest, Measurement, RequestRecord, live_request
 from flask_chest_otel._response import ResponseHeaders
 from flask_chest_otel._server_span import EXCHANGE_KEY, Exchange, ServerSpans
+from flask_chest_otel._sinks import Sinks
 from flask_chest_otel._values import Limits
 from flask_chest_otel._version import __version__
 from flask_chest_otel.ids import format_trace_id, is_legal, legalise, random_id
 from flask_chest_otel.names import CHESTS, HTTP_RESPONSE_STATUS_CODE, REQUEST_ID, SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from flask import Flask, Response
     from opentelemetry.trace import Span
 
     from flask_chest_otel._added_metrics import Dimensions
     from flask_chest_otel._export import Export
-    from flask_chest_otel._request import Sink
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["ENVIRON_KEY", "Lifecycle", "is_instrumented_by_upstream", "record_of"]
-
-ENVIRON_KEY = "flask_chest_otel.request"
-"""Where a request's record lives in its WSGI environment."""
+__all__ = ["Lifecycle"]
 
 _ABSENT = object()
 _TYPED = "flask_chest_otel_context"
@@ -59,8 +64,7 @@ class Lifecycle:
     Attributes:
         config: The application's settings.
         planner: Compiles what to record.
-        every_route: Who gets the record of every finished request: the embedded store, captures in tests.
-        by_name: Direct chests, which a route's ``chests=`` may leave out.
+        sinks: Who gets the records of finished requests.
     """
 
     def __init__(
@@ -90,9 +94,7 @@ class Lifecycle:
         instruments = Instruments(self._meter, config.cardinality_limit)
         self.planner = Planner(config, instruments)
         self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
-        self.every_route: tuple[Sink, ...] = ()
-        self.by_name: tuple[Sink, ...] = tuple(chest for chest in config.chests if not isinstance(chest, str))
-        self._has_sinks = bool(self.by_name)
+        self.sinks = Sinks(tuple(chest for chest in config.chests if not isinstance(chest, str)))
         self._quiet = quiet
         self._plans: dict[tuple[str, ...], Plan] = {}
         self._recorder = Recorder(config, self.planner)
@@ -113,7 +115,7 @@ class Lifecycle:
             self._start(app)
         if self._spans is None:
             return None
-        if otel_context.get_current() and _inside_server_span():
+        if otel_context.get_current() and inside_server_span():
             return None
         return Exchange(self._spans, environ)
 
@@ -159,7 +161,7 @@ class Lifecycle:
         if live is not None and not live.dispatched:
             live.dispatched = True
             if live.span is None:
-                _find_span(live)
+                find_span(live)
 
     def viewed(self) -> None:
         """After the view, with ``raise_exceptions``: refuse like the view itself would.
@@ -167,7 +169,7 @@ class Lifecycle:
         Raises:
             ChestValueError: A value on ``g`` cannot be recorded.
         """
-        live = _own_record()
+        live = own_record()
         if live is not None:
             self._recorder.check(live)
 
@@ -176,23 +178,23 @@ class Lifecycle:
         # An HTTPException is how views say 404: an answer, not an error.
         if error is None or isinstance(error, HTTPException) or not self.config.handled_exceptions:
             return
-        live = _own_record()
+        live = own_record()
         span = live.span if live is not None else None
         if span is not None and span.is_recording():
             span.record_exception(error)
 
     def respond(self, response: Response) -> None:
         """The response is there, after every ``after_request`` function."""
-        if self._headers is None and not self._has_sinks and self._spans is None:
+        if self._headers is None and not self.sinks.wanted and self._spans is None:
             return
-        live = _own_record()
+        live = own_record()
         if live is None or live.finished:
             return
         live.status = response.status_code
         if live.exchange is not None:
             live.exchange.streamed = not response.is_sequence and not _is_error_page(response)
         elif live.span is None:
-            _find_span(live)
+            find_span(live)
         live.dispatched = True
         if self._headers is not None:
             self._headers.set_on(response, live.request_id or self.decide_id(live), live.span)
@@ -203,7 +205,7 @@ class Lifecycle:
         Args:
             error: What the view raised and nobody handled.
         """
-        live = _own_record()
+        live = own_record()
         if live is None or live.finished:
             return
         live.finished = True
@@ -219,7 +221,7 @@ class Lifecycle:
                 exchange.complete = lambda: self._complete(live)
                 return
         elif live.span is None:
-            _find_span(live)
+            find_span(live)
         self._complete(live)
 
     def _complete(self, live: LiveRequest) -> None:
@@ -230,7 +232,7 @@ class Lifecycle:
         """The request's id, decided now if it was not: the root's trace id, else a fresh one."""
         if live.request_id is None:
             # Before the view, what is current may be a span inside the server's: looked at, not kept.
-            span = live.span if live.dispatched or live.span is not None else _span_here(live)
+            span = live.span if live.dispatched or live.span is not None else span_here(live)
             is_root = span is not None and span.is_recording() and getattr(span, "parent", _ABSENT) is None
             if span is not None and is_root:
                 live.request_id = format_trace_id(span.get_span_context().trace_id)
@@ -242,25 +244,15 @@ class Lifecycle:
                 id_generator.shadow(self.export.tracer_provider())
         return live.request_id
 
-    def add_sink(self, *sinks: Sink) -> None:
-        """Give every finished request's record to further sinks."""
-        self.every_route += sinks
-        self._has_sinks = bool(self.every_route or self.by_name)
-
-    def remove_sink(self, sink: Sink) -> None:
-        """Undo :meth:`add_sink`."""
-        self.every_route = tuple(other for other in self.every_route if other is not sink)
-        self._has_sinks = bool(self.every_route or self.by_name)
-
     def force_flush(self, timeout_s: float) -> bool:
         """Wait until sinks and providers have passed on what they hold, at most ``timeout_s`` seconds."""
         deadline = time.monotonic() + timeout_s
-        sinks = [sink.flush(max(0.0, deadline - time.monotonic())) for sink in (*self.every_route, *self.by_name)]
-        return self.export.force_flush(max(0.05, deadline - time.monotonic())) and all(sinks)
+        flushed = self.sinks.flush(timeout_s)
+        return self.export.force_flush(max(0.05, deadline - time.monotonic())) and flushed
 
     def add_metric(self, name: str, value: Any, unit: str | None, dimensions: Dimensions) -> None:
         """Record one value of the application's own, inside or outside of a request."""
-        live = _own_record() if has_request_context() else None
+        live = own_record() if has_request_context() else None
         self._added.add(live, name, value, unit, dimensions)
 
     def typed_context(self) -> Any:
@@ -279,7 +271,7 @@ class Lifecycle:
         typed = kept.get(_TYPED)
         if typed is None:
             typed = kept[_TYPED] = self.config.context()
-            live = _own_record()
+            live = own_record()
             if live is not None:
                 live.typed = typed
         return typed
@@ -292,7 +284,7 @@ class Lifecycle:
                 try:
                     if self._prepare is not None:
                         self._prepare(app)
-                    self.add_sink(*self.export.start(app))
+                    self.sinks.add(*self.export.start(app))
                     self._spans = self._server_spans(app)
                 except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
                     caught("export", error)
@@ -303,7 +295,7 @@ class Lifecycle:
         mode = self.config.server_span
         if mode not in ("auto", "chest") or is_instrumented_by_upstream(app):
             return None
-        if mode == "auto" and self._quiet and _upstream_is_disabled():
+        if mode == "auto" and self._quiet and upstream_is_disabled():
             return None
         tracer = trace.get_tracer(SCOPE, __version__, self.export.tracer_provider())
         return ServerSpans(tracer, self._meter, *self._hooks)
@@ -337,7 +329,7 @@ class Lifecycle:
     @guarded("destinations")
     def _name_destinations(self, live: LiveRequest) -> None:
         _span_processor.ensure_on(self.export.tracer_provider())
-        span = _span_here(live)
+        span = span_here(live)
         if span is not None and live.plan.chests_text is not None:
             # Started before the request, by an instrumentation around the application.
             span.set_attribute(CHESTS, live.plan.chests_text)
@@ -354,13 +346,13 @@ class Lifecycle:
             caught("span", error)
         if recorded.numbers:
             try:
-                measurements = self._recorder.measure(live, recorded, _context_of(live), kept=self._has_sinks)
+                measurements = self._recorder.measure(live, recorded, _context_of(live), kept=self.sinks.wanted)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("metrics", error)
         if recorded.refused is not None:
             for name, reason in recorded.refused.items():
                 note(f"refused {name}: {reason}", "g.%s is not recorded: %s", name, reason)
-        if self._has_sinks:
+        if self.sinks.wanted:
             self._hand_over(live, recorded, measurements)
 
     def _describe(self, live: LiveRequest, attributes: dict[str, Any]) -> None:
@@ -393,58 +385,7 @@ class Lifecycle:
             metrics=(*live.added, *measurements),
             refused=recorded.refused or {},
         )
-        for sink in self.every_route:
-            sink.put(record)
-        for sink in self.by_name:
-            if record.chests is None or sink.name in record.chests:
-                sink.put(record)
-
-
-def record_of(environ: Mapping[str, Any]) -> LiveRequest | None:
-    """The record of the request with this WSGI environment."""
-    found: LiveRequest | None = environ.get(ENVIRON_KEY)
-    return found
-
-
-def _own_record() -> LiveRequest | None:
-    """The record of the request that runs here, if the present ``g`` is its own.
-
-    A thread with a copied request context, ``Response.from_app`` and an application inside an application share
-    the environ: ``g`` tells them apart.
-    """
-    present = g._get_current_object()
-    live = live_request.get()
-    if live is None or live.g is not present:
-        live = request.environ.get(ENVIRON_KEY)
-        if live is None or live.g is not present:
-            return None
-    return live
-
-
-def _find_span(live: LiveRequest) -> None:
-    """Find the server span of a request from where it runs, and the context that holds it."""
-    live.span = _span_here(live)
-    if live.span is not None:
-        live.context = otel_context.get_current()
-
-
-def _span_here(live: LiveRequest) -> Span | None:
-    """The current span, if it belongs to this request."""
-    current = trace.get_current_span()
-    if current is trace.INVALID_SPAN or (current is live.span_at_begin and _belongs_to_outer(live, current)):
-        return None
-    return current
-
-
-def _belongs_to_outer(live: LiveRequest, current: Span) -> bool:
-    """Whether the span that was current at begin is not this request's, which runs inside another one.
-
-    A server span in between was made for this request: by an instrumentation around the inner application.
-    """
-    outer = live.outer
-    if outer is None or outer.finished:
-        return False
-    return getattr(current, "kind", None) is not trace.SpanKind.SERVER or current is outer.span
+        self.sinks.put(record)
 
 
 def _context_of(live: LiveRequest) -> Any:
@@ -458,28 +399,6 @@ def _is_error_page(response: Response) -> bool:
     Flask turns those into responses by calling them as WSGI applications, which leaves an iterator of known length.
     """
     return response.status_code >= _FIRST_OF_HTTP_EXCEPTIONS and response.content_length is not None
-
-
-def _inside_server_span() -> bool:
-    """Whether this request has a server span already, made by an instrumentation around the application."""
-    if not is_instrumentation_enabled():
-        return True
-    current = trace.get_current_span()
-    outer = live_request.get()
-    belongs_to_outer = outer is not None and not outer.finished and current is outer.span
-    return getattr(current, "kind", None) is trace.SpanKind.SERVER and not belongs_to_outer
-
-
-def is_instrumented_by_upstream(app: Flask) -> bool:
-    """Whether opentelemetry-instrumentation-flask makes this application's server spans already."""
-    # The one private name that is read: upstream leaves no other sign.
-    return bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
-
-
-def _upstream_is_disabled() -> bool:
-    """Whether the user switched the Flask instrumentation off: server spans are not wanted then."""
-    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
-    return not {"flask", "*"}.isdisjoint(part.strip() for part in disabled.split(","))
 
 
 def _generated(generator: Callable[[], Any]) -> str | None:

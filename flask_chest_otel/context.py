@@ -7,7 +7,7 @@ from typing import Any
 from flask import current_app, has_app_context, has_request_context, request
 from werkzeug.local import LocalProxy
 
-from flask_chest_otel._lifecycle import record_of
+from flask_chest_otel._finding import record_of
 from flask_chest_otel.extension import current_typed_context, state_of
 from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
 

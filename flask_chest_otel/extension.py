@@ -12,8 +12,9 @@ from typing_extensions import TypeVar
 
 from flask_chest_otel._attach import attach
 from flask_chest_otel._export import Export
+from flask_chest_otel._finding import is_instrumented_by_upstream
 from flask_chest_otel._guard import guarded
-from flask_chest_otel._lifecycle import Lifecycle, is_instrumented_by_upstream
+from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel._marks import every_mark
 from flask_chest_otel.config import UNSET, resolve
 from flask_chest_otel.errors import ChestSetupError, UnknownChestError

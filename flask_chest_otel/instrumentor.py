@@ -13,8 +13,9 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from flask_chest_otel import id_generator
 from flask_chest_otel._attach import Attachment, attach
 from flask_chest_otel._export import Export
+from flask_chest_otel._finding import is_instrumented_by_upstream
 from flask_chest_otel._guard import guarded, note
-from flask_chest_otel._lifecycle import Lifecycle, is_instrumented_by_upstream
+from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel.config import UNSET, ChestConfig, resolve
 from flask_chest_otel.errors import ChestConfigError, nearest
 from flask_chest_otel.extension import EXTENSION_KEY, INSTRUMENTOR_KEY, bring_server_span

@@ -57,11 +57,11 @@ def capture(app: Flask) -> Iterator[list[RequestRecord]]:
     """
     state = _state(app)
     sink = _Capture()
-    state.add_sink(sink)
+    state.sinks.add(sink)
     try:
         yield sink.records
     finally:
-        state.remove_sink(sink)
+        state.sinks.remove(sink)
 
 
 def _state(app: Flask) -> Lifecycle:

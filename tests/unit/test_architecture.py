@@ -24,6 +24,7 @@ TESTS = Path(__file__).parent.parent
 PLAIN = {
     *(
         "_checks",
+        "_sinks",
         "_units",
         "_version",
         "errors",
@@ -55,6 +56,7 @@ FLASK = {
         "_collector",
         "_marks",
         "_excluded",
+        "_finding",
         "_recording",
         "_response",
         "_attach",

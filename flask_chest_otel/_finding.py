@@ -1,0 +1,102 @@
+"""Finding a request's record, and its server span, from where code runs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from flask import g, request
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
+from flask_chest_otel._request import LiveRequest, live_request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask import Flask
+    from opentelemetry.trace import Span
+
+__all__ = [
+    "ENVIRON_KEY",
+    "find_span",
+    "inside_server_span",
+    "is_instrumented_by_upstream",
+    "own_record",
+    "record_of",
+    "span_here",
+    "upstream_is_disabled",
+]
+
+ENVIRON_KEY = "flask_chest_otel.request"
+"""Where a request's record lives in its WSGI environment."""
+
+
+def record_of(environ: Mapping[str, Any]) -> LiveRequest | None:
+    """The record of the request with this WSGI environment."""
+    found: LiveRequest | None = environ.get(ENVIRON_KEY)
+    return found
+
+
+def own_record() -> LiveRequest | None:
+    """The record of the request that runs here, if the present ``g`` is its own.
+
+    A thread with a copied request context, ``Response.from_app`` and an application inside an application share
+    the environ: ``g`` tells them apart.
+    """
+    present = g._get_current_object()
+    live = live_request.get()
+    if live is None or live.g is not present:
+        live = request.environ.get(ENVIRON_KEY)
+        if live is None or live.g is not present:
+            return None
+    return live
+
+
+def find_span(live: LiveRequest) -> None:
+    """Find the server span of a request from where it runs, and the context that holds it."""
+    live.span = span_here(live)
+    if live.span is not None:
+        live.context = otel_context.get_current()
+
+
+def span_here(live: LiveRequest) -> Span | None:
+    """The current span, if it belongs to this request."""
+    current = trace.get_current_span()
+    if current is trace.INVALID_SPAN or (current is live.span_at_begin and _belongs_to_outer(live, current)):
+        return None
+    return current
+
+
+def _belongs_to_outer(live: LiveRequest, current: Span) -> bool:
+    """Whether the span that was current at begin is not this request's, which runs inside another one.
+
+    A server span in between was made for this request: by an instrumentation around the inner application.
+    """
+    outer = live.outer
+    if outer is None or outer.finished:
+        return False
+    return getattr(current, "kind", None) is not trace.SpanKind.SERVER or current is outer.span
+
+
+def inside_server_span() -> bool:
+    """Whether this request has a server span already, made by an instrumentation around the application."""
+    if not is_instrumentation_enabled():
+        return True
+    current = trace.get_current_span()
+    outer = live_request.get()
+    belongs_to_outer = outer is not None and not outer.finished and current is outer.span
+    return getattr(current, "kind", None) is trace.SpanKind.SERVER and not belongs_to_outer
+
+
+def is_instrumented_by_upstream(app: Flask) -> bool:
+    """Whether opentelemetry-instrumentation-flask makes this application's server spans already."""
+    # The one private name that is read: upstream leaves no other sign.
+    return bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
+
+
+def upstream_is_disabled() -> bool:
+    """Whether the user switched the Flask instrumentation off: server spans are not wanted then."""
+    disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
+    return not {"flask", "*"}.isdisjoint(part.strip() for part in disabled.split(","))
