@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from opentelemetry.propagators.textmap import Getter, Setter
 
 from flask_chest_otel._plan import metric_method
-from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_ROUTE, OTHER_METHOD
+from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, OTHER_METHOD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,44 +35,71 @@ _SECRET_PARAMETERS = re.compile(r"((?:^|&)(?:AWSAccessKeyId|Signature|sig|X-Goog
 _PROTOCOL = "HTTP/"
 
 
-def request_attributes(environ: Mapping[str, Any], method: str, route: str | None) -> dict[str, Any]:
+class Site:
+    """What does not change between requests with one method, route, host and protocol.
+
+    Attributes:
+        name: The span's.
+        method: As metrics may carry it.
+        scheme: ``http`` or ``https``.
+        attributes: The constant part of the span's.
+        durations: Attribute sets of the duration, by status and error type.
+    """
+
+    __slots__ = ("attributes", "durations", "method", "name", "scheme")
+
+    def __init__(self, environ: Mapping[str, Any], method: str, route: str | None) -> None:
+        self.method = metric_method(method)
+        self.scheme: str = environ.get("wsgi.url_scheme", "http")
+        self.name = span_name(method, route)
+        self.durations: dict[tuple[int, str | None], dict[str, Any]] = {}
+        self.attributes: dict[str, Any] = {HTTP_REQUEST_METHOD: self.method, "url.scheme": self.scheme}
+        if self.method == OTHER_METHOD:
+            self.attributes["http.request.method_original"] = method
+        if route is not None:
+            self.attributes[HTTP_ROUTE] = route
+        protocol = environ.get("SERVER_PROTOCOL")
+        if protocol and protocol.startswith(_PROTOCOL):
+            self.attributes["network.protocol.version"] = protocol[len(_PROTOCOL) :]
+        self._add_server(environ.get("HTTP_HOST") or environ.get("SERVER_NAME"), environ.get("SERVER_PORT"))
+
+    def _add_server(self, host: str | None, port: str | None) -> None:
+        """Behind proxies as ``ProxyFix`` has put it into the environment."""
+        if host:
+            name, port_of_host = _host_and_port(host)
+            port = port_of_host or port
+            self.attributes["server.address"] = name
+            if port and port.isdecimal():
+                self.attributes["server.port"] = int(port)
+
+    def duration_attributes(self, status: int, error_type: str | None) -> dict[str, Any]:
+        """The attribute set of ``http.server.request.duration``."""
+        found = self.durations.get((status, error_type))
+        if found is None:
+            wanted = (HTTP_REQUEST_METHOD, "url.scheme", HTTP_ROUTE, "network.protocol.version")
+            found = {name: self.attributes[name] for name in wanted if name in self.attributes}
+            found[HTTP_RESPONSE_STATUS_CODE] = status
+            if error_type is not None:
+                found["error.type"] = error_type
+            self.durations[(status, error_type)] = found
+        return found
+
+
+def request_attributes(environ: Mapping[str, Any], site: Site) -> dict[str, Any]:
     """What the conventions want at the start of the span, where samplers look at it."""
     get = environ.get
-    known = metric_method(method)
-    attributes: dict[str, Any] = {
-        HTTP_REQUEST_METHOD: known,
-        "url.scheme": get("wsgi.url_scheme", "http"),
-        "url.path": get("SCRIPT_NAME", "") + get("PATH_INFO", "") or "/",
-    }
-    if known is not method and known == OTHER_METHOD:
-        attributes["http.request.method_original"] = method
-    if route is not None:
-        attributes[HTTP_ROUTE] = route
+    attributes = dict(site.attributes)
+    attributes["url.path"] = get("SCRIPT_NAME", "") + get("PATH_INFO", "") or "/"
     query = get("QUERY_STRING")
     if query:
         attributes["url.query"] = _SECRET_PARAMETERS.sub(r"\1REDACTED", query)
-    protocol = get("SERVER_PROTOCOL")
-    if protocol and protocol.startswith(_PROTOCOL):
-        attributes["network.protocol.version"] = protocol[len(_PROTOCOL) :]
-    _add_addresses(attributes, get)
+    client = get("REMOTE_ADDR")
+    if client:
+        attributes["client.address"] = client
     user_agent = get("HTTP_USER_AGENT")
     if user_agent:
         attributes["user_agent.original"] = _as_text(user_agent)
     return attributes
-
-
-def _add_addresses(attributes: dict[str, Any], get: Any) -> None:
-    """Server and client; behind proxies as ``ProxyFix`` has put them into the environment."""
-    host = get("HTTP_HOST") or get("SERVER_NAME")
-    if host:
-        name, port = _host_and_port(host)
-        attributes["server.address"] = name
-        port = port or get("SERVER_PORT")
-        if port and port.isdecimal():
-            attributes["server.port"] = int(port)
-    client = get("REMOTE_ADDR")
-    if client:
-        attributes["client.address"] = client
 
 
 def _host_and_port(host: str) -> tuple[str, str]:

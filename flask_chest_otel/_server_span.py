@@ -20,13 +20,12 @@ from flask_chest_otel._http import (
     DURATION_BUCKETS,
     HeaderCapture,
     LegacyNames,
+    Site,
     environ_getter,
     header_setter,
     request_attributes,
-    span_name,
 )
-from flask_chest_otel._plan import metric_method
-from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE
+from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,7 +44,7 @@ EXCHANGE_KEY = "flask_chest_otel.exchange"
 """Where a request's exchange lives in its WSGI environment."""
 
 _SERVER_ERROR = 500
-_MOST_ATTRIBUTE_SETS = 2000
+_MOST_SITES = 2000
 
 
 class ServerSpans:
@@ -71,7 +70,7 @@ class ServerSpans:
         self.capture = HeaderCapture()
         self.legacy = LegacyNames.wanted()
         self._active: dict[tuple[str, str], set[Exchange]] = {}
-        self._durations: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._sites: dict[tuple[Any, ...], Site] = {}
         self.duration = meter.create_histogram(
             "http.server.request.duration",
             "s",
@@ -99,16 +98,15 @@ class ServerSpans:
         """It is over."""
         self._active[key].discard(exchange)
 
-    def attributes_of_duration(self, key: tuple[Any, ...]) -> dict[str, Any]:
-        """One attribute set for (method, scheme, route, status, error type, protocol)."""
-        found = self._durations.get(key)
+    def site(self, environ: dict[str, Any], method: str, route: str | None) -> Site:
+        """What is known beforehand of a request like this one; clients choose the host, so only so many are kept."""
+        get = environ.get
+        place = (method, route, get("HTTP_HOST"), get("SERVER_PORT"), get("wsgi.url_scheme"), get("SERVER_PROTOCOL"))
+        found = self._sites.get(place)
         if found is None:
-            method, scheme, route, status, error_type, protocol = key
-            found = {HTTP_REQUEST_METHOD: method, "url.scheme": scheme, HTTP_RESPONSE_STATUS_CODE: status}
-            optional = {HTTP_ROUTE: route, "error.type": error_type, "network.protocol.version": protocol}
-            found |= {name: value for name, value in optional.items() if value is not None}
-            if len(self._durations) < _MOST_ATTRIBUTE_SETS:
-                self._durations[key] = found
+            found = Site(environ, method, route)
+            if len(self._sites) < _MOST_SITES:
+                self._sites[place] = found
         return found
 
     def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
@@ -128,13 +126,12 @@ class Exchange:
 
     __slots__ = (
         "__weakref__",
-        "_active_key",
-        "_attributes",
         "_context",
         "_displaced",
         "_ended",
         "_environ",
         "_error",
+        "_site",
         "_spans",
         "_start_ns",
         "_start_s",
@@ -167,22 +164,19 @@ class Exchange:
 
     def open(self, live: LiveRequest) -> None:
         """Start the span and make it current: the URL is matched, the request id chosen."""
-        spans, environ, route = self._spans, self._environ, live.plan.route
-        attributes = request_attributes(environ, live.method, route)
-        self._attributes = attributes
+        spans, environ = self._spans, self._environ
+        site = self._site = spans.site(environ, live.method, live.plan.route)
+        attributes = request_attributes(environ, site)
         if spans.capture.request is not None:
             attributes.update(spans.capture.of_request(environ))
         given = spans.legacy.add_to(attributes) if spans.legacy is not None else attributes
         parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
-        span = spans.tracer.start_span(
-            span_name(live.method, route), parent, SpanKind.SERVER, given, start_time=self._start_ns
-        )
+        span = spans.tracer.start_span(site.name, parent, SpanKind.SERVER, given, start_time=self._start_ns)
         self.span = live.span = span
         live.exchange = self
         self._context = live.context = trace.set_span_in_context(span, parent)
         self._token = otel_context.attach(self._context)
-        self._active_key = (metric_method(live.method), attributes["url.scheme"])
-        spans.enter(self._active_key, self)
+        spans.enter((site.method, site.scheme), self)
         if spans.request_hook is not None:
             with guarded("request_hook"):
                 spans.request_hook(span, environ)
@@ -279,7 +273,7 @@ class Exchange:
 
     def _end(self, span: Span) -> None:
         duration_s = time.perf_counter() - self._start_s
-        self._spans.leave(self._active_key, self)
+        self._spans.leave((self._site.method, self._site.scheme), self)
         if self.complete is not None:
             self.complete()
         status = self._status
@@ -313,10 +307,8 @@ class Exchange:
             span.set_status(Status(StatusCode.ERROR))
 
     def _measure(self, duration_s: float, status: int, error_type: str | None) -> None:
-        spans, known = self._spans, self._attributes
-        method, scheme = self._active_key
-        key = (method, scheme, known.get(HTTP_ROUTE), status, error_type, known.get("network.protocol.version"))
-        attributes = spans.attributes_of_duration(key)
+        spans = self._spans
+        attributes = self._site.duration_attributes(status, error_type)
         spans.duration.record(duration_s, attributes, self._context)
         if spans.legacy_duration is not None and spans.legacy is not None:
             spans.legacy_duration.record(duration_s * 1000, spans.legacy.of_metric(attributes), self._context)
