@@ -89,6 +89,25 @@ def test_variables_without_a_default_must_be_set() -> None:
         assert without <= set(target.must), name
 
 
+def test_every_target_has_a_page() -> None:
+    """Each target's page has the template's sections, and every variable that must or may be set with its default."""
+    pages = CONFIG.parent / "docs" / "how-to" / "targets"
+    assert {path.stem for path in pages.glob("*.md")} == set(TARGETS)
+    base = set(variables_of((CONFIG / "base.yaml").read_text()))
+    for name, target in TARGETS.items():
+        page = (pages / f"{name}.md").read_text()
+        sections = re.findall(r"^## (.+)$", page, re.MULTILINE)
+        assert sections == ["Set", "Run", "What arrives", "Ask", "Know"], name
+        for variable, default in variables_of((CONFIG / f"{name}.yaml").read_text()).items():
+            if variable in base or re.search(r"_(GATE|QUEUE)_(PORT|BYTES)$", variable):
+                continue
+            row = next((line for line in page.splitlines() if line.startswith("|") and f"`{variable}`" in line), None)
+            assert row is not None, f"{name}: {variable}"
+            nothing = default in (None, "", "null", "[]")
+            expected = "must be set" if variable in target.must else "none" if nothing else str(default)
+            assert expected in row, f"{name}: {row}"
+
+
 def test_every_file_is_in_the_wheel() -> None:
     """Each fragment and the README go into the package, and nothing that only this repository needs."""
     text = (CONFIG.parent / "pyproject.toml").read_text("utf-8")
