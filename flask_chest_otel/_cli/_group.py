@@ -10,6 +10,7 @@ __all__ = ["chest_cli"]
 
 COMMANDS = {
     "collector": "collector",
+    "outbox": "outbox",
     "requests": "requests",
     "stats": "stats",
     "trace-id": "trace_id",

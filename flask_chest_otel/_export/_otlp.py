@@ -18,7 +18,7 @@ from opentelemetry.util._importlib_metadata import entry_points
 from flask_chest_otel._export._exporters import OutboxMetricExporter, OutboxSpanExporter
 from flask_chest_otel._export._identity import instance_id
 from flask_chest_otel._export._meters import ProcessMeterProvider
-from flask_chest_otel._export._settings import route_of, user_instance_id
+from flask_chest_otel._export._settings import route_of, service_name, user_instance_id
 from flask_chest_otel._export._spans import OutboxSpanProcessor
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.id_generator import ChestIdGenerator
@@ -75,11 +75,11 @@ def _meter_provider(app_name: str, route: Route) -> MeterProvider:
 
 def _resource(app_name: str) -> Resource:
     """The environment's resource, with a name where it gives none, and this process's identity."""
-    resource = Resource.create()
-    own: dict[str, Any] = {SERVICE_INSTANCE_ID: instance_id(user_instance_id(os.environ))}
-    if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
-        own[SERVICE_NAME] = app_name
-    return resource.merge(Resource(own))
+    own = {
+        SERVICE_NAME: service_name(app_name),
+        SERVICE_INSTANCE_ID: instance_id(user_instance_id(os.environ)),
+    }
+    return Resource.create().merge(Resource(own))
 
 
 def _exporters(signal: str, route: Route) -> list[Any]:

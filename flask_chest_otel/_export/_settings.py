@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel.errors import ChestConfigError
 
-__all__ = ["outbox_folder", "route_of", "user_instance_id"]
+__all__ = ["outbox_folder", "route_of", "service_name", "user_instance_id"]
 
 _logger = logging.getLogger("flask_chest_otel")
 
@@ -41,7 +41,7 @@ def route_of(environ: Mapping[str, str], config: ChestConfig | None = None, serv
     if config is None:
         config = resolve({}, {}, environ, on_malformed=_say)
     if service is None:
-        service = str(Resource.create().attributes.get(SERVICE_NAME, ""))
+        service = service_name(None)
     return Route(
         Keeping(outbox_folder(config, service), config.outbox_max_bytes, config.outbox_max_age_s),
         tuple(address_of(signal, environ) for signal in ("traces", "metrics")),
@@ -55,6 +55,12 @@ def outbox_folder(config: ChestConfig, service: str) -> Path:
         return Path(config.outbox_dir).absolute()
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", service).strip(".") or "unknown"
     return _state_folder() / "flask_chest_otel" / name
+
+
+def service_name(app_name: str | None) -> str:
+    """The environment's name for the service; the application's where that gives none."""
+    given = str(Resource.create().attributes.get(SERVICE_NAME, ""))
+    return app_name if app_name is not None and given.startswith("unknown_service") else given
 
 
 def user_instance_id(environ: Mapping[str, str]) -> str | None:

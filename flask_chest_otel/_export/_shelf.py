@@ -103,7 +103,7 @@ class Shelf:
         with self.lock:
             self._store()
             done = tuple(self._done_on_disk)
-            found = self._on_disk(lambda outbox: outbox.waiting(self._name, signal, most, done)) or []
+            found = self._on_disk(lambda outbox: outbox.waiting(self._name, signal, most, done), reading=True) or []
             if not found:
                 found = [Row(n, items, body) for n, of, items, body in self._memory if of == signal][:most]
                 self._in_flight = bool(found)
@@ -136,7 +136,7 @@ class Shelf:
     def is_empty(self) -> bool:
         """Whether nothing of this process waits."""
         with self.lock:
-            waiting = self._on_disk(lambda outbox: outbox.count_waiting(self._name)) or 0
+            waiting = self._on_disk(lambda outbox: outbox.count_waiting(self._name), reading=True) or 0
             return not self._memory and waiting <= len(self._done_on_disk)
 
     def take_over(self) -> int:
@@ -176,23 +176,26 @@ class Shelf:
         self._memory = deque(kept)
         self._memory_bytes = sum(len(body) for _, _, _, body in kept)
 
-    def _on_disk(self, work: Callable[[Outbox], _R]) -> _R | None:
+    def _on_disk(self, work: Callable[[Outbox], _R], *, reading: bool = False) -> _R | None:
         """Do ``work`` with the outbox; ``None`` where that cannot be done now."""
-        if time.monotonic() < self._disk_again_at:
+        # What is on a full disk can be read all the same, and is older than what waits in memory.
+        if time.monotonic() < self._disk_again_at and not (reading and self._outbox is not None):
             return None
         for _ in range(2):
             try:
                 result = work(self._open())
             except _TROUBLE as error:
                 broken = self._outbox.identity if self._outbox is not None else _sqlite.identity(self._path)
-                # Whatever state the connection is in: the next try begins with a new one.
-                self._hang_up()
+                # Whatever state the connection is in, the next try begins with a new one. But for a full disk: what is
+                # in the file can be read and sent, while a new connection would need room for its index.
+                if not _is_full(error):
+                    self._hang_up()
                 if self._began_anew(error, broken):
                     continue
                 self._say(error)
                 self._disk_again_at = time.monotonic() + DISK_AGAIN_S
                 return None
-            if self._in_trouble:
+            if self._in_trouble and not reading:
                 self._in_trouble = False
                 _logger.info("the outbox %s can be written again", self._path)
             return result
@@ -257,3 +260,7 @@ class Shelf:
             error,
             MEMORY_BYTES // 2**20,
         )
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error)

@@ -34,10 +34,10 @@ def test_counts_equal_requests(tmp_path: Path, receiver: OtlpReceiver, kind: str
     """Spans arrive once each, counters add up exactly, after SIGTERM; each worker has a name of its own."""
     traffic = Traffic()
     with Gunicorn(tmp_path, receiver.url, *WORKERS[kind]) as server:
-        traffic.send(server.port, range(300))
+        traffic.send(server.port, range(200))
     assert traffic.failed == 0
-    assert sorted(numbers(receiver)) == list(range(300))
-    assert counted(receiver) == 300
+    assert sorted(numbers(receiver)) == list(range(200))
+    assert counted(receiver) == 200
     instances = {point["resource"]["service.instance.id"] for point in receiver.metrics("flask.g.amount")}
     assert len(instances) == len(traffic.pids)
     assert server.kept() == []
@@ -59,11 +59,11 @@ def test_recycled_workers_lose_nothing(tmp_path: Path, receiver: OtlpReceiver) -
     traffic = Traffic()
     arguments = ("--workers", "2", "--max-requests", "40", "--max-requests-jitter", "10")
     with Gunicorn(tmp_path, receiver.url, *arguments) as server:
-        traffic.send(server.port, range(300))
+        traffic.send(server.port, range(200))
         assert traffic.failed == 0
     assert len(traffic.pids) >= 4
-    assert sorted(numbers(receiver)) == list(range(300))
-    assert counted(receiver) == 300
+    assert sorted(numbers(receiver)) == list(range(200))
+    assert counted(receiver) == 200
 
 
 def test_an_identity_of_the_users(tmp_path: Path, receiver: OtlpReceiver) -> None:

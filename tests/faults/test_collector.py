@@ -1,0 +1,139 @@
+"""What happens at the collector's end, done to a served application: in the end everything has arrived."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.backends.moody import Moody
+from tests.backends.require import require_installed
+from tests.faults.served import Gunicorn, ReceiverProcess, Traffic, numbers, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WORKERS = ("--workers", "2", "--threads", "2")
+
+
+@pytest.fixture
+def moody() -> Iterator[Moody]:
+    with Moody() as running:
+        yield running
+
+
+def test_down_at_the_start(tmp_path: Path) -> None:
+    """A collector that comes up after the application gets what was served before it, once."""
+    receiver = ReceiverProcess(tmp_path / "receiver")
+    traffic = Traffic()
+    with Gunicorn(tmp_path / "app", receiver.url, *WORKERS) as server:
+        traffic.send(server.port, range(100))
+        time.sleep(1.5)
+        with receiver:
+            wait_until(lambda: len(receiver.numbers()) >= 100)
+    assert traffic.served == set(range(100))
+    assert sorted(receiver.numbers()) == list(range(100))
+    assert server.log().count("does not take traces") <= 2, "one line per worker"
+
+
+def test_killed_in_the_middle(tmp_path: Path) -> None:
+    """``kill -9`` of the collector under traffic, twice: each request arrives, at least once."""
+    receiver = ReceiverProcess(tmp_path / "receiver")
+    traffic = Traffic()
+    receiver.start()
+    with Gunicorn(tmp_path / "app", receiver.url, *WORKERS) as server:
+        sending = threading.Thread(target=traffic.send, args=(server.port, range(600)))
+        sending.start()
+        for _ in range(2):
+            before = len(receiver.numbers())
+            wait_until(lambda: len(receiver.numbers()) > before)  # noqa: B023 - waited for within the loop
+            receiver.kill9()
+            time.sleep(0.5)
+            receiver.start()
+        sending.join()
+        wait_until(lambda: set(receiver.numbers()) >= traffic.served)
+    assert traffic.served == set(range(600))
+    assert set(receiver.numbers()) == traffic.served
+    assert len(receiver.numbers()) <= 600 + 2 * 512, "what was in flight at a kill, and no more, comes twice"
+    receiver.stop()
+
+
+@pytest.mark.parametrize("mood", [429, 503, "hang", "reset", "drip"])
+def test_in_a_mood(tmp_path: Path, moody: Moody, mood: str | int) -> None:
+    """Overloaded, broken, hanging, dripping: requests are served as ever, and all arrive once it is well again."""
+    moody.mood = mood
+    moody.headers = {"Retry-After": "1"}
+    traffic = Traffic()
+    with Gunicorn(tmp_path, moody.url, *WORKERS, OTEL_EXPORTER_OTLP_TIMEOUT="1") as server:
+        started = time.monotonic()
+        traffic.send(server.port, range(100))
+        assert time.monotonic() - started < 5
+        moody.wait_for_attempts(2)
+        moody.mood = "ok"
+        wait_until(lambda: len(numbers(moody.receiver)) >= 100)
+    assert traffic.failed == 0
+    assert sorted(numbers(moody.receiver)) == list(range(100))
+
+
+def test_refused_for_good(tmp_path: Path, moody: Moody) -> None:
+    """What was refused with 400 waits aside, does not hold up the rest, and arrives when it is sent again."""
+    moody.mood = 400
+    traffic = Traffic()
+    with Gunicorn(tmp_path, moody.url, *WORKERS) as server:
+        traffic.send(server.port, range(50))
+        wait_until(
+            lambda: sum(batch.items for batch in server.kept() if batch.signal == "traces" and batch.refused) >= 50
+        )
+        moody.mood = "ok"
+        traffic.send(server.port, range(50, 100))
+        wait_until(lambda: len(numbers(moody.receiver)) >= 50)
+        assert set(numbers(moody.receiver)) == set(range(50, 100))
+        done = subprocess.run(
+            [server.command()[0].replace("gunicorn", "flask"), "chest", "outbox", "resend", "--outbox", server.outbox],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: len(numbers(moody.receiver)) >= 100)
+    assert sorted(numbers(moody.receiver)) == list(range(100))
+
+
+def certificate(folder: Path, name: str) -> Path:
+    """A self-signed certificate with its key, for a host of this name."""
+    openssl = require_installed("openssl", "openssl")
+    path = folder / f"{name}.pem"
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-days", "2", "-subj", "/CN=test", "-addext", f"subjectAltName={name}"),
+            *("-keyout", path, "-out", f"{path}.crt"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    path.write_text(path.read_text() + (folder / f"{path.name}.crt").read_text())
+    return path
+
+
+def test_somebody_else_by_its_certificate(tmp_path: Path) -> None:
+    """A collector with the wrong name gets nothing; with the right one on the same port it gets everything."""
+    wrong, right = certificate(tmp_path, "DNS:elsewhere.test"), certificate(tmp_path, "IP:127.0.0.1")
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_text(wrong.read_text() + right.read_text())
+    traffic = Traffic()
+    with Moody(certificate=wrong) as impostor:
+        server = Gunicorn(tmp_path / "app", impostor.url, OTEL_EXPORTER_OTLP_CERTIFICATE=str(trusted))
+        server.start()
+        traffic.send(server.port, range(30))
+        wait_until(lambda: "CERTIFICATE_VERIFY_FAILED" in server.log())
+        assert impostor.attempts == []
+    with Moody(certificate=right, port=impostor.port) as collector:
+        wait_until(lambda: len(numbers(collector.receiver)) >= 30)
+        server.stop()
+        assert sorted(numbers(collector.receiver)) == list(range(30))
+    assert "CERTIFICATE_VERIFY_FAILED" in server.log()
