@@ -51,6 +51,9 @@ def own_record() -> LiveRequest | None:
         live = request.environ.get(ENVIRON_KEY)
         if live is None or live.g is not present:
             return None
+    if live.owner.excludes and request.environ.get(ENVIRON_KEY) is not live:
+        # An excluded request inside this one may share its g, which is why the environ is asked, where it matters.
+        return None
     return live
 
 

@@ -65,6 +65,7 @@ class Lifecycle:
         config: The application's settings.
         planner: Compiles what to record.
         sinks: Who gets the records of finished requests.
+        excludes: Whether any URL is left alone.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Lifecycle:
         self._recorder = Recorder(config, self.planner)
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
         self._excluded = _excluded.compile_patterns(config.excluded_urls)
+        self.excludes = self._excluded is not None
         self.excluded_urls = ",".join(config.excluded_urls) if config.excluded_urls is not None else None
         header = config.request_id_header
         # No client can send a header that becomes an empty key.
