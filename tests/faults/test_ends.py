@@ -31,15 +31,15 @@ def test_a_worker_is_killed(tmp_path: Path, receiver: OtlpReceiver, durability: 
     traffic = Traffic()
     arguments = ("--workers", "1", "--threads", "2")
     with Gunicorn(tmp_path, receiver.url, *arguments, FLASK_CHEST_DURABILITY=durability) as server:
-        for wave in range(4):
+        for wave in range(2):
             traffic.send(server.port, range(wave * 50, wave * 50 + 50))
             # The client has its answer before the server has closed the response, which ends the span.
             time.sleep(1.2 if durability == "batch" else 0.05)
             get(server.port, "/die")
             wait_until(lambda: get(server.port, "/ready")[0] == 404)
         wait_until(lambda: len(set(numbers(receiver))) >= len(traffic.served))
-    assert len(traffic.pids) == 4
-    assert traffic.served == set(range(200))
+    assert len(traffic.pids) == 2
+    assert traffic.served == set(range(100))
     assert set(numbers(receiver)) == traffic.served
 
 
@@ -80,7 +80,7 @@ def test_application_and_collector_are_killed(tmp_path: Path) -> None:
     assert server.kept() == []
 
 
-@pytest.mark.parametrize("mood", ["hang", "drip", 503, "nobody"])
+@pytest.mark.parametrize("mood", ["hang", "nobody"])
 def test_sigterm_is_obeyed_in_time(tmp_path: Path, mood: str | int) -> None:
     """A worker leaves within its budget whatever the collector does, and what it had is in the outbox."""
     with Moody(mood) as moody:

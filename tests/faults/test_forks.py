@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.backends.otlp_receiver import OtlpReceiver
+from tests.backends.require import require_module
 from tests.faults.served import Gunicorn, Traffic, counted, numbers, wait_until
 
 if TYPE_CHECKING:
@@ -22,16 +23,20 @@ def receiver() -> Iterator[OtlpReceiver]:
 
 
 WORKERS = {
-    "sync": ("--workers", "3"),
+    "sync": ("--workers", "2"),
     "sync preload": ("--workers", "3", "--preload"),
     "gthread": ("--workers", "2", "--threads", "4"),
     "gthread preload": ("--workers", "2", "--threads", "4", "--preload"),
+    "gevent": ("--workers", "2", "--worker-class", "gevent"),
+    "gevent preload": ("--workers", "2", "--worker-class", "gevent", "--preload"),
 }
 
 
 @pytest.mark.parametrize("kind", WORKERS)
 def test_counts_equal_requests(tmp_path: Path, receiver: OtlpReceiver, kind: str) -> None:
     """Spans arrive once each, counters add up exactly, after SIGTERM; each worker has a name of its own."""
+    if "gevent" in kind:
+        require_module("gevent", "gevent")
     traffic = Traffic()
     with Gunicorn(tmp_path, receiver.url, *WORKERS[kind]) as server:
         traffic.send(server.port, range(200))
@@ -57,7 +62,7 @@ def test_requests_before_the_fork(tmp_path: Path, receiver: OtlpReceiver) -> Non
 def test_recycled_workers_lose_nothing(tmp_path: Path, receiver: OtlpReceiver) -> None:
     """With ``max_requests`` workers come and go in the middle of traffic."""
     traffic = Traffic()
-    arguments = ("--workers", "2", "--max-requests", "40", "--max-requests-jitter", "10")
+    arguments = ("--workers", "2", "--max-requests", "40", "--max-requests-jitter", "10", "--preload")
     with Gunicorn(tmp_path, receiver.url, *arguments) as server:
         traffic.send(server.port, range(200))
         assert traffic.failed == 0
@@ -70,7 +75,7 @@ def test_an_identity_of_the_users(tmp_path: Path, receiver: OtlpReceiver) -> Non
     """A ``service.instance.id`` of the user's stays recognisable, and is one per worker, the same for both signals."""
     traffic = Traffic()
     given = "service.instance.id=web-1,deployment.environment.name=test"
-    with Gunicorn(tmp_path, receiver.url, "--workers", "3", OTEL_RESOURCE_ATTRIBUTES=given) as server:
+    with Gunicorn(tmp_path, receiver.url, "--workers", "2", OTEL_RESOURCE_ATTRIBUTES=given) as server:
         traffic.send(server.port, range(100))
     of_spans = {span["resource"]["service.instance.id"] for span in receiver.spans()}
     of_points = {point["resource"]["service.instance.id"] for point in receiver.metrics("flask.g.amount")}
