@@ -1,0 +1,58 @@
+"""`clickhouse.yaml` on ClickHouse's own engine, asked in SQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.backends.clickhouse import ClickHouse
+from tests.backends.traffic import Traffic, eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.collector.conftest import StartCollector
+
+pytestmark = pytest.mark.real
+
+SPANS = "SELECT count() AS n, uniqExact(SpanId) AS distinct FROM chest.otel_traces"
+TOTAL = """
+    SELECT sum(n) AS n FROM (SELECT max(Count) AS n FROM chest.otel_metrics_histogram
+    WHERE MetricName = 'http.server.request.duration' GROUP BY ResourceAttributes, Attributes)
+"""
+AVERAGE_OF_POST = """
+    SELECT avg(Duration) / 1e9 AS s FROM chest.otel_traces
+    WHERE SpanKind = 'Server' AND SpanAttributes['http.request.method'] = 'POST'
+"""
+ONE_REQUEST = """
+    SELECT SpanAttributes['flask.g.cart_total'] AS total FROM chest.otel_traces
+    WHERE SpanAttributes['flask.request_id'] = 'r-10'
+"""
+
+
+def test_answers_what_was_served_through_an_outage(start_collector: StartCollector, tmp_path: Path) -> None:
+    """The three questions, in SQL, are answered right although ClickHouse was down and the collector killed."""
+    pytest.importorskip("chdb", reason="ClickHouse as a library, 900 MB: pip install chdb")
+    with ClickHouse(tmp_path / "clickhouse") as server:
+        collector = start_collector("clickhouse", env=server.collector_env)
+        server.stop()
+        with Traffic(collector.otlp_http) as traffic:
+            for number in range(500):
+                traffic.request(f"r-{number}", {"cart_total": 1.5 * number}, duration_s=0.01 * (1 + number % 2))
+                traffic.request(f"s-{number}", method="GET", duration_s=3.0)
+            traffic.request("elsewhere", chests="influxdb", method="GET")
+            traffic.flush()
+            collector.kill9()
+            collector.env["CLICKHOUSE_CREATE_SCHEMA"] = "false"
+            collector.start()
+            for number in range(100):
+                traffic.request(f"t-{number}", duration_s=0.015)
+            traffic.flush()
+            server.start()
+            eventually(lambda: server.query(SPANS), [{"n": 2200, "distinct": 2200}], within_s=40)
+            eventually(lambda: server.query(TOTAL), [{"n": 1101}])
+            [average] = server.query(AVERAGE_OF_POST)
+            assert average["s"] == pytest.approx(0.015)
+            assert server.query(ONE_REQUEST) == [{"total": "15"}]
+            collector.stop()
