@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -26,21 +28,22 @@ class StartCollector(Protocol):
 def start_collector(tmp_path: Path) -> Iterator[StartCollector]:
     """Return a function that starts a collector; those that still run at the end are stopped."""
     require_built("flask-chest-collector")
-    started: list[Collector] = []
+    numbers = itertools.count()
+    # One that does not stop does not leave the others running.
+    with ExitStack() as stack:
 
-    def start(*names: str | Path, env: Mapping[str, str] | None = None, whole: str | None = None) -> Collector:
-        path = tmp_path / f"rendered{len(started)}.yaml"
-        if whole is not None:
-            path.write_text(whole)
-        folder = tmp_path / f"collector{len(started)}"
-        collector = Collector(*names, folder=folder, env=env, whole=path if whole is not None else None)
-        collector.start()
-        started.append(collector)
-        return collector
+        def start(*names: str | Path, env: Mapping[str, str] | None = None, whole: str | None = None) -> Collector:
+            number = next(numbers)
+            path = tmp_path / f"rendered{number}.yaml"
+            if whole is not None:
+                path.write_text(whole)
+            folder = tmp_path / f"collector{number}"
+            collector = Collector(*names, folder=folder, env=env, whole=path if whole is not None else None)
+            collector.start()
+            stack.callback(collector.stop)
+            return collector
 
-    yield start
-    for collector in started:
-        collector.stop()
+        yield start
 
 
 @pytest.fixture
