@@ -5,6 +5,7 @@ The SDK's instruments live through a fork with their sums, so that every child w
 
 from __future__ import annotations
 
+import atexit
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
@@ -23,14 +24,18 @@ class ProcessMeterProvider(metrics.MeterProvider):
     """Passes everything to the SDK's provider of this process.
 
     Args:
-        build: Makes that provider; called once in each process.
+        build: Makes that provider, which must not end itself at exit; called once in each process.
     """
 
     def __init__(self, build: Callable[[], MeterProvider]) -> None:
         self._build = build
         self._built: dict[object, MeterProvider] = {}
         self._observables: list[Callable[[], object]] = []
+        self._ended: object = None
         self.current()
+        # The SDK's own hook would also run for the parent's provider in a child, and wait half a minute for a thread
+        # that a native fork has left behind.
+        atexit.register(self._at_exit)
 
     def current(self) -> MeterProvider:
         """The SDK's provider of this process."""
@@ -67,8 +72,14 @@ class ProcessMeterProvider(metrics.MeterProvider):
         return self.current().force_flush(timeout_millis)
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
-        """As the SDK's."""
+        """As the SDK's, for the provider of this process."""
+        self._ended = here()
         self.current().shutdown(timeout_millis)
+
+    def _at_exit(self) -> None:
+        found = self._built.get(here())
+        if found is not None and self._ended is not here():
+            found.shutdown()
 
 
 class _Meter(metrics.Meter):

@@ -70,7 +70,7 @@ def _meter_provider(app_name: str, route: Route) -> MeterProvider:
         found if isinstance(found, MetricReader) else PeriodicExportingMetricReader(found)
         for found in _exporters("metrics", route)
     ]
-    return MeterProvider(readers, resource=_resource(app_name))
+    return MeterProvider(readers, resource=_resource(app_name), shutdown_on_exit=False)
 
 
 def _resource(app_name: str) -> Resource:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.backends.otlp_receiver import OtlpReceiver
 
 BIN = Path(sys.executable).parent
-SITE = Path(__file__).parent / "site"
+SITE = Path(__file__).parent / "apps"
 
 
 class Gunicorn(Server):
