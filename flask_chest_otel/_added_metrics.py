@@ -69,11 +69,15 @@ class AddedMetrics:
         return found
 
     def _attributes(self, live: LiveRequest | None, dimensions: Dimensions) -> dict[str, Any]:
-        if isinstance(dimensions, Mapping):
-            pairs = list(dimensions.items())
-        else:
-            pairs = [(entry["Name"], entry["Value"]) for entry in dimensions]
+        pairs = dimensions.items() if isinstance(dimensions, Mapping) else map(_pair, dimensions)
         converted = ((str(name), to_attribute(value, self._limits)) for name, value in pairs)
         attributes = {name: to_dimension(value) for name, value in converted if value is not None}
         destinations = live.plan.chests_text if live is not None else None
         return attributes | ({CHESTS: destinations} if destinations is not None else {})
+
+
+def _pair(entry: Any) -> tuple[Any, Any]:
+    try:
+        return entry["Name"], entry["Value"]
+    except (KeyError, TypeError, IndexError):
+        raise Refused('a dimension is {"Name": …, "Value": …}') from None

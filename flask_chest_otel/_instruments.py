@@ -106,7 +106,8 @@ class Instruments:
             raise ChestConfigError(
                 f"TrackedVar({var.name!r}, metric_name)",
                 name,
-                f"another name: {known_name!r} is already a metric with (kind, unit, description, buckets) = {known}",
+                f"another name, or the same definition everywhere: {known_name!r} is already a metric with "
+                f"(kind, unit, description, buckets) = {known}",
             )
 
     def get(self, name: str, kind: str, var: TrackedVar) -> Instrument:

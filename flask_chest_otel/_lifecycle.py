@@ -405,5 +405,9 @@ def _is_error_page(response: Response) -> bool:
 
 def _generated(generator: Callable[[], Any]) -> str | None:
     with guarded("request_id_generator"):
-        return legalise(generator()) or None
+        made = generator()
+        found = legalise(made) if made is not None else ""
+        if not found:
+            note("empty request id", "request_id_generator returned %r: the request gets an id made here", made)
+        return found or None
     return None

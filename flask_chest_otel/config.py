@@ -169,7 +169,7 @@ class ChestConfig:
         2.0,
         _checks.seconds,
         "a number of seconds greater than 0",
-        "How long the end of the process waits for the collector, seconds; what is left stays in the outbox.",
+        "How long the end of the process waits for the collector (OTLP over HTTP), seconds; the rest stays in the outbox.",
     )
     tracer_provider: Any = _setting(
         None,
@@ -305,8 +305,12 @@ def _checked(setting: Setting, label: str, given: Any) -> Any:
         raise ChestConfigError(label, given, setting.allowed)
     try:
         return setting.check(given)
-    except ChestConfigError:
-        raise
+    except ChestConfigError as error:
+        # The parsers speak of tracked_vars; the user wrote it as an environment variable, perhaps.
+        if not error.setting.startswith("tracked_vars"):
+            raise
+        setting_there = label + error.setting.removeprefix("tracked_vars")
+        raise ChestConfigError(setting_there, error.value, error.allowed) from error
     except Exception as error:  # an imported module may raise anything
         shown = "***" if setting.secret else given
         reason = f"{setting.allowed} ({error})" if str(error) else setting.allowed

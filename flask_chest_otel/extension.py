@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 from flask_chest_otel._attach import attach
 from flask_chest_otel._export import Export
 from flask_chest_otel._finding import is_instrumented_by_upstream
-from flask_chest_otel._guard import guarded
+from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel._marks import every_mark
 from flask_chest_otel.config import UNSET, resolve
@@ -170,8 +170,10 @@ class FlaskChest(Generic[ContextT]):
 
         What cannot be recorded is logged once and counted; nothing is raised.
         """
-        state = state_of(current_app)
-        if state is not None and state.config.enabled:
+        state = state_of(current_app) if has_app_context() else None
+        if state is None:
+            note("add_metric outside", "add_metric(%r) is not recorded: no application is running here", metric_name)
+        elif state.config.enabled:
             with guarded("add_metric"):
                 state.add_metric(metric_name, value, unit, dimensions)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
@@ -54,12 +54,13 @@ class TrackedVar:
     """
 
     name: str
+    _: KW_ONLY
     attribute: str | None = None
     metric: MetricKind | None = "auto"
     metric_name: str | None = None
     unit: str = ""
     description: str = ""
-    buckets: tuple[float, ...] | None = None
+    buckets: Sequence[float] | None = None
     dimension: bool = False
     redact: Literal["auto", "mask", "hash", "drop"] | Callable[[Any], Any] | None = "auto"
 
@@ -81,7 +82,7 @@ class TrackedVar:
     @property
     def default_buckets(self) -> tuple[float, ...] | None:
         """Upper bounds to advise: those given, else the conventions' where the unit is seconds."""
-        return self.buckets or (_SECONDS_BUCKETS if self.unit == "s" else None)
+        return tuple(self.buckets) if self.buckets else (_SECONDS_BUCKETS if self.unit == "s" else None)
 
     @property
     def kind(self) -> str | None:

@@ -55,13 +55,13 @@ def command() -> None:
 def list_(folder: Path | None, *, as_json: bool) -> None:
     """Show every batch: waiting, or refused and why."""
     with _opened(folder) as outbox:
-        found = outbox.kept() if outbox is not None else []
+        found = outbox.kept()
     if as_json:
         say_json([asdict(kept) for kept in found])
     elif found:
         say_table(HEAD, map(_row, found), right=(0, 3, 4))
     else:
-        say("The outbox is empty: the collector has everything.", to_stderr=True)
+        say("Nothing waits: the collector has everything that was put here.", to_stderr=True)
 
 
 @command.command()
@@ -72,7 +72,7 @@ def resend(folder: Path | None) -> None:
     Batches of which a part was taken arrive a second time.
     """
     with _opened(folder) as outbox:
-        count = outbox.resend() if outbox is not None else 0
+        count = outbox.resend()
     say(f"{count} refused batches will be sent again.")
 
 
@@ -82,20 +82,22 @@ def resend(folder: Path | None) -> None:
 def clear(folder: Path | None, *, everything: bool) -> None:
     """Delete refused batches."""
     with _opened(folder) as outbox:
-        count = outbox.clear(everything=everything) if outbox is not None else 0
+        count = outbox.clear(everything=everything)
     say(f"{count} batches deleted.")
 
 
 @contextmanager
-def _opened(given: Path | None) -> Iterator[Outbox | None]:
-    """The outbox, or ``None`` when there is none yet; what is wrong with it ends the command with exit code 1."""
+def _opened(given: Path | None) -> Iterator[Outbox]:
+    """The outbox; what is wrong with it ends the command with exit code 1."""
     # Imported here: they bring an SDK, and every `flask` command loads the group.
     from flask_chest_otel._export._outbox import FILENAME, Outbox  # noqa: PLC0415
 
     path = (given if given is not None else _folder()) / FILENAME
     if not path.exists():
-        yield None
-        return
+        raise click.ClickException(
+            f"there is no outbox in {path.parent}: name the application (flask --app …), whose first exported batch "
+            "makes it, or the folder (--outbox)"
+        )
     try:
         # Bounds belong to those who put something in.
         outbox = Outbox(path, 2**63 - 1, 1e9)

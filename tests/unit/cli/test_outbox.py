@@ -63,10 +63,11 @@ def test_clear(outbox: Outbox) -> None:
 
 
 def test_no_outbox(tmp_path: Path) -> None:
-    """Where there is none yet, nothing waits, and none is made."""
+    """Where there is none, that is said, with what to type; and none is made."""
     done = CliRunner().invoke(chest_cli, ["outbox", "list", "--outbox", str(tmp_path)])
-    assert (done.exit_code, list(tmp_path.iterdir())) == (0, [])
-    assert "empty" in done.output
+    assert (done.exit_code, list(tmp_path.iterdir())) == (1, [])
+    assert "there is no outbox" in done.output
+    assert "--app" in done.output
 
 
 def test_no_outbox_of_ours(tmp_path: Path) -> None:
