@@ -1,4 +1,4 @@
-"""One variant, measured in this process: ``python -m benchmarks.measure upstream`` prints its cost per request."""
+"""One variant, measured in this process: a chunk of requests for each line on standard input."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from flask import Flask
 
 WARM_UP = 300
-CHUNK = 40
-CHUNKS = 60
+CHUNK = 100
+CHUNKS = 20
 
 
 def _environ() -> dict[str, Any]:
@@ -54,18 +54,34 @@ def _requests(app: Flask, count: int) -> None:
         body.close()
 
 
-def per_request_us(app: Flask) -> float:
-    """Microseconds per request: the best of several chunks, as everything else on the machine only adds."""
+def warmed(app: Flask) -> Flask:
+    """``app`` after some requests, without the collector of garbage, whose turns would hit one chunk of many."""
     _requests(app, WARM_UP)
     gc.collect()
     gc.disable()
-    best = float("inf")
-    for _ in range(CHUNKS):
-        start = time.process_time()
-        _requests(app, CHUNK)
-        best = min(best, (time.process_time() - start) / CHUNK)
-    return best * 1e6
+    return app
+
+
+def chunk_us(app: Flask) -> float:
+    """Microseconds of this process per request, over one chunk."""
+    start = time.process_time()
+    _requests(app, CHUNK)
+    return (time.process_time() - start) / CHUNK * 1e6
+
+
+def per_request_us(app: Flask) -> float:
+    """Microseconds per request: the best of several chunks, as everything else on the machine only adds."""
+    warmed(app)
+    return min(chunk_us(app) for _ in range(CHUNKS))
+
+
+def serve_turns(app: Flask) -> None:
+    """Measure one chunk for each line on standard input, and answer with its figure."""
+    warmed(app)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(chunk_us(app), flush=True)
 
 
 if __name__ == "__main__":
-    print(per_request_us(VARIANTS[sys.argv[1]]()))
+    serve_turns(VARIANTS[sys.argv[1]]())

@@ -28,10 +28,11 @@ __all__ = ["Attachment", "attach"]
 class Attachment:
     """What was put on one target; :meth:`remove` takes it off."""
 
-    def __init__(self, target: Any, find: Find) -> None:
+    def __init__(self, target: Any, fixed: Lifecycle | None, find: Find | None) -> None:
         """Remember; :func:`attach` does the work."""
         self.target = target
-        self.find = find
+        self.fixed = fixed
+        self.find = find or _nobody
         self._replaced: dict[str, tuple[Any, Any]] = {}
 
     def wrap(self, name: str, around: Callable[[Attachment, Method], Method]) -> None:
@@ -50,6 +51,7 @@ class Attachment:
     def remove(self) -> None:
         """Restore what is still ours; what others have wrapped meanwhile stays, and passes everything through."""
         self.find = _nobody
+        self.fixed = None
         for name, (previous, installed) in self._replaced.items():
             if vars(self.target).get(name) is not installed:
                 continue
@@ -63,15 +65,16 @@ class Attachment:
 _MISSING = object()
 
 
-def attach(target: Flask | type[Flask], find: Find) -> Attachment:
+def attach(target: Flask | type[Flask], lifecycle: Lifecycle | None = None, *, find: Find | None = None) -> Attachment:
     """Put the steps of a request on ``target``.
 
     Args:
         target: One application, or the class of all.
-        find: The lifecycle that an application's requests belong to; ``None``: leave this one alone. It must not
-            raise: it runs in every request, outside of the guard.
+        lifecycle: What the requests of one application belong to.
+        find: The same for the class: what an application's requests belong to, or ``None`` to leave it alone. It must
+            not raise: it runs in every request, outside of the guard.
     """
-    attachment = Attachment(target, find)
+    attachment = Attachment(target, lifecycle, find)
     # The class's __call__ is reached whatever stands in an application's wsgi_app by now; an instance has none.
     attachment.wrap("__call__" if isinstance(target, type) else "wsgi_app", _around_wsgi)
     attachment.wrap("full_dispatch_request", _around_request)
@@ -96,9 +99,9 @@ def _without_self(function: Method) -> Method:
 
 def _around_wsgi(attachment: Attachment, original: Method) -> Method:
     def wsgi_app(self: Flask, environ: dict[str, Any], start_response: Method) -> Any:
-        lifecycle = attachment.find(self)
+        lifecycle = attachment.fixed or attachment.find(self)
         exchange = None
-        if lifecycle is not None:
+        if lifecycle is not None and not lifecycle.spanless:
             try:
                 exchange = lifecycle.enter(self, environ)
             except Exception as error:  # noqa: BLE001 - the guard decides
@@ -117,7 +120,7 @@ def _around_wsgi(attachment: Attachment, original: Method) -> Method:
 
 def _around_request(attachment: Attachment, original: Method) -> Method:
     def full_dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
-        lifecycle = attachment.find(self)
+        lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
             try:
                 lifecycle.begin(self)
@@ -130,7 +133,7 @@ def _around_request(attachment: Attachment, original: Method) -> Method:
 
 def _around_view(attachment: Attachment, original: Method) -> Method:
     def dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
-        lifecycle = attachment.find(self)
+        lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is None:
             return original(self, *args, **kwargs)
         try:
@@ -148,7 +151,7 @@ def _around_view(attachment: Attachment, original: Method) -> Method:
 def _around_handler(attachment: Attachment, original: Method) -> Method:
     def handle_user_exception(self: Flask, *args: Any, **kwargs: Any) -> Any:
         answer = original(self, *args, **kwargs)  # raises again where no handler takes the exception
-        lifecycle = attachment.find(self)
+        lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
             try:
                 lifecycle.handled(_exception_in(args))
@@ -166,7 +169,7 @@ def _exception_in(args: tuple[Any, ...]) -> BaseException | None:
 def _around_response(attachment: Attachment, original: Method) -> Method:
     def process_response(self: Flask, *args: Any, **kwargs: Any) -> Any:
         response = original(self, *args, **kwargs)
-        lifecycle = attachment.find(self)
+        lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
             try:
                 lifecycle.respond(response)
@@ -179,7 +182,7 @@ def _around_response(attachment: Attachment, original: Method) -> Method:
 
 def _around_teardown(attachment: Attachment, original: Method) -> Method:
     def do_teardown_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
-        lifecycle = attachment.find(self)
+        lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
             try:
                 lifecycle.finish(_exception_in(args))

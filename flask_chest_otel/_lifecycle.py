@@ -66,6 +66,7 @@ class Lifecycle:
         planner: Compiles what to record.
         sinks: Who gets the records of finished requests.
         excludes: Whether any URL is left alone.
+        spanless: Whether it is known that the server spans are somebody else's, or nobody's.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Lifecycle:
         self._hooks = hooks
         self._prepare = prepare
         self._spans: ServerSpans | None = None
+        self.spanless = False
         instruments = Instruments(self._meter, config.cardinality_limit)
         self.planner = Planner(config, instruments)
         self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
@@ -288,6 +290,7 @@ class Lifecycle:
                         self._prepare(app)
                     self.sinks.add(*self.export.start(app))
                     self._spans = self._server_spans(app)
+                    self.spanless = self._spans is None
                 except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
                     caught("export", error)
                 self._started = True
@@ -348,7 +351,9 @@ class Lifecycle:
             caught("span", error)
         if recorded.numbers:
             try:
-                measurements = self._recorder.measure(live, recorded, _context_of(live), kept=self.sinks.wanted)
+                measurements = self._recorder.measure(
+                    live, recorded, live.context or otel_context.get_current(), kept=self.sinks.wanted
+                )
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("metrics", error)
         if recorded.refused is not None:
@@ -388,11 +393,6 @@ class Lifecycle:
             refused=recorded.refused or {},
         )
         self.sinks.put(record)
-
-
-def _context_of(live: LiveRequest) -> Any:
-    """Where measurements find the server span for their exemplars."""
-    return live.context if live.context is not None else otel_context.get_current()
 
 
 def _is_error_page(response: Response) -> bool:

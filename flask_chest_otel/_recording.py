@@ -131,7 +131,10 @@ class Recorder:
             context: Where exemplars find the server span.
             kept: Whether the measurements are wanted in return.
         """
-        attributes, key = _point(live, recorded.dimensions)
+        plan = live.plan
+        attributes, key = plan.metric_attributes, plan.key
+        if recorded.dimensions is not None:
+            attributes, key = _point(plan, recorded.dimensions)
         measurements: list[Measurement] = []
         for planned, number in recorded.numbers:
             instrument = planned.instrument or self._planner.instrument(planned)
@@ -166,11 +169,8 @@ def _field(typed: Any, name: str) -> Any:
     return None
 
 
-def _point(live: LiveRequest, dimensions: dict[str, Any] | None) -> tuple[Mapping[str, Any], Hashable]:
-    """The attribute set of this request's metrics, and what tells it from others."""
-    plan = live.plan
-    if not dimensions:
-        return plan.metric_attributes, plan.key
+def _point(plan: Plan, dimensions: dict[str, Any]) -> tuple[Mapping[str, Any], Hashable]:
+    """The attribute set of a request's metrics with its dimensions, and what tells it from others."""
     # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
     key = (plan.key, *((name, type(value), value) for name, value in dimensions.items()))
     return {**plan.metric_attributes, **dimensions}, key

@@ -141,7 +141,7 @@ class FlaskChest(Generic[ContextT]):
             # What may raise comes first: a failed init_app leaves the application as it was.
             bring_server_span(app, state)
             _check_later_routes(app, state)
-            attach(app, lambda _app: state)
+            attach(app, state)
         app.extensions[EXTENSION_KEY] = state
         self._states.add(state)
 

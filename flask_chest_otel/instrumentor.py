@@ -67,7 +67,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         self._brought: weakref.WeakSet[Flask] = weakref.WeakSet()
         if self._config.enabled:
             # flask.Flask may be upstream's subclass by now: the class itself is behind it.
-            self._attachment = attach(flask.app.Flask, self._lifecycle_of)
+            self._attachment = attach(flask.app.Flask, find=self._lifecycle_of)
 
     @guarded("uninstrument")
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
@@ -135,7 +135,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
             state = Lifecycle(config, Export(config, may_build=False), quiet=True, hooks=(request_hook, response_hook))
             bring_server_span(app, state)
             app.extensions[INSTRUMENTOR_KEY] = state
-            app.extensions[_ATTACHMENT_KEY] = attach(app, lambda _app: state)
+            app.extensions[_ATTACHMENT_KEY] = attach(app, state)
 
     @staticmethod
     @guarded("uninstrument_app")
