@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -88,7 +89,9 @@ def test_ten_thousand_requests_on_eight_threads(tmp_path: Path, run_python: Call
     """As fast as the machine serves them; every single one arrives, once, and the counter says the same."""
     with OtlpReceiver() as receiver:
         server = Gunicorn(tmp_path, receiver.url)
-        run_python(LOAD, server.env)
+        took = json.loads(run_python(LOAD, server.env))
         assert sorted(numbers(receiver)) == list(range(10_000))
         assert counted(receiver) == 10_000
     assert server.kept() == []
+    # Ten seconds on an idle machine of two cores are three; others may be at work beside this.
+    assert took < 40
