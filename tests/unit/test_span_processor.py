@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response, g, request
 from opentelemetry import context, trace
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+from opentelemetry.sdk.trace import SpanProcessor
 from werkzeug.test import Client
 
 from flask_chest_otel import flask_chest
@@ -119,3 +120,18 @@ def test_request_is_available(rig: Rig) -> None:
     app.add_url_rule("/", view_func=flask_chest(chests=[])(lambda: request.path))
     app.test_client().get("/")
     assert destinations(rig) == {"GET /": ""}
+
+
+def test_it_does_not_keep_others_from_flushing(rig: Rig) -> None:
+    """A provider stops flushing at the first processor that does not say that it has flushed."""
+    flushed = []
+
+    class Other(SpanProcessor):
+        def force_flush(self, timeout_millis: int = 30000) -> bool:
+            flushed.append(timeout_millis)
+            return True
+
+    ensure_on(rig.tracer_provider)
+    rig.tracer_provider.add_span_processor(Other())
+    assert rig.tracer_provider.force_flush()
+    assert flushed
