@@ -19,9 +19,11 @@ __all__ = [
     "check_chest_name",
     "chest_name",
     "chests",
+    "field_names",
     "folder",
     "header",
     "headers",
+    "hosts",
     "integer_from",
     "one_of",
     "prefix",
@@ -33,6 +35,9 @@ __all__ = [
 ]
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110, section 5.6.2: token
+_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,254}")
+# Names and addresses, without scheme and port; a star for everything below a domain.
+_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?|[0-9a-f:]*:[0-9a-f:.]*")
 _CHEST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -99,6 +104,21 @@ def _entries(value: Any) -> list[Any]:
 
 def headers(value: Any) -> tuple[str, ...]:
     return tuple(header(entry) for entry in _entries(value))
+
+
+def field_names(value: Any) -> tuple[str, ...]:
+    found = tuple(_entries(value))
+    if all(isinstance(name, str) and _FIELD.fullmatch(name) for name in found) and len(set(found)) == len(found):
+        return found
+    raise NotAllowedError
+
+
+def hosts(value: Any) -> tuple[str, ...]:
+    found = tuple(host.lower().rstrip(".").strip("[]") for host in _entries(value) if isinstance(host, str))
+    # An empty list would read like "nowhere", and mean "everywhere".
+    if found and len(found) == len(_entries(value)) and all(map(_HOST.fullmatch, found)):
+        return found
+    raise NotAllowedError
 
 
 def chests(value: Any) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from werkzeug.exceptions import HTTPException
 
-from flask_chest_otel import _excluded, _span_processor, id_generator
+from flask_chest_otel import _excluded, _propagation, _span_processor, id_generator
 from flask_chest_otel._added_metrics import AddedMetrics
 from flask_chest_otel._finding import (
     ENVIRON_KEY,
@@ -36,6 +36,7 @@ from flask_chest_otel._request import LiveRequest, Measurement, RequestRecord, l
 from flask_chest_otel._response import ResponseHeaders
 from flask_chest_otel._server_span import EXCHANGE_KEY, Exchange, ServerSpans
 from flask_chest_otel._sinks import Sinks
+from flask_chest_otel._typed_context import TypedContext
 from flask_chest_otel._values import Limits
 from flask_chest_otel._version import __version__
 from flask_chest_otel.ids import format_trace_id, is_legal, legalise, random_id
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 __all__ = ["Lifecycle"]
 
 _ABSENT = object()
-_TYPED = "flask_chest_otel_context"
 _FIRST_OF_HTTP_EXCEPTIONS = 300  # a missing slash is a redirect, and raised
 
 
@@ -65,6 +65,7 @@ class Lifecycle:
         config: The application's settings.
         planner: Compiles what to record.
         sinks: Who gets the records of finished requests.
+        typed: The typed contexts of its requests.
         excludes: Whether any URL is left alone.
         spanless: Whether it is known that the server spans are somebody else's, or nobody's.
     """
@@ -98,6 +99,7 @@ class Lifecycle:
         self.planner = Planner(config, instruments)
         self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
         self.sinks = Sinks(tuple(chest for chest in config.chests if not isinstance(chest, str)))
+        self.typed = TypedContext(config)
         self._quiet = quiet
         self._plans: dict[tuple[str, ...], Plan] = {}
         self._recorder = Recorder(config, self.planner)
@@ -212,6 +214,8 @@ class Lifecycle:
         live = own_record()
         if live is None or live.finished:
             return
+        if self.typed.propagates:
+            self.typed.complete(live)
         live.finished = True
         if live_request.get() is live:
             live_request.set(live.outer)
@@ -259,27 +263,6 @@ class Lifecycle:
         live = own_record() if has_request_context() else None
         self._added.add(live, name, value, unit, dimensions)
 
-    def typed_context(self) -> Any:
-        """The typed context of the running request, made when it is first asked for.
-
-        Raises:
-            RuntimeError: There is no typed context, or no request.
-        """
-        if self.config.context is None:
-            raise RuntimeError("there is no typed context: give its class with FlaskChest(app, context=MyContext)")
-        if not has_request_context():
-            raise RuntimeError("there is no typed context outside of a request: ask for it in a view")
-        # With the request, not with g, which an application context pushed outside shares between requests; and
-        # whether or not the request is recorded, as the application lives from it.
-        kept: dict[str, Any] = request._get_current_object().__dict__  # type: ignore[attr-defined]  # typed as Request
-        typed = kept.get(_TYPED)
-        if typed is None:
-            typed = kept[_TYPED] = self.config.context()
-            live = own_record()
-            if live is not None:
-                live.typed = typed
-        return typed
-
     # Parts of begin
 
     def _start(self, app: Flask) -> None:
@@ -288,6 +271,8 @@ class Lifecycle:
                 try:
                     if self._prepare is not None:
                         self._prepare(app)
+                    if self.typed.propagates:
+                        _propagation.install()
                     self.sinks.add(*self.export.start(app))
                     self._spans = self._server_spans(app)
                     self.spanless = self._spans is None

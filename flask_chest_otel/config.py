@@ -133,6 +133,19 @@ class ChestConfig:
         "Makes the typed context of a request, when the application first asks for it.",
         optional=True,
     )
+    propagate: tuple[str, ...] = _setting(
+        (),
+        _checks.field_names,
+        "names of public fields of the typed context, each once",
+        "Fields of the typed context that go along on outgoing calls, as W3C baggage, and are taken from it on "
+        "arrival. Needs `context`.",
+    )
+    propagate_to: tuple[str, ...] = _setting(
+        (),
+        _checks.hosts,
+        "hosts without scheme and port, for example 'orders.internal' or '*.internal'",
+        "The only hosts that `propagate` sends to, `*.example.com` for all below a domain; unless given, all.",
+    )
     export: str | None = _setting(
         "auto",
         _checks.one_of("auto", "otlp", "store"),
@@ -296,6 +309,11 @@ def resolve(
                     raise
                 on_malformed(error)
             break
+    if settled.get("propagate") and settled.get("context") is None:
+        alone = ChestConfigError("propagate", settled.pop("propagate"), "context= as well, whose fields it names")
+        if on_malformed is None:
+            raise alone
+        on_malformed(alone)
     return ChestConfig(**settled)
 
 

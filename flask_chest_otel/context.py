@@ -8,7 +8,8 @@ from flask import current_app, has_app_context, has_request_context, request
 from werkzeug.local import LocalProxy
 
 from flask_chest_otel._finding import record_of
-from flask_chest_otel.extension import current_typed_context, state_of
+from flask_chest_otel._state import state_of
+from flask_chest_otel.extension import current_typed_context
 from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
 
 __all__ = ["current_context", "current_request_id", "trace_id_for"]

@@ -16,6 +16,7 @@ from flask_chest_otel._finding import is_instrumented_by_upstream
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel._marks import every_mark
+from flask_chest_otel._state import EXTENSION_KEY, state_of
 from flask_chest_otel.config import UNSET, resolve
 from flask_chest_otel.errors import ChestSetupError, UnknownChestError
 
@@ -32,14 +33,7 @@ if TYPE_CHECKING:
     from flask_chest_otel.config import ChestConfig
     from flask_chest_otel.tracked import TrackedVar
 
-__all__ = ["EXTENSION_KEY", "INSTRUMENTOR_KEY", "FlaskChest", "state_of"]
-
-EXTENSION_KEY = "flask_chest"
-"""Where an application keeps its state, in ``app.extensions``."""
-
-INSTRUMENTOR_KEY = "flask_chest_instrumentor"
-"""The same for an application that the instrumentor records."""
-
+__all__ = ["FlaskChest"]
 
 ContextT = TypeVar("ContextT", default=Any)
 
@@ -60,6 +54,8 @@ class FlaskChest(Generic[ContextT]):
         attribute_prefix: What stands before a variable's name.
         chests: Direct chests, and names of collector targets that routes may use; empty: any name.
         context: Makes the typed context of a request: a dataclass, an attrs class, any class without arguments.
+        propagate: Its fields that go along on outgoing calls, as W3C baggage, and are taken from it on arrival.
+        propagate_to: The only hosts that they are sent to, ``"*.example.com"`` for all below a domain.
         export: ``"auto"``, ``"otlp"``, ``"store"`` or ``None``.
         durability: ``"batch"`` or ``"request"``: when spans are safe from ``kill -9``.
         outbox_dir: Folder of the OTLP outbox.
@@ -95,6 +91,8 @@ class FlaskChest(Generic[ContextT]):
         attribute_prefix: str = UNSET,
         chests: Sequence[str | Sink] = UNSET,
         context: Callable[[], ContextT] | None = UNSET,
+        propagate: Sequence[str] = UNSET,
+        propagate_to: Sequence[str] = UNSET,
         export: str | None = UNSET,
         durability: str = UNSET,
         outbox_dir: str | os.PathLike[str] | None = UNSET,
@@ -196,13 +194,7 @@ def current_typed_context() -> Any:
     state = state_of(current_app) if has_app_context() else None
     if state is None:
         raise RuntimeError("there is no typed context here: ask for it in a view of an application with a FlaskChest")
-    return state.typed_context()
-
-
-def state_of(app: Flask) -> Lifecycle | None:
-    """The state of an application, from its extension or the instrumentor; ``None`` where neither records it."""
-    found: Lifecycle | None = app.extensions.get(EXTENSION_KEY) or app.extensions.get(INSTRUMENTOR_KEY)
-    return found
+    return state.typed.current()
 
 
 def bring_server_span(app: Flask, state: Lifecycle) -> None:

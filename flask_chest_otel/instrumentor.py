@@ -16,9 +16,10 @@ from flask_chest_otel._export import Export
 from flask_chest_otel._finding import is_instrumented_by_upstream
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
+from flask_chest_otel._state import EXTENSION_KEY, INSTRUMENTOR_KEY
 from flask_chest_otel.config import UNSET, ChestConfig, resolve
 from flask_chest_otel.errors import ChestConfigError, nearest
-from flask_chest_otel.extension import EXTENSION_KEY, INSTRUMENTOR_KEY, bring_server_span
+from flask_chest_otel.extension import bring_server_span
 
 if TYPE_CHECKING:
     from collections.abc import Collection

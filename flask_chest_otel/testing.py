@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._request import Measurement, RequestRecord
+from flask_chest_otel._state import state_of
 from flask_chest_otel.errors import ChestSetupError
-from flask_chest_otel.extension import state_of
 from flask_chest_otel.instrumentor import FlaskChestInstrumentor
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ TESTS = Path(__file__).parent.parent
 
 PLAIN = {
     *(
+        "_baggage",
         "_checks",
         "_sinks",
         "_units",
@@ -61,6 +62,9 @@ FLASK = {
         "_response",
         "_attach",
         "_lifecycle",
+        "_propagation",
+        "_state",
+        "_typed_context",
         "extension",
         "decorator",
         "context",

@@ -303,6 +303,7 @@ arguments = st.fixed_dictionaries(
         "response_headers": st.lists(words, max_size=3),
         "attribute_prefix": st.sampled_from(["", "flask.g.", "a/b-c."]),
         "chests": st.lists(words, max_size=3, unique=True),
+        "propagate_to": st.lists(words.filter(lambda text: "-" not in text), min_size=1, max_size=3),
         "export": st.sampled_from(["auto", "otlp", "store", None]),
         "durability": st.sampled_from(["batch", "request"]),
         "outbox_dir": st.none() | words,
