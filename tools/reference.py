@@ -1,4 +1,4 @@
-"""Write the reference pages and the README's settings table: ``make docs``.
+"""Write the reference pages, the README's settings table and the Grafana dashboards: ``make docs``.
 
 Settings come from ``config.ChestConfig``, names on the wire from ``names.REFERENCE``, the API from docstrings.
 ``tests/docs/test_reference.py`` fails when a page is not what this makes.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import flask_chest_otel
 from flask_chest_otel import config, names, testing
 from flask_chest_otel.tracked import TrackedVars
+from tools import dashboards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,6 +46,7 @@ def pages() -> dict[Path, str]:
         reference / "settings.md": _settings_page(),
         reference / "names.md": _names_page(),
         reference / "api.md": _api_page(),
+        **dashboards.files(),
     }
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from tests.backends.require import installed
 from tests.backends.server import Server, ServerError, free_port, request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 SCRAPE = """
@@ -32,10 +32,15 @@ class _PromQl(Server):
 
     def query(self, promql: str) -> list[float]:
         """Ask for the present; return the values of all series in the answer."""
-        status, answer = request(f"{self.url}/api/v1/query?" + urlencode({"query": promql}))
+        return [float(series["value"][1]) for series in self.api("query", {"query": promql})["result"]]
+
+    def api(self, path: str, parameters: Mapping[str, str]) -> Any:
+        """Ask its HTTP interface for anything; return the answer's `data`."""
+        status, answer = request(f"{self.url}/api/v1/{path}?" + urlencode(parameters))
         if status != 200:
-            raise ServerError(f"{self} answered {status} to {promql}: {answer.decode(errors='replace')}")
-        return [float(series["value"][1]) for series in json.loads(answer)["data"]["result"]]
+            asked = f"{path} {dict(parameters)}"
+            raise ServerError(f"{self} answered {status} to {asked}: {answer.decode(errors='replace')}")
+        return json.loads(answer)["data"]
 
 
 class Prometheus(_PromQl):
