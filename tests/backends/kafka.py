@@ -28,6 +28,9 @@ offsets.topic.num.partitions=1
 offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 group.initial.rebalance.delay.ms=0
+# A broker that was killed may register anew when it has been given up.
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
 """
 
 

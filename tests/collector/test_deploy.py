@@ -1,0 +1,242 @@
+"""`collector-config/deploy`: the files for Docker Compose and Kubernetes, looked at by the field's own validators.
+
+Neither runs here: what their collectors do is tested as processes, in `test_topology.py`.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from flask_chest_otel._collector import Composition, render
+from flask_chest_otel._collector._fragments import variables_of
+from tests.backends.collector import CONFIG
+from tests.backends.grafana import dashboard_files, load
+from tests.backends.require import built, require_built
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEPLOY = CONFIG / "deploy"
+COMPOSE = DEPLOY / "compose" / "compose.yaml"
+KUBERNETES = DEPLOY / "kubernetes"
+PROVISIONING = DEPLOY / "grafana" / "provisioning"
+ROLES = ("agent", "router", "gateway")
+RENDERED = {"agent": Composition(("kafka",)), "gateway": Composition(("influxdb",))}
+NOT_OURS = {"GOMEMLIMIT"}
+"""Read by the Go runtime."""
+
+
+def documents() -> list[dict[str, Any]]:
+    """Every object of the manifests."""
+    names = kustomization()["resources"]
+    return [one for name in names for one in yaml.safe_load_all((KUBERNETES / name).read_text())]
+
+
+def kustomization() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
+    return found
+
+
+def of_kind(*kinds: str) -> dict[str, dict[str, Any]]:
+    return {one["metadata"]["name"]: one for one in documents() if one["kind"] in kinds}
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    """Role to its pod template."""
+    return {name: one["spec"]["template"] for name, one in of_kind("DaemonSet", "Deployment", "StatefulSet").items()}
+
+
+@pytest.mark.parametrize("version", ["1.31", "1.37"])
+def test_manifests_are_valid(version: str) -> None:
+    """Each object follows Kubernetes' own schema, and has no field that the schema does not know."""
+    assert len(documents()) > 8
+    for one in documents():
+        kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_a_wrong_manifest_is_noticed() -> None:
+    """The validator does look."""
+    [wrong] = of_kind("DaemonSet").values()
+    wrong["spec"]["template"]["spec"]["containers"][0]["portz"] = []
+    with pytest.raises(kubernetes_validate.ValidationError, match="portz"):
+        kubernetes_validate.validate(wrong, "1.31", strict=True)
+
+
+def test_kustomization_names_what_is_there() -> None:
+    """Every manifest and configuration is used, and every file that is used is there."""
+    document = kustomization()
+    configs = [entry.partition("=")[2] for one in document["configMapGenerator"] for entry in one.get("files", ())]
+    there = {path.name for path in KUBERNETES.glob("*.yaml")}
+    assert {*document["resources"], *configs, "kustomization.yaml"} == there
+    generated = {one["name"] for one in document["configMapGenerator"]}
+    for role, pod in pods().items():
+        volumes = {volume["configMap"]["name"] for volume in pod["spec"]["volumes"] if "configMap" in volume}
+        sources = {source["configMapRef"]["name"] for source in collector_of(pod)["envFrom"]}
+        assert volumes == {f"{role}-config"}
+        assert volumes | sources <= generated
+
+
+def collector_of(pod: dict[str, Any]) -> dict[str, Any]:
+    [found] = [one for one in pod["spec"]["containers"] if one["name"] == "collector"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("role", RENDERED)
+def test_configuration_is_what_render_prints(role: str) -> None:
+    """The configurations in the manifests are the bundled fragments, as the README's commands merge them."""
+    assert (KUBERNETES / f"collector-{role}.yaml").read_text() == render(RENDERED[role]), (
+        "type: the two commands in collector-config/deploy/README.md"
+    )
+    readme = (DEPLOY / "README.md").read_text()
+    targets = " ".join(f"--target {name}" for name in RENDERED[role].targets)
+    assert f"flask chest collector render {targets} -o collector-{role}.yaml" in readme
+
+
+def test_router_reads_kafka_as_the_bundled_source_does() -> None:
+    """Its receiver is that of kafka_consumer.yaml."""
+    router = yaml.safe_load((KUBERNETES / "collector-router.yaml").read_text())
+    bundled = yaml.safe_load((CONFIG / "kafka_consumer.yaml").read_text())
+    assert router["receivers"] == bundled["receivers"]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("role", ROLES)
+def test_collector_accepts(role: str) -> None:
+    """The collector's own validation has nothing to say, with the environment that the manifest gives it."""
+    require_built("flask-chest-collector")
+    env = {one["name"]: one["value"] for one in collector_of(pods()[role])["env"] if "value" in one}
+    command = [str(built("flask-chest-collector")), "validate", "--config", str(KUBERNETES / f"collector-{role}.yaml")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_environment_is_read(role: str) -> None:
+    """Every variable that a pod sets is read by its configuration, and none that must be set is missing."""
+    read = variables_of((KUBERNETES / f"collector-{role}.yaml").read_text())
+    own = {one["name"] for one in collector_of(pods()[role])["env"]}
+    [places] = [one for one in kustomization()["configMapGenerator"] if one["name"] == "places"]
+    common = {literal.partition("=")[0] for literal in places["literals"]}
+    assert own - NOT_OURS <= set(read)
+    assert {name for name, default in read.items() if default is None} <= own | common
+    every = {name for one in ROLES for name in variables_of((KUBERNETES / f"collector-{one}.yaml").read_text())}
+    assert common <= every
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_pods_are_looked_after(role: str) -> None:
+    """Each is probed at the health check, has no root's rights, and a limit that the memory limiter can see."""
+    collector = collector_of(pods()[role])
+    ports = {port["name"]: port["containerPort"] for port in collector["ports"]}
+    assert (ports["health"], ports["metrics"]) == (13133, 8888)
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert collector[probe]["httpGet"]["port"] == "health"
+    assert collector["securityContext"]["runAsNonRoot"] is True
+    assert collector["resources"]["limits"]["memory"]
+    selector = of_kind("DaemonSet", "Deployment", "StatefulSet")[role]["spec"]["selector"]["matchLabels"]
+    assert selector.items() <= pods()[role]["metadata"]["labels"].items()
+
+
+def test_queues_are_on_disk_and_shared_by_nobody() -> None:
+    """Whoever has a queue has it on a disk that outlives the pod; the router has none."""
+    for role, pod in pods().items():
+        mounts = {mount["name"]: mount["mountPath"] for mount in collector_of(pod)["volumeMounts"]}
+        text = (KUBERNETES / f"collector-{role}.yaml").read_text()
+        assert ("queue" in mounts) == ("file_storage" in text), role
+        assert mounts.get("queue", "/var/lib/flask-chest/queue") == variables_of(text).get(
+            "CHEST_QUEUE_DIR", "/var/lib/flask-chest/queue"
+        )
+    [claim] = of_kind("StatefulSet")["gateway"]["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == "queue"
+    assert "hostPath" in next(one for one in pods()["agent"]["spec"]["volumes"] if one["name"] == "queue")
+
+
+def test_scaled_and_guarded() -> None:
+    """Gateways and routers have an autoscaler and a disruption budget that mean them."""
+    scaled = {one["spec"]["scaleTargetRef"]["kind"]: name for name, one in of_kind("HorizontalPodAutoscaler").items()}
+    assert scaled == {"StatefulSet": "gateway", "Deployment": "router"}
+    for name, budget in of_kind("PodDisruptionBudget").items():
+        labels = pods()[name]["metadata"]["labels"]
+        assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    metric = of_kind("HorizontalPodAutoscaler")["gateway"]["spec"]["metrics"][0]["pods"]["metric"]["name"]
+    assert f"as: {metric}" in (DEPLOY / "README.md").read_text()
+
+
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
+    return found
+
+
+def check_compose(path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_compose_file_is_valid(tmp_path: Path) -> None:
+    """It follows the Compose specification's schema; a wrong one does not."""
+    done = check_compose(COMPOSE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text(COMPOSE.read_text().replace("depends_on:", "depend_on:"))
+    assert check_compose(wrong).returncode == 1
+
+
+def test_compose_mounts_and_variables_exist() -> None:
+    """Each file that is mounted is there, each variable is read, and `.env.example` has each secret, empty."""
+    document = compose()
+    for service in document["services"].values():
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            there = (COMPOSE.parent / source).exists() if source.startswith(".") else source in document["volumes"]
+            assert there, volume
+    collector = document["services"]["collector"]
+    read = {name for file in ("base", "influxdb") for name in variables_of((CONFIG / f"{file}.yaml").read_text())}
+    assert set(collector["environment"]) <= read
+    example = dict(re.findall(r"^(\w+)=(.*)$", (COMPOSE.parent / ".env.example").read_text(), re.MULTILINE))
+    assert {name for name, value in example.items() if not value} == set(
+        re.findall(r"\$\{(\w+):\?", COMPOSE.read_text())
+    )
+    assert set(example) == set(re.findall(r"\$\{(\w+):", COMPOSE.read_text()))
+    for name in re.findall(r"^COPY (?!--)(.+) \S+$", (COMPOSE.parent / "shop.Dockerfile").read_text(), re.MULTILINE):
+        assert all((CONFIG.parent / part).exists() for part in name.split())
+
+
+def test_only_the_shop_and_grafana_are_published() -> None:
+    """And only to this machine."""
+    published = {name: one["ports"] for name, one in compose()["services"].items() if "ports" in one}
+    assert set(published) == {"shop", "grafana"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_grafana_finds_sources_and_dashboards() -> None:
+    """Dashboards name provisioned data sources, whose variables are set, and lie where the provider looks."""
+    sources = {}
+    for path in (PROVISIONING / "datasources").glob("*.yaml"):
+        [source] = yaml.safe_load(path.read_text())["datasources"]
+        sources[source["uid"]] = source["type"]
+    used = {load(path.stem)["panels"][0]["datasource"]["uid"] for path in dashboard_files()}
+    assert used == set(sources)
+    grafana = compose()["services"]["grafana"]
+    mounted = {volume.split(":")[1] for volume in grafana["volumes"]}
+    [provider] = yaml.safe_load((PROVISIONING / "dashboards" / "flask-chest.yaml").read_text())["providers"]
+    assert provider["options"]["path"] in mounted
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home.rpartition("/")[2].removesuffix(".json") in {path.stem for path in dashboard_files()}
+    text = (PROVISIONING / "datasources" / "influxdb.yaml").read_text()
+    assert set(re.findall(r"\$\{(\w+)\}", text)) <= set(grafana["environment"])
+
+
+def test_the_image_is_the_same_everywhere() -> None:
+    """One version of the collector in both, not older than what the binary here is built from."""
+    [image] = kustomization()["images"]
+    assert compose()["services"]["collector"]["image"] == f"{image['name']}:${{COLLECTOR_VERSION:-{image['newTag']}}}"
+    builder = (CONFIG / "distribution" / "builder.yaml").read_text()
+    assert f"go.opentelemetry.io/collector/receiver/otlpreceiver v{image['newTag']}" in builder
