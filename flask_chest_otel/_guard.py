@@ -1,4 +1,7 @@
-"""Errors of ours: logged once per kind, counted, never raised into the application."""
+"""Errors of ours: logged once per kind, counted, never raised into the application.
+
+Counts are those of the process: a child of a fork begins from zero, and says once what its parent has said.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,30 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from flask_chest_otel._process import here
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["caught", "counts", "guarded", "note", "reraising"]
+__all__ = ["caught", "counts", "forget", "guarded", "note", "reraising", "totals"]
 
 _logger = logging.getLogger("flask_chest_otel")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-counts: Counter[str] = Counter()
-"""How often each kind of trouble was met in this process."""
+MOST_KINDS = 1000
+"""Kinds of trouble that are told apart; names that the application makes up would fill the memory."""
 
+FURTHER = "further kinds"
+"""Where all others are counted together."""
+
+counts: Counter[str] = Counter()
+"""How often each kind of trouble was met."""
+
+_refusals: Counter[str] = Counter()
+_errors: Counter[str] = Counter()
+_process: object = None
 _reraise = False
 
 
@@ -66,8 +80,7 @@ class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` an
 
 def note(kind: str, message: str, *args: object) -> None:
     """Count one refusal of the application's data; log the first of its kind."""
-    counts[kind] += 1
-    if counts[kind] == 1:
+    if _is_first(kind, _refusals, kind.partition(" ")[0]):
         _logger.warning("%s (logged once, counted from now on)", message % args)
 
 
@@ -80,9 +93,31 @@ def caught(step: str, error: BaseException) -> None:
     if _reraise:
         raise error
     kind = f"{step}: {type(error).__name__}"
-    counts[kind] += 1
-    if counts[kind] == 1:
+    if _is_first(kind, _errors, step):
         _logger.error("flask_chest_otel failed at %s; the request goes on (logged once)", kind, exc_info=error)
+
+
+def forget() -> None:
+    """Begin to count from zero."""
+    for counter in (counts, _refusals, _errors):
+        counter.clear()
+
+
+def totals() -> tuple[dict[str, int], dict[str, int]]:
+    """This process's refusals, by the first word of their kind, and its errors, by step."""
+    return (dict(_refusals), dict(_errors)) if _process is here() else ({}, {})
+
+
+def _is_first(kind: str, totals: Counter[str], total: str) -> bool:
+    global _process  # noqa: PLW0603 - whose counts these are
+    if _process is not here():
+        _process = here()
+        forget()
+    if kind not in counts and len(counts) >= MOST_KINDS:
+        kind = FURTHER
+    totals[total] += 1
+    counts[kind] += 1
+    return counts[kind] == 1
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import os
 import sys
 from contextlib import suppress
 
-__all__ = ["here"]
+__all__ = ["here", "notices_native_forks"]
 
 _WIPE_ON_FORK = 18  # MADV_WIPEONFORK; Python has no name for it, see madvise(2)
 
@@ -37,6 +37,11 @@ def here() -> object:
     if not _mark[0]:
         _begin()
     return _process
+
+
+def notices_native_forks() -> bool:
+    """Whether forks that Python does not see are noticed, too."""
+    return isinstance(_mark, mmap.mmap)
 
 
 def _begin() -> None:

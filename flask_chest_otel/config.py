@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from dataclasses import Field
 
-__all__ = ["PREFIX", "UNSET", "ChestConfig", "Setting", "check_chest_name", "effective_environment", "resolve"]
+__all__ = [
+    "PREFIX",
+    "UNSET",
+    "ChestConfig",
+    "Setting",
+    "check_chest_name",
+    "effective_environment",
+    "resolve",
+    "setting_of",
+    "settle",
+]
 
 _logger = logging.getLogger("flask_chest_otel")
 
@@ -252,11 +262,14 @@ class ChestConfig:
 
     def __repr__(self) -> str:
         """Show every setting but the secrets' values."""
-        return f"ChestConfig({', '.join(f'{row.name}={self._shown(row)}' for row in fields(self))})"
+        return f"ChestConfig({', '.join(f'{name}={text}' for name, text in self.shown().items())})"
 
-    def _shown(self, row: Field[Any]) -> str:
-        value = getattr(self, row.name)
-        return "***" if setting_of(row).secret and value else repr(value)
+    def shown(self) -> dict[str, str]:
+        """Each setting as text, secrets masked."""
+        return {
+            row.name: "***" if setting_of(row).secret and getattr(self, row.name) else repr(getattr(self, row.name))
+            for row in fields(self)
+        }
 
     @property
     def chest_names(self) -> tuple[str, ...]:
@@ -281,6 +294,21 @@ def resolve(
     *,
     on_malformed: Callable[[ChestConfigError], None] | None = None,
 ) -> ChestConfig:
+    """The settings alone; see :func:`settle`.
+
+    Raises:
+        ChestConfigError: A value cannot be used, or a key of ``app_config`` is unknown.
+    """
+    return settle(arguments, app_config, environ, on_malformed=on_malformed)[0]
+
+
+def settle(
+    arguments: Mapping[str, Any],
+    app_config: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    *,
+    on_malformed: Callable[[ChestConfigError], None] | None = None,
+) -> tuple[ChestConfig, dict[str, str]]:
     """Settle every setting: arguments beat ``app.config``, which beats the environment, which beats defaults.
 
     Args:
@@ -289,6 +317,9 @@ def resolve(
         environ: The environment; ``os.environ`` unless given.
         on_malformed: Told of values that cannot be used, which then keep their default; where absent they raise.
 
+    Returns:
+        The settings, and where each comes from that is no default: ``argument``, ``app.config`` or ``environment``.
+
     Raises:
         ChestConfigError: A value cannot be used, or a key of ``app_config`` is unknown.
     """
@@ -296,14 +327,17 @@ def resolve(
     _refuse_unknown_keys(app_config)
     _warn_of_unknown_variables(environ)
     settled: dict[str, Any] = {}
+    sources: dict[str, str] = {}
     for name, setting in _SETTINGS.items():
         key = PREFIX + name.upper()
-        for label, source, wanted in ((name, arguments, name), (key, app_config, key), (key, environ, key)):
-            given = source.get(wanted, UNSET)
+        places = (("argument", name, arguments), ("app.config", key, app_config), ("environment", key, environ))
+        for place, label, source in places:
+            given = source.get(label, UNSET)
             if given is UNSET or (source is environ and given == "" and name != "attribute_prefix"):
                 continue
             try:
                 settled[name] = _checked(setting, label, given)
+                sources[name] = place
             except ChestConfigError as error:
                 if on_malformed is None:
                     raise
@@ -314,7 +348,7 @@ def resolve(
         if on_malformed is None:
             raise alone
         on_malformed(alone)
-    return ChestConfig(**settled)
+    return ChestConfig(**settled), sources
 
 
 def _checked(setting: Setting, label: str, given: Any) -> Any:

@@ -17,7 +17,7 @@ from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel._marks import every_mark
 from flask_chest_otel._state import EXTENSION_KEY, state_of
-from flask_chest_otel.config import UNSET, resolve
+from flask_chest_otel.config import UNSET, settle
 from flask_chest_otel.errors import ChestSetupError, UnknownChestError
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ class FlaskChest(Generic[ContextT]):
                 f"{app.name!r} has a FlaskChest already: create one FlaskChest() per application, "
                 "or call init_app once for each application"
             )
-        config = resolve(self._arguments, app.config)
-        state = Lifecycle(config, Export(config))
+        config, sources = settle(self._arguments, app.config)
+        state = Lifecycle(config, Export(config, sources=sources))
         if config.enabled:
             state.planner.check(())
             for view in app.view_functions.values():

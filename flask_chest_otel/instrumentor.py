@@ -17,7 +17,7 @@ from flask_chest_otel._finding import is_instrumented_by_upstream
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel._state import EXTENSION_KEY, INSTRUMENTOR_KEY
-from flask_chest_otel.config import UNSET, ChestConfig, resolve
+from flask_chest_otel.config import UNSET, ChestConfig, settle
 from flask_chest_otel.errors import ChestConfigError, nearest
 from flask_chest_otel.extension import bring_server_span
 
@@ -63,7 +63,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
     @guarded("instrument")
     def _instrument(self, **kwargs: Any) -> None:
         self._hooks = _hooks(kwargs)
-        self._config = resolve(_known(kwargs), {}, on_malformed=_log_malformed)
+        self._config, self._sources = settle(_known(kwargs), {}, on_malformed=_log_malformed)
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         self._brought: weakref.WeakSet[Flask] = weakref.WeakSet()
         if self._config.enabled:
@@ -92,7 +92,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
             return None
         state: Lifecycle | None = app.extensions.get(INSTRUMENTOR_KEY)
         if state is None:
-            export = Export(self._config, may_build=False)
+            export = Export(self._config, may_build=False, sources=self._sources)
             made = Lifecycle(self._config, export, quiet=True, hooks=self._hooks, prepare=self._bring_server_span)
             state = app.extensions.setdefault(INSTRUMENTOR_KEY, made)
             self._apps.add(app)
@@ -131,9 +131,10 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
             return
         given = {"tracer_provider": tracer_provider, "meter_provider": meter_provider, "excluded_urls": excluded_urls}
         arguments = settings | {name: value for name, value in given.items() if value is not None}
-        config = resolve(_known(arguments), {}, on_malformed=_log_malformed)
+        config, sources = settle(_known(arguments), {}, on_malformed=_log_malformed)
         if config.enabled:
-            state = Lifecycle(config, Export(config, may_build=False), quiet=True, hooks=(request_hook, response_hook))
+            export = Export(config, may_build=False, sources=sources)
+            state = Lifecycle(config, export, quiet=True, hooks=(request_hook, response_hook))
             bring_server_span(app, state)
             app.extensions[INSTRUMENTOR_KEY] = state
             app.extensions[_ATTACHMENT_KEY] = attach(app, state)

@@ -9,18 +9,31 @@ from dataclasses import dataclass
 
 __all__ = [
     "CHESTS",
+    "CHEST_NAME",
     "DEFAULT_ATTRIBUTE_PREFIX",
+    "DOCTOR",
+    "ERRORS",
     "HTTP_REQUEST_METHOD",
     "HTTP_RESPONSE_STATUS_CODE",
     "HTTP_ROUTE",
     "OTHER_METHOD",
+    "OUTBOX_AGE",
+    "OUTBOX_BATCHES",
+    "OUTBOX_DROPPED",
+    "OUTBOX_SIZE",
     "OVERFLOW",
+    "REASON",
+    "RECORDS_DROPPED",
     "REFERENCE",
+    "REFUSED",
     "REQUEST_ID",
     "SCOPE",
     "SERVER_TIMING",
     "SERVICE_INSTANCE_ID",
     "SERVICE_NAME",
+    "SPANS_DROPPED",
+    "STATE",
+    "STEP",
     "TRACERESPONSE",
     "X_REQUEST_ID",
     "WireName",
@@ -52,6 +65,45 @@ OTHER_METHOD = "_OTHER"
 
 OVERFLOW = "otel.metric.overflow"
 """Metric attribute, boolean (metrics SDK specification): the one point beyond the cardinality limit."""
+
+REFUSED = "flask_chest.refused"
+"""Metric, counter, ``{value}``: what the application or a client gave and this package did not take."""
+
+REASON = "flask_chest.reason"
+"""Metric attribute, string: ``value``, ``limit``, ``request_id``, ``chest`` or ``setting``."""
+
+ERRORS = "flask_chest.errors"
+"""Metric, counter, ``{error}``: errors of this package's own, kept away from the application."""
+
+STEP = "flask_chest.step"
+"""Metric attribute, string: what was being done."""
+
+RECORDS_DROPPED = "flask_chest.records.dropped"
+"""Metric, counter, ``{record}``: request records that the store or a direct chest did not take."""
+
+CHEST_NAME = "flask_chest.chest"
+"""Metric attribute, string: the chest's name, ``store`` for the embedded one."""
+
+SPANS_DROPPED = "flask_chest.spans.dropped"
+"""Metric, counter, ``{span}``: finished spans that came faster than they could be written."""
+
+OUTBOX_DROPPED = "flask_chest.outbox.dropped"
+"""Metric, counter, ``{item}``: spans and data points given up because of the outbox's bounds."""
+
+OUTBOX_BATCHES = "flask_chest.outbox.batches"
+"""Metric, gauge, ``{batch}``: batches in the outbox."""
+
+STATE = "flask_chest.state"
+"""Metric attribute, string: ``waiting``, or ``refused`` by the collector for good."""
+
+OUTBOX_SIZE = "flask_chest.outbox.size"
+"""Metric, gauge, bytes: what the outbox's batches take on disk and in memory."""
+
+OUTBOX_AGE = "flask_chest.outbox.age"
+"""Metric, gauge, seconds: how long the oldest batch has been waiting."""
+
+DOCTOR = "flask_chest.doctor"
+"""Metric, counter, ``{probe}``: what ``flask chest doctor`` sends; a span of the command's name goes with it."""
 
 SERVICE_NAME = "service.name"
 """Resource attribute, string: the Flask application's name unless ``OTEL_SERVICE_NAME`` says otherwise."""
@@ -120,6 +172,49 @@ REFERENCE: tuple[WireName, ...] = (
         "",
         "`true` on the one point that takes everything beyond the cardinality limit.",
     ),
+    WireName(
+        REFUSED,
+        "metric",
+        "counter",
+        "{value}",
+        "What was not taken: values, inbound ids, unknown chests, settings. The log names the first of each kind.",
+    ),
+    WireName(REASON, "attribute of that metric", "string", "", "`value`, `limit`, `request_id`, `chest`, `setting`."),
+    WireName(ERRORS, "metric", "counter", "{error}", "Errors of this package's own, kept away from the application."),
+    WireName(STEP, "attribute of that metric", "string", "", "What was being done: `begin`, `finish`, `export`, …"),
+    WireName(
+        RECORDS_DROPPED,
+        "metric",
+        "counter",
+        "{record}",
+        "Request records that a chest did not take: its queue was full or closed, or its back end refused them.",
+    ),
+    WireName(CHEST_NAME, "attribute of that metric", "string", "", "The chest's name, `store` for the embedded one."),
+    WireName(
+        SPANS_DROPPED,
+        "metric",
+        "counter",
+        "{span}",
+        "Finished spans that came faster than they could be written into the outbox.",
+    ),
+    WireName(
+        OUTBOX_DROPPED,
+        "metric",
+        "counter",
+        "{item}",
+        "Spans and data points given up because the outbox was full or they were too old.",
+    ),
+    WireName(
+        OUTBOX_BATCHES,
+        "metric",
+        "gauge",
+        "{batch}",
+        "Batches in the outbox, which workers share: take the largest of them, not the sum.",
+    ),
+    WireName(STATE, "attribute of that metric", "string", "", "`waiting`, or `refused` by the collector for good."),
+    WireName(OUTBOX_SIZE, "metric", "gauge", "By", "What the outbox takes; shared by the workers."),
+    WireName(OUTBOX_AGE, "metric", "gauge", "s", "How long the oldest batch has waited; shared by the workers."),
+    WireName(DOCTOR, "metric", "counter", "{probe}", "What `flask chest doctor` sends."),
     WireName(
         SERVICE_NAME,
         "resource attribute",

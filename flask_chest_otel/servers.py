@@ -16,7 +16,10 @@ from flask_chest_otel._guard import guarded
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["end_worker", "gunicorn_worker_exit", "uwsgi_setup"]
+__all__ = ["UWSGI_THREADS", "end_worker", "gunicorn_worker_exit", "uwsgi_setup"]
+
+UWSGI_THREADS = ("enable-threads", "threads")
+"""Options of uWSGI with either of which Python's threads run."""
 
 
 @guarded("ending a worker")
@@ -46,6 +49,6 @@ def uwsgi_setup() -> None:
         uwsgi: Any = importlib.import_module("uwsgi")  # only there inside uWSGI
     except ImportError:
         return
-    if not any(name in uwsgi.opt for name in ("enable-threads", "threads")):
+    if not any(name in uwsgi.opt for name in UWSGI_THREADS):
         raise RuntimeError("uWSGI runs without threads: put `enable-threads = true` into its configuration")
     uwsgi.atexit = end_worker

@@ -61,7 +61,7 @@ def hygiene(
         monkeypatch.delenv(name)
     # An outbox is shared by all processes of a service: a test must not find another one's, or the user's.
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / f"state-{next(_numbers)}"))
-    _guard.counts.clear()
+    _guard.forget()
     swallow = request.node.get_closest_marker("guard_on") is not None
     with nullcontext() if swallow else _guard.reraising():
         yield

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
+
+from flask_chest_otel.errors import ChestError
 
 __all__ = ["chest_cli"]
 
 COMMANDS = {
     "collector": "collector",
+    "doctor": "doctor",
     "outbox": "outbox",
     "requests": "requests",
     "stats": "stats",
@@ -34,6 +38,13 @@ class LazyGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         command: click.Command = import_module(f"flask_chest_otel._cli.{COMMANDS[cmd_name]}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the sub-command; a setting that cannot be used ends it with a sentence."""
+        try:
+            return super().invoke(ctx)
+        except ChestError as error:
+            raise click.ClickException(str(error)) from error
 
 
 @click.group(name="chest", cls=LazyGroup, context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX})

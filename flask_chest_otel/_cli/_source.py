@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel.chests._reader import StoreReader
 
-__all__ = ["app_if_any", "open_store", "request_id_secret", "store_path"]
+__all__ = ["app_here", "app_if_any", "open_store", "request_id_secret", "store_path"]
 
 SECRET_VARIABLE = "FLASK_CHEST_REQUEST_ID_SECRET"  # noqa: S105 - a name, not the secret
 
@@ -48,7 +48,7 @@ def app_if_any() -> Flask | None:
         NoAppException: One was named, and it cannot be loaded.
     """
     try:
-        return _script().load_app()
+        return app_here()
     except NoAppException:
         if _script().app_import_path is not None:
             raise
@@ -65,9 +65,18 @@ def request_id_secret(app: Flask | None) -> str | None:
     return text if text and text.strip().lower() != "none" else None
 
 
+def app_here() -> Flask:
+    """The application.
+
+    Raises:
+        NoAppException: There is none, or it cannot be loaded.
+    """
+    return _script().load_app()
+
+
 def _app() -> Flask:
     try:
-        return _script().load_app()
+        return app_here()
     except NoAppException as error:
         raise NoAppException(f"{error.format_message()}\nOr read a file without one: type --store PATH.") from error
 

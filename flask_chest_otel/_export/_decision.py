@@ -6,11 +6,14 @@ import logging
 import os
 import threading
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 
+from flask_chest_otel._export import _own_metrics
 from flask_chest_otel._export._deferred import DeferredTracerProvider
+from flask_chest_otel.tracked import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._request import Sink
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["Export", "asks_for_otlp"]
+__all__ = ["METRICS_GO_NOWHERE", "Export", "asks_for_otlp"]
 
 _logger = logging.getLogger("flask_chest_otel")
 
@@ -38,14 +41,19 @@ class Export:
     Args:
         config: The application's settings.
         may_build: Whether providers and stores may be made here; zero code leaves both to the distribution.
+        sources: Where settings come from that are no defaults, for whoever explains them.
 
     Attributes:
         service: The application's name, in records.
         store: The embedded store, once there is one.
+        sources: As given.
     """
 
-    def __init__(self, config: ChestConfig, *, may_build: bool = True) -> None:
+    def __init__(
+        self, config: ChestConfig, *, may_build: bool = True, sources: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.service = ""
+        self.sources = sources
         self.store: Sink | None = None
         self._config = config
         self._may_build = may_build
@@ -66,6 +74,16 @@ class Export:
         """The provider that this application's spans come from, as things stand."""
         return self._config.tracer_provider or self._private or trace.get_tracer_provider()
 
+    @property
+    def metrics_go_nowhere(self) -> bool:
+        """Whether the application has set up traces and forgotten metrics."""
+        return _is_real(self._config.tracer_provider or trace.get_tracer_provider()) and not self.has_metrics
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether there is a meter provider behind the instruments."""
+        return self._config.meter_provider is not None or _is_real(metrics.get_meter_provider())
+
     def start(self, app: Flask) -> tuple[Sink, ...]:
         """Decide, build, and return the sinks that take every route."""
         self.service = app.name
@@ -78,6 +96,10 @@ class Export:
         elif mode == "store":
             self._use_store(app)
         self._decided = True
+        _own_metrics.watch_chests(chest for chest in (*self._config.chests, self.store) if chest is not None)
+        _own_metrics.observe(self._config.meter_provider)
+        if self.metrics_go_nowhere and (self._may_build or self._config.tracked_vars != NOTHING):
+            _say_once(METRICS_GO_NOWHERE)
         return (self.store,) if self.store is not None else ()
 
     def force_flush(self, timeout_s: float) -> bool:
@@ -115,6 +137,22 @@ class Export:
         path = Path(app.instance_path) / STORE_FILENAME
         self.store = EmbeddedStore(path)
         _logger.info("requests are kept in %s; read them with: flask chest requests", path)
+
+
+METRICS_GO_NOWHERE = (
+    "there is a TracerProvider but no MeterProvider: metrics of tracked variables go nowhere; "
+    "type opentelemetry.metrics.set_meter_provider(…) where the tracer provider is set, "
+    "or FlaskChest(app, meter_provider=…)"
+)
+"""What the log and the doctor say in that case."""
+
+_said: set[str] = set()
+
+
+def _say_once(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        _logger.warning(message)
 
 
 def asks_for_otlp(environ: Mapping[str, str]) -> bool:

@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from flask_chest_otel._export import _own_metrics
 from flask_chest_otel._export._sender import Lane
 from flask_chest_otel._export._shelf import Keeping, Shelf
 from flask_chest_otel._guard import caught
 from flask_chest_otel._process import here
+from flask_chest_otel.names import OUTBOX_AGE, OUTBOX_BATCHES, OUTBOX_DROPPED, OUTBOX_SIZE, STATE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask_chest_otel._export._own_metrics import Figure
     from flask_chest_otel._export._target import Address
 
 __all__ = ["Dispatch", "Route", "dispatch_for"]
@@ -74,6 +79,7 @@ class Dispatch:
         self._drops_logged = 0
         self._drops_logged_at = 0.0
         _live.add(self)
+        _own_metrics.watch(self)
 
     def join(self, user: object) -> None:
         """``user`` puts batches here until it leaves."""
@@ -127,6 +133,18 @@ class Dispatch:
                 # It is in the middle of a post that hangs, and its batch stays where it is.
                 return
         self.shelf.close()
+
+    def own_metrics(self) -> Iterator[Figure]:
+        """How full the outbox is, and what it had to drop; nothing in other processes and after the end."""
+        if self.process is not here() or self._stopping:
+            return
+        usage = self.shelf.usage()
+        yield OUTBOX_DROPPED, self.shelf.dropped, {}
+        yield OUTBOX_BATCHES, usage.waiting, {STATE: "waiting"}
+        yield OUTBOX_BATCHES, usage.refused, {STATE: "refused"}
+        yield OUTBOX_SIZE, usage.size_bytes, {}
+        age_s = 0.0 if usage.oldest_unix_ns is None else (time.time_ns() - usage.oldest_unix_ns) / 1e9
+        yield OUTBOX_AGE, max(0.0, age_s), {}
 
     def _run(self) -> None:
         # This frame holds everything alive in a forked child, where it is left behind: SQLite wants no connection to

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["FILENAME", "Kept", "Outbox", "Row"]
+__all__ = ["FILENAME", "Kept", "Outbox", "Row", "Usage"]
 
 FILENAME = "outbox.sqlite3"
 """Name of the file in an outbox's folder."""
@@ -79,6 +79,23 @@ class Kept:
     items: int
     size_bytes: int
     refused: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How full an outbox is.
+
+    Attributes:
+        waiting: Batches that are to be sent.
+        refused: Batches that were put aside.
+        size_bytes: What it takes.
+        oldest_unix_ns: When the oldest waiting batch was made, nanoseconds since 1970 UTC; ``None``: none waits.
+    """
+
+    waiting: int
+    refused: int
+    size_bytes: int
+    oldest_unix_ns: int | None
 
 
 class Outbox:
@@ -150,6 +167,14 @@ class Outbox:
             "SELECT count(*) FROM outbox_batches WHERE owner = ? AND refused IS NULL", (owner,)
         ).fetchone()
         return int(count)
+
+    def usage(self) -> Usage:
+        """How full it is."""
+        waiting, refused, oldest_ns = self.connection.execute(
+            "SELECT count(*) FILTER (WHERE refused IS NULL), count(refused),"
+            " min(created_unix_ns) FILTER (WHERE refused IS NULL) FROM outbox_batches"
+        ).fetchone()
+        return Usage(waiting, refused, self._used_bytes(), oldest_ns)
 
     def delete(self, batch_ids: Iterable[int]) -> int:
         """Forget batches that were accepted; how many there were."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from flask_chest_otel import _sqlite
-from flask_chest_otel._export._outbox import FILENAME, Outbox, Row
+from flask_chest_otel._export._outbox import FILENAME, Outbox, Row, Usage
 from flask_chest_otel._export._owner import Owner, sweep
 
 if TYPE_CHECKING:
@@ -138,6 +138,13 @@ class Shelf:
         with self.lock:
             waiting = self._on_disk(lambda outbox: outbox.count_waiting(self._name), reading=True) or 0
             return not self._memory and waiting <= len(self._done_on_disk)
+
+    def usage(self) -> Usage:
+        """How much waits, on disk and in memory."""
+        with self.lock:
+            found = self._on_disk(lambda outbox: outbox.usage(), reading=True) or Usage(0, 0, 0, None)
+            waiting, size_bytes = found.waiting + len(self._memory), found.size_bytes + self._memory_bytes
+            return Usage(waiting, found.refused, size_bytes, found.oldest_unix_ns)
 
     def take_over(self) -> int:
         """Adopt what dead processes left; how many batches."""

@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import SpanProcessor
 
+from flask_chest_otel._export import _own_metrics
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._process import here
+from flask_chest_otel.names import SPANS_DROPPED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span
     from opentelemetry.sdk.trace.export import SpanExporter
+
+    from flask_chest_otel._export._own_metrics import Figure
 
 __all__ = ["OutboxSpanProcessor"]
 
@@ -88,6 +94,7 @@ class OutboxSpanProcessor(SpanProcessor):
         line = self._lines.setdefault(fresh.process, fresh)
         if line is fresh:
             self._lines = {fresh.process: fresh}
+            _own_metrics.watch(line)
             line.start()
         self._line = line
         return line
@@ -115,6 +122,10 @@ class _Line:
         except RuntimeError:  # the interpreter is ending: the shutdown writes what is there
             return
         self._thread = thread
+
+    def own_metrics(self) -> Iterator[Figure]:
+        if self._dropped and self.process is here():
+            yield SPANS_DROPPED, self._dropped, {}
 
     def put(self, span: ReadableSpan) -> None:
         waiting = len(self._spans)

@@ -25,6 +25,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.util.re import parse_env_headers
 
 from flask_chest_otel._version import __version__
+from flask_chest_otel.chests._direct import shown_url
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Address:
     """
 
     signal: str
-    url: str
+    url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     timeout_s: float = 10.0
     compression: str = "none"
@@ -68,8 +69,7 @@ class Address:
     @property
     def shown(self) -> str:
         """The URL without what may be a password."""
-        parts = urlsplit(self.url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+        return shown_url(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +319,9 @@ def _checked_url(url: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise ChestConfigError("OTEL_EXPORTER_OTLP_ENDPOINT", url, "an address such as 'http://collector:4318'")
+        raise ChestConfigError(
+            "OTEL_EXPORTER_OTLP_ENDPOINT", shown_url(url), "an address such as 'http://collector:4318'"
+        )
     return url
 
 

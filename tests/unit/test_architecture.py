@@ -70,7 +70,7 @@ FLASK = {
         "context",
     ),
 }
-DOORS = {"instrumentor", "_cli", "_viewer", "servers", "testing", "_pytest_plugin"}
+DOORS = {"instrumentor", "_cli", "_doctor", "_viewer", "servers", "testing", "_pytest_plugin"}
 LAYERS = (PLAIN, OTEL, FLASK, DOORS)
 FLASK_AND_WHAT_IT_STANDS_ON = {"stdlib", "opentelemetry", "flask", "werkzeug", "typing_extensions"}
 ALLOWED = ({"stdlib"}, {"stdlib", "opentelemetry"}, FLASK_AND_WHAT_IT_STANDS_ON)

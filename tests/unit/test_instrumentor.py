@@ -243,7 +243,7 @@ def test_never_aborts_the_process(monkeypatch: pytest.MonkeyPatch, rig: Rig) -> 
     def failing(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError
 
-    monkeypatch.setattr("flask_chest_otel.instrumentor.resolve", failing)
+    monkeypatch.setattr("flask_chest_otel.instrumentor.settle", failing)
     on(rig)
     off()
     assert _guard.counts["instrument: RuntimeError"] == 1

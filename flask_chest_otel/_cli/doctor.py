@@ -1,0 +1,66 @@
+"""``flask chest doctor``: what is set up, whether it works, and what to type where it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from flask_chest_otel._cli import _options
+from flask_chest_otel._cli._output import safe, say, say_json, say_table
+from flask_chest_otel._cli._source import app_here
+from flask_chest_otel.errors import ChestError
+
+if TYPE_CHECKING:
+    from flask_chest_otel._doctor import Part
+
+__all__ = ["command"]
+
+EXAMPLES = """\b
+Examples:
+  flask --app shop chest doctor
+  flask --app shop chest doctor --no-send --json
+"""
+
+
+@click.command(name="doctor", epilog=EXAMPLES, short_help="What is set up, and whether it works.")
+@click.option("--send/--no-send", default=True, help="Send a span and a metric through the exporters.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Seconds for that."
+)
+@_options.json_option
+def command(*, send: bool, timeout_s: float, as_json: bool) -> None:
+    """Show settings and their sources, providers, entry points, and whether a span and a metric get through.
+
+    Ends with status 1 where something is wrong, with a sentence on each problem and what to type.
+    """
+    # Imported here: it brings an SDK, and every `flask` command loads the group.
+    from flask_chest_otel._doctor import examine  # noqa: PLC0415
+
+    parts: list[Part] = []
+    try:
+        parts = examine(app_here(), send=send, timeout_s=timeout_s)
+        problems = list(dict.fromkeys(problem for part in parts for problem in part.problems))
+    except ChestError as error:
+        problems = [str(error)]
+    if as_json:
+        say_json({"problems": problems, **{part.key: [row._asdict() for row in part.rows] for part in parts}})
+    else:
+        _say(parts, problems)
+    if problems:
+        raise click.exceptions.Exit(1)
+
+
+def _say(parts: list[Part], problems: list[str]) -> None:
+    for part in parts:
+        if part.rows:
+            say_table(part.head, [tuple(safe(cell) for cell in row) for row in part.rows])
+            say("")
+    if not problems:
+        say("No problem was found.")
+    for number, problem in enumerate(problems, start=1):
+        say(f"{number}. {_printable(problem)}")
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

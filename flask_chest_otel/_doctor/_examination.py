@@ -1,0 +1,50 @@
+"""The parts of an examination, in their order."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._doctor import _entry_points, _probe, _providers, _servers, _settings
+from flask_chest_otel._doctor._part import Part, Row
+from flask_chest_otel._state import state_of
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+__all__ = ["Part", "Row", "examine"]
+
+NO_CHEST = (
+    "this application has no FlaskChest: type FlaskChest(app) where it is made, "
+    "or start it with opentelemetry-instrument"
+)
+
+
+def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
+    """Look at an application as it would be at its first request.
+
+    Args:
+        app: The application.
+        send: Whether a span and a metric are sent through its exporters.
+        timeout_s: How long they may take, seconds.
+    """
+    parts = [_settings.versions()]
+    state = state_of(app)
+    if state is None:
+        parts[0].problems.append(NO_CHEST)
+        return [*parts, _entry_points.part(os.environ), _servers.part(os.environ)]
+    parts.append(_settings.part(state))
+    started = _probe.start(app, state)
+    parts += [
+        _settings.environment(os.environ),
+        _providers.part(app, state),
+        _entry_points.part(os.environ),
+        _servers.part(os.environ),
+        _probe.kept(app, state),
+    ]
+    if send and state.config.enabled:
+        parts.append(_probe.sent(state, started, timeout_s))
+    else:
+        parts[0].problems += started
+    parts.append(_probe.counters())
+    return parts

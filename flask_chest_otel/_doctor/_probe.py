@@ -1,0 +1,183 @@
+"""A span and a metric through the real exporters, and what lies in outbox and store."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from opentelemetry import metrics, trace
+
+from flask_chest_otel._doctor._part import Part, Row
+from flask_chest_otel._export._own_metrics import figures
+from flask_chest_otel._sqlite import NotOursError
+from flask_chest_otel._version import __version__
+from flask_chest_otel.errors import ChestError
+from flask_chest_otel.names import DOCTOR, SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from flask import Flask
+
+    from flask_chest_otel._export._outbox import Usage
+    from flask_chest_otel._lifecycle import Lifecycle
+
+__all__ = ["counters", "kept", "sent", "start"]
+
+OLD_S = 60.0
+"""A batch that waits longer than this is worth a word, seconds."""
+
+SPAN_NAME = "flask chest doctor"
+
+
+def start(app: Flask, state: Lifecycle) -> list[str]:
+    """Decide and build as the first request would; what is wrong with it."""
+    if not state.config.enabled or state.export.decided:
+        return []
+    with _heard() as said:
+        try:
+            state.sinks.add(*state.export.start(app))
+        except ChestError as error:
+            return [str(error)]
+        except Exception as error:  # noqa: BLE001 - exporters are third parties
+            return [f"nothing can be exported ({type(error).__name__}: {error}): correct the OTEL_… variables above"]
+    return said
+
+
+def kept(app: Flask, state: Lifecycle) -> Part:
+    """Outbox and store: where they are, whether they can be written, what waits there."""
+    # Imported here: they bring an exporter, and the store is the usual case.
+    from flask_chest_otel._export._outbox import FILENAME, Outbox  # noqa: PLC0415
+    from flask_chest_otel._export._settings import outbox_folder, service_name  # noqa: PLC0415
+
+    found = Part("kept", ("KEPT", "WHERE", "STATE"))
+    store = getattr(state.export.store, "path", None)
+    if store is not None:
+        found.rows.append(Row("store", str(store), _writable(store.parent, found, "FLASK_CHEST_EXPORT=none")))
+    folder = outbox_folder(state.config, service_name(app.name))
+    if (folder / FILENAME).exists():
+        try:
+            outbox = Outbox(folder / FILENAME, 2**63 - 1, 1e9)
+            try:
+                _judge(folder, outbox.usage(), found)
+            finally:
+                outbox.close()
+        except (sqlite3.Error, OSError, NotOursError) as error:
+            found.problems.append(
+                f"the outbox {folder} cannot be used ({error}): type FLASK_CHEST_OUTBOX_DIR=/another/folder"
+            )
+    elif store is None:
+        found.rows.append(Row("outbox", str(folder), "there is none yet"))
+    return found
+
+
+def sent(state: Lifecycle, trouble: list[str], timeout_s: float) -> Part:
+    """Send one span and one point, and listen to what exporters say.
+
+    Args:
+        state: The application's.
+        trouble: What was wrong before.
+        timeout_s: How long it may take, seconds.
+    """
+    found = Part("sent", ("SENT", "NAME", "RESULT"), problems=list(trouble))
+    if trouble and not state.export.decided:
+        return found
+    provider = state.export.tracer_provider()
+    with _heard() as said:
+        with trace.get_tracer(SCOPE, __version__, provider).start_as_current_span(SPAN_NAME) as span:
+            sampled = span.get_span_context().trace_flags.sampled
+        meter = metrics.get_meter(SCOPE, __version__, state.config.meter_provider)
+        meter.create_counter(DOCTOR, "{probe}", "Probes of flask chest doctor").add(1.0)
+        started = time.monotonic()
+        in_time = state.export.force_flush(timeout_s)
+        took_s = time.monotonic() - started
+    found.problems += [f"{line}: {_advice(line)}" for line in said]
+    if not in_time and not said:
+        found.problems.append(
+            f"the exporters did not pass everything on within {timeout_s:g} s: start the collector, "
+            "or type another address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
+        )
+    passed = f"passed on in {took_s:.1f} s" if in_time and not said else "not passed on"
+    real = hasattr(provider, "shutdown") and state.export.store is None
+    found.rows = [
+        Row("span", SPAN_NAME, ("not sampled" if not sampled else passed) if real else "nobody exports it"),
+        Row("metric", DOCTOR, passed if state.export.has_metrics else "nobody exports it"),
+    ]
+    return found
+
+
+def counters() -> Part:
+    """What this package has counted in this process, loading the application included."""
+    rows = [
+        Row(name, f"{value:g}", ", ".join(f"{key}={text}" for key, text in attributes.items()))
+        for name, value, attributes in figures()
+    ]
+    return Part("counters", ("COUNTER", "VALUE", "OF"), rows)
+
+
+def _judge(folder: Path, usage: Usage, found: Part) -> None:
+    state = f"{usage.waiting} batches wait, {usage.refused} were refused, {usage.size_bytes} bytes"
+    found.rows.append(Row("outbox", str(folder), state))
+    if usage.refused:
+        found.problems.append(
+            f"the collector has refused {usage.refused} batches for good: type flask chest outbox list for the reasons"
+        )
+    age_s = 0.0 if usage.oldest_unix_ns is None else time.time() - usage.oldest_unix_ns / 1e9
+    if age_s > OLD_S:
+        found.problems.append(
+            f"the oldest batch has been waiting for {age_s:.0f} s: start the collector, and the application, "
+            "which sends what waits"
+        )
+
+
+def _writable(folder: Path, found: Part, instead: str) -> str:
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if os.access(nearest, os.W_OK | os.X_OK):
+        return "can be written"
+    found.problems.append(f"{nearest} cannot be written by this user: type chown or chmod there, or {instead}")
+    return "cannot be written"
+
+
+def _advice(line: str) -> str:
+    if " refused " in line:
+        return "look at the reason; a key is given with OTEL_EXPORTER_OTLP_HEADERS=name=value"
+    if "MeterProvider" in line:
+        return "see above"
+    return (
+        "start the collector there (flask chest collector run --target NAME), "
+        "or type another address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
+    )
+
+
+class _Ear(logging.Handler):
+    def __init__(self, said: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage().partition("\n")[0]
+        if line not in self._said:
+            self._said.append(line)
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Warnings and errors that OpenTelemetry and this package log meanwhile, in place of their handlers'."""
+    said: list[str] = []
+    ear = _Ear(said)
+    loggers = [logging.getLogger(name) for name in ("opentelemetry", "flask_chest_otel")]
+    before = [logger.propagate for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(ear)
+        logger.propagate = False
+    try:
+        yield said
+    finally:
+        for logger, propagate in zip(loggers, before, strict=True):
+            logger.removeHandler(ear)
+            logger.propagate = propagate

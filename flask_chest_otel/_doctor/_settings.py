@@ -1,0 +1,71 @@
+"""Versions, effective settings and where each comes from."""
+
+from __future__ import annotations
+
+import platform
+import re
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._doctor._part import Part, Row
+from flask_chest_otel._redaction import is_sensitive
+from flask_chest_otel.config import PREFIX, effective_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask_chest_otel._lifecycle import Lifecycle
+
+__all__ = ["environment", "part", "versions"]
+
+_DISTRIBUTIONS = (
+    "flask-chest-otel",
+    "flask",
+    "opentelemetry-api",
+    "opentelemetry-sdk",
+    "opentelemetry-instrumentation-flask",
+    "opentelemetry-distro",
+    "gunicorn",
+    "uwsgi",
+)
+_SECRET_VARIABLE = re.compile(r"HEADERS|TOKEN|PASSWORD|_KEY$")
+_USER_INFO = re.compile(r"//[^/\s]*@")
+
+
+def versions() -> Part:
+    """What is installed."""
+    found = Part("versions", ("INSTALLED", "VERSION", ""), [Row("python", platform.python_version())])
+    for name in _DISTRIBUTIONS:
+        try:
+            found.rows.append(Row(name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def part(state: Lifecycle) -> Part:
+    """Every setting with its value and its source."""
+    sources = state.export.sources
+    found = Part("settings", ("SETTING", "VALUE", "FROM"))
+    shown = state.config.shown()
+    # As one would write it, not as it is kept.
+    shown["tracked_vars"] = effective_environment(state.config).get(f"{PREFIX}TRACKED_VARS", "()")
+    found.rows = [Row(name, text, sources.get(name, "default")) for name, text in shown.items()]
+    if not state.config.enabled:
+        found.problems.append(
+            f"enabled=False ({sources.get('enabled', 'default')}): nothing is recorded; take that setting away"
+        )
+    return found
+
+
+def environment(environ: Mapping[str, str]) -> Part:
+    """OpenTelemetry's own variables; what may be a secret is masked."""
+    found = Part("environment", ("VARIABLE", "VALUE", ""))
+    found.rows = [Row(name, _shown(name, text)) for name, text in sorted(environ.items()) if name.startswith("OTEL_")]
+    return found
+
+
+def _shown(name: str, text: str) -> str:
+    if _SECRET_VARIABLE.search(name) or is_sensitive(name):
+        return "***"
+    return _USER_INFO.sub("//***@", text)

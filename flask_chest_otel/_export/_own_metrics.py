@@ -1,0 +1,121 @@
+"""What this package says of itself, as metrics: existing counters, read when somebody collects.
+
+Nothing here happens in a request. Everything is of the process: two applications in it report the same figures, once
+per meter provider.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from opentelemetry import metrics
+
+from flask_chest_otel import names
+from flask_chest_otel._guard import guarded, totals
+from flask_chest_otel._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Figure", "figures", "observe", "watch", "watch_chests"]
+
+Figure = tuple[str, float, dict[str, str]]
+"""Name of a metric, its value, and its attributes."""
+
+_INSTRUMENTS = (
+    (names.REFUSED, "counter", "{value}", "What was not taken from the application or a client"),
+    (names.ERRORS, "counter", "{error}", "Errors of flask_chest_otel, kept away from the application"),
+    (names.RECORDS_DROPPED, "counter", "{record}", "Request records that a chest did not take"),
+    (names.SPANS_DROPPED, "counter", "{span}", "Finished spans that came faster than they could be written"),
+    (names.OUTBOX_DROPPED, "counter", "{item}", "Spans and data points given up because of the outbox's bounds"),
+    (names.OUTBOX_BATCHES, "gauge", "{batch}", "Batches in the outbox"),
+    (names.OUTBOX_SIZE, "gauge", "By", "What the outbox takes"),
+    (names.OUTBOX_AGE, "gauge", "s", "How long the oldest batch has been waiting"),
+)
+
+_REASONS = {
+    "refused": "value",
+    "no": "value",
+    "add_metric": "value",
+    "variables_limit": "limit",
+    "illegal": "request_id",
+    "empty": "request_id",
+    "unknown": "chest",
+    "setting": "setting",
+}
+"""First word of what the guard notes, to the value of ``flask_chest.reason``."""
+
+
+class Watched(Protocol):
+    """What has counters of its own."""
+
+    def own_metrics(self) -> Iterator[Figure]:
+        """They, as they are now."""
+
+
+_watched: weakref.WeakSet[Watched] = weakref.WeakSet()
+_chests: weakref.WeakSet[Any] = weakref.WeakSet()
+_observed: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def watch(source: Watched) -> None:
+    """Ask ``source`` from now on."""
+    _watched.add(source)
+
+
+def watch_chests(chests: Iterable[Any]) -> None:
+    """Report what these drop and lose, where they say it."""
+    for chest in chests:
+        if hasattr(chest, "dropped"):
+            _chests.add(chest)
+
+
+def observe(meter_provider: Any = None) -> None:
+    """Make the instruments, once for each provider.
+
+    Args:
+        meter_provider: Where the application's metrics go; ``None``: the global one, whenever that is set.
+    """
+    key = metrics.get_meter_provider if meter_provider is None else meter_provider
+    with guarded("own metrics"):
+        if key in _observed:
+            return
+        _observed.add(key)
+        meter = metrics.get_meter(names.SCOPE, __version__, meter_provider)
+        for name, kind, unit, description in _INSTRUMENTS:
+            make = meter.create_observable_counter if kind == "counter" else meter.create_observable_gauge
+            make(name, [_callback(name)], unit, description)
+
+
+def figures() -> list[Figure]:
+    """All figures of this process; what never happened is left out."""
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = defaultdict(float)
+    for name, value, attributes in _all():
+        key = name, tuple(attributes.items())
+        found[key] = max(found[key], value) if name == names.OUTBOX_AGE else found[key] + value
+    return [(name, value, dict(attributes)) for (name, attributes), value in found.items()]
+
+
+def _all() -> Iterator[Figure]:
+    refusals, errors = totals()
+    for word, count in refusals.items():
+        yield names.REFUSED, count, {names.REASON: _REASONS.get(word, word)}
+    for step, count in errors.items():
+        yield names.ERRORS, count, {names.STEP: step}
+    for chest in list(_chests):
+        if lost := chest.dropped + getattr(chest, "lost", 0):
+            yield names.RECORDS_DROPPED, lost, {names.CHEST_NAME: str(getattr(chest, "name", type(chest).__name__))}
+    for source in list(_watched):
+        yield from source.own_metrics()
+
+
+def _callback(wanted: str) -> Callable[[Any], Iterable[metrics.Observation]]:
+    def callback(_options: Any) -> Iterable[metrics.Observation]:
+        with guarded("own metrics"):
+            # Floats, always: a back end that types a field by its first value would refuse the other kind for ever.
+            return [metrics.Observation(float(value), given) for name, value, given in figures() if name == wanted]
+        return []
+
+    return callback

@@ -1,0 +1,235 @@
+"""``flask chest doctor``: what it shows, what it finds wrong, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from flask import Flask
+from flask.cli import ScriptInfo
+from opentelemetry.sdk.trace import TracerProvider
+
+from flask_chest_otel import FlaskChest
+from tests.backends.otlp_receiver import OtlpReceiver
+from tests.backends.server import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.testing import Result
+    from opentelemetry.sdk.trace.id_generator import IdGenerator
+
+    from tests.conftest import Rig
+
+SHOP = """
+from flask import Flask
+from flask_chest_otel import FlaskChest
+
+app = Flask("shop", instance_path={folder!r})
+FlaskChest(app, tracked_vars=["a", "b"], request_id_secret="hunter2")
+"""
+
+
+def doctor(folder: Path, *arguments: str, **environ: str) -> tuple[int, dict[str, Any]]:
+    """Status and JSON of the command, in a process of its own where global providers may be set."""
+    (folder / "shop.py").write_text(SHOP.format(folder=str(folder)))
+    command = [str(Path(sys.executable).parent / "flask"), "--app", "shop", "chest", "doctor", "--json", *arguments]
+    plain = {**os.environ, "FLASK_CHEST_OUTBOX_DIR": str(folder / "box"), **environ}
+    done = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True, check=False)
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def row(report: dict[str, Any], key: str, name: str) -> tuple[str, str]:
+    (found,) = [row for row in report[key] if row["name"] == name]
+    return found["value"], found["why"]
+
+
+def test_all_is_well(tmp_path: Path) -> None:
+    """With a collector: status 0, a span and a metric at the far end, and settings with their sources."""
+    with OtlpReceiver() as receiver:
+        headers = "authorization=secret-of-the-headers"
+        status, report = doctor(
+            tmp_path,
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
+            OTEL_EXPORTER_OTLP_HEADERS=headers,
+            FLASK_CHEST_LIST_LIMIT="7",
+        )
+        assert [span["name"] for span in receiver.spans()] == ["flask chest doctor"]
+        assert [point["value"] for point in receiver.latest("flask_chest.doctor")] == [1]
+        assert receiver.headers[0]["authorization"] == "secret-of-the-headers"
+    assert (status, report["problems"]) == (0, [])
+    assert row(report, "settings", "list_limit") == ("7", "environment")
+    assert row(report, "settings", "tracked_vars") == ("a,b", "argument")
+    assert row(report, "settings", "request_id_secret") == ("***", "argument")
+    assert row(report, "settings", "value_limit_chars") == ("1024", "default")
+    assert row(report, "environment", "OTEL_EXPORTER_OTLP_HEADERS") == ("***", "")
+    assert "secret-of-the-headers" not in json.dumps(report)
+    assert row(report, "providers", "tracer provider")[1] == "the global one"
+    assert row(report, "providers", "trace id") == ("ChestIdGenerator", "the request id decides")
+    assert row(report, "entry_points", "instrumentor flask_chest")[0] == "skipped"
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    """Without a collector: status 1, a sentence on each signal with what to type, no password in it."""
+    status, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://me:pass-word@127.0.0.1:{free_port()}")
+    assert status == 1
+    traces, metrics = report["problems"]
+    assert "/v1/traces does not take traces (ConnectionRefusedError" in traces
+    assert "/v1/metrics does not take metrics" in metrics
+    assert all("OTEL_EXPORTER_OTLP_ENDPOINT=" in problem for problem in report["problems"])
+    assert "pass-word" not in json.dumps(report)
+    assert row(report, "sent", "span") == ("flask chest doctor", "not passed on")
+    waiting = {entry["why"]: entry["value"] for entry in report["counters"] if "batches" in entry["name"]}
+    assert waiting == {"flask_chest.state=waiting": "2", "flask_chest.state=refused": "0"}
+
+
+def test_refused_by_the_collector(tmp_path: Path) -> None:
+    """A wrong key: the collector's status, and where keys are given; the next visit tells of what lies aside."""
+    with OtlpReceiver(status=401) as receiver:
+        status, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
+        assert status == 1
+        assert any("refused traces (401" in problem and "_HEADERS" in problem for problem in report["problems"])
+        _, again = doctor(tmp_path, "--no-send", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
+    assert any("flask chest outbox list" in problem for problem in again["problems"])
+    assert "sent" not in again
+
+
+def test_another_exporter_that_is_not_there(tmp_path: Path) -> None:
+    """An exporter that nobody has installed is named, with those that are."""
+    status, report = doctor(tmp_path, OTEL_TRACES_EXPORTER="zipkn")
+    assert status == 1
+    assert "OTEL_TRACES_EXPORTER='zipkn' cannot be used" in report["problems"][0]
+
+
+def test_a_setting_that_cannot_be_used(tmp_path: Path) -> None:
+    """The setting, its value and what is allowed, as JSON, too; no traceback."""
+    status, report = doctor(tmp_path, FLASK_CHEST_LIST_LIMIT="x")
+    assert status == 1
+    assert "FLASK_CHEST_LIST_LIMIT='x' cannot be used: give a whole number" in report["problems"][0]
+
+
+@pytest.mark.parametrize("command", [["outbox", "list"], ["requests"], ["collector", "render", "--target", "file"]])
+def test_other_commands_do_the_same(chest: Callable[..., Result], command: list[str]) -> None:
+    """A bad setting ends every command with that sentence and status 1."""
+
+    def create_app() -> Flask:
+        app = Flask("shop")
+        FlaskChest(app, list_limit=0)
+        return app
+
+    result = chest(*command, info=ScriptInfo(create_app=create_app))
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: list_limit=0 cannot be used: give a whole number")
+
+
+def test_without_a_chest(chest: Callable[..., Result]) -> None:
+    """An application that nobody has put a chest on is told how; nothing of it is started."""
+    result = chest("doctor")
+    assert result.exit_code == 1
+    assert "this application has no FlaskChest: type FlaskChest(app)" in result.output
+
+
+def test_the_store(chest: Callable[..., Result], app: Flask) -> None:
+    """Without OTLP: where the store is, and nothing is made there."""
+    FlaskChest(app)
+    result = chest("doctor")
+    assert result.exit_code == 0, result.output
+    assert "flask_chest.sqlite3" in result.output
+    assert "No problem was found." in result.output
+    assert not Path(app.instance_path).exists()
+
+
+def test_a_tracer_provider_alone(chest: Callable[..., Result], app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """Traces without metrics: the doctor says it, and the log once at the first request."""
+    FlaskChest(app, tracer_provider=TracerProvider(shutdown_on_exit=False))
+    result = chest("doctor")
+    assert result.exit_code == 1
+    assert "there is a TracerProvider but no MeterProvider" in result.output
+    assert result.output.count("set_meter_provider") == 1
+
+
+def test_the_log_says_it_once(rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application whose metrics go nowhere has one line in the log; one with both providers has none."""
+    monkeypatch.setattr("flask_chest_otel._export._decision._said", set())
+    rig.app().test_client().get("/")
+    assert "MeterProvider" not in caplog.text
+    for name in ("one", "two"):
+        app = rig.plain(name)
+        FlaskChest(app, tracer_provider=rig.tracer_provider)
+        app.test_client().get("/")
+        app.test_client().get("/")
+    assert caplog.text.count("there is a TracerProvider but no MeterProvider") == 1
+
+
+class SlottedGenerator:
+    """Has no place for changes."""
+
+    __slots__ = ()
+
+    def generate_span_id(self) -> int:
+        return 1
+
+    def generate_trace_id(self) -> int:
+        return 1
+
+    def is_trace_id_random(self) -> bool:
+        return False
+
+
+def test_an_id_generator_that_cannot_be_taught(chest: Callable[..., Result], app: Flask, rig: Rig) -> None:
+    """A provider whose ids stay its own is named, with the setting that helps."""
+    provider = TracerProvider(id_generator=cast("IdGenerator", SlottedGenerator()), shutdown_on_exit=False)
+    FlaskChest(app, tracer_provider=provider, meter_provider=rig.meter_provider)
+    result = chest("doctor")
+    assert result.exit_code == 1
+    assert "SlottedGenerator cannot be taught" in result.output
+    assert "OTEL_PYTHON_ID_GENERATOR=flask_chest" in result.output
+
+
+@pytest.mark.parametrize(
+    ("ini", "problem"),
+    [
+        ("[uwsgi]\nmaster = true\n", True),
+        ("[uwsgi]\nenable-threads = false\n", True),
+        ("[uwsgi]\nmaster\nenable-threads\n", False),
+        ("[uwsgi]\nthreads = 4\n", False),
+        ("[flake8]\nmaster = true\n", False),
+    ],
+)
+def test_uwsgi(
+    chest: Callable[..., Result],
+    app: Flask,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ini: str,
+    *,
+    problem: bool,
+) -> None:
+    """A configuration of uWSGI without threads is found where the command is typed."""
+    FlaskChest(app)
+    (tmp_path / "site.ini").write_text(ini)
+    monkeypatch.chdir(tmp_path)
+    result = chest("doctor", "--no-send")
+    assert ("site.ini: uWSGI runs no threads there" in result.output) is problem
+    assert result.exit_code == int(problem)
+
+
+def test_entry_points(tmp_path: Path) -> None:
+    """A broken one is a problem with what to type, a disabled one is skipped for that reason."""
+    folder = tmp_path / "broken-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[opentelemetry_instrumentor]\nbroken = no_such_module:Thing\n")
+    disabled = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+    status, report = doctor(tmp_path, PYTHONPATH=str(tmp_path), **{disabled: "flask"})
+    assert row(report, "entry_points", "instrumentor flask") == ("skipped", f"{disabled} names it")
+    assert row(report, "entry_points", "instrumentor broken") == ("broken", "it cannot be imported")
+    assert status == 1
+    assert "'broken' cannot be loaded (ModuleNotFoundError" in report["problems"][0]
