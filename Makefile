@@ -90,6 +90,8 @@ $(DEV): $(APP)
 	@echo "installing what development needs into .venv"
 	@$(BIN)/pip install $(PIP_FLAGS) --upgrade 'pip>=25.1'
 	@$(BIN)/pip install $(PIP_FLAGS) --group test --group lint
+	@$(BIN)/pip install $(PIP_FLAGS) --group uwsgi || \
+	  echo "uWSGI could not be built, its tests will say so. On Debian: apt-get install gcc python3-dev"
 	@touch $@
 
 .venvs/%/bin/pip: | .venv/bin/pip

@@ -31,6 +31,7 @@ from flask_chest_otel._guard import caught, guarded, note
 from flask_chest_otel._instruments import Instruments
 from flask_chest_otel._marks import marks_of
 from flask_chest_otel._plan import Plan, Planner, metric_method
+from flask_chest_otel._process import here
 from flask_chest_otel._recording import Recorded, Recorder
 from flask_chest_otel._request import LiveRequest, Measurement, RequestRecord, live_request
 from flask_chest_otel._response import ResponseHeaders
@@ -111,7 +112,7 @@ class Lifecycle:
         # No client can send a header that becomes an empty key.
         self._inbound_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
         self._started = False
-        self._starting = threading.Lock()
+        self._starting: dict[object, threading.Lock] = {}
 
     # Steps, in the order in which Flask comes past them
 
@@ -266,7 +267,8 @@ class Lifecycle:
     # Parts of begin
 
     def _start(self, app: Flask) -> None:
-        with self._starting:
+        # Made here: a lock from before gevent's patches, or held by another thread at a fork, would never be free.
+        with self._starting.setdefault(here(), threading.Lock()):
             if not self._started:
                 try:
                     if self._prepare is not None:

@@ -26,13 +26,13 @@ BIN = Path(sys.executable).parent
 SITE = Path(__file__).parent / "apps"
 
 
-class Gunicorn(Server):
-    """The application under gunicorn; its outbox is in its folder, so a restart finds it.
+class AppServer(Server):
+    """The application under a server with workers; its outbox is in its folder, so a restart finds it.
 
     Args:
         folder: Its log and its outbox.
         url: Where it exports to.
-        arguments: Of gunicorn: workers, threads, `--preload`.
+        arguments: Of the server: workers, threads, `--preload`.
         settings: Environment variables.
     """
 
@@ -51,11 +51,6 @@ class Gunicorn(Server):
             },
         )
 
-    def command(self) -> Sequence[str]:
-        """Gunicorn, bound to a loopback port."""
-        bind = ["--bind", f"127.0.0.1:{self.port}", "--log-level", "warning", "--no-control-socket"]
-        return [str(BIN / "gunicorn"), *bind, *self._arguments, "fault_app:app"]
-
     def is_ready(self) -> bool:
         """Whether a worker answers, to a request that leaves nothing of interest."""
         return get(self.port, "/ready")[0] == 404
@@ -63,6 +58,30 @@ class Gunicorn(Server):
     def kept(self) -> list[Kept]:
         """What is in its outbox."""
         return kept(self.outbox)
+
+
+class Gunicorn(AppServer):
+    """The application under gunicorn."""
+
+    def command(self) -> Sequence[str]:
+        """Gunicorn, bound to a loopback port."""
+        bind = ["--bind", f"127.0.0.1:{self.port}", "--log-level", "warning", "--no-control-socket"]
+        return [str(BIN / "gunicorn"), *bind, *self._arguments, "fault_app:app"]
+
+
+class Uwsgi(AppServer):
+    """The application under uWSGI with a master, which lets workers finish their requests before they end."""
+
+    def command(self) -> Sequence[str]:
+        """uWSGI, bound to a loopback port."""
+        options = {
+            "--http-socket": f"127.0.0.1:{self.port}",
+            "--module": "uwsgi_site:app",
+            "--virtualenv": sys.prefix,
+            "--hook-master-start": "unix_signal:15 gracefully_kill_them_all",
+        }
+        given = [word for option in options.items() for word in option]
+        return [str(BIN / "uwsgi"), "--master", "--need-app", "--disable-logging", *given, *self._arguments]
 
 
 class ReceiverProcess(Server):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import require_module
-from tests.faults.served import Gunicorn, Traffic, counted, numbers, wait_until
+from tests.faults.served import SITE, Gunicorn, Traffic, counted, numbers, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,15 @@ WORKERS = {
     "sync": ("--workers", "2"),
     "sync preload": ("--workers", "3", "--preload"),
     "gthread": ("--workers", "2", "--threads", "4"),
-    "gthread preload": ("--workers", "2", "--threads", "4", "--preload"),
+    "gthread preload with hook": (
+        "--workers",
+        "2",
+        "--threads",
+        "4",
+        "--preload",
+        "--config",
+        f"{SITE}/gunicorn_hook.py",
+    ),
     "gevent": ("--workers", "2", "--worker-class", "gevent"),
     "gevent preload": ("--workers", "2", "--worker-class", "gevent", "--preload"),
 }
@@ -114,3 +122,29 @@ def test_a_fork_in_the_middle(
     wait_until(lambda: len(numbers(receiver)) >= 11)
     assert sorted(numbers(receiver)) == [1, *range(10, 15), *range(20, 25)]
     assert sorted(point["sum"] or 0 for point in receiver.latest("flask.g.amount")) == [5, 6]
+
+
+GEVENT = """
+from fault_app import app
+import gevent.monkey
+gevent.monkey.patch_all()
+import gevent
+from opentelemetry import metrics, trace
+
+asking = [gevent.spawn(app.test_client().get, f"/buy/{number}") for number in range(8)]
+gevent.joinall(asking, timeout=20, raise_error=True)
+assert all(one.value.status_code == 200 for one in asking)
+metrics.get_meter_provider().force_flush()
+trace.get_tracer_provider().force_flush()
+"""
+
+
+def test_gevent_patches_after_the_application_was_made(
+    tmp_path: Path, receiver: OtlpReceiver, run_python: Callable[..., str]
+) -> None:
+    """As with ``--preload``: requests that come together at the start do not block each other."""
+    require_module("gevent", "gevent")
+    server = Gunicorn(tmp_path, receiver.url)
+    run_python("import warnings; warnings.simplefilter('ignore')\n" + GEVENT, server.env)
+    assert sorted(numbers(receiver)) == list(range(8))
+    assert counted(receiver) == 8
