@@ -70,7 +70,7 @@ REFUSED = "flask_chest.refused"
 """Metric, counter, ``{value}``: what the application or a client gave and this package did not take."""
 
 REASON = "flask_chest.reason"
-"""Metric attribute, string: ``value``, ``limit``, ``request_id``, ``chest`` or ``setting``."""
+"""Metric attribute, string: ``value``, ``limit``, ``request_id``, ``chest``, ``setting`` or ``baggage``."""
 
 ERRORS = "flask_chest.errors"
 """Metric, counter, ``{error}``: errors of this package's own, kept away from the application."""
@@ -179,7 +179,13 @@ REFERENCE: tuple[WireName, ...] = (
         "{value}",
         "What was not taken: values, inbound ids, unknown chests, settings. The log names the first of each kind.",
     ),
-    WireName(REASON, "attribute of that metric", "string", "", "`value`, `limit`, `request_id`, `chest`, `setting`."),
+    WireName(
+        REASON,
+        "attribute of that metric",
+        "string",
+        "",
+        "`value`, `limit`, `request_id`, `chest`, `setting`, `baggage`.",
+    ),
     WireName(ERRORS, "metric", "counter", "{error}", "Errors of this package's own, kept away from the application."),
     WireName(STEP, "attribute of that metric", "string", "", "What was being done: `begin`, `finish`, `export`, …"),
     WireName(

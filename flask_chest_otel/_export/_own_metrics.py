@@ -44,6 +44,10 @@ _REASONS = {
     "empty": "request_id",
     "unknown": "chest",
     "setting": "setting",
+    "propagate": "baggage",
+    "arriving": "baggage",
+    "baggage": "baggage",
+    "types": "baggage",
 }
 """First word of what the guard notes, to the value of ``flask_chest.reason``."""
 

@@ -195,6 +195,7 @@ def test_a_dead_end_for_traces_is_none_for_metrics(begin: Begin, moody: Moody, t
     dispatch.put("traces", 1, spans("a"))
     dispatch.put("metrics", 1, b"")
     moody.wait_for_attempts(1)
+    assert not dispatch.flush(5.0)
     assert [kept_.signal for kept_ in kept(tmp_path)] == ["traces"]
 
 
