@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,13 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._export._dispatch import Dispatch, Route
     from tests.conftest import Rig
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests of this process have made is not asked."""
+    for name in ("_watched", "_chests"):
+        monkeypatch.setattr(_own_metrics, name, weakref.WeakSet())
 
 
 def said(rig: Rig, name: str) -> dict[Any, float]:
