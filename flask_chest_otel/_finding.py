@@ -13,9 +13,10 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from flask_chest_otel._request import LiveRequest, live_request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from flask import Flask
+    from flask import Flask, Request
+    from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
 __all__ = [
@@ -24,10 +25,16 @@ __all__ = [
     "inside_server_span",
     "is_instrumented_by_upstream",
     "own_record",
+    "present_g",
+    "present_request",
     "record_of",
     "span_here",
     "upstream_is_disabled",
 ]
+
+# Looked up once, not in every request: what the proxies stand for.
+present_g = g._get_current_object
+present_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]  # typed as a Request
 
 ENVIRON_KEY = "flask_chest_otel.request"
 """Where a request's record lives in its WSGI environment."""
@@ -45,7 +52,7 @@ def own_record() -> LiveRequest | None:
     A thread with a copied request context, ``Response.from_app`` and an application inside an application share
     the environ: ``g`` tells them apart.
     """
-    present = g._get_current_object()
+    present = present_g()
     live = live_request.get()
     if live is None or live.g is not present:
         live = request.environ.get(ENVIRON_KEY)
@@ -59,14 +66,15 @@ def own_record() -> LiveRequest | None:
 
 def find_span(live: LiveRequest) -> None:
     """Find the server span of a request from where it runs, and the context that holds it."""
-    live.span = span_here(live)
+    context = otel_context.get_current()
+    live.span = span_here(live, context)
     if live.span is not None:
-        live.context = otel_context.get_current()
+        live.context = context
 
 
-def span_here(live: LiveRequest) -> Span | None:
+def span_here(live: LiveRequest, context: Context | None = None) -> Span | None:
     """The current span, if it belongs to this request."""
-    current = trace.get_current_span()
+    current = trace.get_current_span(context)
     if current is trace.INVALID_SPAN or (current is live.span_at_begin and _belongs_to_outer(live, current)):
         return None
     return current

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from flask import g, has_request_context, request
+from flask import has_request_context, request
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
@@ -24,6 +24,8 @@ from flask_chest_otel._finding import (
     inside_server_span,
     is_instrumented_by_upstream,
     own_record,
+    present_g,
+    present_request,
     span_here,
     upstream_is_disabled,
 )
@@ -128,7 +130,7 @@ class Lifecycle:
 
     def begin(self, app: Flask) -> None:
         """Open the record: before every ``before_request`` function, the URL already matched."""
-        http = request._get_current_object()  # type: ignore[attr-defined]  # Flask types its proxies as their objects
+        http = present_request()
         if self._excluded is not None and self._excluded.search(http.url):
             return
         span_at_begin: Span = trace.INVALID_SPAN
@@ -140,8 +142,8 @@ class Lifecycle:
         if not self._started:
             self._start(app)
         plan = self._plan_of(app, http)
-        live = LiveRequest(self, plan, g._get_current_object(), http.method)
-        already_there = vars(live.g)
+        live = LiveRequest(self, plan, present_g(), http.method)
+        already_there = live.g.__dict__
         if already_there:
             live.before = dict(already_there)
         live.span_at_begin = span_at_begin
@@ -227,22 +229,18 @@ class Lifecycle:
             exchange.fail(error)
             if exchange.streamed and error is None:
                 # The generator may still set values, on this g.
-                exchange.complete = lambda: self._complete(live)
+                exchange.complete = lambda: self._record(live)
                 return
         elif live.span is None:
             find_span(live)
-        self._complete(live)
-
-    def _complete(self, live: LiveRequest) -> None:
         self._record(live)
-        live.before = live.outer = live.displaced = live.exchange = None
 
     def decide_id(self, live: LiveRequest) -> str:
         """The request's id, decided now if it was not: the root's trace id, else a fresh one."""
         if live.request_id is None:
             # Before the view, what is current may be a span inside the server's: looked at, not kept.
             span = live.span if live.dispatched or live.span is not None else span_here(live)
-            is_root = span is not None and span.is_recording() and getattr(span, "parent", _ABSENT) is None
+            is_root = span is not None and getattr(span, "parent", _ABSENT) is None and span.is_recording()
             if span is not None and is_root:
                 live.request_id = format_trace_id(span.get_span_context().trace_id)
             else:
@@ -330,24 +328,26 @@ class Lifecycle:
 
     def _record(self, live: LiveRequest) -> None:
         recorded = self._recorder.read(live)
+        attributes, numbers, _, refused = recorded
+        wanted = self.sinks.wanted
         measurements: list[Measurement] = []
         # Each part for itself: a provider that raises takes nothing from the others.
         try:
-            self._describe(live, recorded.attributes)
+            self._describe(live, attributes)
         except Exception as error:  # noqa: BLE001 - the guard decides
             caught("span", error)
-        if recorded.numbers:
+        if numbers:
             try:
-                measurements = self._recorder.measure(
-                    live, recorded, live.context or otel_context.get_current(), kept=self.sinks.wanted
-                )
+                context = live.context or otel_context.get_current()
+                measurements = self._recorder.measure(live, recorded, context, kept=wanted)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("metrics", error)
-        if recorded.refused is not None:
-            for name, reason in recorded.refused.items():
-                note(f"refused {name}: {reason}", "g.%s is not recorded: %s", name, reason)
-        if self.sinks.wanted:
+        for name, reason in refused.items():
+            note(f"refused {name}: {reason}", "g.%s is not recorded: %s", name, reason)
+        if wanted:
             self._hand_over(live, recorded, measurements)
+        # Whoever keeps this record, a thread's context for example, does not keep others, or the response.
+        live.before = live.outer = live.displaced = live.exchange = None
 
     def _describe(self, live: LiveRequest, attributes: dict[str, Any]) -> None:
         """Write onto the server span."""
@@ -362,6 +362,7 @@ class Lifecycle:
         span.set_attributes(attributes)
 
     def _hand_over(self, live: LiveRequest, recorded: Recorded, measurements: list[Measurement]) -> None:
+        attributes, _, _, refused = recorded
         span_context = live.span.get_span_context() if live.span is not None else trace.INVALID_SPAN_CONTEXT
         valid = span_context.is_valid
         record = RequestRecord(
@@ -374,10 +375,10 @@ class Lifecycle:
             method=live.method,
             route=live.plan.route,
             status=live.status,
-            variables=self._recorder.variables(live, recorded.attributes),
+            variables=self._recorder.variables(live, attributes),
             chests=live.plan.chests,
             metrics=(*live.added, *measurements),
-            refused=recorded.refused or {},
+            refused=refused,
         )
         self.sinks.put(record)
 

@@ -6,7 +6,7 @@ know better (``_values``, ``_redaction``, ``_instruments``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._redaction import DROPPED
@@ -24,31 +24,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorded", "Recorder"]
 
-
 _NUMBERS = frozenset({int, float})
+_PLAIN_FLOAT = 1e308  # any float below it is finite
+_PLAIN_INT = 2**63  # OTLP's integers have 64 bits
 
-
-class Recorded:
-    """What became of one request's values.
-
-    Attributes:
-        attributes: Span attribute to value.
-        numbers: Variables that go to an instrument, with their number.
-        dimensions: Attributes for this request's metrics.
-        refused: Variable to reason.
-    """
-
-    __slots__ = ("attributes", "dimensions", "numbers", "refused")
-
-    def __init__(self) -> None:
-        self.attributes: dict[str, Any] = {}
-        self.numbers: list[tuple[PlannedVar, float]] = []
-        self.dimensions: dict[str, Any] | None = None
-        self.refused: dict[str, str] | None = None
-
-    def refuse(self, planned: PlannedVar, refusal: Refused) -> None:
-        """Keep the reason why a variable is not recorded, or not measured."""
-        self.refused = {**(self.refused or {}), planned.name: refusal.reason}
+Recorded: TypeAlias = "tuple[dict[str, Any], list[tuple[PlannedVar, float]], dict[str, Any], dict[str, str]]"
+"""What became of one request's values: span attribute to value; variables that go to an instrument, with their number;
+attributes for this request's metrics; and variable to reason, for what was refused. A plain tuple, as it is made in
+every request.
+"""
 
 
 class Recorder:
@@ -57,16 +41,19 @@ class Recorder:
     def __init__(self, config: ChestConfig, planner: Planner) -> None:
         self._planner = planner
         self._limits = Limits(config.value_limit_chars, config.list_limit)
+        self._chars = config.value_limit_chars
         self._most = config.variables_limit
 
-    def read(self, live: LiveRequest) -> Recorded:  # noqa: C901 - in every request, so one loop and few calls
+    def read(self, live: LiveRequest) -> Recorded:  # noqa: C901, PLR0912 - in every request, so one loop, few calls
         """Convert every tracked value that this request set; a refused one leaves the others alone."""
-        recorded = Recorded()
-        attributes, numbers, limits = recorded.attributes, recorded.numbers, self._limits
-        values, before, plan = vars(live.g), live.before, live.plan
-        variables = self._with_wild(plan, values) if plan.everything else plan.variables
-        if len(variables) > self._most:
-            variables = self._limited(variables, values)
+        attributes: dict[str, Any] = {}
+        numbers: list[tuple[PlannedVar, float]] = []
+        dimensions: dict[str, Any] = {}
+        refused: dict[str, str] = {}
+        values, before, plan, chars = live.g.__dict__, live.before, live.plan, self._chars
+        variables = plan.variables
+        if plan.everything or len(variables) > self._most:
+            variables = self._chosen(plan, values)
         for planned in variables:
             value = values.get(planned.name)
             if value is None and live.typed is not None:
@@ -78,21 +65,29 @@ class Recorder:
                 if planned.redact is not None:
                     replaced = planned.redact(value)
                     value = None if replaced is DROPPED else replaced
-                converted = to_attribute(value, limits)
-                if converted is None:
-                    continue
+                kind = type(value)
+                if (
+                    (kind is str and len(value) <= chars and value.isprintable())
+                    or (kind is float and -_PLAIN_FLOAT < value < _PLAIN_FLOAT)
+                    or (kind is int and -_PLAIN_INT < value < _PLAIN_INT)
+                ):
+                    converted = value  # legal as it stands, like most
+                else:
+                    converted = to_attribute(value, self._limits)
+                    if converted is None:
+                        continue
                 attributes[planned.attribute] = converted
                 if planned.dimension:
-                    recorded.dimensions = {**(recorded.dimensions or {}), planned.attribute: to_dimension(converted)}
+                    dimensions[planned.attribute] = to_dimension(converted)
                 if planned.kind is None:
                     continue
                 if type(converted) in _NUMBERS:
-                    numbers.append((planned, float(converted)))  # type: ignore[arg-type]  # checked by its type
-                elif type(value) is not str or planned.strict:
+                    numbers.append((planned, float(converted)))
+                elif kind is not str or planned.strict:
                     self._number(planned, value, numbers)
             except Refused as refusal:
-                recorded.refuse(planned, refusal)
-        return recorded
+                refused[planned.name] = refusal.reason
+        return attributes, numbers, dimensions, refused
 
     def _number(self, planned: PlannedVar, value: Any, numbers: list[tuple[PlannedVar, float]]) -> None:
         """A value whose attribute is no number: too large, NaN, or no number at all."""
@@ -113,13 +108,13 @@ class Recorder:
         Raises:
             ChestValueError: A value on ``g`` cannot be recorded.
         """
-        recorded = self.read(live)
-        for planned, number in recorded.numbers:
+        _, numbers, _, refused = self.read(live)
+        for planned, number in numbers:
             try:
                 self._planner.instrument(planned).check(number)
             except Refused as refusal:
-                recorded.refuse(planned, refusal)
-        for name, reason in (recorded.refused or {}).items():
+                refused[planned.name] = refusal.reason
+        for name, reason in refused.items():
             raise ChestValueError(name, reason)
 
     def measure(self, live: LiveRequest, recorded: Recorded, context: Context, *, kept: bool) -> list[Measurement]:
@@ -127,25 +122,31 @@ class Recorder:
 
         Args:
             live: The request.
-            recorded: What :meth:`read` found.
+            recorded: What :meth:`read` found; what an instrument refuses is added to it.
             context: Where exemplars find the server span.
             kept: Whether the measurements are wanted in return.
         """
+        _, numbers, dimensions, refused = recorded
         plan = live.plan
         attributes, key = plan.metric_attributes, plan.key
-        if recorded.dimensions is not None:
-            attributes, key = _point(plan, recorded.dimensions)
+        if dimensions:
+            attributes, key = _point(plan, dimensions)
         measurements: list[Measurement] = []
-        for planned, number in recorded.numbers:
+        for planned, number in numbers:
             instrument = planned.instrument or self._planner.instrument(planned)
             try:
                 used = instrument.record(number, key, attributes, context)
             except Refused as refusal:
-                recorded.refuse(planned, refusal)
+                refused[planned.name] = refusal.reason
                 continue
             if kept:
                 measurements.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, used))
         return measurements
+
+    def _chosen(self, plan: Plan, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
+        """The variables of a route that tracks every public name, or more than may be recorded."""
+        variables = self._with_wild(plan, values) if plan.everything else plan.variables
+        return variables if len(variables) <= self._most else self._limited(variables, values)
 
     def _with_wild(self, plan: Plan, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
         """The variables of a route that tracks every public name."""

@@ -82,18 +82,8 @@ def to_attribute(value: Any, limits: Limits = DEFAULT_LIMITS) -> Attribute | Non
         Refused: the value's own code raised, or returned what its contract forbids. Nothing else is raised,
             except what is no `Exception` (``KeyboardInterrupt``, gevent's ``Timeout``), which is not ours.
     """
-    kind = type(value)
-    if kind is str:
-        if len(value) <= limits.chars and value.isprintable():
-            return value  # type: ignore[no-any-return]
-    elif kind is int:
-        if _MIN_INT <= value <= _MAX_INT:
-            return value  # type: ignore[no-any-return]
-    elif kind is float:
-        if isfinite(value):
-            return value  # type: ignore[no-any-return]
-    elif kind is bool or value is None:
-        return value  # type: ignore[no-any-return]
+    if value is None or value is True or value is False:
+        return value
     return _guarded(_convert, value, limits)  # type: ignore[no-any-return]
 
 
