@@ -48,18 +48,22 @@ class Attachment:
         self._replaced[name] = (vars(self.target).get(name, _MISSING), installed)
         setattr(self.target, name, installed)
 
+    def unwrap(self, name: str) -> None:
+        """Restore one method that is still ours; what others have wrapped meanwhile stays, and passes through."""
+        previous, installed = self._replaced.pop(name, (_MISSING, _MISSING))
+        if vars(self.target).get(name, self) is not installed:
+            return
+        if previous is _MISSING:
+            delattr(self.target, name)
+        else:
+            setattr(self.target, name, previous)
+
     def remove(self) -> None:
-        """Restore what is still ours; what others have wrapped meanwhile stays, and passes everything through."""
+        """Restore what is still ours, and record nothing any more where others have wrapped it."""
         self.find = _nobody
         self.fixed = None
-        for name, (previous, installed) in self._replaced.items():
-            if vars(self.target).get(name) is not installed:
-                continue
-            if previous is _MISSING:
-                delattr(self.target, name)
-            else:
-                setattr(self.target, name, previous)
-        self._replaced.clear()
+        for name in tuple(self._replaced):
+            self.unwrap(name)
 
 
 _MISSING = object()
@@ -101,7 +105,9 @@ def _around_wsgi(attachment: Attachment, original: Method) -> Method:
     def wsgi_app(self: Flask, environ: dict[str, Any], start_response: Method) -> Any:
         lifecycle = attachment.fixed or attachment.find(self)
         exchange = None
-        if lifecycle is not None and not lifecycle.spanless:
+        if lifecycle is not None and lifecycle.spanless:
+            attachment.unwrap("wsgi_app")
+        elif lifecycle is not None:
             try:
                 exchange = lifecycle.enter(self, environ)
             except Exception as error:  # noqa: BLE001 - the guard decides

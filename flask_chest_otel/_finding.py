@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from flask import Flask, Request
-    from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
 __all__ = [
@@ -67,17 +66,23 @@ def own_record() -> LiveRequest | None:
 def find_span(live: LiveRequest) -> None:
     """Find the server span of a request from where it runs, and the context that holds it."""
     context = otel_context.get_current()
-    live.span = span_here(live, context)
-    if live.span is not None:
+    current = trace.get_current_span(context)
+    if _is_own(live, current):
+        live.span = current
         live.context = context
 
 
-def span_here(live: LiveRequest, context: Context | None = None) -> Span | None:
+def span_here(live: LiveRequest) -> Span | None:
     """The current span, if it belongs to this request."""
-    current = trace.get_current_span(context)
-    if current is trace.INVALID_SPAN or (current is live.span_at_begin and _belongs_to_outer(live, current)):
-        return None
-    return current
+    current = trace.get_current_span()
+    return current if _is_own(live, current) else None
+
+
+def _is_own(live: LiveRequest, current: Span) -> bool:
+    """Whether a current span belongs to this request."""
+    return current is not trace.INVALID_SPAN and not (
+        current is live.span_at_begin and _belongs_to_outer(live, current)
+    )
 
 
 def _belongs_to_outer(live: LiveRequest, current: Span) -> bool:

@@ -354,11 +354,13 @@ class Lifecycle:
         span = live.span
         if span is None or not span.is_recording():
             return
-        if self._quiet and live.request_id is None and not attributes:
-            return
+        if live.request_id is None:
+            if self._quiet and not attributes:
+                return
+            self.decide_id(live)
         if live.exchange is not None:
             live.exchange.described = attributes[HTTP_RESPONSE_STATUS_CODE] = live.status
-        attributes[REQUEST_ID] = live.request_id or self.decide_id(live)
+        attributes[REQUEST_ID] = live.request_id
         span.set_attributes(attributes)
 
     def _hand_over(self, live: LiveRequest, recorded: Recorded, measurements: list[Measurement]) -> None:

@@ -10,7 +10,10 @@ import hashlib
 import re
 from functools import lru_cache
 from os import urandom
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["LEGAL", "MAX_CHARS", "format_trace_id", "is_legal", "legalise", "map_request_id", "random_id"]
 
@@ -99,6 +102,5 @@ def random_id() -> str:
     return digits if digits != _ZERO else random_id()
 
 
-def format_trace_id(trace_id: int) -> str:
-    """A trace id as it is written in headers, logs and stores: 32 lower-case hexadecimal digits."""
-    return f"{trace_id:032x}"
+format_trace_id: Callable[[int], str] = "{:032x}".format
+"""A trace id as it is written in headers, logs and stores: 32 lower-case hexadecimal digits."""
