@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flask_chest_otel._version import __version__
     from flask_chest_otel.context import current_context, current_request_id, trace_id_for
-    from flask_chest_otel.decorator import flask_chest
+    from flask_chest_otel.decorator import count_failures, count_requests, flask_chest
     from flask_chest_otel.errors import (
         ChestConfigError,
         ChestError,
@@ -34,6 +34,8 @@ __all__ = [
     "TrackedVar",
     "UnknownChestError",
     "__version__",
+    "count_failures",
+    "count_requests",
     "current_context",
     "current_request_id",
     "flask_chest",
@@ -51,6 +53,8 @@ _HOMES = {
     "TrackedVar": "tracked",
     "UnknownChestError": "errors",
     "__version__": "_version",
+    "count_failures": "decorator",
+    "count_requests": "decorator",
     "current_context": "context",
     "current_request_id": "context",
     "flask_chest": "decorator",

@@ -105,6 +105,7 @@ class Lifecycle:
         self.typed = TypedContext(config)
         self._quiet = quiet
         self._plans: dict[tuple[str, ...], Plan] = {}
+        self._counts = False
         self._recorder = Recorder(config, self.planner)
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
         self._excluded = _excluded.compile_patterns(config.excluded_urls)
@@ -194,7 +195,7 @@ class Lifecycle:
 
     def respond(self, response: Response) -> None:
         """The response is there, after every ``after_request`` function."""
-        if self._headers is None and not self.sinks.wanted and self._spans is None:
+        if self._headers is None and not self.sinks.wanted and self._spans is None and not self._counts:
             return
         live = own_record()
         if live is None or live.finished:
@@ -301,6 +302,7 @@ class Lifecycle:
         if plan is None:
             marks = marks_of(app.view_functions.get(rule.endpoint), method) if rule is not None else ()
             plan = self._plans[key] = self.planner.compile(marks, method, rule.rule if rule is not None else None)
+            self._counts = self._counts or bool(plan.counts)
         return plan
 
     def _choose_id(self, live: LiveRequest, inbound: str | None) -> None:
@@ -344,6 +346,8 @@ class Lifecycle:
                 caught("metrics", error)
         for name, reason in refused.items():
             note(f"refused {name}: {reason}", "g.%s is not recorded: %s", name, reason)
+        if live.added or live.plan.counts:
+            measurements = [*(self._added.finish(live) or ()), *measurements]
         if wanted:
             self._hand_over(live, recorded, measurements)
         # Whoever keeps this record, a thread's context for example, does not keep others, or the response.
@@ -379,7 +383,7 @@ class Lifecycle:
             status=live.status,
             variables=self._recorder.variables(live, attributes),
             chests=live.plan.chests,
-            metrics=(*live.added, *measurements),
+            metrics=tuple(measurements),
             refused=refused,
         )
         self.sinks.put(record)

@@ -18,12 +18,25 @@ if TYPE_CHECKING:
     from flask_chest_otel._instruments import Instrument, Instruments
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["Plan", "PlannedVar", "Planner", "RouteMark", "metric_method"]
+__all__ = ["Count", "Plan", "PlannedVar", "Planner", "RouteMark", "metric_method"]
 
 # RFC 9110 and RFC 5789, as the HTTP semantic conventions list them.
 _KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 _MOST_WILD_NAMES = 1000
 _INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A metric of each request to a route: 1 where its status is in a range, else 0."""
+
+    name: str
+    dimensions: Mapping[str, Any]
+    statuses: range
+
+    def value_of(self, status: int) -> int:
+        """What a request with this status counts."""
+        return int(status in self.statuses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +47,7 @@ class RouteMark:
     request_id_generator: Callable[[], Any] | None = None
     chests: tuple[str, ...] | None = None
     inherit: bool = True
+    counts: tuple[Count, ...] = ()
 
 
 class PlannedVar:
@@ -83,6 +97,7 @@ class Plan:
     route: str | None
     metric_attributes: Mapping[str, Any]
     key: Hashable
+    counts: tuple[Count, ...]
     wild: dict[str, PlannedVar] = field(default_factory=dict)
 
     @property
@@ -140,6 +155,7 @@ class Planner:
             route=route,
             metric_attributes=attributes,
             key=tuple(attributes.values()),
+            counts=tuple({count.name: count for mark in marks for count in mark.counts}.values()),
         )
 
     def wild(self, plan: Plan, name: str) -> PlannedVar | None:

@@ -110,7 +110,7 @@ class LiveRequest:
         finished: Whether the record is closed.
         status: HTTP status code, 500 until a response is there.
         method: HTTP method as it was received.
-        added: What ``add_metric`` recorded.
+        added: What ``add_metric`` took, to be recorded at the end.
         typed: The typed context, once the application asked for it.
         start_unix_ns: Wall-clock time of the begin.
         start_s: Monotonic clock at the begin.
@@ -159,7 +159,7 @@ class LiveRequest:
         self.dispatched = False
         self.finished = False
         self.status = 500
-        self.added: tuple[Measurement, ...] = ()
+        self.added: list[Any] = []
         self.typed: Any = None
         self.start_unix_ns = time.time_ns()
         self.start_s = time.perf_counter()

@@ -1,17 +1,22 @@
-"""``@flask_chest``: says what one route tracks. It marks the function and returns the same object."""
+"""``@flask_chest``, ``@count_requests``, ``@count_failures``: say what one route tracks and counts.
+
+They mark the function and return the same object.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
+from flask_chest_otel._added_metrics import Dimensions, dimension_pairs, legal_name
 from flask_chest_otel._marks import MARK, own_marks
-from flask_chest_otel._plan import RouteMark
+from flask_chest_otel._plan import Count, RouteMark
+from flask_chest_otel._values import Refused
 from flask_chest_otel.config import check_chest_name
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.tracked import TrackedVar, TrackedVars, parse_tracked_vars
 
-__all__ = ["flask_chest"]
+__all__ = ["count_failures", "count_requests", "flask_chest"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Tracked = str | TrackedVar | Iterable[str | TrackedVar] | Mapping[str, Iterable[str | TrackedVar]]
@@ -71,6 +76,79 @@ def flask_chest(
         inherit=inherit,
     )
     return lambda view: _mark(view, mark)
+
+
+@overload
+def count_requests(view: F, /) -> F: ...
+
+
+@overload
+def count_requests(*, metric_name: str = ..., dimensions: Dimensions = ...) -> Callable[[F], F]: ...
+
+
+def count_requests(view: Any = None, /, *, metric_name: str = "RequestCount", dimensions: Dimensions = ()) -> Any:
+    """Count the requests of one route, whatever becomes of them, as with ``add_metric(metric_name, 1)``.
+
+    Goes wherever :func:`flask_chest` goes, also together with it::
+
+        @app.route("/")
+        @count_requests(dimensions={"Page": "index"})
+        def index(): ...
+
+    Args:
+        view: The view, without further arguments: ``@count_requests``.
+        metric_name: Name of the metric.
+        dimensions: ``{"Page": "index"}``, or CloudWatch's ``[{"Name": "Page", "Value": "index"}]``.
+
+    Raises:
+        ChestConfigError: An argument cannot be used.
+    """
+    mark = RouteMark(counts=(_count("metric_name", metric_name, dimensions, range(100, 600)),))
+    return _mark(view, mark) if view is not None else lambda view: _mark(view, mark)
+
+
+@overload
+def count_failures(view: F, /) -> F: ...
+
+
+@overload
+def count_failures(
+    *, error_name: str = ..., fault_name: str = ..., dimensions: Dimensions = ...
+) -> Callable[[F], F]: ...
+
+
+def count_failures(
+    view: Any = None, /, *, error_name: str = "Error", fault_name: str = "Fault", dimensions: Dimensions = ()
+) -> Any:
+    """Count the failures of one route: 4xx is the client's error, 5xx a fault of ours.
+
+    Each request gives 1 or 0 to both metrics: the sum is how many failed, the average is their share. An exception
+    that leaves the application is a 500.
+
+    Args:
+        view: The view, without further arguments: ``@count_failures``.
+        error_name: Name of the metric of 4xx.
+        fault_name: Name of the metric of 5xx.
+        dimensions: ``{"Page": "index"}``, or CloudWatch's ``[{"Name": "Page", "Value": "index"}]``.
+
+    Raises:
+        ChestConfigError: An argument cannot be used.
+    """
+    errors = _count("error_name", error_name, dimensions, range(400, 500))
+    faults = _count("fault_name", fault_name, dimensions, range(500, 600))
+    mark = RouteMark(counts=(errors, faults))
+    return _mark(view, mark) if view is not None else lambda view: _mark(view, mark)
+
+
+def _count(argument: str, name: Any, dimensions: Any, statuses: range) -> Count:
+    try:
+        legal_name(name)
+    except Refused as refused:
+        raise ChestConfigError(argument, name, "the name of a metric, of characters that can be printed") from refused
+    try:
+        return Count(name, dict(dimension_pairs(dimensions)), statuses)
+    except Refused as refused:
+        raise ChestConfigError("dimensions", dimensions, refused.reason) from refused
 
 
 def _is_view(value: Any) -> bool:

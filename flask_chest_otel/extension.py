@@ -158,11 +158,13 @@ class FlaskChest(Generic[ContextT]):
     ) -> None:
         """Record one value under a name of its own, on the application that is running.
 
+        In a request it waits for the request's end, and is recorded also when the view raises; elsewhere at once.
+
         Args:
-            metric_name: Name of the instrument.
-            value: A number, in ``unit``.
-            unit: One of CloudWatch's (``Count``, ``Seconds``, ``Bytes``, ``Percent``, …) or UCUM. ``Count`` makes a
-                counter, anything else a histogram.
+            metric_name: Name of the metric, a histogram. What instruments do not take in a name becomes ``_``; the
+                name as it is given stands in the description.
+            value: A number from 0, in ``unit``. Negative ones are refused: track a gauge for those.
+            unit: One of CloudWatch's (``Count``, ``Seconds``, ``Bytes``, ``Percent``, …) or UCUM.
             dimensions: ``{"Queue": "mail"}``, or CloudWatch's ``[{"Name": "Queue", "Value": "mail"}]``; they count
                 towards the cardinality limit.
 

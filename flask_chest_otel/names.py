@@ -10,6 +10,7 @@ from dataclasses import dataclass
 __all__ = [
     "CHESTS",
     "CHEST_NAME",
+    "CLOUDWATCH_NAME",
     "DEFAULT_ATTRIBUTE_PREFIX",
     "DOCTOR",
     "ERRORS",
@@ -50,6 +51,9 @@ REQUEST_ID = "flask.request_id"
 
 CHESTS = "flask.chests"
 """Span and metric attribute, string: the names of a route's ``chests=``, sorted, joined with commas."""
+
+CLOUDWATCH_NAME = "CloudWatch name: "
+"""Beginning of the description of metrics by ``add_metric``; then comes the name as it was given."""
 
 HTTP_REQUEST_METHOD = "http.request.method"
 """Metric attribute, string (semantic conventions): the method, ``_OTHER`` where it is none of the known."""
@@ -154,6 +158,13 @@ REFERENCE: tuple[WireName, ...] = (
         "histogram, counter, up-down counter or gauge of doubles",
         "`unit=` of the variable",
         "The same variable where it is a number; `metric_name=` renames it.",
+    ),
+    WireName(
+        CLOUDWATCH_NAME + "<name>",
+        "metric description",
+        "string",
+        "",
+        "Of a metric that `add_metric` or a counting decorator made: the name as it was given.",
     ),
     WireName(REQUEST_ID, "span attribute", "string", "", "The request's id; never on a metric."),
     WireName(

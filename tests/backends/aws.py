@@ -43,9 +43,9 @@ class Aws(Server):
             "AWS_SECRET_ACCESS_KEY": "testing",
         }
 
-    def metric_events(self, name: str) -> list[dict[str, Any]]:
+    def metric_events(self, name: str, *, stream: str = "collector") -> list[dict[str, Any]]:
         """Return the log events in embedded metric format that declare a metric."""
-        streams = {"logGroupName": LOG_GROUP, "logStreamName": "collector", "startFromHead": True, "limit": 10_000}
+        streams = {"logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": True, "limit": 10_000}
         status, answer = self._call("logs", "/", streams, target="Logs_20140328.GetLogEvents")
         if status == 400 and b"ResourceNotFound" in answer:
             return []

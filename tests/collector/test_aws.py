@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from flask import Flask, g
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.trace import NoOpTracerProvider
 
+from flask_chest_otel import FlaskChest, TrackedVar, count_failures, count_requests, flask_chest
 from tests.backends import jsonl
 from tests.backends.aws import Aws
 from tests.backends.require import require_module
-from tests.backends.traffic import DURATION, Traffic, eventually
+from tests.backends.traffic import DURATION, NEVER_MS, Traffic, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +24,8 @@ if TYPE_CHECKING:
     from tests.collector.conftest import StartCollector
 
 pytestmark = pytest.mark.real
+
+ROUTE = "/<int:number>"
 
 
 def test_answers_what_was_served_through_an_outage(start_collector: StartCollector, tmp_path: Path) -> None:
@@ -49,6 +58,68 @@ def test_answers_what_was_served_through_an_outage(start_collector: StartCollect
             assert kept["annotations"]["flask.request_id"] == "r-10"
             assert kept["metadata"]["default"]["flask.g.cart_total"] == 15.0
             assert aws.segments([traces["elsewhere"]]) == []
+
+
+def test_metrics_by_name_arrive_as_they_were_written(start_collector: StartCollector, tmp_path: Path) -> None:
+    """What a view adds by name is in CloudWatch under that name, with its unit, its dimensions and no other."""
+    require_module("moto.server", "moto[server]")
+    app = Flask("shop", instance_path=str(tmp_path))
+    app.testing = True
+    with Aws(tmp_path / "aws") as aws:
+        collector = start_collector("aws", env=aws.collector_env)
+        exporter = OTLPMetricExporter(f"{collector.otlp_http}/v1/metrics")
+        provider = MeterProvider([PeriodicExportingMetricReader(exporter, NEVER_MS)], shutdown_on_exit=False)
+        chest = FlaskChest(
+            app,
+            tracked_vars=[TrackedVar("cart_total", unit="{EUR}")],
+            meter_provider=provider,
+            tracer_provider=NoOpTracerProvider(),
+        )
+
+        @app.get(ROUTE)
+        @flask_chest(chests=["aws"])
+        @count_requests(dimensions={"Page": "index"})
+        @count_failures(dimensions=[{"Name": "Page", "Value": "index"}])
+        def index(number: int) -> tuple[str, int]:
+            g.cart_total = 1.5
+            chest.add_metric("Mail Latency", 0.25 * number, "Seconds", [{"Name": "Queue", "Value": "mail"}])
+            chest.add_metric("4XXError", 0)
+            return "", 404 if number == 3 else 200
+
+        @app.get("/other")
+        @flask_chest(chests=["aws", "influxdb"])
+        def other() -> str:
+            chest.add_metric("4XXError", 1)
+            return ""
+
+        for path in ("1", "2", "3", "other"):
+            app.test_client().get(f"/{path}")
+        provider.shutdown()
+        expected = {
+            "Mail Latency": ("Seconds", ["Queue"], {"Queue": "mail"}, 3, 1.5),
+            "RequestCount": ("Count", ["Page"], {"Page": "index"}, 3, 3),
+            "Error": ("Count", ["Page"], {"Page": "index"}, 3, 1),
+            "Fault": ("Count", ["Page"], {"Page": "index"}, 3, 0),
+            "4XXError": ("Count", [], {}, 4, 1),
+        }
+        for name, wanted in expected.items():
+            eventually(partial(written, aws, name, "added"), wanted, within_s=30)
+        # A unit that CloudWatch does not know is left out, and nothing is there twice.
+        declared = ("None", ["http.request.method", "http.route"], {"http.request.method": "GET", "http.route": ROUTE})
+        eventually(partial(written, aws, "flask.g.cart_total", "collector"), (*declared, 3, 4.5))
+        assert aws.metric_events("RequestCount") == aws.metric_events("flask.g.cart_total", stream="added") == []
+
+
+def written(aws: Aws, name: str, stream: str) -> tuple[str, list[str], dict[str, str], float, float] | None:
+    """Return what the events of one stream say of a metric: unit, dimensions by name and value, count and sum."""
+    events = aws.metric_events(name, stream=stream)
+    if not events:
+        return None
+    (declared,) = events[0]["_aws"]["CloudWatchMetrics"]
+    (unit,) = [metric.get("Unit", "None") for metric in declared["Metrics"] if metric["Name"] == name]
+    (dimensions,) = declared["Dimensions"]
+    count, summed = (sum(event[name][figure] for event in events) for figure in ("Count", "Sum"))
+    return unit, dimensions, {key: events[0][key] for key in dimensions}, count, summed
 
 
 def total(aws: Aws, name: str, figure: str, only: dict[str, str] | None = None) -> float:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from flask import abort, copy_current_request_context, stream_with_context
+from flask.views import MethodView
 
-from flask_chest_otel import FlaskChest, _guard, flask_chest
+from flask_chest_otel import (
+    ChestConfigError,
+    FlaskChest,
+    FlaskChestInstrumentor,
+    TrackedVar,
+    _guard,
+    count_failures,
+    count_requests,
+    flask_chest,
+)
 from flask_chest_otel._units import UNITS, ucum
+from flask_chest_otel.names import CLOUDWATCH_NAME
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tests.conftest import Rig
 
 
@@ -29,11 +44,11 @@ def test_in_the_words_of_the_predecessor(rig: Rig) -> None:
         for _ in range(2):
             app.test_client().get("/")
     (count,) = rig.points("requestcount")
-    assert (count.value, dict(count.attributes)) == (2, {})
+    assert (count.count, count.sum, dict(count.attributes)) == (2, 2, {})
     (latency,) = rig.points("latency")
     assert (latency.count, latency.sum, dict(latency.attributes)) == (2, 0.5, {"Queue": "mail"})
     kept = [(one.metric, one.kind, one.value, one.unit) for one in records[0].metrics]
-    assert kept == [("RequestCount", "counter", 1, "{count}"), ("Latency", "histogram", 0.25, "s")]
+    assert kept == [("RequestCount", "histogram", 1, "{count}"), ("Latency", "histogram", 0.25, "s")]
 
 
 def test_outside_of_a_request(rig: Rig) -> None:
@@ -42,7 +57,64 @@ def test_outside_of_a_request(rig: Rig) -> None:
     chest = FlaskChest(app, **rig.providers)
     with app.app_context():
         chest.add_metric("Jobs", 3, dimensions={"Kind": "nightly"})
-    assert [(point.value, dict(point.attributes)) for point in rig.points("jobs")] == [(3, {"Kind": "nightly"})]
+        # At once, as no end of a request will come.
+        assert [(point.sum, dict(point.attributes)) for point in rig.points("jobs")] == [(3, {"Kind": "nightly"})]
+
+
+def test_recorded_together_at_the_end(rig: Rig) -> None:
+    """In a request values wait for its end, also where the view raises; more than a thousand do not pile up."""
+    app = rig.plain()
+    chest = FlaskChest(app, **rig.providers)
+    seen = []
+
+    @app.get("/<int:times>")
+    def view(times: int) -> str:
+        for _ in range(times):
+            chest.add_metric("Rows", 1)
+        seen.append(sum(point.count for point in rig.points("rows")))
+        raise RuntimeError
+
+    assert app.test_client().get("/3").status_code == 500
+    assert seen == [0]
+    assert app.test_client().get("/1100").status_code == 500
+    assert seen == [0, 103]
+    assert [(point.count, point.sum) for point in rig.points("rows")] == [(1103, 1103)]
+
+
+def test_added_by_other_threads_and_generators(rig: Rig) -> None:
+    """What a thread with a copied context adds, and a stream after its headers, is recorded once."""
+    app = rig.plain()
+    chest = FlaskChest(app, **rig.providers)
+    threads = []
+
+    @app.get("/thread")
+    def thread() -> str:
+        ended = threading.Event()
+
+        @copy_current_request_context
+        def add() -> None:
+            chest.add_metric("Rows", 1)
+            ended.wait(10)
+            chest.add_metric("Rows", 1)
+
+        threads.append((threading.Thread(target=add), ended))
+        threads[0][0].start()
+        return "ok"
+
+    @app.get("/stream")
+    def stream() -> Any:
+        def parts() -> Iterator[str]:
+            chest.add_metric("Rows", 1)
+            yield "a"
+
+        return stream_with_context(parts())
+
+    with app.test_client() as client:
+        assert client.get("/thread").text == "ok"
+    threads[0][1].set()
+    threads[0][0].join()
+    assert app.test_client().get("/stream").text == "a"
+    assert [point.count for point in rig.points("rows")] == [3]
 
 
 @pytest.mark.guard_on
@@ -52,7 +124,10 @@ def test_outside_of_a_request(rig: Rig) -> None:
         ("Bad", float("nan"), "Count", ()),
         ("Bad", -1, "Count", ()),
         ("Bad", "three", "Count", ()),
-        ("1 bad name", 1, "Count", ()),
+        ("", 1, "Count", ()),
+        ("a\nb", 1, "Count", ()),
+        (None, 1, "Count", ()),
+        ("Bad", 1, "Count", "Name"),
         ("Bad", 1, "Count", [{"Nam": "x"}]),
         ("Bad", 1, "Count", 7),
         ("Bad", 1, "ü", ()),
@@ -69,8 +144,42 @@ def test_nothing_is_raised(rig: Rig, name: str, value: Any, unit: str, dimension
         return "ok"
 
     assert app.test_client().get("/").text == "ok"
-    assert rig.points("bad") == []
+    assert rig.metric_names() == {"http.server.request.duration", "http.server.active_requests"}
     assert sum(_guard.counts.values()) == 1
+
+
+@pytest.mark.guard_on
+def test_names_are_made_legal(rig: Rig) -> None:
+    """Instruments take fewer characters than CloudWatch does; the description has the name as it was given."""
+    app = rig.plain()
+    chest = FlaskChest(app, **rig.providers)
+    with app.app_context():
+        for name in ("4XXError", "Time to Näxt", "a" * 300):
+            chest.add_metric(name, 1)
+    data = rig.reader.get_metrics_data()
+    assert data is not None
+    found = {metric.name: metric.description for metric in data.resource_metrics[0].scope_metrics[0].metrics}
+    assert found == {
+        "metric_4xxerror": "CloudWatch name: 4XXError",
+        "time_to_n_xt": "CloudWatch name: Time to Näxt",
+        "a" * 255: "CloudWatch name: " + "a" * 300,
+    }
+    assert _guard.counts == {}
+
+
+@pytest.mark.guard_on
+def test_one_name_is_one_metric(rig: Rig) -> None:
+    """The same name with another unit or spelling is refused and counted, not mixed into the first."""
+    app = rig.app(tracked_vars=[TrackedVar("total", metric_name="Total")])
+    chest = FlaskChest()
+    with app.app_context():
+        chest.add_metric("Latency", 1, "Seconds")
+        chest.add_metric("Latency", 1000, "Milliseconds")
+        chest.add_metric("latency", 1, "Seconds")
+        chest.add_metric("Total", 1)
+    assert [point.sum for point in rig.points("latency")] == [1]
+    assert rig.points("total") == []
+    assert _guard.counts == {"add_metric: there is another metric of this name, with another unit, kind or spelling": 3}
 
 
 def test_cardinality_and_destinations(rig: Rig) -> None:
@@ -86,7 +195,7 @@ def test_cardinality_and_destinations(rig: Rig) -> None:
 
     for number in range(5):
         app.test_client().get(f"/{number}")
-    found = sorted((str(dict(point.attributes)), point.value) for point in rig.points("seen"))
+    found = sorted((str(dict(point.attributes)), point.sum) for point in rig.points("seen"))
     assert found == [
         ("{'Number': '0', 'flask.chests': 'influxdb'}", 1),
         ("{'Number': '1', 'flask.chests': 'influxdb'}", 1),
@@ -105,3 +214,87 @@ def test_units() -> None:
         "",
         "By",
     ]
+
+
+def test_the_target_for_cloudwatch_knows_every_unit(pytestconfig: pytest.Config) -> None:
+    """Its fragment maps each unit back, and takes what begins a description for what it is."""
+    fragment = (pytestconfig.rootpath / "collector-config" / "aws.yaml").read_text("utf-8")
+    for name, unit in UNITS.items():
+        assert not unit or f'set(unit, "{name}") where unit == "{unit}"' in fragment
+    assert fragment.count(f'"^{CLOUDWATCH_NAME}"') == 7
+
+
+def sums(rig: Rig, name: str) -> dict[str, tuple[int, float]]:
+    """Dimension to how often a metric was given and what it adds up to."""
+    return {",".join(map(str, point.attributes.values())): (point.count, point.sum) for point in rig.points(name)}
+
+
+@pytest.mark.parametrize("zero_code", [False, True])
+def test_counting_decorators(rig: Rig, *, zero_code: bool) -> None:
+    """Requests, errors (4xx) and faults (5xx) of a route, however its answer came about; others are not counted."""
+    app = rig.plain()
+    if zero_code:
+        FlaskChestInstrumentor().instrument(**rig.providers)
+    else:
+        # Nothing else asks for the status.
+        FlaskChest(app, server_span=None, response_headers=(), **rig.providers)
+
+    @app.get("/<int:status>")
+    @count_requests
+    @count_failures(dimensions={"Page": "index"})
+    @flask_chest("user_id")
+    def view(status: int) -> Any:
+        if status == 599:
+            raise RuntimeError
+        return abort(status) if status == 404 else ("", status)
+
+    app.add_url_rule("/other", view_func=lambda: "ok")
+    client = app.test_client()
+    answers = [client.get(f"/{status}").status_code for status in (200, 302, 404, 410, 503, 599)]
+    assert answers == [200, 302, 404, 410, 503, 500]
+    client.get("/other")
+    assert sums(rig, "requestcount") == {"": (6, 6)}
+    assert sums(rig, "error") == {"index": (6, 2)}
+    assert sums(rig, "fault") == {"index": (6, 2)}
+
+
+def test_counting_leaves_the_view_alone(rig: Rig) -> None:
+    """The decorators return what they are given, and go on classes and methods; a name counts once per request."""
+
+    def plain() -> str:
+        return "ok"
+
+    assert count_requests(plain) is plain
+    assert count_failures()(plain) is plain
+    app = rig.app()
+
+    @count_requests(metric_name="Of class", dimensions=[{"Name": "Page", "Value": 3}])
+    class Page(MethodView):
+        @count_requests(metric_name="Of method")
+        @count_requests(metric_name="Of class")
+        def get(self) -> str:
+            return "ok"
+
+        def post(self) -> str:
+            return "ok"
+
+    app.add_url_rule("/", view_func=Page.as_view("page"))
+    app.test_client().get("/")
+    app.test_client().post("/")
+    assert sum(count for count, _ in sums(rig, "of_class").values()) == 2
+    assert sums(rig, "of_method") == {"": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("decorate", "words"),
+    [
+        (lambda: count_requests(metric_name=""), "metric_name=''"),
+        (lambda: count_failures(fault_name="a\tb"), "fault_name="),
+        (lambda: count_failures(dimensions=[{"Nam": "x"}]), "dimensions="),
+        (lambda: count_requests("name"), "a view below it"),  # type: ignore[call-overload]
+    ],
+)
+def test_wrong_counting(decorate: Callable[[], object], words: str) -> None:
+    """Arguments that cannot be used raise where they are written."""
+    with pytest.raises(ChestConfigError, match=words):
+        decorate()
