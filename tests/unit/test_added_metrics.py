@@ -144,7 +144,7 @@ def test_nothing_is_raised(rig: Rig, name: str, value: Any, unit: str, dimension
         return "ok"
 
     assert app.test_client().get("/").text == "ok"
-    assert {name for name in rig.metric_names() if not name.startswith(("http.server.", "flask.chest."))} == set()
+    assert {name for name in rig.metric_names() if not name.startswith(("http.server.", "flask_chest."))} == set()
     assert sum(_guard.counts.values()) == 1
 
 
