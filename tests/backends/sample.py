@@ -23,7 +23,7 @@ DESTINATIONS = {"/influx": ["influxdb"], "/signal": ["signalfx"], "/open": None}
 
 def create_app() -> Flask:
     """Return the sample application with further routes, each of which has a child span."""
-    from examples.predecessor.app import app  # noqa: PLC0415 - one per process
+    from examples.from_flask_chest import app  # noqa: PLC0415 - one per process
 
     for route, chests in DESTINATIONS.items():
         app.add_url_rule(route, route, flask_chest("transaction", chests=chests)(_view()))

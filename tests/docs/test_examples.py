@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from examples.predecessor import app as predecessor
+from examples import from_flask_chest, from_flask_cloudwatch_metric, from_flask_context
 from examples.shop import app as shop
 from examples.shop import demo, traffic
-from flask_chest_otel import trace_id_for
+from flask_chest_otel import _propagation, trace_id_for
 from flask_chest_otel.testing import capture
-from tests.docs.pages import REPOSITORY
+from tests.docs.pages import REPOSITORY, blocks_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,9 +108,9 @@ def test_the_demonstration_shows_what_a_user_came_for(tmp_path: Path) -> None:
 @pytest.fixture
 def moved() -> list[RequestRecord]:
     """Records of a GET and a POST to the predecessor's sample application."""
-    predecessor.app.testing = True
-    with capture(predecessor.app) as records:
-        client = predecessor.app.test_client()
+    from_flask_chest.app.testing = True
+    with capture(from_flask_chest.app) as records:
+        client = from_flask_chest.app.test_client()
         assert client.get("/api-endpoint").text == client.post("/api-endpoint").text == "Hello, World!"
     return records
 
@@ -136,7 +136,51 @@ def test_the_sample_of_the_predecessor_keeps_its_request_ids(moved: list[Request
 
 def test_the_sample_of_the_predecessor_is_moved_without_touching_its_view() -> None:
     """Only the import, the set-up and annotations are different."""
-    source = (REPOSITORY / "examples" / "predecessor" / "app.py").read_text("utf-8")
+    source = (REPOSITORY / "examples" / "from_flask_chest.py").read_text("utf-8")
     plain = re.sub(r' -> str:\n    """.*?"""', ":", source)
     assert SAMPLE.strip() in plain
     assert 'tracked_vars={"GET": ["transaction"], "POST": ["transaction", "response_time"]},' in plain
+
+
+@pytest.mark.parametrize("name", ["flask-chest", "flask-context", "flask-cloudwatch-metric"])
+def test_pages_for_whoever_moves_show_the_examples(name: str) -> None:
+    """Before and after stand one below the other, and after is the example, to the letter."""
+    text = (REPOSITORY / "docs" / "how-to" / f"migrate-from-{name}.md").read_text("utf-8")
+    before, after = text.partition("## Before")[2].partition("## After")[::2]
+    example = REPOSITORY / "examples" / f"from_{name.replace('-', '_')}.py"
+    assert len(blocks_of(before)) == 1
+    assert blocks_of(after)[0].text == example.read_text("utf-8")
+
+
+def test_the_moved_context_is_recorded_and_travels() -> None:
+    """Each request has a fresh id, or its caller's; the fields are recorded."""
+    app = from_flask_context.app
+    app.testing = True
+    with capture(app) as records:
+        own = app.test_client().get("/").text
+        theirs = app.test_client().get("/", headers={"baggage": "correlation_id=c-17"}).text
+    _propagation.uninstall()
+    assert (len(own), theirs) == (32, "c-17")
+    assert [dict(record.variables) for record in records] == [
+        {"correlation_id": own, "user_id": "u1"},
+        {"correlation_id": "c-17", "user_id": "u1"},
+    ]
+
+
+def test_the_moved_metrics_are_recorded() -> None:
+    """Values by name, requests and failures, with the status of each."""
+    app = from_flask_cloudwatch_metric.app
+    app.testing = True
+    with capture(app) as records:
+        assert app.test_client().get("/").status_code == 200
+        assert app.test_client().get("/missing").status_code == 404
+    found = [{one.metric: (one.unit, dict(one.attributes)) for one in record.metrics} for record in records]
+    counted = ("{count}", {"Resource": "IndexPage"})
+    assert found[0] == {
+        "ItemsShown": ("{count}", {}),
+        "Latency": ("s", {"Queue": "mail"}),
+        "RequestCount": counted,
+        "Error": counted,
+        "Fault": counted,
+    }
+    assert [(one.metric, one.value) for one in records[1].metrics] == [("Error", 1), ("Fault", 0)]
