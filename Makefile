@@ -13,7 +13,7 @@ OTHERS := .venvs/others/.installed
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel lint bench bench-scaling bench-others collector pipeline docs clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel lint bench bench-scaling bench-server bench-export bench-imports bench-others collector pipeline docs clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,15 @@ bench: $(DEV) ## Measure what a request costs, beside hand-written instrumentati
 
 bench-scaling: $(DEV) ## Measure how that cost grows with routes and variables.
 	$(BIN)/python -m benchmarks.scaling
+
+bench-server: $(DEV) ## Measure requests per second under gunicorn with four threads.
+	$(BIN)/python -m benchmarks.server
+
+bench-export: $(DEV) ## Measure what exporting a span costs, by exporter, compression and batch; needs the collector.
+	$(BIN)/python -m benchmarks.export
+
+bench-imports: $(DEV) ## Measure how long importing takes.
+	$(BIN)/python -m benchmarks.imports
 
 bench-others: $(OTHERS) ## Measure other products doing the same (logfire, sentry-sdk, ddtrace).
 	.venvs/others/bin/python -m benchmarks.others

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.sampling import Sampler
 
-__all__ = ["VARIANTS", "app_of", "bare", "chest", "plain_view", "providers", "set_variables", "upstream_and_by_hand"]
+__all__ = [
+    "VARIANTS",
+    "app_of",
+    "bare",
+    "chest",
+    "plain_view",
+    "providers",
+    "set_variables",
+    "tracked_app",
+    "upstream_and_by_hand",
+]
 
 ROUTE = "/cart/<int:cart_id>"
 
@@ -97,7 +107,8 @@ def upstream_and_by_hand(sampler: Sampler | None = None) -> Flask:
     return app
 
 
-def _tracked_app() -> Flask:
+def tracked_app() -> Flask:
+    """The route's four variables named for the chest, which is not there yet."""
     from flask_chest_otel import TrackedVar, flask_chest  # noqa: PLC0415 - other variants do without
 
     tracked: list[str | TrackedVar] = [
@@ -113,7 +124,7 @@ def _upstream_and_chest(**options: Any) -> Flask:
     from flask_chest_otel import FlaskChest  # noqa: PLC0415 - other variants do without
 
     providers()
-    app = _tracked_app()
+    app = tracked_app()
     FlaskInstrumentor().instrument_app(app)  # type: ignore[no-untyped-call]
     FlaskChest(app, **options)
     return app
@@ -134,7 +145,7 @@ def chest(sampler: Sampler | None = None) -> Flask:
     from flask_chest_otel import FlaskChest  # noqa: PLC0415 - other variants do without
 
     providers(sampler)
-    app = _tracked_app()
+    app = tracked_app()
     FlaskChest(app)
     return app
 

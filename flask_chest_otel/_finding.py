@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from flask import g, request
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from flask_chest_otel._request import LiveRequest, live_request
 
@@ -23,6 +22,7 @@ __all__ = [
     "find_span",
     "inside_server_span",
     "is_instrumented_by_upstream",
+    "is_suppressed",
     "own_record",
     "present_g",
     "present_request",
@@ -96,9 +96,17 @@ def _belongs_to_outer(live: LiveRequest, current: Span) -> bool:
     return getattr(current, "kind", None) is not trace.SpanKind.SERVER or current is outer.span
 
 
+def is_suppressed() -> bool:
+    """Whether whoever runs this code has asked that it be left out of traces; only a non-empty context can ask."""
+    # Imported here: it brings asyncio, and takes longer than this package. Who suppresses has imported it.
+    from opentelemetry.instrumentation.utils import is_instrumentation_enabled  # noqa: PLC0415
+
+    return not is_instrumentation_enabled()
+
+
 def inside_server_span() -> bool:
     """Whether this request has a server span already, made by an instrumentation around the application."""
-    if not is_instrumentation_enabled():
+    if is_suppressed():
         return True
     current = trace.get_current_span()
     outer = live_request.get()

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from flask import has_request_context, request
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from werkzeug.exceptions import HTTPException
 
 from flask_chest_otel import _excluded, _propagation, _span_processor, id_generator
@@ -23,6 +22,7 @@ from flask_chest_otel._finding import (
     find_span,
     inside_server_span,
     is_instrumented_by_upstream,
+    is_suppressed,
     own_record,
     present_g,
     present_request,
@@ -137,7 +137,7 @@ class Lifecycle:
         span_at_begin: Span = trace.INVALID_SPAN
         # An empty context, the usual case on a server's thread, holds no span and cannot suppress anything.
         if otel_context.get_current():
-            if not is_instrumentation_enabled():
+            if is_suppressed():
                 return
             span_at_begin = trace.get_current_span()
         if not self._started:
