@@ -13,7 +13,7 @@ OTHERS := .venvs/others/.installed
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel lint bench bench-scaling bench-server bench-export bench-imports bench-others collector pipeline docs clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel lint bench bench-scaling bench-server bench-export bench-imports bench-others bench-pipeline collector pipeline docs clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench-imports: $(DEV) ## Measure how long importing takes.
 
 bench-others: $(OTHERS) ## Measure other products doing the same (logfire, sentry-sdk, ddtrace).
 	.venvs/others/bin/python -m benchmarks.others
+
+bench-pipeline: $(DEV) ## Measure the way to InfluxDB: requests/s, what the collector takes, how late an answer is.
+	$(BIN)/python -m benchmarks.pipeline
 
 collector: ## Build the OpenTelemetry Collector with every component that collector-config/ uses; needs Go.
 	collector-config/distribution/build.sh

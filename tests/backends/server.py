@@ -116,6 +116,8 @@ class Server:
             ServerError: It died or was not ready in time.
         """
         plain = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR", "LANG") if name in os.environ}
+        # An outbox is shared by all processes of a service, also by those of another test run.
+        plain["XDG_STATE_HOME"] = str(self.folder / "state")
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self.command(),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks import pipeline as measured
 from tests.backends import pipeline
 from tests.backends.require import require_built
 
@@ -23,3 +24,12 @@ def test_influxdb_answers_what_the_shop_served(tmp_path: Path) -> None:
     assert outcome.agrees, str(outcome)
     assert outcome.rows[-1].served > 150
     assert len(outcome.rows) > 4
+
+
+def test_the_way_can_be_measured(tmp_path: Path) -> None:
+    """`make bench-pipeline` comes to its end with everything in InfluxDB; its figures are nobody's business here."""
+    require_built("flask-chest-collector")
+    require_built("influxd")
+    lines = list(measured.run(tmp_path, seconds=0.5, rates=[1000], probes=2))
+    said = "\n".join(lines)
+    assert all(part in said for part in ("requests/s served", "1000 spans/s", "batch ", "request "))
