@@ -92,13 +92,20 @@ class Collector(Server):
 
     def own_metric(self, name: str, **labels: str) -> float:
         """Return the sum of one of the collector's own metrics, over the series that have these labels."""
-        status, page = request(f"http://127.0.0.1:{self.env['CHEST_METRICS_PORT']}/metrics")
-        if status != 200:
-            raise self._error(f"answered {status} for its own metrics")
         total = 0.0
-        for line in page.decode().splitlines():
+        for line in self._own_page():
             if line.startswith((f"{name}{{", f"{name} ")) and all(
                 f'{label}="{value}"' in line for label, value in labels.items()
             ):
                 total += float(line.rsplit(" ", 1)[1])
         return total
+
+    def own_metric_names(self) -> set[str]:
+        """Return the names of the collector's own metrics that have a value by now."""
+        return {re.split(r"[{ ]", line)[0] for line in self._own_page() if not line.startswith("#")}
+
+    def _own_page(self) -> list[str]:
+        status, page = request(f"http://127.0.0.1:{self.env['CHEST_METRICS_PORT']}/metrics")
+        if status != 200:
+            raise self._error(f"answered {status} for its own metrics")
+        return page.decode().splitlines()

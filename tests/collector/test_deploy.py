@@ -18,7 +18,7 @@ from flask_chest_otel._collector import Composition, render
 from flask_chest_otel._collector._fragments import variables_of
 from tests.backends.collector import CONFIG
 from tests.backends.grafana import dashboard_files, load
-from tests.backends.require import built, require_built
+from tests.backends.require import REPOSITORY, built, require_built, require_installed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 DEPLOY = CONFIG / "deploy"
 COMPOSE = DEPLOY / "compose" / "compose.yaml"
 KUBERNETES = DEPLOY / "kubernetes"
+HOW_TO = REPOSITORY / "docs" / "how-to" / "collector.md"
 PROVISIONING = DEPLOY / "grafana" / "provisioning"
 ROLES = ("agent", "router", "gateway")
 RENDERED = {"agent": Composition(("kafka",)), "gateway": Composition(("influxdb",))}
@@ -240,3 +241,30 @@ def test_the_image_is_the_same_everywhere() -> None:
     assert compose()["services"]["collector"]["image"] == f"{image['name']}:${{COLLECTOR_VERSION:-{image['newTag']}}}"
     builder = (CONFIG / "distribution" / "builder.yaml").read_text()
     assert f"go.opentelemetry.io/collector/receiver/otlpreceiver v{image['newTag']}" in builder
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"^```yaml\n(.+?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_operator_resource_holds_the_configuration() -> None:
+    """The documented beginning with what render prints behind it is one resource with that configuration."""
+    [head] = [one for one in blocks(HOW_TO) if "OpenTelemetryCollector" in one]
+    text = render(Composition(("influxdb",)))
+    document = yaml.safe_load(head + "".join(f"    {line}\n" for line in text.splitlines()))
+    assert (document["apiVersion"], document["kind"]) == ("opentelemetry.io/v1beta1", "OpenTelemetryCollector")
+    assert document["spec"]["config"] == yaml.safe_load(text)
+    assert {one["name"] for one in document["spec"]["env"]} <= set(variables_of(text))
+    [image] = kustomization()["images"]
+    assert document["spec"]["image"] == f"{image['name']}:{image['newTag']}"
+
+
+@pytest.mark.real
+def test_alarms_are_rules_that_prometheus_takes(tmp_path: Path) -> None:
+    """Prometheus' own tool has nothing to say about the documented rules."""
+    [rules] = [one for one in blocks(HOW_TO) if one.startswith("groups:")]
+    path = tmp_path / "rules.yaml"
+    path.write_text(rules)
+    tool = require_installed("promtool", "prometheus")
+    done = subprocess.run([str(tool), "check", "rules", str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, "4 rules found" in done.stdout) == (0, True), done.stderr

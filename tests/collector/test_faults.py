@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import Counter
@@ -10,7 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.backends import jsonl
-from tests.backends.raw_otlp import post, trace_request
+from tests.backends.influxdb1 import InfluxDB1
+from tests.backends.influxdb2 import InfluxDB2
+from tests.backends.raw_otlp import gauge_request, post, trace_request
+from tests.backends.require import REPOSITORY, require_built, require_installed
 from tests.backends.traffic import Traffic, eventually
 
 if TYPE_CHECKING:
@@ -18,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.backends.collector import Collector
-    from tests.backends.influxdb2 import InfluxDB2
     from tests.collector.conftest import StartCollector
 
 pytestmark = pytest.mark.real
@@ -64,14 +67,33 @@ def test_full_queue_of_a_dead_target(start_collector: StartCollector, influxdb: 
         assert post(collector.otlp_http, "traces", body) == 200
         slowest_s = max(slowest_s, time.monotonic() - started)
     assert slowest_s < 2.0
+    # Larger than the whole queue, which is as good as a full one.
+    assert post(collector.otlp_http, "metrics", gauge_request("load", [1.0] * 40_000)) == 200
     healthy = collector.folder / "telemetry.jsonl"
     eventually(lambda: len(jsonl.spans(healthy)), 2000)
     times = Counter(span["spanId"] for span in jsonl.spans(healthy))
     assert set(times.values()) == {1}
     eventually(lambda: dropped(collector) + passed(collector), 2000, within_s=30)
     assert dropped(collector) > 0
+    # What the documentation tells operators to watch is there, and says so.
+    assert collector.own_metric("otelcol_exporter_queue_size", exporter="influxdb") > 500_000
+    assert collector.own_metric("otelcol_exporter_queue_capacity", exporter="influxdb", data_type="traces") == 1_000_000
+    assert collector.own_metric("otelcol_exporter_send_failed_spans", exporter="influxdb") == 0
+    points = {"exporter": "otlp_grpc/influxdb_gate"}
+    eventually(lambda: collector.own_metric("otelcol_exporter_send_failed_metric_points", **points), 40_000)
+    assert collector.own_metric("otelcol_receiver_accepted_spans", receiver="otlp") == 2000
+    assert watched() - collector.own_metric_names() == set()
     influxdb.start()
     eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [2000 - dropped(collector)], within_s=40)
+
+
+def watched() -> set[str]:
+    """Return the collector's own metrics that any page names; those of tail sampling have a test of their own."""
+    pages = ("docs/how-to/collector.md", "collector-config/README.md", "collector-config/deploy/README.md")
+    texts = [(REPOSITORY / page).read_text() for page in pages]
+    names = {name for text in texts for name in re.findall(r"\botelcol_\w+", text)}
+    assert len(names) > 5
+    return {name for name in names if "tail_sampling" not in name}
 
 
 def dropped(collector: Collector) -> float:
@@ -131,6 +153,34 @@ def test_largest_batch_passes_every_hop(start_collector: StartCollector, influxd
     assert len(largest["attributes"]) == 64
 
 
+@pytest.mark.parametrize(("target", "kind"), [("influxdb", InfluxDB2), ("influxdb1", InfluxDB1)])
+def test_many_points_outlive_an_outage(
+    target: str, kind: type[InfluxDB2 | InfluxDB1], start_collector: StartCollector, tmp_path: Path
+) -> None:
+    """40 000 points and 15 000 spans that came while InfluxDB was down are there when it is up.
+
+    The exporter gives up a batch for good when a write fails before the whole batch is converted: it must not write
+    in between.
+    """
+    require_installed("influxd", "influxdb")
+    require_built("influxd")
+    with kind(tmp_path / "server") as server:
+        collector = start_collector(target, env=server.collector_env)
+        server.stop()
+        for number in range(2):
+            assert post(collector.otlp_http, "metrics", gauge_request(f"load_{number}", [1.0] * 20_000)) == 200
+        for _ in range(3):
+            assert post(collector.otlp_http, "traces", trace_request(5000)) == 200
+        refused = f"127.0.0.1:{server.port}: connect: connection refused"
+        eventually(lambda: collector.log().count(refused) >= 2, expected=True)
+        server.start()
+        eventually(lambda: [row["count"] for row in server.influxql(COUNT)], [15_000], within_s=60)
+        points = "SELECT sum(count) AS count FROM (SELECT count(gauge) AS count FROM /load_./)"
+        eventually(lambda: sum(row["count"] for row in server.influxql(points)), 40_000, within_s=60)
+        failed = "otelcol_exporter_send_failed_metric_points"
+        assert collector.own_metric(failed) == 0
+
+
 def test_disk_of_the_file_is_full(start_collector: StartCollector, tmp_path: Path) -> None:
     """What comes while the file's disk is full waits in the queue, also through kill -9, and is written later."""
     path = tmp_path / "telemetry.jsonl"
@@ -155,3 +205,4 @@ def test_a_refused_target_is_not_hidden(start_collector: StartCollector, influxd
     assert post(collector.otlp_http, "traces", trace_request(10)) == 200
     told: Callable[[], bool] = lambda: "401 Unauthorized" in collector.log()  # noqa: E731 - one expression
     eventually(told, expected=True)
+    assert collector.own_metric("otelcol_exporter_send_failed_spans", exporter="influxdb") == 10
