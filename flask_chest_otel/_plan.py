@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask_chest_otel._guard import note
 from flask_chest_otel._redaction import redactor
 from flask_chest_otel.errors import ChestConfigError, UnknownChestError
-from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_ROUTE, OTHER_METHOD
+from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_ROUTE, KNOWN_METHODS, OTHER_METHOD
 from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Count", "Plan", "PlannedVar", "Planner", "RouteMark", "metric_method"]
 
-# RFC 9110 and RFC 5789, as the HTTP semantic conventions list them.
-_KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 _MOST_WILD_NAMES = 1000
 _INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
 
@@ -53,7 +51,19 @@ class RouteMark:
 class PlannedVar:
     """One variable, with everything decided that does not depend on its value."""
 
-    __slots__ = ("attribute", "dimension", "instrument", "kind", "metric", "name", "problem", "redact", "strict", "var")
+    __slots__ = (
+        "attribute",
+        "dimension",
+        "instrument",
+        "kind",
+        "masked",
+        "metric",
+        "name",
+        "problem",
+        "redact",
+        "strict",
+        "var",
+    )
 
     def __init__(self, var: TrackedVar, config: ChestConfig) -> None:
         self.var = var
@@ -65,6 +75,8 @@ class PlannedVar:
         # With an instrument chosen by hand, a value that is no number is a mistake worth counting.
         self.strict = var.metric not in (None, "auto")
         self.redact = redactor(var.name, var.redact, config.request_id_secret)
+        # Nobody asked for it, so a number that loses its metric by it is worth a word.
+        self.masked = self.redact is not None and var.redact == "auto"
         self.instrument: Instrument | None = None
         self.problem: ChestConfigError | None = None
 
@@ -203,4 +215,4 @@ class Planner:
 
 def metric_method(method: str) -> str:
     """The method as metrics may carry it: bounded, whatever clients send."""
-    return method if method in _KNOWN_METHODS else OTHER_METHOD
+    return method if method in KNOWN_METHODS else OTHER_METHOD

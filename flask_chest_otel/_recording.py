@@ -63,8 +63,7 @@ class Recorder:
                 continue
             try:
                 if planned.redact is not None:
-                    replaced = planned.redact(value)
-                    value = None if replaced is DROPPED else replaced
+                    value = _redacted(planned, value)
                 kind = type(value)
                 if (
                     (kind is str and len(value) <= chars and value.isprintable())
@@ -161,6 +160,19 @@ class Recorder:
         if len(present) > self._most:
             note("variables_limit", "more than %d variables in one request", self._most)
         return present[: self._most]
+
+
+def _redacted(planned: PlannedVar, value: Any) -> Any:
+    """What may be recorded of a value; ``None``: nothing."""
+    if planned.masked and planned.kind is not None and type(value) in _NUMBERS:
+        note(
+            f"no metric for {planned.name}: masked",
+            "g.%s has no metric, as its name says that it is secret; if it is not: TrackedVar(%r, redact=None)",
+            planned.name,
+            planned.name,
+        )
+    replaced = planned.redact(value) if planned.redact is not None else value
+    return None if replaced is DROPPED else replaced
 
 
 def _field(typed: Any, name: str) -> Any:

@@ -94,6 +94,6 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _MOST_CHARS else f"{text[:_MOST_CHARS]}…"
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a user most likely meant, or ``None``."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
+def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known name that a user most likely meant, or ``None`` where none is that much alike (1: equal)."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)), None)

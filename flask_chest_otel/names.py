@@ -17,6 +17,7 @@ __all__ = [
     "HTTP_REQUEST_METHOD",
     "HTTP_RESPONSE_STATUS_CODE",
     "HTTP_ROUTE",
+    "KNOWN_METHODS",
     "OTHER_METHOD",
     "OUTBOX_AGE",
     "OUTBOX_BATCHES",
@@ -35,6 +36,7 @@ __all__ = [
     "SPANS_DROPPED",
     "STATE",
     "STEP",
+    "TAKEN_ATTRIBUTES",
     "TRACERESPONSE",
     "X_REQUEST_ID",
     "WireName",
@@ -63,6 +65,9 @@ HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
 
 HTTP_ROUTE = "http.route"
 """Metric attribute, string (semantic conventions): the matched URL rule; absent where nothing matched."""
+
+KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+"""The values of ``http.request.method`` in the semantic conventions, from RFC 9110 and RFC 5789."""
 
 OTHER_METHOD = "_OTHER"
 """Value of ``http.request.method`` for unknown methods, as the semantic conventions demand."""
@@ -123,6 +128,23 @@ TRACERESPONSE = "traceresponse"
 
 SERVER_TIMING = "Server-Timing"
 """HTTP response header: ``traceparent;desc="00-…"``, the only form that JavaScript of a page load can read."""
+
+
+TAKEN_ATTRIBUTES = frozenset(
+    {
+        REQUEST_ID,
+        CHESTS,
+        OVERFLOW,
+        HTTP_REQUEST_METHOD,
+        HTTP_RESPONSE_STATUS_CODE,
+        HTTP_ROUTE,
+        "error.type",
+        "url.path",
+        "url.query",
+        "url.scheme",
+    }
+)
+"""What says how the request went: a variable under one of these names would make the span, or a series, tell lies."""
 
 
 @dataclass(frozen=True, slots=True)

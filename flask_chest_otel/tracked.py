@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, Literal, get_args
 
 from flask_chest_otel.errors import ChestConfigError, nearest
+from flask_chest_otel.names import KNOWN_METHODS, TAKEN_ATTRIBUTES
 
 __all__ = ["EVERYTHING", "NOTHING", "MetricKind", "TrackedVar", "TrackedVars", "looks_like_id", "parse_tracked_vars"]
 
@@ -26,6 +27,7 @@ _INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,255}")
 _UNIT = re.compile(r"[\x20-\x7e]{0,63}")
 _ID_LIKE = re.compile(r"id|.*_(id|ids|key|uuid)", re.IGNORECASE)
+_SLIP = 0.75  # PSOT is POST; PROPPATCH, MOVE and PURGE are themselves
 # Recommended for durations in seconds by the HTTP semantic conventions; the SDK's default suits milliseconds.
 _SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
@@ -101,6 +103,8 @@ class TrackedVar:
             raise self._error("attribute", None, "an ASCII attribute name, as the variable's own is not ASCII")
         if self.attribute is not None and not _legal(_PRINTABLE, self.attribute):
             raise self._error("attribute", self.attribute, "1 to 255 printable ASCII characters without spaces")
+        if self.attribute in TAKEN_ATTRIBUTES:
+            raise self._error("attribute", self.attribute, "another name: this one says how the request itself went")
         if self.metric_name is not None and not _legal(_INSTRUMENT_NAME, self.metric_name):
             raise self._error(
                 "metric_name",
@@ -194,13 +198,29 @@ def _by_method(value: Mapping[Any, Any], setting: str) -> TrackedVars:
     groups: dict[str, tuple[TrackedVar, ...]] = {}
     everything: set[str] = set()
     for method, group in value.items():
-        if not isinstance(method, str) or not method.isascii() or not method.isalpha():
-            raise ChestConfigError(setting, value, "HTTP methods as keys, for example {'GET': ['user_id']}")
+        _check_method(method, setting)
         names, everything_here = _group(group, f"{setting}[{method!r}]")
         groups[method.upper()] = names
         if everything_here:
             everything.add(method.upper())
     return TrackedVars(by_method=groups, everything_for=frozenset(everything))
+
+
+def _check_method(method: Any, setting: str) -> None:
+    """Take the usual methods in any case, and others, such as WebDAV's, in capitals if they are no slip of the pen."""
+    if not isinstance(method, str) or not method.isascii() or not method.replace("-", "").isalpha():
+        raise ChestConfigError(setting, method, "HTTP methods as keys, for example {'GET': ['user_id']}")
+    if method.upper() in KNOWN_METHODS:
+        return
+    meant = nearest(method.upper(), KNOWN_METHODS, _SLIP)
+    if meant is not None:
+        raise ChestConfigError(setting, method, f"HTTP methods as keys (did you mean {meant!r}?)")
+    if method != method.upper():
+        raise ChestConfigError(
+            setting,
+            method,
+            "HTTP methods as keys, those of your own in capitals; one TrackedVar as JSON goes into a list",
+        )
 
 
 def _group(value: Any, setting: str) -> tuple[tuple[TrackedVar, ...], bool]:

@@ -20,6 +20,7 @@ from flask_chest_otel._export._identity import instance_id
 from flask_chest_otel._export._meters import ProcessMeterProvider
 from flask_chest_otel._export._settings import route_of, service_name, user_instance_id
 from flask_chest_otel._export._spans import OutboxSpanProcessor
+from flask_chest_otel._guard import note
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.id_generator import ChestIdGenerator
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
@@ -90,11 +91,7 @@ def _exporters(signal: str, route: Route) -> list[Any]:
 
 def _exporter(signal: str, name: str, route: Route) -> Any:
     if name == "otlp":
-        protocol = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or os.environ.get(
-            "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"
-        )
-        # The specification's default; a collector listens to both.
-        name = "otlp_proto_grpc" if protocol.strip() == "grpc" else "flask_chest_otlp"
+        name = "otlp_proto_grpc" if _protocol(signal) == "grpc" else "flask_chest_otlp"
     if name == "flask_chest_otlp":
         return OutboxSpanExporter(route) if signal == "traces" else OutboxMetricExporter(route, fixed_process=True)
     found = next(iter(entry_points(group=f"opentelemetry_{signal}_exporter", name=name)), None)
@@ -102,3 +99,14 @@ def _exporter(signal: str, name: str, route: Route) -> Any:
         known = sorted({entry.name for entry in entry_points(group=f"opentelemetry_{signal}_exporter")})
         raise ChestConfigError(f"OTEL_{signal.upper()}_EXPORTER", name, f"one of {', '.join(['none', *known])}")
     return found.load()()
+
+
+def _protocol(signal: str) -> str:
+    """``grpc`` or ``http/protobuf``, the specification's default; a collector listens to both."""
+    for name in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        given = os.environ.get(name, "").strip()
+        if given in ("grpc", "http/protobuf"):
+            return given
+        if given:
+            note(f"setting {name}", "%s=%r is neither grpc nor http/protobuf: http/protobuf is used", name, given)
+    return "http/protobuf"

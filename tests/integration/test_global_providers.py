@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.backends.otlp_receiver import OtlpReceiver
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PRELUDE = """
 import sys
@@ -122,3 +125,26 @@ assert isinstance(_import_id_generator(_get_id_generator()), ChestIdGenerator)
 """,
         {"OTEL_PYTHON_ID_GENERATOR": "flask_chest"},
     )
+
+
+def test_an_unknown_protocol_is_said_and_http_is_used(run_python: Callable[..., str], tmp_path: Path) -> None:
+    """A slip in OTEL_EXPORTER_OTLP_PROTOCOL loses nothing."""
+    with OtlpReceiver() as receiver:
+        said = run_python(
+            PRELUDE
+            + """
+import logging
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+chest = FlaskChest(app, tracked_vars=["a"])
+ask("r-1")
+assert chest.force_flush(10)
+""",
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "htpp",
+                "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "outbox"),
+                "NO_PROXY": "127.0.0.1",
+            },
+        )
+        assert "OTEL_EXPORTER_OTLP_PROTOCOL='htpp' is neither grpc nor http/protobuf" in said
+        assert [span["attributes"]["flask.request_id"] for span in receiver.wait_for_spans(1)] == ["r-1"]

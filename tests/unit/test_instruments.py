@@ -149,3 +149,20 @@ def test_booleans_are_no_numbers(rig: Rig) -> None:
     app.test_client().get("/")
     assert rig.tracked() == {"n": True}
     assert rig.points("flask.g.n") == []
+
+
+def test_a_number_that_is_masked_by_its_name_is_said_once(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """It has no metric, which nobody asked for; where somebody did, nothing is said."""
+    app = rig.app(tracked_vars=["token_count", TrackedVar("pin_tries", redact="mask"), "token_name"])
+
+    @app.route("/")
+    def view() -> str:
+        g.token_count = g.pin_tries = 3
+        g.token_name = request.path
+        return "ok"
+
+    for _ in range(2):
+        app.test_client().get("/")
+    assert rig.points("flask.g.token_count") == rig.points("flask.g.pin_tries") == []
+    (line,) = caplog.messages
+    assert "TrackedVar('token_count', redact=None)" in line

@@ -14,7 +14,21 @@ from flask_chest_otel._redaction import DROPPED, MASK, Redact, Refused, is_sensi
 
 WORDS = [
     *("password", "passwd", "pwd", "passphrase", "secret", "token", "authorization", "cookie", "card", "cvv", "cvc"),
-    *("iban", "ssn", "apikey", "credential", "api_key", "private_key", "access_key"),
+    *(
+        "iban",
+        "ssn",
+        "apikey",
+        "credential",
+        "jwt",
+        "csrf",
+        "auth",
+        "bearer",
+        "otp",
+        "pin",
+        "api_key",
+        "private_key",
+        "access_key",
+    ),
 ]
 quick = settings(deadline=None)
 

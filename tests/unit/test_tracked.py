@@ -48,6 +48,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": "a", "attribute": "a\n"}, "printable ASCII"),
     ({"name": "a", "attribute": "x" * 256}, "printable ASCII"),
     ({"name": "a", "attribute": 3}, "printable ASCII"),
+    ({"name": "a", "attribute": "http.route"}, "how the request itself went"),
+    ({"name": "a", "attribute": "flask.request_id"}, "how the request itself went"),
     ({"name": "a", "metric": "summary"}, "histogram, counter"),
     ({"name": "a", "metric": ["counter"]}, "histogram, counter"),
     ({"name": "a", "metric_name": "1a"}, "a letter"),
@@ -110,3 +112,25 @@ def test_same_variable_twice() -> None:
     assert len(parse_tracked_vars(["a", "a", TrackedVar("a")]).all_methods) == 1
     with pytest.raises(ChestConfigError, match="each variable once"):
         parse_tracked_vars(["a", TrackedVar("a", unit="s")])
+
+
+@pytest.mark.parametrize("method", ["GET", "get", "PROPFIND", "PROPPATCH", "PURGE", "MOVE", "VERSION-CONTROL"])
+def test_methods(method: str) -> None:
+    """The usual methods in any case, and others in capitals."""
+    assert parse_tracked_vars({method: ["a"]}).for_method(method.upper()) == (TrackedVar("a"),)
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("PSOT", "did you mean 'POST'"),
+        ("gett", "did you mean 'GET'"),
+        ("name", "in capitals"),
+        ("", "as keys"),
+        (1, "as keys"),
+    ],
+)
+def test_what_is_no_method(method: Any, said: str) -> None:
+    """A slip of the pen, or one variable's fields where methods belong, is refused."""
+    with pytest.raises(ChestConfigError, match=said):
+        parse_tracked_vars({method: ["a"]})
