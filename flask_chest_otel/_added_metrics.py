@@ -76,7 +76,7 @@ class AddedMetrics:
             instrument.check(number)
             return instrument, number, self._attributes(live, dimensions)
         except Refused as refused:
-            note(f"add_metric: {refused.reason}", "add_metric(%r) is not recorded: %s", name, refused.reason)
+            note(f"add_metric {refused.reason}", "add_metric(%r) is not recorded: %s", name, refused.reason)
             return None
 
     def _record_waiting(self, live: LiveRequest) -> list[Measurement]:
