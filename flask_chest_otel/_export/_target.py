@@ -16,7 +16,6 @@ import zlib
 from base64 import b64encode
 from contextlib import suppress
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -24,6 +23,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.util.re import parse_env_headers
 
+from flask_chest_otel._retry_after import retry_after_s
 from flask_chest_otel._version import __version__
 from flask_chest_otel.chests._direct import shown_url
 from flask_chest_otel.errors import ChestConfigError
@@ -218,7 +218,8 @@ class Target:
         elif (response.getheader("Content-Type") or "").startswith(("text/", "application/json")):
             says = content[: SHOWN_CHARS * 4].decode("utf-8", "replace")
         says = " ".join(part for part in says.split() if part.isprintable())[:SHOWN_CHARS]
-        return Answer(response.status, says or response.reason, _retry_after(response), rejected)
+        retry_after = retry_after_s(response.getheader("Retry-After"))
+        return Answer(response.status, says or response.reason, retry_after, rejected)
 
 
 class _Deadline:
@@ -284,17 +285,6 @@ def _partial_success(signal: str, content: bytes) -> tuple[int, str]:
     partial = response.partial_success
     rejected = partial.rejected_spans if signal == "traces" else partial.rejected_data_points
     return int(rejected), str(partial.error_message)
-
-
-def _retry_after(response: http.client.HTTPResponse) -> float | None:
-    """RFC 9110, section 10.2.3: seconds, or a date."""
-    text = (response.getheader("Retry-After") or "").strip()
-    if text.isdecimal():
-        return float(text)
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
 
 
 def _proxy(parts: SplitResult) -> SplitResult | None:

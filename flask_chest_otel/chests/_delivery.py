@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._request import RequestRecord
 
-__all__ = ["ChestOffError", "Delivery", "Writer"]
+__all__ = ["AwayError", "ChestOffError", "Delivery", "Writer"]
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +25,27 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 """Bound of the pause between two tries, seconds."""
 
+LONGEST_RETRY_AFTER_S = 300.0
+"""Bound of a pause that the back end asks for, seconds."""
+
 QUIET_FAILURES = 2
 """Failures in a row not worth a log line: workers that start together lock each other out for a moment."""
 
 BUGS = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
 """What does not go away by waiting."""
+
+
+class AwayError(Exception):
+    """The back end is away, or does not let us in: the same batch is tried again, and may arrive.
+
+    Args:
+        message: What it said.
+        retry_after_s: How long it wants to be left alone, seconds; 0 where it does not say.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ChestOffError(Exception):
@@ -96,7 +112,7 @@ class Delivery:
             if failures > QUIET_FAILURES:
                 self._log_once("cannot write, trying again", error)
             hopeless = isinstance(error, BUGS) or time.monotonic() > give_up_at
-            if hopeless or not self._pause(_backoff_s(failures)):
+            if hopeless or not self._pause(_pause_s(failures, error)):
                 self.lost += len(batch)
                 self._log_once(f"gave up on {len(batch)} request records", error)
                 return
@@ -133,6 +149,11 @@ class Delivery:
                 type(error).__name__,
                 error,
             )
+
+
+def _pause_s(failures: int, error: Exception) -> float:
+    asked_for = error.retry_after_s if isinstance(error, AwayError) else 0.0
+    return max(_backoff_s(failures), min(asked_for, LONGEST_RETRY_AFTER_S))
 
 
 def _backoff_s(failures: int) -> float:

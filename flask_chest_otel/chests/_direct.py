@@ -6,25 +6,19 @@ import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from flask_chest_otel.chests._libraries import library
 from flask_chest_otel.chests._queue import CAPACITY, RecordQueue
 from flask_chest_otel.config import check_chest_name
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from flask_chest_otel.chests._delivery import Writer
 
-__all__ = ["CAPACITY", "TEN_MINUTES_S", "AwayError", "DirectChest", "checked_number", "shown_url", "unseen"]
+__all__ = ["CAPACITY", "TEN_MINUTES_S", "DirectChest", "checked_number", "shown_url"]
 
 TEN_MINUTES_S = 600.0
 """How long one batch is tried again unless said otherwise, seconds; meanwhile the queue fills up."""
-
-
-class AwayError(Exception):
-    """The server is away, or does not let us in: the same batch is tried again, and may arrive."""
 
 
 class DirectChest:
@@ -105,9 +99,3 @@ def shown_url(url: str, *, path: bool = True) -> str:
     if not host or url.count("@") != parts.netloc.count("@"):
         return "***"
     return urlunsplit((parts.scheme, host, parts.path if path else "", "", ""))
-
-
-def unseen() -> AbstractContextManager[Any]:
-    """Keep what is done inside out of the application's traces, should it instrument the library that does it."""
-    utils = library("opentelemetry.instrumentation.utils", "opentelemetry-instrumentation")
-    return utils.suppress_instrumentation()  # type: ignore[no-any-return]  # a context manager, by its documentation

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
-__all__ = ["lazy_names", "library"]
+__all__ = ["lazy_names", "library", "suppression"]
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
@@ -47,3 +48,9 @@ def library(module: str, install: str) -> Any:
         raise ModuleNotFoundError(
             f'this chest needs the Python module {error.name}: pip install "{install}"', name=error.name
         ) from error
+
+
+def suppression() -> Callable[[], AbstractContextManager[Any]]:
+    """What keeps a block out of the application's traces, should it instrument the library that is used in it."""
+    utils = library("opentelemetry.instrumentation.utils", "opentelemetry-instrumentation")
+    return utils.suppress_instrumentation  # type: ignore[no-any-return]  # by its documentation

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel.chests import _schema
-from flask_chest_otel.chests._direct import CAPACITY, TEN_MINUTES_S, AwayError, DirectChest, shown_url, unseen
+from flask_chest_otel.chests._delivery import AwayError
+from flask_chest_otel.chests._direct import CAPACITY, TEN_MINUTES_S, DirectChest, shown_url
 from flask_chest_otel.chests._libraries import library
 from flask_chest_otel.errors import ChestConfigError
 
@@ -87,8 +88,7 @@ class _MongoWriter:
     def write(self, records: list[RequestRecord]) -> None:
         documents = [document(record) for record in records]
         try:
-            with unseen():
-                self._insert(self._open(), documents)
+            self._insert(self._open(), documents)
         except errors.BulkWriteError as error:
             # One record's values: tried again one by one, the others arrive.
             raise ValueError(_first_refusal(error)) from error
@@ -109,8 +109,7 @@ class _MongoWriter:
 
     def _is_well(self) -> bool:
         try:
-            with unseen():
-                self._open()
+            self._open()
         except errors.PyMongoError:
             return False
         return True

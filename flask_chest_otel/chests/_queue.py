@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._process import here
 from flask_chest_otel.chests._delivery import ChestOffError, Delivery
+from flask_chest_otel.chests._libraries import suppression
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,6 +161,8 @@ class _Line:
         self._name = name
         self._open_writer = open_writer
         self._retry_for_s = retry_for_s
+        # Loaded here, first when a chest is made: a fork while the thread imports would leave half a module behind.
+        self._untraced = suppression()
         # A SimpleQueue, not an Event: ringing it takes no lock that a signal handler could find taken.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._deadline = math.inf
@@ -207,19 +210,20 @@ class _Line:
         # taken down, and with it the back end's connection: a child that closes an inherited one can harm the
         # parent's file, see https://sqlite.org/howtocorrupt.html#_carrying_an_open_database
         delivery = Delivery(self._name, self._open_writer, self._pause, self._retry_for_s)
-        try:
-            while self._step(delivery):
-                pass
-        except ChestOffError as error:
-            logger.error(  # noqa: TRY400 - the message says what to do; a trace of our own frames does not
-                "flask_chest: chest %r is off: %s",
-                self._name,
-                error,
-            )
-        finally:
-            self.capacity, self._ended = 0, True
-            self._discard(delivery)
-            delivery.close()
+        with self._untraced():
+            try:
+                while self._step(delivery):
+                    pass
+            except ChestOffError as error:
+                logger.error(  # noqa: TRY400 - the message says what to do; a trace of our own frames does not
+                    "flask_chest: chest %r is off: %s",
+                    self._name,
+                    error,
+                )
+            finally:
+                self.capacity, self._ended = 0, True
+                self._discard(delivery)
+                delivery.close()
 
     def _step(self, delivery: Delivery) -> bool:
         batch, marker = self._gather()

@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel.chests import _schema
-from flask_chest_otel.chests._direct import CAPACITY, TEN_MINUTES_S, AwayError, DirectChest, unseen
+from flask_chest_otel.chests._delivery import AwayError
+from flask_chest_otel.chests._direct import CAPACITY, TEN_MINUTES_S, DirectChest
 from flask_chest_otel.chests._libraries import library
 from flask_chest_otel.chests._sql_dialects import FAMILIES, SHORT_CHARS
 from flask_chest_otel.chests._sql_tables import Tables
@@ -103,11 +104,10 @@ class _SQLWriter:
     def write(self, records: list[RequestRecord]) -> None:
         requests, variables = self._rows(records)
         try:
-            with unseen():
-                connection = self._open()
-                with connection.begin():
-                    self._insert(connection, self._insert_request, requests)
-                    self._insert(connection, self._insert_variable, variables)
+            connection = self._open()
+            with connection.begin():
+                self._insert(connection, self._insert_request, requests)
+                self._insert(connection, self._insert_variable, variables)
         except (exc.DataError, exc.IntegrityError) as error:
             # One record's values: tried again one by one, the others arrive.
             raise ValueError(_first_line(error)) from error
@@ -122,8 +122,7 @@ class _SQLWriter:
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with unseen():
-                connection.close()
+            connection.close()
 
     def _open(self) -> sqlalchemy.Connection:
         if self._connection is None:

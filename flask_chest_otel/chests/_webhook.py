@@ -11,15 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from flask_chest_otel._retry_after import retry_after_s
 from flask_chest_otel._version import __version__
+from flask_chest_otel.chests._delivery import AwayError
 from flask_chest_otel.chests._direct import (
     CAPACITY,
     TEN_MINUTES_S,
-    AwayError,
     DirectChest,
     checked_number,
     shown_url,
-    unseen,
 )
 from flask_chest_otel.chests._libraries import library
 from flask_chest_otel.errors import ChestConfigError
@@ -60,9 +60,10 @@ class WebhookChest(DirectChest):
     """Posts the variables of finished requests as JSON.
 
     Each post has those of all requests that finished in the meantime. An answer that is no success is tried again,
-    so that an entry may arrive twice; one that says that the payload is wrong (400, 413, 422) makes each request's
-    variables be posted alone, and those that are refused then are lost and counted. Redirections are not followed.
-    Nothing is opened here: a thread of its own posts, and a server that is away costs the application nothing.
+    not before the time in its ``Retry-After`` (at most 300 seconds), so that an entry may arrive twice; one that says
+    that the payload is wrong (400, 413, 422) makes each request's variables be posted alone, and those that are refused
+    then are lost and counted. Redirections are not followed. Nothing is opened here: a thread of its own posts, and a
+    server that is away costs the application nothing.
 
     Args:
         url: Where to post to.
@@ -147,15 +148,14 @@ class _WebhookWriter:
         if body is None:
             return
         try:
-            with unseen():
-                status, text = self._post(body)
+            status, text, retry_after = self._post(body)
         except requests.RequestException as error:
             # Not its own message: that has the URL with all parameters, which may be keys.
             raise AwayError(f"{_origin(self._address.url)}: {_reason(error)}") from None
         if status in self._address.success:
             return
         said = f"{_origin(self._address.url)} answered {status}: {text}"
-        raise ValueError(said) if status in ENTRY_REFUSED else AwayError(said)
+        raise ValueError(said) if status in ENTRY_REFUSED else AwayError(said, retry_after)
 
     def close(self) -> None:
         self._session.close()
@@ -176,7 +176,7 @@ class _WebhookWriter:
         except Exception as error:
             raise ValueError(f"payload_generator returned what is no JSON: {error}") from error
 
-    def _post(self, body: bytes) -> tuple[int, str]:
+    def _post(self, body: bytes) -> tuple[int, str, float]:
         address = self._address
         with self._session.post(
             address.url,
@@ -189,7 +189,8 @@ class _WebhookWriter:
             # A redirected POST becomes a GET.
             allow_redirects=False,
         ) as answer:
-            return answer.status_code, " ".join(answer.text[:SHOWN_CHARS].split())
+            retry_after = retry_after_s(answer.headers.get("Retry-After")) or 0.0
+            return answer.status_code, " ".join(answer.text[:SHOWN_CHARS].split()), retry_after
 
 
 def _origin(url: str) -> str:

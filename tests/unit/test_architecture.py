@@ -26,6 +26,7 @@ PLAIN = {
         "_baggage",
         "_checks",
         "_sinks",
+        "_retry_after",
         "_units",
         "_version",
         "errors",

@@ -107,22 +107,29 @@ class Ingest:
     Attributes:
         posts: Body (as JSON), path and headers of each post.
         answers: Status codes of the next answers; 200 when it is empty.
+        retry_after: What answers that are no success say in the header of that name; nothing where it is empty.
+        times: When each post came, on the monotonic clock.
         port: Where it listens.
     """
 
     def __init__(self, port: int = 0, certificate: Path | None = None) -> None:
         self.posts: list[tuple[Any, str, dict[str, str]]] = []
         self.answers: list[int] = []
+        self.retry_after = ""
+        self.times: list[float] = []
         ingest = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 status = ingest.answers.pop(0) if ingest.answers else 200
+                ingest.times.append(time.monotonic())
                 ingest.posts.append((json.loads(body), self.path, dict(self.headers)))
                 self.send_response(status)
                 if status == 302:
                     self.send_header("Location", "/elsewhere")
+                if status != 200 and ingest.retry_after:
+                    self.send_header("Retry-After", ingest.retry_after)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
                 self.wfile.write(b"OK")

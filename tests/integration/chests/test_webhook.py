@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,31 @@ def test_an_answer_that_may_change_is_tried_again(
         assert chest.lost == 0
     assert [path for _, path, _ in ingest.posts] == ["/in"] * 3
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_honoured(
+    status: int, ingest: Ingest, make_record: MakeRecord, until: Callable[..., None]
+) -> None:
+    """The next try comes when the server has asked for it, and not after the usual tenth of a second."""
+    ingest.answers, ingest.retry_after = [status], "1"
+    with closing(WebhookChest(ingest.url)) as chest:
+        chest.put(make_record())
+        until(lambda: len(ingest.posts) == 2)
+        assert (chest.flush(20), chest.lost) == (True, 0)
+    assert 1.0 <= ingest.times[1] - ingest.times[0] < 5
+
+
+def test_retry_after_holds_no_exit_up(ingest: Ingest, make_record: MakeRecord, until: Callable[..., None]) -> None:
+    """A chest whose server wants a year is closed in its time all the same; what it held is counted."""
+    ingest.answers, ingest.retry_after = [503] * 9, "31536000"
+    chest = WebhookChest(ingest.url)
+    chest.put(make_record())
+    until(lambda: len(ingest.posts) == 1)
+    begun = time.monotonic()
+    chest.close(0.2)
+    until(lambda: chest.lost == 1)
+    assert time.monotonic() - begun < 5
 
 
 def test_own_success_codes(ingest: Ingest, make_record: MakeRecord) -> None:

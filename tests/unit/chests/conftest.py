@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 PREAMBLE = """\
 import os, sys, time
+import opentelemetry.instrumentation.utils  # as every application has it, before it becomes another user
 from flask_chest_otel._request import RequestRecord
 from flask_chest_otel.chests._store import EmbeddedStore
 from flask_chest_otel.chests._queue import RecordQueue

@@ -8,8 +8,10 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+
 from flask_chest_otel.chests import _delivery, _queue
-from flask_chest_otel.chests._delivery import ChestOffError
+from flask_chest_otel.chests._delivery import AwayError, ChestOffError, Delivery
 from flask_chest_otel.chests._queue import RecordQueue
 
 if TYPE_CHECKING:
@@ -327,3 +329,35 @@ def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "did not become true"
         time.sleep(0.01)
+
+
+def test_a_pause_that_is_asked_for_is_bounded(make_record: Callable[..., RequestRecord]) -> None:
+    """A back end that says how long it wants to be left alone is, but for five minutes at most."""
+    pauses: list[float] = []
+    notes = Notes(AwayError("busy", 7.0), AwayError("busy", 1e9), AwayError("busy"))
+
+    def pause(seconds: float) -> bool:
+        pauses.append(seconds)
+        return True
+
+    Delivery("notes", notes.open, pause).deliver([make_record()])
+    assert pauses[:2] == [7.0, 300.0]
+    assert 0 < pauses[2] < 1
+
+
+def test_what_a_chest_does_is_not_traced(make_record: Callable[..., RequestRecord]) -> None:
+    """Instrumentations are told to look away while a back end's library is at work, and while it is closed."""
+    seen = []
+
+    class Looking(Notes):
+        def write(self, records: list[RequestRecord]) -> None:
+            seen.append(is_instrumentation_enabled())
+
+        def close(self) -> None:
+            seen.append(is_instrumentation_enabled())
+
+    with closing(RecordQueue("notes", Looking().open)) as queue:
+        queue.put(make_record())
+        assert queue.flush(5)
+    assert is_instrumentation_enabled()
+    assert seen == [False, False]
