@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from flask_chest_otel.chests._queue import CAPACITY, RecordQueue
+from flask_chest_otel.chests._queued import QueuedChest
 from flask_chest_otel.config import check_chest_name
 from flask_chest_otel.errors import ChestConfigError
 
@@ -21,7 +22,7 @@ TEN_MINUTES_S = 600.0
 """How long one batch is tried again unless said otherwise, seconds; meanwhile the queue fills up."""
 
 
-class DirectChest:
+class DirectChest(QueuedChest):
     """Keeps request records in a place of the user's own; base of the public chests.
 
     Args:
@@ -38,38 +39,18 @@ class DirectChest:
     def __init__(
         self, name: str, address: str, open_writer: Callable[[], Writer], *, capacity: int, retry_for_s: float
     ) -> None:
-        self.name = check_chest_name(name)
-        self._address = address
-        self._queue = RecordQueue(
-            self.name,
+        queue = RecordQueue(
+            check_chest_name(name),
             open_writer,
             capacity=int(checked_number("capacity", capacity)),
             retry_for_s=checked_number("retry_for_s", retry_for_s),
         )
-        self.put = self._queue.put
-        """Queue one record: see ``RecordQueue.put``. The very method, as a request pays for each call."""
+        super().__init__(name, queue)
+        self._address = address
 
     def __repr__(self) -> str:
         """Show where it writes, without passwords and keys."""
         return f"{type(self).__name__}({self._address!r}, name={self.name!r})"
-
-    @property
-    def dropped(self) -> int:
-        """Records refused in this process because the queue was full, closed or off."""
-        return self._queue.dropped
-
-    @property
-    def lost(self) -> int:
-        """Records accepted in this process that the back end did not take in the end."""
-        return self._queue.lost
-
-    def flush(self, timeout_s: float = 2.0) -> bool:
-        """Wait until what was put before is written; whether it is, within ``timeout_s`` seconds."""
-        return self._queue.flush(timeout_s)
-
-    def close(self, timeout_s: float = 2.0) -> bool:
-        """Write what is queued and let go of the back end; whether that was done within ``timeout_s`` seconds."""
-        return self._queue.close(timeout_s)
 
 
 def checked_number(setting: str, value: Any) -> float:

@@ -163,17 +163,17 @@ _MYSQL = Family(
     },
 )
 
+_PLAIN: dict[Kind, Any] = {"short": sqlalchemy.Text(), "text": sqlalchemy.Text(), "integer": sqlalchemy.Integer()}
+
 FAMILIES: dict[str, Family] = {
     "sqlite": Family(
         drivers={"sqlite3": "pysqlite"},
         install="a Python with sqlite3",
         # The embedded store's: what reads one reads the other.
         types={
+            **_PLAIN,
             "key": sqlalchemy.Text(),
             "time": sqlalchemy.Text(),
-            "short": sqlalchemy.Text(),
-            "text": sqlalchemy.Text(),
-            "integer": sqlalchemy.Integer(),
             "real": sqlalchemy.REAL(),
             "number": sqlalchemy.Numeric(),
         },
@@ -187,11 +187,9 @@ FAMILIES: dict[str, Family] = {
         drivers={"psycopg": "psycopg", "psycopg2": "psycopg2"},
         install="psycopg[binary]",
         types={
+            **_PLAIN,
             "key": sqlalchemy.CHAR(32),
             "time": sqlalchemy.DateTime(timezone=True),
-            "short": sqlalchemy.Text(),
-            "text": sqlalchemy.Text(),
-            "integer": sqlalchemy.Integer(),
             "real": sqlalchemy.Double(),
             "number": sqlalchemy.Double(),
         },

@@ -12,6 +12,7 @@ from flask_chest_otel.chests import _file, _schema
 from flask_chest_otel.chests._bounds import Bounds
 from flask_chest_otel.chests._delivery import ChestOffError
 from flask_chest_otel.chests._queue import RecordQueue
+from flask_chest_otel.chests._queued import QueuedChest
 
 if TYPE_CHECKING:
     import os
@@ -36,7 +37,7 @@ SET_ASIDE_AT_MOST = 3
 """Broken files that one worker sets aside before it stops: a failing disk must not be filled with them."""
 
 
-class EmbeddedStore:
+class EmbeddedStore(QueuedChest):
     """Keeps request records in a SQLite file that several worker processes write at once.
 
     Nothing is opened here: folder and file are made by the writer thread, with the first record. The file is
@@ -62,30 +63,9 @@ class EmbeddedStore:
         max_age_s: float = WEEK_S,
         max_bytes: int = QUARTER_GIB,
     ) -> None:
-        self.name = "store"
         self.path = Path(path).absolute()
         Bounds(max_age_s, max_bytes)
-        self._queue = RecordQueue(self.name, partial(_StoreWriter, self.path, max_age_s, max_bytes))
-        self.put = self._queue.put
-        """Queue one record: see ``RecordQueue.put``. The very method, as a request pays for each call."""
-
-    @property
-    def dropped(self) -> int:
-        """Records refused in this process because the queue was full, closed or off."""
-        return self._queue.dropped
-
-    @property
-    def lost(self) -> int:
-        """Records accepted in this process that could not be written in the end."""
-        return self._queue.lost
-
-    def flush(self, timeout_s: float = 2.0) -> bool:
-        """Wait until what was put before is in the file; whether it is, within ``timeout_s`` seconds."""
-        return self._queue.flush(timeout_s)
-
-    def close(self, timeout_s: float = 2.0) -> bool:
-        """Write what is queued and let go of the file; whether that was done within ``timeout_s`` seconds."""
-        return self._queue.close(timeout_s)
+        super().__init__("store", RecordQueue("store", partial(_StoreWriter, self.path, max_age_s, max_bytes)))
 
 
 class _StoreWriter:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 from tests.backends.require import installed
 from tests.backends.server import Server, ServerError, free_port
-from tests.backends.unprivileged import as_nobody, folder_of_nobody, remove
+from tests.backends.unprivileged import as_nobody, ask, folder_of_nobody, initialise, remove
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
+    from pathlib import Path
 
 SERVER = "mariadb-server-core"
 CLIENT = "mariadb-client-core"
@@ -88,34 +88,19 @@ class MariaDB(Server):
     def _client(self, query: str, *, user: str) -> subprocess.CompletedProcess[str]:
         options = ["--batch", "--raw", "--skip-column-names", "--default-character-set=utf8mb4"]
         database = [] if user == "root" else [self.database]
-        return subprocess.run(
-            [
-                installed("mariadb", CLIENT),
-                "--no-defaults",
-                f"--socket={self.socket}",
-                f"--user={user}",
-                *options,
-                f"--execute={query}",
-                *database,
-            ],
-            env={"PATH": os.environ["PATH"], "MYSQL_PWD": "" if user == "root" else self.password},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            check=False,
-        )
+        client: list[str | Path] = [
+            installed("mariadb", CLIENT),
+            "--no-defaults",
+            f"--socket={self.socket}",
+            f"--user={user}",
+        ]
+        password = {"MYSQL_PWD": "" if user == "root" else self.password}
+        return ask([*client, *options, f"--execute={query}", *database], password)
 
     def _initialise(self) -> None:
         choices = ["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]
-        done = subprocess.run(
-            as_nobody([installed("mariadb-install-db", SERVER), "--no-defaults", f"--datadir={self.data}", *choices]),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ServerError(f"mariadb-install-db failed: {done.stderr}{done.stdout}")
+        program = installed("mariadb-install-db", SERVER)
+        initialise([program, "--no-defaults", f"--datadir={self.data}", *choices], self.folder)
 
 
 def check_installed() -> None:

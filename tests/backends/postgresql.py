@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.backends.require import installed
 from tests.backends.server import Server, ServerError, free_port
-from tests.backends.unprivileged import as_nobody, folder_of_nobody, remove
+from tests.backends.unprivileged import as_nobody, ask, folder_of_nobody, initialise, remove
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
 
 PACKAGE = "postgresql"
@@ -89,38 +88,22 @@ class PostgreSQL(Server):
         return [json.loads(line) for line in done.stdout.splitlines()] if is_query else []
 
     def _psql(self, query: str) -> subprocess.CompletedProcess[str]:
+        client: list[str | Path] = [
+            installed("psql", "postgresql-client"),
+            "--no-psqlrc",
+            "--tuples-only",
+            "--no-align",
+        ]
         address = ["--host=127.0.0.1", f"--port={self.port}", f"--username={self.user}", "--dbname=postgres"]
-        return subprocess.run(
-            [
-                installed("psql", "postgresql-client"),
-                "--no-psqlrc",
-                "--tuples-only",
-                "--no-align",
-                *address,
-                "--command",
-                query,
-            ],
-            env={"PATH": os.environ["PATH"], "PGPASSWORD": self.password, "PGTZ": "UTC", "PGCLIENTENCODING": "UTF8"},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            check=False,
-        )
+        settings = {"PGPASSWORD": self.password, "PGTZ": "UTC", "PGCLIENTENCODING": "UTF8"}
+        return ask([*client, *address, "--command", query], settings)
 
     def _initialise(self) -> None:
         word = self.folder / "word"
         word.write_text(self.password)
         word.chmod(0o644)
         choices = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", f"--pwfile={word}"]
-        done = subprocess.run(
-            as_nobody([program("initdb"), "-D", self.data, "-U", self.user, *choices]),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ServerError(f"initdb failed: {done.stderr}")
+        initialise([program("initdb"), "-D", self.data, "-U", self.user, *choices], self.folder)
 
 
 def check_installed() -> None:

@@ -14,13 +14,13 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from flask_chest_otel._request import RequestRecord
 from tests.backends import mariadb as mariadb_module
 from tests.backends import postgresql as postgresql_module
+from tests.backends import records
 from tests.backends.ferretdb import FerretDB
 from tests.backends.mariadb import MariaDB
 from tests.backends.postgresql import PostgreSQL
@@ -29,7 +29,11 @@ from tests.backends.require import MissingError, missing, require_built, require
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from flask_chest_otel._request import RequestRecord
+
 ROOT = Path(__file__).parents[3]
+
+Database = TypeVar("Database", PostgreSQL, MariaDB)
 
 _numbers = itertools.count()
 
@@ -40,57 +44,38 @@ def prefix() -> str:
     return f"t{next(_numbers)}_"
 
 
-def _record(**changes: Any) -> RequestRecord:
-    number = next(_numbers)
-    values: dict[str, Any] = {
-        "start_unix_ns": time.time_ns(),
-        "duration_s": 0.0125,
-        "service": "shop",
-        "request_id": f"r-{number}",
-        "trace_id": f"{number + 1:032x}",
-        "span_id": f"{number + 1:016x}",
-        "method": "GET",
-        "route": "/cart/<int:cart_id>",
-        "status": 200,
-        "variables": {"user_id": "u1", "cart_total": 42.5},
-    }
-    return RequestRecord(**{**values, **changes})
-
-
 @pytest.fixture
 def make_record() -> Callable[..., RequestRecord]:
     """Makes a record that no other test made; keywords change fields of it."""
-    return _record
+    return records.make_record
+
+
+@contextmanager
+def _running(check_installed: Callable[[], None], make: Callable[[], Database]) -> Iterator[Database]:
+    try:
+        check_installed()
+    except MissingError as error:
+        missing(str(error))
+    server = make()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """A running PostgreSQL, shared: tests use prefixes of their own."""
-    try:
-        postgresql_module.check_installed()
-    except MissingError as error:
-        missing(str(error))
-    server = PostgreSQL()
-    try:
-        server.start()
+    with _running(postgresql_module.check_installed, PostgreSQL) as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
     """A running MariaDB, shared: tests use prefixes of their own."""
-    try:
-        mariadb_module.check_installed()
-    except MissingError as error:
-        missing(str(error))
-    server = MariaDB()
-    try:
-        server.start()
+    with _running(mariadb_module.check_installed, MariaDB) as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="session")

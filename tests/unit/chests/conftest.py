@@ -6,16 +6,18 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._request import RequestRecord
+from tests.backends import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from flask_chest_otel._request import RequestRecord
 
 ROOT = Path(__file__).parents[3]
 
@@ -36,26 +38,11 @@ def record(number, who="a"):
 """
 
 
-def _record(**changes: Any) -> RequestRecord:
-    values: dict[str, Any] = {
-        "start_unix_ns": time.time_ns(),
-        "duration_s": 0.0125,
-        "service": "shop",
-        "request_id": "r-1",
-        "trace_id": "0af7651916cd43dd8448eb211c80319c",
-        "span_id": "b7ad6b7169203331",
-        "method": "GET",
-        "route": "/cart/<int:cart_id>",
-        "status": 200,
-        "variables": {"user_id": "u1", "cart_total": 42.5},
-    }
-    return RequestRecord(**{**values, **changes})
-
-
 @pytest.fixture
 def make_record() -> Callable[..., RequestRecord]:
-    """Makes a record; keywords change fields of it."""
-    return _record
+    """Makes a record, always with the same ids; keywords change fields of it."""
+    ids = {"trace_id": "0af7651916cd43dd8448eb211c80319c", "span_id": "b7ad6b7169203331"}
+    return partial(records.make_record, request_id="r-1", **ids)
 
 
 @pytest.fixture
