@@ -11,7 +11,7 @@ import pytest
 from flask import copy_current_request_context, g
 from typing_extensions import assert_type
 
-from flask_chest_otel import FlaskChest, TrackedVar, current_context, flask_chest
+from flask_chest_otel import FlaskChest, TrackedVar, _propagation, current_context, flask_chest
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -102,6 +102,20 @@ def test_a_property_that_raises(rig: Rig) -> None:
     with capture(app) as records:
         assert app.test_client().get("/").text == "c1"
     assert dict(records[0].variables) == {"customer": "c1"}
+
+
+def test_attrs_classes(rig: Rig) -> None:
+    """A class made with attrs is tracked, and takes what arrives, like any other."""
+    attrs = pytest.importorskip("attrs")
+    made = attrs.make_class(
+        "Basket", {"total": attrs.field(default=1.5, type=float), "customer": attrs.field(default=None)}
+    )
+    app = rig.app(context=made, tracked_vars=["customer", "total"], propagate=["total"])
+    app.add_url_rule("/", view_func=lambda: str(current_context.total))
+    with capture(app) as records:
+        assert app.test_client().get("/", headers={"baggage": "total=42"}).text == "42.0"
+    _propagation.uninstall()
+    assert dict(records[0].variables) == {"total": 42.0}
 
 
 def test_whether_or_not_it_is_recorded(rig: Rig) -> None:
