@@ -403,7 +403,8 @@ def effective_environment(config: ChestConfig) -> dict[str, str]:
         value = getattr(config, row.name)
         default = row.default if row.default is not MISSING else None
         text = _as_text(value)
-        if text is not None and value != default:
+        # What it names are fields of an object that has no text.
+        if text is not None and value != default and row.name != "propagate":
             found[PREFIX + row.name.upper()] = text
     return found
 

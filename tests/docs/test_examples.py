@@ -15,7 +15,7 @@ import pytest
 from examples import from_flask_chest, from_flask_cloudwatch_metric, from_flask_context
 from examples.shop import app as shop
 from examples.shop import demo, traffic
-from flask_chest_otel import _propagation, trace_id_for
+from flask_chest_otel import trace_id_for
 from flask_chest_otel.testing import capture
 from tests.docs.pages import REPOSITORY, blocks_of
 
@@ -159,7 +159,6 @@ def test_the_moved_context_is_recorded_and_travels() -> None:
     with capture(app) as records:
         own = app.test_client().get("/").text
         theirs = app.test_client().get("/", headers={"baggage": "correlation_id=c-17"}).text
-    _propagation.uninstall()
     assert (len(own), theirs) == (32, "c-17")
     assert [dict(record.variables) for record in records] == [
         {"correlation_id": own, "user_id": "u1"},

@@ -13,7 +13,7 @@ from flask import request
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from werkzeug.serving import make_server
 
-from flask_chest_otel import FlaskChest, TrackedVar, _propagation
+from flask_chest_otel import FlaskChest, TrackedVar
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ def instrumented(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     RequestsInstrumentor().instrument(tracer_provider=rig.tracer_provider, meter_provider=rig.meter_provider)
     yield
     RequestsInstrumentor().uninstrument()
-    _propagation.uninstall()
 
 
 @contextmanager

@@ -322,6 +322,13 @@ arguments = st.fixed_dictionaries(
 )
 
 
+def test_what_has_no_text_is_left_out() -> None:
+    """A typed context is an object, and the fields of it that travel mean nothing without it."""
+    found = resolve({"context": dict, "propagate": ["a"], "propagate_to": ["b"]}, {}, {})
+    assert effective_environment(found) == {"FLASK_CHEST_PROPAGATE_TO": "b"}
+    assert resolve({}, {}, effective_environment(found)).propagate_to == ("b",)
+
+
 @given(arguments)
 def test_there_and_back(given_: dict[str, Any]) -> None:
     """Settings written to an environment and read from it are the same settings."""

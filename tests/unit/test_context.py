@@ -11,7 +11,7 @@ import pytest
 from flask import copy_current_request_context, g
 from typing_extensions import assert_type
 
-from flask_chest_otel import FlaskChest, TrackedVar, _propagation, current_context, flask_chest
+from flask_chest_otel import FlaskChest, TrackedVar, current_context, flask_chest
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -114,7 +114,6 @@ def test_attrs_classes(rig: Rig) -> None:
     app.add_url_rule("/", view_func=lambda: str(current_context.total))
     with capture(app) as records:
         assert app.test_client().get("/", headers={"baggage": "total=42"}).text == "42.0"
-    _propagation.uninstall()
     assert dict(records[0].variables) == {"total": 42.0}
 
 
