@@ -96,7 +96,8 @@ class _MongoWriter:
             self.close()
             # Not its subclasses, which speak of timeouts and of members that change roles.
             self._hung_up += type(error) is errors.AutoReconnect
-            message = re.split(r",? \(configured timeouts|, Timeout:", str(error))[0]
+            said = re.split(r",? \(configured timeouts|, Timeout:|, full error:", str(error))[0]
+            message = " ".join(said.split())
             if self._hung_up >= HUNG_UP_ON and self._is_well():
                 raise ValueError(message) from error
             raise AwayError(message) from error

@@ -146,3 +146,25 @@ def test_the_database_of_the_url_and_its_defaults(ferretdb: FerretDB, make_recor
                 chest.put(make_record())
                 assert chest.flush(20)
             assert client[expected][prefix].count_documents({}) == 1
+
+
+def test_refused_credentials_are_said_once_without_them(
+    ferretdb: FerretDB,
+    collection: Any,
+    prefix: str,
+    make_record: MakeRecord,
+    until: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A server that does not let us in is one log line without the password; what waits is counted, nothing arrives."""
+    chest = MongoChest(ferretdb.url.replace("://", "://user:s3cr3t@"), collection=prefix)
+    for _ in range(20):
+        chest.put(make_record())
+        chest.flush(0.1)
+    chest.close(0.1)
+    until(lambda: chest.lost == 20)
+    (line,) = [message for message in caplog.messages if "cannot write" in message]
+    assert "authentication" in line
+    assert "\n" not in line
+    assert "s3cr3t" not in caplog.text + repr(chest)
+    assert collection.count_documents({}) == 0
