@@ -13,7 +13,7 @@ OTHERS := .venvs/others/.installed
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel lint bench bench-scaling bench-server bench-export bench-imports bench-others bench-pipeline collector pipeline docs clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel lint bench bench-scaling bench-server bench-export bench-imports bench-memory bench-others bench-pipeline collector pipeline docs clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
