@@ -69,6 +69,9 @@ bench-imports: $(DEV) ## Measure how long importing takes.
 bench-others: $(OTHERS) ## Measure other products doing the same (logfire, sentry-sdk, ddtrace).
 	.venvs/others/bin/python -m benchmarks.others
 
+bench-memory: $(DEV) ## Serve a million requests, half of them failing, and say whether resident memory stays flat.
+	$(BIN)/python -m benchmarks.memory
+
 bench-pipeline: $(DEV) ## Measure the way to InfluxDB: requests/s, what the collector takes, how late an answer is.
 	$(BIN)/python -m benchmarks.pipeline
 

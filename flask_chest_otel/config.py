@@ -168,8 +168,8 @@ class ChestConfig:
         "batch",
         _checks.one_of("batch", "request"),
         "'batch' or 'request'",
-        "When spans that are exported by OTLP are safe from `kill -9`: `batch`, within a second; `request`, when the "
-        "request's server span ends, for one local write per request.",
+        "When spans on their way to OTLP and records of the embedded store are safe from `kill -9`: `batch`, within a "
+        "second; `request`, when the request ends, for one local write per request.",
     )
     outbox_dir: str | None = _setting(
         None,

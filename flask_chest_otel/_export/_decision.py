@@ -135,7 +135,7 @@ class Export:
         from flask_chest_otel.chests._store import STORE_FILENAME, EmbeddedStore  # noqa: PLC0415
 
         path = Path(app.instance_path) / STORE_FILENAME
-        self.store = EmbeddedStore(path)
+        self.store = EmbeddedStore(path, each_request=self._config.durability == "request")
         _logger.info("requests are kept in %s; read them with: flask chest requests", path)
 
 

@@ -33,6 +33,9 @@ WEEK_S = 7 * 86400.0
 QUARTER_GIB = 256 * 1024 * 1024
 """How large the store becomes unless said otherwise, bytes."""
 
+EACH_REQUEST_S = 1.0
+"""How long a request that asked for it waits for its record to be written, seconds; a disk may hang."""
+
 SET_ASIDE_AT_MOST = 3
 """Broken files that one worker sets aside before it stops: a failing disk must not be filled with them."""
 
@@ -47,6 +50,8 @@ class EmbeddedStore(QueuedChest):
         path: The file.
         max_age_s: Older requests are deleted, seconds.
         max_bytes: What it may take on disk, write-ahead log included; the oldest requests go first.
+        each_request: Let ``put`` return when the record is in the file, at most ``EACH_REQUEST_S`` later: what a
+            ``kill -9`` finds is written.
 
     Raises:
         ChestConfigError: A bound cannot be kept.
@@ -62,10 +67,17 @@ class EmbeddedStore(QueuedChest):
         *,
         max_age_s: float = WEEK_S,
         max_bytes: int = QUARTER_GIB,
+        each_request: bool = False,
     ) -> None:
         self.path = Path(path).absolute()
         Bounds(max_age_s, max_bytes)
         super().__init__("store", RecordQueue("store", partial(_StoreWriter, self.path, max_age_s, max_bytes)))
+        if each_request:
+            self.put = self._put_and_wait
+
+    def _put_and_wait(self, record: RequestRecord) -> None:
+        self._queue.put(record)
+        self._queue.flush(EACH_REQUEST_S)
 
 
 class _StoreWriter:

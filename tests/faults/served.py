@@ -1,4 +1,4 @@
-"""The application under gunicorn, a receiver that is a process of its own, and what was served and what arrived."""
+"""The application under gunicorn, the collector that it sends to, and what was served and what arrived."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
 from flask_chest_otel._export._outbox import FILENAME, Outbox
+from tests.backends import jsonl
+from tests.backends.collector import Collector
 from tests.backends.require import REPOSITORY
 from tests.backends.server import Server, free_port
 
@@ -84,36 +84,17 @@ class Uwsgi(AppServer):
         return [str(BIN / "uwsgi"), "--master", "--need-app", "--disable-logging", *given, *self._arguments]
 
 
-class ReceiverProcess(Server):
-    """An OTLP receiver that keeps what it takes in files, and can be killed."""
+class FarEnd(Collector):
+    """The real collector, with a file behind it; a restart finds its queue and its file."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, {"PYTHONPATH": str(REPOSITORY)})
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def command(self) -> Sequence[str]:
-        """The module beside this one."""
-        return [sys.executable, "-m", "tests.faults.receiver_process", str(self.port), str(self.folder / "taken")]
-
-    def is_ready(self) -> bool:
-        """Whether it answers."""
-        return get(self.port, "/")[0] == 501
+        super().__init__("file", folder=folder)
 
     def numbers(self) -> list[int]:
-        """The numbers of all spans it has taken, by all its lives."""
-        found = []
-        for path in sorted((self.folder / "taken").glob("*.traces")):
-            request = ExportTraceServiceRequest.FromString(path.read_bytes())
-            found += [
-                attribute.value.int_value
-                for group in request.resource_spans
-                for scope in group.scope_spans
-                for span in scope.spans
-                for attribute in span.attributes
-                if attribute.key == "flask.g.number"
-            ]
-        return found
+        """The numbers of all spans in its file, of all its lives."""
+        found = (span["attributes"].get("flask.g.number") for span in jsonl.spans(self.folder / "telemetry.jsonl"))
+        # OTLP's JSON has 64-bit integers as text.
+        return [int(number) for number in found if number is not None]
 
 
 @dataclass

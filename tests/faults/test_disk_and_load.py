@@ -15,7 +15,7 @@ import pytest
 from tests.backends.moody import Moody
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import missing
-from tests.faults.served import Gunicorn, Traffic, counted, numbers, wait_until
+from tests.faults.served import Gunicorn, Traffic, counted, get, numbers, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +64,20 @@ def test_the_disk_is_full(tmp_path: Path, small_disk: Path) -> None:
     assert traffic.failed == 0
     assert sorted(numbers(moody.receiver)) == list(range(250))
     assert "Traceback" not in server.log()
+
+
+def test_a_clock_that_is_stepped_back(tmp_path: Path) -> None:
+    """An hour back in the middle of an outage: what was served before and after arrives, once."""
+    traffic = Traffic()
+    with Moody(503) as moody, Gunicorn(tmp_path, moody.url, "--threads", "4") as server:
+        traffic.send(server.port, range(50))
+        moody.wait_for_attempts(1)
+        assert get(server.port, "/step/3600") == (200, "stepped")
+        traffic.send(server.port, range(50, 100))
+        moody.mood = "ok"
+        wait_until(lambda: len(numbers(moody.receiver)) >= 100)
+    assert sorted(numbers(moody.receiver)) == list(range(100))
+    assert counted(moody.receiver) == 100
 
 
 LOAD = """

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flask_chest_otel.chests._reader import Wanted, read_store
+from flask_chest_otel.chests._store import STORE_FILENAME
 from tests.backends.moody import Moody
 from tests.backends.otlp_receiver import OtlpReceiver
+from tests.backends.require import require_built
 from tests.backends.server import free_port
-from tests.faults.served import Gunicorn, ReceiverProcess, Traffic, get, kept, numbers, wait_until
+from tests.faults.served import FarEnd, Gunicorn, Traffic, get, kept, numbers, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +46,23 @@ def test_a_worker_is_killed(tmp_path: Path, receiver: OtlpReceiver, durability: 
     assert set(numbers(receiver)) == traffic.served
 
 
+@pytest.mark.parametrize("durability", ["batch", "request"])
+def test_records_of_a_killed_worker(tmp_path: Path, durability: str) -> None:
+    """The same for the records in the embedded store."""
+    traffic = Traffic()
+    settings = {"FAULT_EXPORT": "store", "FAULT_INSTANCE": str(tmp_path), "FLASK_CHEST_DURABILITY": durability}
+    with Gunicorn(tmp_path, "", "--workers", "1", "--threads", "2", **settings) as server:
+        traffic.send(server.port, range(50))
+        if durability == "batch":
+            time.sleep(1.2)
+        get(server.port, "/die")
+        wait_until(lambda: get(server.port, "/ready")[0] == 404)
+    assert traffic.served == set(range(50))
+    with read_store(tmp_path / STORE_FILENAME) as store:
+        recorded = [request.variables.get("number") for request in store.requests(Wanted(), 1000)]
+    assert sorted(number for number in recorded if number is not None) == list(range(50))
+
+
 def test_only_what_is_younger_than_a_second_dies_with_a_worker(tmp_path: Path, receiver: OtlpReceiver) -> None:
     """The named exception, measured: without durability per request what was just served may be missing."""
     traffic = Traffic()
@@ -57,11 +77,13 @@ def test_only_what_is_younger_than_a_second_dies_with_a_worker(tmp_path: Path, r
     assert set(numbers(receiver)) <= traffic.served
 
 
+@pytest.mark.real
 def test_application_and_collector_are_killed(tmp_path: Path) -> None:
     """All workers, their master and the collector killed while the collector was away: the next start delivers."""
-    target = ReceiverProcess(tmp_path / "target")
+    require_built("flask-chest-collector")
+    target = FarEnd(tmp_path / "target")
     traffic = Traffic()
-    server = Gunicorn(tmp_path / "app", target.url, "--workers", "2")
+    server = Gunicorn(tmp_path / "app", target.otlp_http, "--workers", "2")
     target.start()
     server.start()
     traffic.send(server.port, range(50))

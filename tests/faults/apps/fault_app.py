@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 from flask import Flask, g
 
 from flask_chest_otel import FlaskChest, TrackedVar
 
-app = Flask("faulty")
-FlaskChest(app, tracked_vars=[TrackedVar("number", metric=None), TrackedVar("amount", metric="counter")], export="otlp")
+app = Flask("faulty", instance_path=os.environ.get("FAULT_INSTANCE"))
+variables = [TrackedVar("number", metric=None), TrackedVar("amount", metric="counter")]
+FlaskChest(app, tracked_vars=variables, export=os.environ.get("FAULT_EXPORT", "otlp"))
 
 
 @app.get("/buy/<int:number>")
@@ -24,6 +26,15 @@ def buy(number: int) -> str:
 def die() -> str:
     os.kill(os.getpid(), signal.SIGKILL)
     return "never"
+
+
+@app.get("/step/<int:seconds>")
+def step(seconds: int) -> str:
+    # For everything in this process, as if somebody had set the clock back.
+    now, now_ns = time.time, time.time_ns
+    time.time = lambda: now() - seconds
+    time.time_ns = lambda: now_ns() - seconds * 10**9
+    return "stepped"
 
 
 if "FAULT_WARM_UP" in os.environ:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from flask_chest_otel import trace_id_for
 from tests.backends.otlp_receiver import OtlpReceiver
-from tests.integration.zero_code.served import get, serve
+from tests.faults.served import wait_until
+from tests.integration.zero_code.served import free_port, get, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 INSTRUMENT = ("opentelemetry-instrument",)
 FLASK_RUN = (*INSTRUMENT, "flask", "--app", "plain_app", "run", "--port", "{port}", "--no-debugger", "--no-reload")
@@ -108,6 +111,31 @@ def test_gunicorn_with_two_workers(receiver: OtlpReceiver) -> None:
     for point in receiver.metrics("flask.g.cart_total"):
         counts[point["start_ns"]] = max(counts.get(point["start_ns"], 0), point["count"] or 0)
     assert sum(counts.values()) == 40
+
+
+def test_the_outbox_by_its_entry_points(tmp_path: Path) -> None:
+    """Exporters named ``flask_chest_otlp`` keep what a collector that is down cannot take, for the next start, too."""
+    outbox = {
+        "OTEL_TRACES_EXPORTER": "flask_chest_otlp",
+        "OTEL_METRICS_EXPORTER": "flask_chest_otlp",
+        "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "outbox"),
+        "FLASK_CHEST_SHUTDOWN_TIMEOUT_S": "0.5",
+    }
+    port = free_port()
+    away = f"http://127.0.0.1:{port}"
+    with serve(FLASK_RUN, away, **outbox) as url:
+        assert [get(f"{url}/cart/{number}") for number in range(20)] == [200] * 20
+        # The SDK's processor and reader stand before the exporter, and Flask's server dies of SIGTERM on the spot.
+        time.sleep(1.2)
+    with (
+        OtlpReceiver(port=port) as receiver,
+        serve(FLASK_RUN, away, **outbox) as url,
+    ):
+        assert get(f"{url}/cart/20") == 200
+        spans = receiver.wait_for_spans(21)
+        wait_until(lambda: len(receiver.latest("flask.g.cart_total")) == 2)
+    assert sorted(span["attributes"]["flask.g.cart_total"] for span in spans) == [n + 0.5 for n in range(21)]
+    assert sorted(point["count"] or 0 for point in receiver.latest("flask.g.cart_total")) == [1, 20]
 
 
 @pytest.mark.parametrize(
