@@ -111,7 +111,9 @@ class AddedMetrics:
 
     def _attributes(self, live: LiveRequest | None, dimensions: Dimensions) -> dict[str, Any]:
         converted = ((name, to_attribute(value, self._limits)) for name, value in dimension_pairs(dimensions))
-        attributes = {name: to_dimension(value) for name, value in converted if value is not None}
+        settled = ((name, to_dimension(value)) for name, value in converted if value is not None)
+        # An empty one is none to InfluxDB and Prometheus, where its series would overwrite that without it.
+        attributes = {name: value for name, value in settled if value != ""}
         destinations = live.plan.chests_text if live is not None else None
         return attributes | ({CHESTS: destinations} if destinations is not None else {})
 

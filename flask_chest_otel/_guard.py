@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["caught", "counts", "forget", "guarded", "note", "reraising", "totals"]
+__all__ = ["caught", "counts", "forget", "guarded", "note", "printable", "reraising", "totals"]
 
 _logger = logging.getLogger("flask_chest_otel")
 _P = ParamSpec("_P")
@@ -25,6 +25,9 @@ _R = TypeVar("_R")
 
 MOST_KINDS = 1000
 """Kinds of trouble that are told apart; names that the application makes up would fill the memory."""
+
+LONGEST_LINE = 1000
+"""Characters of one message that names what an application or a client gave."""
 
 FURTHER = "further kinds"
 """Where all others are counted together."""
@@ -81,7 +84,7 @@ class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` an
 def note(kind: str, message: str, *args: object) -> None:
     """Count one refusal of the application's data; log the first of its kind."""
     if _is_first(kind, _refusals, kind.partition(" ")[0]):
-        _logger.warning("%s (logged once, counted from now on)", message % args)
+        _logger.warning("%s (logged once, counted from now on)", printable(message % args)[:LONGEST_LINE])
 
 
 def caught(step: str, error: BaseException) -> None:
@@ -95,6 +98,11 @@ def caught(step: str, error: BaseException) -> None:
     kind = f"{step}: {type(error).__name__}"
     if _is_first(kind, _errors, step):
         _logger.error("flask_chest_otel failed at %s; the request goes on (logged once)", kind, exc_info=error)
+
+
+def printable(text: str) -> str:
+    """``text`` as one line that cannot forge another: line ends, control characters and their like are escaped."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def forget() -> None:

@@ -76,8 +76,9 @@ class Recorder:
                     if converted is None:
                         continue
                 attributes[planned.attribute] = converted
-                if planned.dimension:
-                    dimensions[planned.attribute] = to_dimension(converted)
+                # An empty one is none to InfluxDB and Prometheus, where its series would overwrite that without it.
+                if planned.dimension and (dimension := to_dimension(converted)) != "":
+                    dimensions[planned.attribute] = dimension
                 if planned.kind is None:
                     continue
                 if type(converted) in _NUMBERS:

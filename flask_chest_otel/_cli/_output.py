@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flask_chest_otel._guard import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -30,7 +32,7 @@ def safe(value: Any) -> str:
     if value is None:
         return MISSING
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
+    text = printable(text)
     return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
 
 
@@ -66,10 +68,6 @@ def say_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iter
             for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         say("  ".join(cells).rstrip())
-
-
-def _escaped(sign: str) -> str:
-    return sign.encode("unicode_escape").decode()
 
 
 def _finite(value: Any) -> Any:

@@ -9,6 +9,7 @@ import click
 from flask_chest_otel._cli import _options
 from flask_chest_otel._cli._output import safe, say, say_json, say_table
 from flask_chest_otel._cli._source import app_here
+from flask_chest_otel._guard import printable
 from flask_chest_otel.errors import ChestError
 
 if TYPE_CHECKING:
@@ -59,8 +60,4 @@ def _say(parts: list[Part], problems: list[str]) -> None:
     if not problems:
         say("No problem was found.")
     for number, problem in enumerate(problems, start=1):
-        say(f"{number}. {_printable(problem)}")
-
-
-def _printable(text: str) -> str:
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+        say(f"{number}. {printable(problem)}")

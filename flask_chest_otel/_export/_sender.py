@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._export._target import Answer, Target
+from flask_chest_otel._guard import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +111,7 @@ class Lane:
         try:
             answer = self._target.post(b"".join(row.body for row in rows))
         except (OSError, http.client.HTTPException) as error:
-            self._try_again(f"{type(error).__name__}: {error}", None)
+            self._try_again(printable(f"{type(error).__name__}: {error}"), None)
             return False
         if answer.status in TRY_AGAIN:
             self._try_again(f"{answer.status} {answer.says}", answer.retry_after_s)

@@ -7,6 +7,8 @@ import time
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
+from flask_chest_otel._guard import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -147,7 +149,7 @@ class Delivery:
                 self._name,
                 what,
                 type(error).__name__,
-                error,
+                printable(str(error)),
             )
 
 

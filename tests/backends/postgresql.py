@@ -85,7 +85,8 @@ class PostgreSQL(Server):
         done = self._psql(f"SELECT row_to_json(asked) FROM ({query}) AS asked" if is_query else query)
         if done.returncode:
             raise ServerError(f"{query}: {done.stderr}")
-        return [json.loads(line) for line in done.stdout.splitlines()] if is_query else []
+        # Not splitlines, which also breaks at characters that JSON leaves inside of a text.
+        return [json.loads(line) for line in done.stdout.split("\n") if line] if is_query else []
 
     def _psql(self, query: str) -> subprocess.CompletedProcess[str]:
         client: list[str | Path] = [
