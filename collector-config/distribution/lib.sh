@@ -12,6 +12,53 @@ cache_dir=${XDG_CACHE_HOME:-$HOME/.cache}/flask-chest-otel
 
 say() { printf '%s: %s\n' "$program" "$*" >&2; }
 
+# usage: what the script's own `about` says, and what holds for all of them
+usage() {
+  printf 'Usage: build.sh [--force]\n\n'
+  about
+  cat <<TEXT
+
+When nothing has changed there is nothing to do; the result is also kept in $cache_dir, where other checkouts
+find it.
+
+  --force   whether something has changed or not
+  --help    this text
+
+Exit status: 0 it is there, $EXIT_MISSING something has to be installed first, else it failed.
+TEXT
+}
+
+# options ARGUMENT…: those of the script
+options() {
+  force=
+  case ${1:-} in
+    '') ;;
+    --force) force=1 ;;
+    --help | -h) usage && exit 0 ;;
+    *) usage >&2 && exit 2 ;;
+  esac
+}
+
+# unless_current FILE…: end here when the result of these files is in place
+unless_current() {
+  hash=$(inputs_hash "$@")
+  one_at_a_time
+  if [ -z "$force" ] && is_current "$hash"; then exit 0; fi
+}
+
+# workplace: a folder, $work, that goes away with the script
+workplace() {
+  work=$(mktemp -d "$repository/.build/$program.XXXXXX")
+  trap 'rm -rf -- "$work"' EXIT
+  started=$SECONDS
+}
+
+# finish BUILT: the result is in place
+finish() {
+  keep "$hash" "$1"
+  say "done in $((SECONDS - started)) s: $bin_dir/$program"
+}
+
 # need COMMAND WHAT-TO-INSTALL
 need() {
   command -v "$1" >/dev/null && return

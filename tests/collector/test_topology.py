@@ -5,25 +5,28 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from examples.shop import traffic
+from flask_chest_otel._collector import Composition, render
+from tests.backends import jsonl
 from tests.backends.collector import CONFIG, Collector
-from tests.backends.influxdb2 import InfluxDB2
 from tests.backends.kafka import Kafka
 from tests.backends.pipeline import TRANSACTIONS
+from tests.backends.raw_otlp import post, trace_request
 from tests.backends.require import require_built, require_installed
 from tests.backends.shop import Shop
 from tests.backends.traffic import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from tests.backends.influxdb2 import InfluxDB2
 
 pytestmark = pytest.mark.real
 
@@ -33,39 +36,42 @@ SPANS = 'SELECT "flask.request_id", duration_nano FROM spans'
 
 @dataclass
 class Topology:
-    """Every process of it, all running."""
+    """Every collector of it, all running."""
 
-    kafka: Kafka
-    influxdb: InfluxDB2
     agents: list[Collector]
     routers: list[Collector]
     gateways: list[Collector]
 
 
-def two(role: str, folder: Path, env: dict[str, str], *, whole: Path | None = None) -> list[Collector]:
-    config = whole or KUBERNETES / f"collector-{role}.yaml"
-    return [Collector(folder=folder / f"{role}{number}", env=env, whole=config) for number in range(2)]
-
-
-@pytest.fixture
-def topology(tmp_path: Path) -> Iterator[Topology]:
-    """Two of each role with the configuration that the Kubernetes manifests give them."""
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """One broker for all tests, which have topics of their own."""
     require_installed("java", "default-jre-headless")
-    for program in ("flask-chest-collector", "influxd", "kafka"):
-        require_built(program)
-    kafka, influxdb = Kafka(tmp_path / "kafka"), InfluxDB2(tmp_path / "influxdb")
-    gateways = two("gateway", tmp_path, dict(influxdb.collector_env))
-    addresses = ", ".join(f'"{gateway.otlp_grpc}"' for gateway in gateways)
-    places = {**kafka.collector_env, "CHEST_GATEWAYS": f"{{static: {{hostnames: [{addresses}]}}}}"}
-    routers = two("router", tmp_path, places)
-    agents = two("agent", tmp_path, {**kafka.collector_env, "CHEST_KAFKA_CHESTS": "kafka|influxdb"})
-    with ExitStack() as stack, ThreadPoolExecutor() as pool:
-        servers = [kafka, influxdb, *gateways, *routers, *agents]
-        for server in (kafka, influxdb, *gateways, *routers, *agents):
-            # In the order in which they stop: agents first, Kafka last.
-            stack.callback(server.stop)
-        list(pool.map(lambda server: server.start(), servers))
-        yield Topology(kafka, influxdb, agents, routers, gateways)
+    require_built("kafka")
+    with Kafka(tmp_path_factory.mktemp("topology") / "kafka") as broker:
+        yield broker
+
+
+@contextmanager
+def two_of_each(
+    kafka: Kafka, folder: Path, env: Mapping[str, str], gateway: Path = KUBERNETES / "collector-gateway.yaml"
+) -> Iterator[Topology]:
+    """Run two of each role with the configuration that the Kubernetes manifests give them."""
+    require_built("flask-chest-collector")
+
+    def two(role: str, config: Path, **more: str) -> list[Collector]:
+        every = {**kafka.collector_env, **env, "CHEST_KAFKA_CHESTS": ".*", **more}
+        return [Collector(folder=folder / f"{role}{number}", env=every, whole=config) for number in range(2)]
+
+    gateways = two("gateway", gateway)
+    addresses = ", ".join(f'"{one.otlp_grpc}"' for one in gateways)
+    where = f"{{static: {{hostnames: [{addresses}]}}}}"
+    routers = two("router", KUBERNETES / "collector-router.yaml", CHEST_GATEWAYS=where)
+    agents = two("agent", KUBERNETES / "collector-agent.yaml")
+    with ExitStack() as stack:
+        for server in (*gateways, *routers, *agents):
+            stack.enter_context(server)
+        yield Topology(agents, routers, gateways)
 
 
 class Customers:
@@ -92,10 +98,10 @@ class Customers:
         return [(step, answer) for step, answer in self.served if step.recorded]
 
 
-def test_gateway_and_broker_die_under_load(topology: Topology, tmp_path: Path) -> None:
+def test_gateway_and_broker_die_under_load(kafka: Kafka, influxdb: InfluxDB2, tmp_path: Path) -> None:
     """Of all that two shops serve while a gateway and then the broker are killed, InfluxDB has each request once."""
     steps = traffic.plan(20_000)
-    with ExitStack() as stack:
+    with two_of_each(kafka, tmp_path, influxdb.collector_env) as topology, ExitStack() as stack:
         shops = [
             stack.enter_context(Shop(tmp_path / f"shop{number}", agent.otlp_http, workers=1))
             for number, agent in enumerate(topology.agents)
@@ -103,33 +109,73 @@ def test_gateway_and_broker_die_under_load(topology: Topology, tmp_path: Path) -
         customers = [Customers(shop, steps[number::2]) for number, shop in enumerate(shops)]
         for one in customers:
             stack.callback(one.leave)
-        eventually(lambda: len(topology.influxdb.influxql(SPANS)) > 100, expected=True, within_s=40)
+        eventually(lambda: len(influxdb.influxql(SPANS)) > 100, expected=True, within_s=40)
         victim = topology.gateways[0]
         assert victim.own_metric("otelcol_receiver_accepted_spans") > 0
         victim.kill9()
-        time.sleep(3)
+        time.sleep(2)
         victim.start()
         time.sleep(2)
-        topology.kafka.kill9()
-        time.sleep(3)
-        topology.kafka.start()
+        kafka.kill9()
+        time.sleep(2)
+        kafka.start()
         time.sleep(2)
         served = [entry for one in customers for entry in one.leave()]
         for shop in shops:
             shop.stop()
-    expected = Counter((step.method, step.route or "") for step, _ in served)
-    assert len(served) > 500
-    ids = Counter(str(answer.request_id) for _, answer in served)
+        expected = Counter((step.method, step.route or "") for step, _ in served)
+        assert len(served) > 500
+        ids = Counter(str(answer.request_id) for _, answer in served)
 
-    def answered() -> Counter[tuple[str, str]]:
-        rows = topology.influxdb.influxql(TRANSACTIONS)
-        return Counter({(row["http.request.method"], row["http.route"]): int(row["transactions"]) for row in rows})
+        def answered() -> Counter[tuple[str, str]]:
+            rows = influxdb.influxql(TRANSACTIONS)
+            return Counter({(row["http.request.method"], row["http.route"]): int(row["transactions"]) for row in rows})
 
-    def arrived() -> Counter[str]:
-        return Counter(str(row["flask.request_id"]) for row in topology.influxdb.influxql(SPANS))
+        def arrived() -> Counter[str]:
+            return Counter(str(row["flask.request_id"]) for row in influxdb.influxql(SPANS))
 
-    eventually(lambda: ids - arrived(), Counter(), within_s=60)
-    assert arrived() == ids
-    eventually(answered, expected, within_s=30)
-    # Both gateways took part, also the one that had died.
-    assert all(gateway.own_metric("otelcol_receiver_accepted_spans") > 0 for gateway in topology.gateways)
+        eventually(lambda: ids - arrived(), Counter(), within_s=60)
+        assert arrived() == ids
+        eventually(answered, expected, within_s=30)
+        # Both gateways took part, also the one that had died.
+        assert all(gateway.own_metric("otelcol_receiver_accepted_spans") > 0 for gateway in topology.gateways)
+
+
+def half_of_a_trace(part: str, failed: set[str]) -> Callable[[Any, int], None]:
+    """Make the spans of a request one half of traces whose ids are their numbers."""
+
+    def change(span: Any, number: int) -> None:
+        span.trace_id, span.name = (number + 1).to_bytes(16, "big"), part
+        if part == "second" and number % 4 == 0:
+            span.status.code = 2
+            failed.add(span.trace_id.hex())
+
+    return change
+
+
+def test_whole_traces_are_kept_behind_kafka(kafka: Kafka, tmp_path: Path) -> None:
+    """Halves of 200 traces come through different agents: of each with an error one gateway keeps both halves."""
+    config = tmp_path / "gateway.yaml"
+    config.write_text(render(Composition(("file",), tail_sampling=True)))
+    env = {
+        "CHEST_KEEP_PERCENT": "0",
+        "CHEST_SAMPLING_WAIT": "6s",
+        "KAFKA_TRACES_TOPIC": "t",
+        "KAFKA_METRICS_TOPIC": "m",
+    }
+    failed: set[str] = set()
+    with two_of_each(kafka, tmp_path, {**env, "KAFKA_GROUP": "sampling"}, config) as topology:
+        for agent, part in zip(topology.agents, ("first", "second"), strict=True):
+            body = trace_request(200, change=half_of_a_trace(part, failed))
+            assert post(agent.otlp_http, "traces", body) == 200
+
+        def kept() -> list[Counter[str]]:
+            paths = [gateway.folder / "telemetry.jsonl" for gateway in topology.gateways]
+            return [Counter(span["traceId"] for span in jsonl.spans(path)) for path in paths]
+
+        eventually(lambda: sum(found.total() for found in kept()), 100, within_s=60)
+        first, second = kept()
+        assert first + second == Counter(dict.fromkeys(failed, 2))
+        assert not set(first) & set(second)
+        assert first
+        assert second

@@ -13,44 +13,24 @@ influxdb_sum='h1:m25dUSO7h6nm3zFC4v/aCNeFFmnN/mlN/uPo1T63bmk='
 flux=github.com/influxdata/flux@v0.196.1
 flux_sum='h1:RZypfrrAZeIixD/2As+qoyrwfs6Gx7VcnTRNGNjBfUA='
 
-usage() {
+about() {
   cat <<TEXT
-Usage: build.sh [--force]
-
 Builds the InfluxDB ${influxdb#*@v} server that the tests ask their questions:
 
   $bin_dir/$program
 
 from its Go module and the Rust library of the Flux language inside another Go module. Needs Go 1.23 or newer,
-Rust with cargo, a C compiler and pkg-config. The first time takes 4 to 10 minutes. When nothing has changed there
-is nothing to do; the result is also kept in $cache_dir, where other checkouts find it.
-
-  --force   build, whether something has changed or not
-  --help    this text
-
-Exit status: 0 the server is there, $EXIT_MISSING something has to be installed first, else the build failed.
+Rust with cargo, a C compiler and pkg-config. The first time takes 4 to 10 minutes.
 TEXT
 }
 
-force=
-case ${1:-} in
-  '') ;;
-  --force) force=1 ;;
-  --help | -h) usage && exit 0 ;;
-  *) usage >&2 && exit 2 ;;
-esac
-
-hash=$(inputs_hash "$here/build.sh")
-one_at_a_time
-if [ -z "$force" ] && is_current "$hash"; then exit 0; fi
+options "$@"
+unless_current "$here/build.sh"
 need_go 1.23
 need cargo "Rust (https://rustup.rs, or Debian: apt-get install cargo, from backports if need be)"
 need cc "a C compiler (Debian: apt-get install gcc libc6-dev)"
 need pkg-config "pkg-config (Debian: apt-get install pkg-config)"
-
-work=$(mktemp -d "$repository/.build/$program.XXXXXX")
-trap 'rm -rf -- "$work"' EXIT
-started=$SECONDS
+workplace
 
 # module MODULE@VERSION SUM: fetch a module and print the folder of its source
 module() {
@@ -94,5 +74,4 @@ clean_env CGO_ENABLED=1 GOFLAGS=-mod=readonly PKG_CONFIG_PATH="$work/lib" \
   -ldflags "-s -w -X main.version=${influxdb#*@} -X main.commit=module" -o "$work/$program" ./cmd/influxd 2>&1 | progress
 
 "$work/$program" version >&2
-keep "$hash" "$work/$program"
-say "built in $((SECONDS - started)) s: $bin_dir/$program"
+finish "$work/$program"
