@@ -20,6 +20,18 @@ __all__ = ["Composition", "CompositionError", "render"]
 DOOR = "otlp"
 """The receiver where the application's data come in; what a target's pipelines do begins there."""
 
+_INNER_DOOR = "otlp/inside"
+_INNER_ADDRESS = "127.0.0.1:${env:CHEST_INSIDE_PORT:-14300}"
+_INNER = f"""
+receivers:
+  # Where the door has a lock: for what comes to it from inside.
+  {_INNER_DOOR}:
+    protocols:
+      grpc:
+        endpoint: "{_INNER_ADDRESS}"
+        max_recv_msg_size_mib: 64
+"""
+
 _PATTERN = re.compile(r'IsMatch\([^,]+, (".*")\)')
 
 
@@ -60,10 +72,6 @@ class Composition:
                 raise CompositionError(_fragments.unknown(name))
         if not self.targets:
             raise CompositionError(f"nothing to send to: type --target NAME, one of {', '.join(_fragments.TARGETS)}")
-        inside = [name for name in ("raw_values", "span_metrics", "from_kafka") if getattr(self, name)]
-        if self.secure and inside:
-            options = ", ".join(f"--{name.replace('_', '-')}" for name in inside)
-            raise CompositionError(f"--secure locks the door that {options} uses from inside: take one or the other")
         if self.from_kafka and "kafka" in self.targets:
             raise CompositionError("--from-kafka with --target kafka would go round for ever: leave one out")
         if self.raw_values and application is None:
@@ -100,6 +108,8 @@ def render(composition: Composition, application: Application | None = None) -> 
         heads.append(f"# {'=' * 20} {name}.yaml\n{head}\n")
         merge(merged, parse(f"\n{body}"))
     root = Node("", children=merged)
+    if composition.secure:
+        _open_inner_door(root)
     if application is not None:
         _write_application(root, composition, application)
     for processor in ("tail_sampling", "redaction"):
@@ -128,6 +138,23 @@ def _write_application(root: Node, composition: Composition, application: Applic
         if conditions is not None:
             pattern = _PATTERN.search("\n".join(conditions.lines))
             conditions.lines += route_conditions(application, pattern[1] if pattern else '""')
+
+
+def _open_inner_door(root: Node) -> None:
+    """Let what add-ons send to the door come in beside it, for they have neither its certificate nor its token."""
+    exporters = ("otlp_grpc/raw_values", "otlp_grpc/span_metrics", "otlp_grpc/kafka_consumer")
+    endpoints = [root.at("exporters", name, "endpoint") for name in exporters]
+    inside = [endpoint for endpoint in endpoints if endpoint is not None]
+    if not inside:
+        return
+    merge(root.children, parse(_INNER))
+    for endpoint in inside:
+        endpoint.value = f'"{_INNER_ADDRESS}"'
+    pipelines = root.at("service", "pipelines")
+    for pipeline in pipelines.children.values() if pipelines is not None else ():
+        receivers = pipeline.at("receivers")
+        if receivers is not None and DOOR in receivers.inline_list:
+            receivers.value = f"[{DOOR}, {_INNER_DOOR}]"
 
 
 def _insert(root: Node, composition: Composition, processor: str) -> None:

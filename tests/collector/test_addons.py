@@ -10,7 +10,9 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import SpanKind
 
+from flask_chest_otel._collector import Composition, render
 from tests.backends import jsonl
 from tests.backends.require import require_installed
 from tests.backends.server import request
@@ -77,17 +79,22 @@ def certificate(tmp_path: Path) -> dict[str, str]:
 def send(exporter: SpanExporter, name: str) -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    provider.get_tracer("tests").start_span(name).end()
+    provider.get_tracer("tests").start_span(name, kind=SpanKind.SERVER).end()
     provider.shutdown()
 
 
 def test_only_with_token_and_tls(
     start_collector: StartCollector, certificate: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Spans with the token arrive by HTTP and gRPC; without it, with a wrong one or without TLS none does."""
+    """Spans with the token arrive by HTTP and gRPC; without it, with a wrong one or without TLS none does.
+
+    What an add-on makes of them inside needs neither.
+    """
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    collector = start_collector("file", "secure", env=certificate)
+    text = render(Composition(("file",), secure=True, span_metrics=True))
+    collector = start_collector(whole=text, env={**certificate, "CHEST_SPAN_METRICS_INTERVAL": "1s"})
+    collector.scheme = "https"
     cert = certificate["CHEST_TLS_CERT"]
     url = f"{collector.otlp_http}/v1/traces"
     bearer = {"authorization": f"Bearer {TOKEN}"}
@@ -100,3 +107,4 @@ def test_only_with_token_and_tls(
     send(GrpcExporter(f"https://{collector.otlp_grpc}", headers=bearer, timeout=5), "by grpc")
     path = collector.folder / "telemetry.jsonl"
     eventually(lambda: sorted(span["name"] for span in jsonl.spans(path)), ["by grpc", "by http"])
+    eventually(lambda: max((int(one["asInt"]) for one in jsonl.points(path, "chest.calls")), default=0), 2)

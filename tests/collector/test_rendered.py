@@ -42,6 +42,7 @@ COMPOSITIONS = [
     *(Composition((name,), from_kafka=True, redaction=True) for name in TARGETS if name != "kafka"),
     Composition(tuple(TARGETS)),
     Composition(tuple(TARGETS), redaction=True, tail_sampling=True, secure=True),
+    Composition(("influxdb", "aws"), secure=True, from_kafka=True, span_metrics=True, raw_values=True, redaction=True),
     Composition(tuple(TARGETS), redaction=True, tail_sampling=True, span_metrics=True, raw_values=True),
 ]
 

@@ -140,6 +140,22 @@ def test_render_merges_add_ons() -> None:
     assert yaml.safe_load(render(composition)) == by_parser(names)
 
 
+def test_behind_a_lock_add_ons_have_a_door_of_their_own() -> None:
+    """With TLS and a token at the door, what comes from inside takes a loopback port that every target listens to."""
+    composition = Composition(("influxdb", "file"), secure=True, from_kafka=True, span_metrics=True)
+    document = yaml.safe_load(render(composition))
+    door = document["receivers"]["otlp/inside"]["protocols"]["grpc"]["endpoint"]
+    assert door.startswith("127.0.0.1:")
+    for name in ("span_metrics", "kafka_consumer"):
+        assert document["exporters"][f"otlp_grpc/{name}"]["endpoint"] == door
+    receivers = {key: one["receivers"] for key, one in document["service"]["pipelines"].items()}
+    doors = {key for key, names in receivers.items() if "otlp" in names}
+    assert {key for key, names in receivers.items() if names == ["otlp", "otlp/inside"]} == doors
+    assert {"traces/influxdb_gate", "metrics/file_gate", "traces/span_metrics"} <= doors
+    assert "otlp/inside" not in render(Composition(("file",), secure=True))
+    assert "otlp/inside" not in render(Composition(("file",), span_metrics=True))
+
+
 def test_redaction_and_tail_sampling_are_in_every_door() -> None:
     """Every target's way in has both behind what refuses and drops; sampling is for traces, and not for add-ons."""
     composition = Composition(tuple(TARGETS), redaction=True, tail_sampling=True, span_metrics=True)
@@ -208,7 +224,6 @@ def test_unknown_target(chest: Callable[..., Result]) -> None:
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ("--target file --secure --span-metrics", "take one or the other"),
         ("--target file --raw-values", "flask --app YOUR_APP"),
         ("--target kafka --from-kafka", "leave one out"),
         ("", "--target"),
