@@ -181,7 +181,9 @@ def delay(folder: Path, way: Way, durability: str, probes: int) -> str:
     return f"{durability:>10} {statistics.median(found):10.3f} s {p99:10.3f} s {found[-1]:10.3f} s"
 
 
-def run(folder: Path, *, seconds: float, rates: list[int], probes: int) -> Iterator[str]:
+def run(
+    folder: Path, *, seconds: float, rates: list[int], probes: int, durabilities: tuple[str, ...] = ("batch", "request")
+) -> Iterator[str]:
     """Measure everything; the lines of the report."""
     with ExitStack() as stack:
         cores = []
@@ -205,7 +207,7 @@ def run(folder: Path, *, seconds: float, rates: list[int], probes: int) -> Itera
             yield cost(way, rate, seconds)
         yield ""
         yield f"{'durability':>10} {'median':>12} {'p99':>12} {'longest':>12}  until InfluxDB answers it"
-        for durability in ("batch", "request"):
+        for durability in durabilities:
             yield delay(folder, way, durability, probes)
 
 

@@ -30,6 +30,6 @@ def test_the_way_can_be_measured(tmp_path: Path) -> None:
     """`make bench-pipeline` comes to its end with everything in InfluxDB; its figures are nobody's business here."""
     require_built("flask-chest-collector")
     require_built("influxd")
-    lines = list(measured.run(tmp_path, seconds=0.5, rates=[1000], probes=2))
+    lines = list(measured.run(tmp_path, seconds=0.5, rates=[1000], probes=2, durabilities=("batch",)))
     said = "\n".join(lines)
-    assert all(part in said for part in ("requests/s served", "1000 spans/s", "batch ", "request "))
+    assert all(part in said for part in ("requests/s served", "1000 spans/s", "batch "))

@@ -74,3 +74,5 @@ def test_written(kind: type[Prometheus | VictoriaMetrics], start_collector: Star
             eventually(lambda: server.query(TOTAL), [75.0], within_s=40)
             assert server.query(AVERAGE_OF_POST) == [pytest.approx(0.0149)]
             assert server.query(CARTS) == [50.0]
+        # While its server is there: else it tries for some seconds to get rid of what it has.
+        collector.stop()
