@@ -13,6 +13,7 @@ from tests.docs.pages import REPOSITORY, Page, all_pages, blocks_of, needs
 if TYPE_CHECKING:
     from pathlib import Path
 
+TEST = re.compile(r"`([\w/]+\.py)?::(test_\w+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -53,3 +54,20 @@ def test_the_readme_begins_with_the_two_commands() -> None:
     """What a visitor types first stands first."""
     first = blocks_of((REPOSITORY / "README.md").read_text("utf-8"))[0]
     assert [command for command, _ in first.commands] == ["make demo", "make test"]
+
+
+def test_tests_that_a_page_names_are_there() -> None:
+    """``file.py::test`` names a test of this suite; ``::test`` one of the file before it."""
+    named = []
+    for path in all_pages():
+        file = ""
+        for found, test in TEST.findall(path.read_text(encoding="utf-8")):
+            file = found or file
+            named.append((file, test))
+    assert len(named) > 30
+    missing_ones = [
+        f"{file}::{test}"
+        for file, test in named
+        if not re.search(rf"^def {test}\(", (REPOSITORY / "tests" / file).read_text("utf-8"), re.MULTILINE)
+    ]
+    assert missing_ones == []
