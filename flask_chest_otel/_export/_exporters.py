@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -23,7 +24,7 @@ from flask_chest_otel._process import here
 from flask_chest_otel.names import SERVICE_INSTANCE_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -57,16 +58,6 @@ class _Outgoing:
         self._dispatch: Dispatch | None = None
         self._ended: object = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether batches are taken in this process."""
-        return self._ended is not here()
-
-    @property
-    def is_foreign(self) -> bool:
-        """Whether this is a child of the process that the exporter belongs to."""
-        return self._process is not None and self._process is not here()
-
     def dispatch(self) -> Dispatch:
         """The dispatch of this process."""
         if self._dispatch is None or self._dispatch.process is not here():
@@ -75,25 +66,39 @@ class _Outgoing:
             self._dispatch = dispatch
         return self._dispatch
 
-    def put(self, signal: str, items: int, request: Any) -> None:
-        """Keep one OTLP request under this process's name."""
-        groups = request.resource_spans if signal == "traces" else request.resource_metrics
-        for group in groups:
-            _name(group.resource, self._user_instance_id)
-        self.dispatch().put(signal, items, request.SerializeToString())
+    def export(self, signal: str, items: int, encode: Callable[[], Any]) -> bool:
+        """Keep one OTLP request under this process's name; whether that is done."""
+        if self._ended is here():
+            return False
+        if self._is_foreign():
+            return True
+        try:
+            request = encode()
+            groups = request.resource_spans if signal == "traces" else request.resource_metrics
+            for group in groups:
+                _name(group.resource, self._user_instance_id)
+            self.dispatch().put(signal, items, request.SerializeToString())
+        except Exception as error:  # noqa: BLE001 - what cannot be encoded must not end the exporting thread
+            caught(f"encoding {signal}", error)
+            return False
+        return True
 
     def flush(self, timeout_ms: float) -> bool:
         """Try to send everything."""
-        if self._dispatch is None or not self.is_open or self.is_foreign:
+        if self._dispatch is None or self._ended is here() or self._is_foreign():
             return True
         return self.dispatch().flush(timeout_ms / 1000)
 
     def shut_down(self) -> None:
         """Send what can be sent in time, and take nothing more."""
-        if self.is_open and not self.is_foreign:
+        if self._ended is not here() and not self._is_foreign():
             self._ended = here()
             if self._dispatch is not None and self._dispatch.process is here():
                 self._dispatch.leave(self)
+
+    def _is_foreign(self) -> bool:
+        """Whether this is a child of the process that the exporter belongs to."""
+        return self._process is not None and self._process is not here()
 
 
 class OutboxSpanExporter(SpanExporter):
@@ -112,14 +117,8 @@ class OutboxSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Keep a batch; on success it is safe, and not necessarily sent."""
-        if not self._outgoing.is_open:
-            return SpanExportResult.FAILURE
-        try:
-            self._outgoing.put("traces", len(spans), encode_spans(spans))
-        except Exception as error:  # noqa: BLE001 - what cannot be encoded must not end the processor's thread
-            caught("encoding spans", error)
-            return SpanExportResult.FAILURE
-        return SpanExportResult.SUCCESS
+        kept = self._outgoing.export("traces", len(spans), partial(encode_spans, spans))
+        return SpanExportResult.SUCCESS if kept else SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Try to send everything; whether nothing is left."""
@@ -149,16 +148,8 @@ class OutboxMetricExporter(MetricExporter):
         **kwargs: Any,  # noqa: ARG002 - the same
     ) -> MetricExportResult:
         """Keep a batch; on success it is safe, and not necessarily sent."""
-        if not self._outgoing.is_open:
-            return MetricExportResult.FAILURE
-        if self._outgoing.is_foreign:
-            return MetricExportResult.SUCCESS
-        try:
-            self._outgoing.put("metrics", _count_points(metrics_data), encode_metrics(metrics_data))
-        except Exception as error:  # noqa: BLE001 - what cannot be encoded must not end the reader's thread
-            caught("encoding metrics", error)
-            return MetricExportResult.FAILURE
-        return MetricExportResult.SUCCESS
+        kept = self._outgoing.export("metrics", _count_points(metrics_data), partial(encode_metrics, metrics_data))
+        return MetricExportResult.SUCCESS if kept else MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Try to send everything; whether nothing is left."""
