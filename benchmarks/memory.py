@@ -11,6 +11,7 @@ import argparse
 import io
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ WARM_UP = 0.2
 """Part of the requests after which everything bounded has reached its bound."""
 
 FLAT = 0.05
-"""How far from the first sample after the warm-up a later one may be."""
+"""How far apart the quarters after the warm-up may be."""
 
 ROUTES = 40
 
@@ -193,11 +194,20 @@ def main() -> int:
     finally:
         taker.kill()
         taker.wait()
-    after = [kib for number, kib, _ in found if number >= WARM_UP * given.requests]
-    spread = (max(after) - min(after)) / after[0]
+    after = [kib for number, kib, _ in found if number > WARM_UP * given.requests]
+    middles = medians(after)
+    spread = (max(middles) - min(middles)) / middles[0]
     flat = spread <= FLAT
-    print(f"after the warm-up: {min(after)} to {max(after)} KiB, {spread:.1%}: {'flat' if flat else 'NOT flat'}")
+    quarters = ", ".join(f"{kib:.0f}" for kib in middles)
+    print(f"after the warm-up, quarter by quarter: {quarters} KiB; most: {max(after)} KiB")
+    print(f"{spread:.1%} apart: {'flat' if flat else 'NOT flat'}")
     return 0 if flat else 1
+
+
+def medians(samples: list[int]) -> list[float]:
+    """The median of each quarter: a single sample also holds what is being encoded at that moment."""
+    quarter = max(1, len(samples) // 4)
+    return [statistics.median(samples[first : first + quarter]) for first in range(0, 4 * quarter, quarter)]
 
 
 if __name__ == "__main__":
