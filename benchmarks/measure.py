@@ -18,7 +18,8 @@ CHUNK = 100
 CHUNKS = 20
 
 
-def _environ() -> dict[str, Any]:
+def environ() -> dict[str, Any]:
+    """A fresh WSGI environment of one request."""
     return {
         "REQUEST_METHOD": "POST",
         "SCRIPT_NAME": "",
@@ -49,7 +50,7 @@ def _start_response(status: str, _headers: Any, _exc_info: Any = None) -> Any:
 
 def _requests(app: Flask, count: int) -> None:
     for _ in range(count):
-        body: Any = app(_environ(), _start_response)
+        body: Any = app(environ(), _start_response)
         b"".join(body)
         body.close()
 

@@ -8,7 +8,6 @@ process of its own, which takes everything and keeps nothing.
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import random
 import statistics
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, abort, g
 
+from benchmarks.measure import environ
 from flask_chest_otel import FlaskChest, TrackedVar, flask_chest
 from flask_chest_otel.servers import end_worker
 
@@ -87,33 +87,21 @@ def environs(requests: int, seed: int = 1) -> Iterator[dict[str, Any]]:
     choose = random.Random(seed)
     for number in range(requests):
         path = f"/route-{number % ROUTES}/{number}" if number % 10 else f"/nobody/{choose.getrandbits(40):x}"
-        environ = {
+        asked = environ() | {
             "REQUEST_METHOD": choose.choice(("GET", "POST")),
-            "SCRIPT_NAME": "",
             "PATH_INFO": path,
             "QUERY_STRING": f"q={number}",
-            "SERVER_NAME": "localhost",
-            "SERVER_PORT": "80",
-            "SERVER_PROTOCOL": "HTTP/1.1",
             "REMOTE_ADDR": f"10.0.{number // 256 % 256}.{number % 256}",
-            "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http",
-            "wsgi.input": io.BytesIO(),
-            "wsgi.errors": sys.stderr,
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
-            "wsgi.run_once": False,
-            "HTTP_HOST": "localhost",
             "HTTP_USER_AGENT": f"client/{number % 97}",
         }
         if number % 3 == 0:
-            environ["HTTP_X_REQUEST_ID"] = f"id-{choose.getrandbits(64):x}"
+            asked["HTTP_X_REQUEST_ID"] = f"id-{choose.getrandbits(64):x}"
         elif number % 3 == 1:
-            environ["HTTP_X_REQUEST_ID"] = f"not legal {number}"
-        yield environ
+            asked["HTTP_X_REQUEST_ID"] = f"not legal {number}"
+        yield asked
 
 
-def ask(app: Flask, environ: dict[str, Any]) -> str:
+def ask(app: Flask, asked: dict[str, Any]) -> str:
     """One request, body and all; its status."""
     statuses: list[str] = []
 
@@ -121,7 +109,7 @@ def ask(app: Flask, environ: dict[str, Any]) -> str:
         statuses.append(status)
         return None
 
-    body = app(environ, start_response)
+    body = app(asked, start_response)
     for _ in body:
         pass
     close = getattr(body, "close", None)
@@ -163,8 +151,8 @@ def curve(requests: int, samples: int) -> list[tuple[int, int, float]]:
     found: list[tuple[int, int, float]] = []
     failed = 0
     started = time.monotonic()
-    for number, environ in enumerate(environs(requests), start=1):
-        failed += ask(app, environ) >= "4"
+    for number, asked in enumerate(environs(requests), start=1):
+        failed += ask(app, asked) >= "4"
         if number % every == 0:
             found.append((number, resident_kib(), time.monotonic() - started))
             print(f"{number:>10}  {found[-1][1]:>8} KiB  {found[-1][2]:>7.1f} s", flush=True)
