@@ -73,7 +73,7 @@ def test_in_a_mood(tmp_path: Path, moody: Moody) -> None:
     moody.headers = {"Retry-After": "1"}
     traffic = Traffic()
     moods: list[str | int] = [429, 503, "hang", "reset", "drip"]
-    with Gunicorn(tmp_path, moody.url, "--threads", "4", OTEL_EXPORTER_OTLP_TIMEOUT="1") as server:
+    with Gunicorn(tmp_path, moody.url, "--threads", "4", OTEL_EXPORTER_OTLP_TIMEOUT="0.5") as server:
         for count, mood in enumerate(moods):
             moody.mood = mood
             before = len(moody.attempts)
