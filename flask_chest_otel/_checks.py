@@ -39,6 +39,7 @@ _FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,254}")
 # Names and addresses, without scheme and port; a star for everything below a domain.
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?|[0-9a-f:]*:[0-9a-f:.]*")
 _CHEST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # RFC 3986, section 3.1
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
@@ -122,11 +123,26 @@ def hosts(value: Any) -> tuple[str, ...]:
 
 
 def chests(value: Any) -> tuple[Any, ...]:
+    # First of all: what is refused for another reason is shown.
+    for entry in value.values() if isinstance(value, Mapping) else (value := _entries(value)):
+        _refuse_address(entry)
     found = tuple(_chest(entry) for entry in _entries(value))
     names = [chest_name(entry) for entry in found]
     if len(set(names)) != len(names):
         raise NotAllowedError
     return found
+
+
+def _refuse_address(entry: Any) -> None:
+    """Refuse the address of a back end without showing it: it may have a password."""
+    if isinstance(entry, str) and ("://" in entry or "@" in entry):
+        scheme = _SCHEME.match(entry)
+        raise ChestConfigError(
+            "chests",
+            f"{scheme.group() if scheme else ''}***",
+            "an object made of the address: SQLChest(url), MongoChest(url) or WebhookChest(url) in chests= of the "
+            "extension; routes take its name",
+        )
 
 
 def _chest(entry: Any) -> Any:
@@ -149,6 +165,7 @@ def check_chest_name(name: Any) -> str:
     Raises:
         ChestConfigError: It is no text, or has characters that would not survive a comma-separated attribute.
     """
+    _refuse_address(name)
     if isinstance(name, str) and _CHEST_NAME.fullmatch(name):
         return name
     raise ChestConfigError("chests", name, "names of 1 to 64 characters of A-Z a-z 0-9 _ . -")

@@ -32,6 +32,7 @@ __all__ = [
     "resolve",
     "setting_of",
     "settle",
+    "unknown_setting",
 ]
 
 _logger = logging.getLogger("flask_chest_otel")
@@ -359,10 +360,11 @@ def _checked(setting: Setting, label: str, given: Any) -> Any:
     try:
         return setting.check(given)
     except ChestConfigError as error:
-        # The parsers speak of tracked_vars; the user wrote it as an environment variable, perhaps.
-        if not error.setting.startswith("tracked_vars"):
+        # The parsers speak of the argument; the user wrote it as an environment variable, perhaps.
+        name = label.removeprefix(PREFIX).lower()
+        if not error.setting.startswith(name):
             raise
-        setting_there = label + error.setting.removeprefix("tracked_vars")
+        setting_there = label + error.setting.removeprefix(name)
         raise ChestConfigError(setting_there, error.value, error.allowed) from error
     except Exception as error:  # an imported module may raise anything
         shown = "***" if setting.secret else given
@@ -373,8 +375,21 @@ def _checked(setting: Setting, label: str, given: Any) -> Any:
 def _refuse_unknown_keys(app_config: Mapping[str, Any]) -> None:
     for key in app_config:
         if key.startswith(PREFIX) and key not in _KEYS:
-            shown = "***" if is_sensitive(key) else app_config[key]
-            raise ChestConfigError(f"app.config[{key!r}]", shown, _known_settings(key))
+            raise unknown_setting(f"app.config[{key!r}]", key, app_config[key])
+
+
+def unknown_setting(label: str, name: str, value: Any) -> ChestConfigError:
+    """The error about a name that is no setting, with the nearest one that is.
+
+    Args:
+        label: Name and place, as the user wrote them.
+        name: The name: an argument's, or a key with ``FLASK_CHEST_`` before it.
+        value: What was given; not shown where the name, or the setting that is meant by it, is a secret's.
+    """
+    known = _KEYS if name.upper().startswith(PREFIX) else tuple(_SETTINGS)
+    meant = _nearest_setting(name, known)
+    secret = is_sensitive(name) or (meant is not None and _SETTINGS[meant.removeprefix(PREFIX).lower()].secret)
+    return ChestConfigError(label, "***" if secret else value, _in_words(meant, known))
 
 
 _warned: set[str] = set()
@@ -385,12 +400,16 @@ def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
         known = key in _KEYS or key.startswith(COMMAND_LINE_PREFIX)
         if key.startswith(PREFIX) and not known and key not in _warned:
             _warned.add(key)
-            _logger.warning("environment variable %s is no setting: give %s", key, _known_settings(key))
+            meant = _nearest_setting(key, _KEYS)
+            _logger.warning("environment variable %s is no setting: give %s", key, _in_words(meant, _KEYS))
 
 
-def _known_settings(key: str) -> str:
-    guess = nearest(key.upper(), _KEYS)
-    return f"{guess}?" if guess else f"one of {', '.join(_KEYS)}"
+def _nearest_setting(name: str, known: tuple[str, ...]) -> str | None:
+    return nearest(name.upper() if known is _KEYS else name.lower(), known)
+
+
+def _in_words(meant: str | None, known: tuple[str, ...]) -> str:
+    return f"{meant}?" if meant else f"one of {', '.join(known)}"
 
 
 def effective_environment(config: ChestConfig) -> dict[str, str]:

@@ -17,8 +17,7 @@ from flask_chest_otel._finding import is_instrumented_by_upstream
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel._state import EXTENSION_KEY, INSTRUMENTOR_KEY
-from flask_chest_otel.config import UNSET, ChestConfig, settle
-from flask_chest_otel.errors import ChestConfigError, nearest
+from flask_chest_otel.config import UNSET, ChestConfig, settle, unknown_setting
 from flask_chest_otel.extension import bring_server_span
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from flask_chest_otel._server_span import RequestHook, ResponseHook
+    from flask_chest_otel.errors import ChestConfigError
 
 __all__ = ["FlaskChestInstrumentor"]
 
@@ -160,9 +160,7 @@ def _hooks(kwargs: dict[str, Any]) -> tuple[Any, Any]:
 def _known(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments that are settings; others (a distribution may pass its own) are named once in the log."""
     for name in kwargs.keys() - set(_SETTINGS) - _SQL_COMMENTER:
-        _log_malformed(
-            ChestConfigError(name, kwargs[name], f"a setting: {nearest(name, _SETTINGS) or ', '.join(_SETTINGS)}")
-        )
+        _log_malformed(unknown_setting(name, name, kwargs[name]))
     return {name: kwargs.get(name, UNSET) for name in _SETTINGS}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_chest_otel import ChestConfigError, FlaskChest, FlaskChestInstrumentor
+from flask_chest_otel import ChestConfigError, FlaskChest, FlaskChestInstrumentor, flask_chest
 from flask_chest_otel._export._target import address_of
 from flask_chest_otel.config import resolve
 
@@ -71,3 +71,45 @@ def test_in_the_error_about_an_address(url: str) -> None:
     with pytest.raises(ChestConfigError) as caught:
         address_of("traces", {"OTEL_EXPORTER_OTLP_ENDPOINT": url})
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["request_id_secrt", "request_id_secrets", "api_key"])
+def test_in_the_log_about_a_misspelt_argument(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A word of a secret, or a slip in the name of a secret setting: named in the log without its value."""
+    caplog.set_level(logging.DEBUG)
+    FlaskChestInstrumentor().instrument(**{name: SECRET})
+    FlaskChestInstrumentor().uninstrument()
+    assert f"{name}='***'" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_in_the_error_about_a_slip_in_the_configuration(rig: Rig) -> None:
+    """The same for a key of ``app.config`` that has no word of a secret in it."""
+    app = rig.plain()
+    app.config["FLASK_CHEST_REQUEST_ID_SECRT"] = SECRET
+    with pytest.raises(ChestConfigError, match=r"FLASK_CHEST_REQUEST_ID_SECRET\?") as caught:
+        FlaskChest(app)
+    assert SECRET not in str(caught.value) + repr(caught.value.value)
+
+
+ADDRESS = f"postgresql://me:{SECRET}@host/db"
+
+
+@pytest.mark.parametrize("given", [[ADDRESS], ADDRESS, [object(), ADDRESS], {"audit": ADDRESS}, [f"me:{SECRET}@host"]])
+def test_in_an_address_among_chests(rig: Rig, given: Any) -> None:
+    """The address of a database where a chest belongs is refused without being shown, with what to write instead."""
+    with pytest.raises(ChestConfigError, match=r"SQLChest\(url\)") as argument:
+        FlaskChest(rig.plain(), chests=given)
+    app = rig.plain("other")
+    app.config["FLASK_CHEST_CHESTS"] = given
+    with pytest.raises(ChestConfigError, match="FLASK_CHEST_CHESTS=") as configured:
+        FlaskChest(app)
+    for error in (argument.value, configured.value):
+        assert SECRET not in str(error) + repr(error) + repr(error.value)
+
+
+def test_in_an_address_on_a_route() -> None:
+    """The same on a route, which takes names."""
+    with pytest.raises(ChestConfigError, match=r"'postgresql://\*\*\*'.*routes take its name") as caught:
+        flask_chest(chests=[ADDRESS])
+    assert SECRET not in str(caught.value) + repr(caught.value.value)
