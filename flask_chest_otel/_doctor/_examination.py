@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._doctor import _entry_points, _probe, _providers, _servers, _settings
 from flask_chest_otel._doctor._part import Part, Row
 from flask_chest_otel._state import state_of
+from flask_chest_otel.instrumentor import FlaskChestInstrumentor
 
 if TYPE_CHECKING:
     from flask import Flask
+
+    from flask_chest_otel._lifecycle import Lifecycle
 
 __all__ = ["Part", "Row", "examine"]
 
@@ -29,10 +32,11 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
         timeout_s: How long they may take, seconds.
     """
     parts = [_settings.versions()]
-    state = state_of(app)
+    state = _state(app)
     if state is None:
         parts[0].problems.append(NO_CHEST)
-        return [*parts, _entry_points.part(os.environ), _servers.part(os.environ)]
+        others = (_settings.environment, _entry_points.part, _servers.part)
+        return [*parts, *(part(os.environ) for part in others)]
     parts.append(_settings.part(state))
     started = _probe.start(app, state)
     parts += [
@@ -48,3 +52,8 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
         parts[0].problems += started
     parts.append(_probe.counters())
     return parts
+
+
+def _state(app: Flask) -> Lifecycle | None:
+    """The state of ``app``: its own, else the one that the instrumentor would make at its first request."""
+    return state_of(app) or FlaskChestInstrumentor()._lifecycle_of(app)  # noqa: SLF001 - our own, not for users

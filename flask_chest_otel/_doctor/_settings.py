@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import platform
 import re
+from dataclasses import fields
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._doctor._part import Part, Row
 from flask_chest_otel._redaction import is_sensitive
-from flask_chest_otel.config import PREFIX, effective_environment
+from flask_chest_otel.config import COMMAND_LINE_PREFIX, PREFIX, ChestConfig, effective_environment
+from flask_chest_otel.errors import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,7 @@ _DISTRIBUTIONS = (
     "gunicorn",
     "uwsgi",
 )
+_KEYS = tuple(PREFIX + row.name.upper() for row in fields(ChestConfig))
 _SECRET_VARIABLE = re.compile(r"HEADERS|TOKEN|PASSWORD|_KEY$")
 _USER_INFO = re.compile(r"//[^/\s]*@")
 
@@ -59,10 +62,20 @@ def part(state: Lifecycle) -> Part:
 
 
 def environment(environ: Mapping[str, str]) -> Part:
-    """OpenTelemetry's own variables; what may be a secret is masked."""
+    """OpenTelemetry's own variables, what may be a secret masked; and ours that are no settings."""
     found = Part("environment", ("VARIABLE", "VALUE", ""))
     found.rows = [Row(name, _shown(name, text)) for name, text in sorted(environ.items()) if name.startswith("OTEL_")]
+    found.problems = [_unknown(name) for name in sorted(environ) if name.startswith(PREFIX) and not _is_known(name)]
     return found
+
+
+def _is_known(name: str) -> bool:
+    return name in _KEYS or name.startswith(COMMAND_LINE_PREFIX)
+
+
+def _unknown(name: str) -> str:
+    guess = nearest(name.upper(), _KEYS)
+    return f"the environment variable {name} is no setting: {f'type {guess}' if guess else 'take it away'}"
 
 
 def _shown(name: str, text: str) -> str:

@@ -35,10 +35,21 @@ FlaskChest(app, tracked_vars=["a", "b"], request_id_secret="hunter2")
 """
 
 
-def doctor(folder: Path, *arguments: str, **environ: str) -> tuple[int, dict[str, Any]]:
+PLAIN = """
+from flask import Flask
+
+app = Flask("shop", instance_path={folder!r})
+"""
+
+BIN = Path(sys.executable).parent
+
+
+def doctor(
+    folder: Path, *arguments: str, shop: str = SHOP, under: tuple[str, ...] = (), **environ: str
+) -> tuple[int, dict[str, Any]]:
     """Status and JSON of the command, in a process of its own where global providers may be set."""
-    (folder / "shop.py").write_text(SHOP.format(folder=str(folder)))
-    command = [str(Path(sys.executable).parent / "flask"), "--app", "shop", "chest", "doctor", "--json", *arguments]
+    (folder / "shop.py").write_text(shop.format(folder=str(folder)))
+    command = [*under, str(BIN / "flask"), "--app", "shop", "chest", "doctor", "--json", *arguments]
     plain = {**os.environ, "FLASK_CHEST_OUTBOX_DIR": str(folder / "box"), **environ}
     done = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True, check=False)
     assert "hunter2" not in done.stdout + done.stderr
@@ -146,6 +157,52 @@ def test_the_store(chest: Callable[..., Result], app: Flask) -> None:
     assert not Path(app.instance_path).exists()
 
 
+def test_zero_code(tmp_path: Path) -> None:
+    """Under `opentelemetry-instrument`, the instrumentor's settings count, and the probe arrives."""
+    with OtlpReceiver() as receiver:
+        status, report = doctor(
+            tmp_path,
+            shop=PLAIN,
+            under=(str(BIN / "opentelemetry-instrument"),),
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
+            OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+            OTEL_LOGS_EXPORTER="none",
+            FLASK_CHEST_TRACKED_VARS="user_id",
+        )
+        assert "flask chest doctor" in [span["name"] for span in receiver.spans()]
+        assert [point["value"] for point in receiver.latest("flask_chest.doctor")] == [1]
+    assert (status, report["problems"]) == (0, [])
+    assert row(report, "settings", "tracked_vars") == ("user_id", "environment")
+    assert row(report, "entry_points", "instrumentor flask_chest") == ("loaded", "it instruments this process")
+    assert row(report, "sent", "span")[1].startswith("passed on")
+
+
+def test_zero_code_with_nobody_listening(tmp_path: Path) -> None:
+    """The distribution's exporters complain, and the doctor says what to type."""
+    status, report = doctor(
+        tmp_path,
+        "--timeout",
+        "2",
+        shop=PLAIN,
+        under=(str(BIN / "opentelemetry-instrument"),),
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}",
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+        OTEL_EXPORTER_OTLP_TIMEOUT="1",
+        OTEL_LOGS_EXPORTER="none",
+        FLASK_CHEST_TRACKED_VARS="user_id",
+    )
+    assert status == 1
+    assert any("OTEL_EXPORTER_OTLP_ENDPOINT=" in problem for problem in report["problems"])
+    assert row(report, "sent", "span")[1] == "not passed on"
+
+
+def test_a_variable_that_is_no_setting(tmp_path: Path) -> None:
+    """A misspelt variable is a problem with the name that was meant; options of the commands are none."""
+    status, report = doctor(tmp_path, "--no-send", FLASK_CHEST_LIST_LIMT="3", FLASK_CHEST_CLI_STORE="x")
+    expected = "the environment variable FLASK_CHEST_LIST_LIMT is no setting: type FLASK_CHEST_LIST_LIMIT"
+    assert (status, report["problems"]) == (1, [expected])
+
+
 def test_a_tracer_provider_alone(chest: Callable[..., Result], app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     """Traces without metrics: the doctor says it, and the log once at the first request."""
     FlaskChest(app, tracer_provider=TracerProvider(shutdown_on_exit=False))
@@ -228,7 +285,7 @@ def test_entry_points(tmp_path: Path) -> None:
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text("[opentelemetry_instrumentor]\nbroken = no_such_module:Thing\n")
     disabled = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
-    status, report = doctor(tmp_path, PYTHONPATH=str(tmp_path), **{disabled: "flask"})
+    status, report = doctor(tmp_path, PYTHONPATH=str(tmp_path), OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="flask")
     assert row(report, "entry_points", "instrumentor flask") == ("skipped", f"{disabled} names it")
     assert row(report, "entry_points", "instrumentor broken") == ("broken", "it cannot be imported")
     assert status == 1
