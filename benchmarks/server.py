@@ -9,6 +9,7 @@ import argparse
 import http.client
 import os
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.variants import bare, chest, upstream_and_by_hand
+from tests.backends.require import REPOSITORY
 from tests.backends.server import Server, free_port, request
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Gunicorn(Server):
     """One worker with four threads, on one core."""
 
     def __init__(self, variant: str, folder: Path, core: int) -> None:
-        super().__init__(folder)
+        super().__init__(folder, {"PYTHONPATH": str(REPOSITORY)})
         self._variant, self._core = variant, core
         self.port = free_port()
 
@@ -52,7 +54,7 @@ class Gunicorn(Server):
         """Return gunicorn, held to its core."""
         options = f"--workers 1 --threads {THREADS} --bind 127.0.0.1:{self.port} --log-level error".split()
         call = f"benchmarks.server:app('{self._variant}')"
-        return ["taskset", "--cpu-list", str(self._core), ".venv/bin/python", "-m", "gunicorn", *options, call]
+        return ["taskset", "--cpu-list", str(self._core), sys.executable, "-m", "gunicorn", *options, call]
 
     def is_ready(self) -> bool:
         """Return whether it answers."""
