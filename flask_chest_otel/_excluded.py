@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._patterns import from_variable, joined
+
+if TYPE_CHECKING:
+    import re
 
 __all__ = ["VARIABLES", "compile_patterns"]
 
@@ -17,12 +22,7 @@ VARIABLES = (
 
 def compile_patterns(patterns: tuple[str, ...] | None) -> re.Pattern[str] | None:
     """One expression for all patterns, or ``None``; searched for in the whole URL."""
-    chosen = _from_environment() if patterns is None else patterns
-    return re.compile("|".join(f"(?:{pattern})" for pattern in chosen)) if chosen else None
-
-
-def _from_environment() -> tuple[str, ...]:
-    for variable in VARIABLES:
-        if variable in os.environ:
-            return tuple(part.strip() for part in os.environ[variable].split(",") if part.strip())
-    return ()
+    if patterns is not None:
+        return joined(patterns)
+    variable = next((name for name in VARIABLES if name in os.environ), None)
+    return from_variable(os.environ, variable) if variable is not None else None

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from opentelemetry.propagators.textmap import Getter, Setter
 
+from flask_chest_otel._patterns import from_variable
 from flask_chest_otel._plan import metric_method
-from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, OTHER_METHOD
+from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, OTHER_METHOD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,9 @@ DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 
 # Credentials in query strings, which the conventions demand to be redacted.
 _SECRET_PARAMETERS = re.compile(r"((?:^|&)(?:AWSAccessKeyId|Signature|sig|X-Goog-Signature)=)[^&]*")
 _PROTOCOL = "HTTP/"
+# A proxy may pass on whatever a client says; these are attributes of metrics, so they have to be few.
+_SCHEMES = frozenset({"http", "https", "ws", "wss"})
+_VERSIONS = frozenset({"1.0", "1.1", "2", "2.0", "3", "3.0"})
 
 
 class Site:
@@ -41,16 +45,18 @@ class Site:
     Attributes:
         name: The span's.
         method: As metrics may carry it.
-        scheme: ``http`` or ``https``.
+        scheme: ``http`` or ``https``, ``_OTHER`` for what is none.
         attributes: The constant part of the span's.
         durations: Attribute sets of the duration, by status and error type.
     """
 
-    __slots__ = ("attributes", "durations", "method", "name", "scheme")
+    __slots__ = ("_chests", "attributes", "durations", "method", "name", "scheme")
 
-    def __init__(self, environ: Mapping[str, Any], method: str, route: str | None) -> None:
+    def __init__(self, environ: Mapping[str, Any], method: str, route: str | None, chests: str | None) -> None:
         self.method = metric_method(method)
-        self.scheme: str = environ.get("wsgi.url_scheme", "http")
+        scheme: str = environ.get("wsgi.url_scheme", "http")
+        self.scheme = scheme if scheme in _SCHEMES else OTHER_METHOD
+        self._chests = chests
         self.name = span_name(method, route)
         self.durations: dict[tuple[int, str | None], dict[str, Any]] = {}
         self.attributes: dict[str, Any] = {HTTP_REQUEST_METHOD: self.method, "url.scheme": self.scheme}
@@ -59,7 +65,7 @@ class Site:
         if route is not None:
             self.attributes[HTTP_ROUTE] = route
         protocol = environ.get("SERVER_PROTOCOL")
-        if protocol and protocol.startswith(_PROTOCOL):
+        if protocol and protocol.startswith(_PROTOCOL) and protocol[len(_PROTOCOL) :] in _VERSIONS:
             self.attributes["network.protocol.version"] = protocol[len(_PROTOCOL) :]
         self._add_server(environ.get("HTTP_HOST") or environ.get("SERVER_NAME"), environ.get("SERVER_PORT"))
 
@@ -79,6 +85,8 @@ class Site:
             wanted = (HTTP_REQUEST_METHOD, "url.scheme", HTTP_ROUTE, "network.protocol.version")
             found = {name: self.attributes[name] for name in wanted if name in self.attributes}
             found[HTTP_RESPONSE_STATUS_CODE] = status
+            if self._chests is not None:
+                found[CHESTS] = self._chests
             if error_type is not None:
                 found["error.type"] = error_type
             self.durations[(status, error_type)] = found
@@ -152,9 +160,9 @@ class HeaderCapture:
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         prefix = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_"
-        self.request = _patterns(environ.get(prefix + "SERVER_REQUEST", ""))
-        self.response = _patterns(environ.get(prefix + "SERVER_RESPONSE", ""))
-        self._sanitised = _patterns(environ.get(prefix + "SANITIZE_FIELDS", ""))
+        self.request = from_variable(environ, prefix + "SERVER_REQUEST", re.IGNORECASE)
+        self.response = from_variable(environ, prefix + "SERVER_RESPONSE", re.IGNORECASE)
+        self._sanitised = from_variable(environ, prefix + "SANITIZE_FIELDS", re.IGNORECASE)
 
     def of_request(self, environ: Mapping[str, Any]) -> dict[str, list[str]]:
         """Attributes from the request's headers."""
@@ -173,11 +181,6 @@ class HeaderCapture:
                 text = "[REDACTED]" if hidden else _as_text(value)
                 found.setdefault(prefix + name.lower().replace("-", "_"), []).append(text)
         return found
-
-
-def _patterns(text: str) -> re.Pattern[str] | None:
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    return re.compile("|".join(f"(?:{part})" for part in parts), re.IGNORECASE) if parts else None
 
 
 class LegacyNames:

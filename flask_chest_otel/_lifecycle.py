@@ -10,12 +10,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from flask import has_request_context, request
+from flask import current_app, has_request_context, request
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from werkzeug.exceptions import HTTPException
 
 from flask_chest_otel import _excluded, _propagation, _span_processor, id_generator
+from flask_chest_otel._active_requests import active_requests
 from flask_chest_otel._added_metrics import AddedMetrics
 from flask_chest_otel._finding import (
     ENVIRON_KEY,
@@ -135,11 +136,13 @@ class Lifecycle:
         if self._excluded is not None and self._excluded.search(http.url):
             return
         span_at_begin: Span = trace.INVALID_SPAN
+        served = False
         # An empty context, the usual case on a server's thread, holds no span and cannot suppress anything.
         if otel_context.get_current():
             if is_suppressed():
                 return
             span_at_begin = trace.get_current_span()
+            served = inside_server_span()
         if not self._started:
             self._start(app)
         plan = self._plan_of(app, http)
@@ -158,7 +161,7 @@ class Lifecycle:
         inbound = environ.get(self._inbound_key)
         if inbound is not None or plan.request_id_generator is not None:
             self._choose_id(live, inbound)
-        if self._spans is not None:
+        if self._spans is not None and not served:
             exchange = environ.get(EXCHANGE_KEY)
             if exchange is not None and exchange.span is None:
                 exchange.open(live)
@@ -189,7 +192,7 @@ class Lifecycle:
         if error is None or isinstance(error, HTTPException) or not self.config.handled_exceptions:
             return
         live = own_record()
-        span = live.span if live is not None else None
+        span = (live.span or span_here(live)) if live is not None else None
         if span is not None and span.is_recording():
             span.record_exception(error)
 
@@ -220,6 +223,8 @@ class Lifecycle:
             return
         if self.typed.propagates:
             self.typed.complete(live)
+            # The application may have set a global propagator of its own meanwhile.
+            _propagation.install()
         live.finished = True
         if live_request.get() is live:
             live_request.set(live.outer)
@@ -261,6 +266,9 @@ class Lifecycle:
     def add_metric(self, name: str, value: Any, unit: str | None, dimensions: Dimensions) -> None:
         """Record one value of the application's own, inside or outside of a request."""
         live = own_record() if has_request_context() else None
+        if live is None and not self._started:
+            # In a command or a job: there will be no first request to set up exports.
+            self._start(current_app._get_current_object())  # type: ignore[attr-defined]  # typed as a Flask
         self._added.add(live, name, value, unit, dimensions)
 
     # Parts of begin
@@ -289,7 +297,8 @@ class Lifecycle:
         if mode == "auto" and self._quiet and upstream_is_disabled():
             return None
         tracer = trace.get_tracer(SCOPE, __version__, self.export.tracer_provider())
-        return ServerSpans(tracer, self._meter, *self._hooks)
+        active = active_requests(self._meter, self.config.meter_provider)
+        return ServerSpans(tracer, self._meter, active, *self._hooks)
 
     def _plan_of(self, app: Flask, http: Any) -> Plan:
         rule = http.url_rule
@@ -311,9 +320,9 @@ class Lifecycle:
         else:
             if inbound is not None:
                 note("illegal inbound request id", "refused an inbound request id that is not legal")
-            generator = live.plan.request_id_generator
-            if generator is not None:
-                live.request_id = _generated(generator)
+            for generator in dict.fromkeys((live.plan.request_id_generator, self.config.request_id_generator)):
+                if generator is not None and live.request_id is None:
+                    live.request_id = _generated(generator)
         if live.request_id is not None:
             live.own_id = True
             id_generator.shadow(self.export.tracer_provider())
@@ -345,7 +354,8 @@ class Lifecycle:
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("metrics", error)
         for name, reason in refused.items():
-            note(f"refused {name}: {reason}", "g.%s is not recorded: %s", name, reason)
+            how = "has" if name in self._recorder.variables(live, attributes) else "is not recorded:"
+            note(f"refused {name}: {reason}", "g.%s %s %s", name, how, reason)
         if live.added or live.plan.counts:
             measurements = [*(self._added.finish(live) or ()), *measurements]
         if wanted:

@@ -125,7 +125,7 @@ class Planner:
     def __init__(self, config: ChestConfig, instruments: Instruments) -> None:
         self._config = config
         self._instruments = instruments
-        self._planned: dict[TrackedVar, PlannedVar] = {}
+        self._planned: dict[Hashable, PlannedVar] = {}
 
     def check(self, marks: tuple[RouteMark, ...]) -> None:
         """Refuse, when a route is registered, what could not be recorded later.
@@ -205,11 +205,16 @@ class Planner:
         return tuple(self._plan(var) for var in chosen.values())
 
     def _plan(self, var: TrackedVar) -> PlannedVar:
-        found = self._planned.get(var)
+        try:
+            key: Hashable = var
+            hash(var)
+        except TypeError:  # a callable as redact= may have no hash
+            key = id(var)
+        found = self._planned.get(key)
         if found is None:
             found = PlannedVar(var, self._config)
             found.declare(self._instruments)
-            self._planned[var] = found
+            self._planned[key] = found
         return found
 
 

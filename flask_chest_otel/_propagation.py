@@ -31,6 +31,8 @@ _URLS = ("url.full", "http.url")
 
 def install() -> None:
     """Wrap the global propagator, where it is not wrapped."""
+    if isinstance(propagate.get_global_textmap(), FieldsPropagator):
+        return
     with _installing:
         current = propagate.get_global_textmap()
         if not isinstance(current, FieldsPropagator):
@@ -82,7 +84,7 @@ class FieldsPropagator(TextMapPropagator):
         with guarded("propagate"):
             key, there = (_baggage.HEADER, held.text) if held.text is not None else _set_before(carrier)
             text, left_out = _baggage.written(there, entries)
-            if text or there:
+            if text or (there and held.text is None):
                 setter.set(carrier, key, text)
             for name in left_out:
                 note(f"propagate {name}: no room", "the field %s is not sent: the baggage would be too long", name)
@@ -109,7 +111,14 @@ def _leaving(context: Context | None) -> Mapping[str, str | None] | None:
     if state is None or not state.typed.propagates:
         return None
     names, hosts = state.config.propagate, state.config.propagate_to
-    if hosts and not _is_among(_host(context), hosts):
+    host = _host(context) if hosts else None
+    if hosts and host is None:
+        note(
+            "propagate without a host",
+            "fields are not sent: with propagate_to, the client's span has to say whom it calls, and it is not recorded"
+            " (no tracer provider is set up, or it was sampled out)",
+        )
+    if hosts and not _is_among(host, hosts):
         # OpenTelemetry passes on what arrived, to whomever.
         return dict.fromkeys(names)
     fields = state.typed.leaving()

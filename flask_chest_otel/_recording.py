@@ -53,7 +53,7 @@ class Recorder:
         values, before, plan, chars = live.g.__dict__, live.before, live.plan, self._chars
         variables = plan.variables
         if plan.everything or len(variables) > self._most:
-            variables = self._chosen(plan, values)
+            variables = self._chosen(live, values)
         for planned in variables:
             value = values.get(planned.name)
             if value is None and live.typed is not None:
@@ -84,18 +84,10 @@ class Recorder:
                 if type(converted) in _NUMBERS:
                     numbers.append((planned, float(converted)))
                 elif kind is not str or planned.strict:
-                    self._number(planned, value, numbers)
+                    _number(planned, value, numbers, refused)
             except Refused as refusal:
                 refused[planned.name] = refusal.reason
         return attributes, numbers, dimensions, refused
-
-    def _number(self, planned: PlannedVar, value: Any, numbers: list[tuple[PlannedVar, float]]) -> None:
-        """A value whose attribute is no number: too large, NaN, or no number at all."""
-        number = to_metric(value)
-        if number is not None:
-            numbers.append((planned, number))
-        elif planned.strict:
-            raise Refused(f"not a number, but metric={planned.kind!r}")
 
     def variables(self, live: LiveRequest, attributes: Mapping[str, Any]) -> dict[str, Any]:
         """What was recorded, by the variables' own names."""
@@ -113,7 +105,7 @@ class Recorder:
             try:
                 self._planner.instrument(planned).check(number)
             except Refused as refusal:
-                refused[planned.name] = refusal.reason
+                refused[planned.name] = _no_metric(refusal)
         for name, reason in refused.items():
             raise ChestValueError(name, reason)
 
@@ -137,16 +129,17 @@ class Recorder:
             try:
                 used = instrument.record(number, key, attributes, context)
             except Refused as refusal:
-                refused[planned.name] = refusal.reason
+                refused[planned.name] = _no_metric(refusal)
                 continue
             if kept:
                 measurements.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, used))
         return measurements
 
-    def _chosen(self, plan: Plan, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
+    def _chosen(self, live: LiveRequest, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
         """The variables of a route that tracks every public name, or more than may be recorded."""
+        plan = live.plan
         variables = self._with_wild(plan, values) if plan.everything else plan.variables
-        return variables if len(variables) <= self._most else self._limited(variables, values)
+        return variables if len(variables) <= self._most else self._limited(live, variables, values)
 
     def _with_wild(self, plan: Plan, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
         """The variables of a route that tracks every public name."""
@@ -155,12 +148,37 @@ class Recorder:
         found = (self._planner.wild(plan, name) for name in wild)
         return (*plan.variables, *(planned for planned in found if planned is not None))
 
-    def _limited(self, variables: tuple[PlannedVar, ...], values: dict[str, Any]) -> tuple[PlannedVar, ...]:
+    def _limited(
+        self, live: LiveRequest, variables: tuple[PlannedVar, ...], values: dict[str, Any]
+    ) -> tuple[PlannedVar, ...]:
         """The first of those that are set."""
-        present = tuple(planned for planned in variables if values.get(planned.name) is not None)
+        present = tuple(
+            planned
+            for planned in variables
+            if values.get(planned.name) is not None
+            or (live.typed is not None and _field(live.typed, planned.name) is not None)
+        )
         if len(present) > self._most:
             note("variables_limit", "more than %d variables in one request", self._most)
         return present[: self._most]
+
+
+def _number(planned: PlannedVar, value: Any, numbers: list[tuple[PlannedVar, float]], refused: dict[str, str]) -> None:
+    """A value whose attribute is no number: too large, NaN, or no number at all."""
+    try:
+        number = to_metric(value)
+    except Refused as refusal:
+        refused[planned.name] = _no_metric(refusal)
+        return
+    if number is not None:
+        numbers.append((planned, number))
+    elif planned.strict:
+        refused[planned.name] = _no_metric(Refused(f"not a number, but metric={planned.kind!r}"))
+
+
+def _no_metric(refusal: Refused) -> str:
+    """The reason of an instrument: the attribute is there."""
+    return f"no metric: {refusal.reason}"
 
 
 def _redacted(planned: PlannedVar, value: Any) -> Any:

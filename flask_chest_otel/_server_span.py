@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
-from opentelemetry.metrics import Observation
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from flask_chest_otel._guard import caught, guarded
@@ -25,14 +24,16 @@ from flask_chest_otel._http import (
     header_setter,
     request_attributes,
 )
-from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE
+from flask_chest_otel.names import HTTP_RESPONSE_STATUS_CODE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-    from opentelemetry.metrics import CallbackOptions, Meter
+    from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span, Tracer
 
+    from flask_chest_otel._active_requests import ActiveRequests
+    from flask_chest_otel._plan import Plan
     from flask_chest_otel._request import LiveRequest
 
     RequestHook = Callable[[Span, dict[str, Any]], None]
@@ -52,7 +53,8 @@ class ServerSpans:
 
     Args:
         tracer: Makes them.
-        meter: Makes ``http.server.request.duration`` and ``http.server.active_requests``.
+        meter: Makes ``http.server.request.duration``.
+        active: Counts ``http.server.active_requests``.
         request_hook: Called with the span and the WSGI environment when the span has started.
         response_hook: Called with the span, the status line and the headers when the response starts.
     """
@@ -61,6 +63,7 @@ class ServerSpans:
         self,
         tracer: Tracer,
         meter: Meter,
+        active: ActiveRequests,
         request_hook: RequestHook | None = None,
         response_hook: ResponseHook | None = None,
     ) -> None:
@@ -69,7 +72,7 @@ class ServerSpans:
         self.response_hook = response_hook
         self.capture = HeaderCapture()
         self.legacy = LegacyNames.wanted()
-        self._active: dict[tuple[str, str], set[Exchange]] = {}
+        self.active = active
         self._sites: dict[tuple[Any, ...], Site] = {}
         self.duration = meter.create_histogram(
             "http.server.request.duration",
@@ -82,36 +85,26 @@ class ServerSpans:
             if self.legacy
             else None
         )
-        # Observed, not counted: two measurements per request would cost more than the span.
-        meter.create_observable_up_down_counter(
-            "http.server.active_requests", [self._observe], "{request}", "Number of active HTTP server requests."
-        )
 
-    def enter(self, key: tuple[str, str], exchange: Exchange) -> None:
-        """Count a request as active, by method and scheme."""
-        active = self._active.get(key)
-        if active is None:
-            active = self._active.setdefault(key, set())
-        active.add(exchange)
-
-    def leave(self, key: tuple[str, str], exchange: Exchange) -> None:
-        """It is over."""
-        self._active[key].discard(exchange)
-
-    def site(self, environ: dict[str, Any], method: str, route: str | None) -> Site:
+    def site(self, environ: dict[str, Any], method: str, plan: Plan) -> Site:
         """What is known beforehand of a request like this one; clients choose the host, so only so many are kept."""
         get = environ.get
-        place = (method, route, get("HTTP_HOST"), get("SERVER_PORT"), get("wsgi.url_scheme"), get("SERVER_PROTOCOL"))
+        route, chests = plan.route, plan.chests_text
+        place = (
+            method,
+            route,
+            chests,
+            get("HTTP_HOST"),
+            get("SERVER_PORT"),
+            get("wsgi.url_scheme"),
+            get("SERVER_PROTOCOL"),
+        )
         found = self._sites.get(place)
         if found is None:
-            found = Site(environ, method, route)
+            found = Site(environ, method, route, chests)
             if len(self._sites) < _MOST_SITES:
                 self._sites[place] = found
         return found
-
-    def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
-        for (method, scheme), active in list(self._active.items()):
-            yield Observation(len(active), {HTTP_REQUEST_METHOD: method, "url.scheme": scheme})
 
 
 class Exchange:
@@ -165,7 +158,7 @@ class Exchange:
     def open(self, live: LiveRequest) -> None:
         """Start the span and make it current: the URL is matched, the request id chosen."""
         spans, environ = self._spans, self._environ
-        site = self._site = spans.site(environ, live.method, live.plan.route)
+        site = self._site = spans.site(environ, live.method, live.plan)
         attributes = request_attributes(environ, site)
         if spans.capture.request is not None:
             attributes.update(spans.capture.of_request(environ))
@@ -176,7 +169,7 @@ class Exchange:
         live.exchange = self
         self._context = live.context = trace.set_span_in_context(span, parent)
         self._token = otel_context.attach(self._context)
-        spans.enter((site.method, site.scheme), self)
+        spans.active.enter((site.method, site.scheme), self)
         if spans.request_hook is not None:
             with guarded("request_hook"):
                 spans.request_hook(span, environ)
@@ -273,7 +266,7 @@ class Exchange:
 
     def _end(self, span: Span) -> None:
         duration_s = time.perf_counter() - self._start_s
-        self._spans.leave((self._site.method, self._site.scheme), self)
+        self._spans.active.leave((self._site.method, self._site.scheme), self)
         if self.complete is not None:
             self.complete()
         status = self._status
@@ -300,11 +293,11 @@ class Exchange:
         if error_type is None:
             return
         span.set_attribute("error.type", error_type)
-        if self._error is not None:
-            span.record_exception(self._error)
-            span.set_status(Status(StatusCode.ERROR, f"{error_type}: {self._error}"))
-        else:
+        if self._error is None:
             span.set_status(Status(StatusCode.ERROR))
+            return
+        span.set_status(Status(StatusCode.ERROR, f"{error_type}: {_text_of(self._error)}"))
+        span.record_exception(self._error)
 
     def _measure(self, duration_s: float, status: int, error_type: str | None) -> None:
         spans = self._spans
@@ -312,6 +305,13 @@ class Exchange:
         spans.duration.record(duration_s, attributes, self._context)
         if spans.legacy_duration is not None and spans.legacy is not None:
             spans.legacy_duration.record(duration_s * 1000, spans.legacy.of_metric(attributes), self._context)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the application's own code
+        return "(without a text)"
 
 
 class _Body:

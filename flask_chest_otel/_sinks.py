@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._guard import caught
+
 if TYPE_CHECKING:
     from flask_chest_otel._request import RequestRecord, Sink
 
@@ -36,11 +38,13 @@ class Sinks:
 
     def put(self, record: RequestRecord) -> None:
         """Hand one record to everybody whom its route allows."""
-        for sink in self._every_route:
-            sink.put(record)
-        for sink in self._by_name:
-            if record.chests is None or sink.name in record.chests:
+        wanting = (sink for sink in self._by_name if record.chests is None or sink.name in record.chests)
+        for sink in (*self._every_route, *wanting):
+            # Each for itself: one of the application's own may raise.
+            try:
                 sink.put(record)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                caught("chest", error)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything is where it belongs, at most ``timeout_s`` seconds for all together."""

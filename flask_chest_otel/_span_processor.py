@@ -37,12 +37,14 @@ class DestinationsProcessor(SpanProcessor):
         return True
 
 
-_carriers: weakref.WeakSet[Any] = weakref.WeakSet()
+_carriers: weakref.WeakKeyDictionary[Any, DestinationsProcessor] = weakref.WeakKeyDictionary()
 
 
 @guarded("span processor")
 def ensure_on(provider: Any) -> None:
     """Give ``provider`` the processor, once; a provider that takes none (no SDK) is left alone."""
     if provider not in _carriers and hasattr(provider, "add_span_processor"):
-        provider.add_span_processor(DestinationsProcessor())
-        _carriers.add(provider)
+        fresh = DestinationsProcessor()
+        # Of several first requests, one finds its own in the dictionary.
+        if _carriers.setdefault(provider, fresh) is fresh:
+            provider.add_span_processor(fresh)

@@ -24,6 +24,7 @@ TESTS = Path(__file__).parent.parent
 PLAIN = {
     *(
         "_baggage",
+        "_patterns",
         "_checks",
         "_sinks",
         "_retry_after",
@@ -44,6 +45,7 @@ PLAIN = {
     "chests",
 }
 OTEL = {
+    "_active_requests",
     "_added_metrics",
     "_http",
     "_server_span",

@@ -1,0 +1,34 @@
+"""Regular expressions from standard environment variables: one that is malformed is left out, and said."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._guard import note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["from_variable", "joined"]
+
+
+def from_variable(environ: Mapping[str, str], variable: str, flags: int = 0) -> re.Pattern[str] | None:
+    """One expression for all that a variable lists with commas, or ``None`` where it lists none that can be used."""
+    usable = []
+    for part in environ.get(variable, "").split(","):
+        pattern = part.strip()
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            note(f"setting {variable}", "%s: %r is no regular expression (%s) and left out", variable, pattern, error)
+            continue
+        if pattern:
+            usable.append(pattern)
+    return joined(usable, flags)
+
+
+def joined(patterns: Iterable[str], flags: int = 0) -> re.Pattern[str] | None:
+    """One expression for all of them; ``None`` for none."""
+    text = "|".join(f"(?:{pattern})" for pattern in patterns)
+    return re.compile(text, flags) if text else None
