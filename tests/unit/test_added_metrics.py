@@ -22,9 +22,11 @@ from flask_chest_otel import (
 from flask_chest_otel._units import UNITS, ucum
 from flask_chest_otel.names import CLOUDWATCH_NAME
 from flask_chest_otel.testing import capture
+from tests.backends.otlp_receiver import OtlpReceiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.conftest import Rig
 
@@ -298,3 +300,26 @@ def test_wrong_counting(decorate: Callable[[], object], words: str) -> None:
     """Arguments that cannot be used raise where they are written."""
     with pytest.raises(ChestConfigError, match=words):
         decorate()
+
+
+def test_in_a_job_without_any_request(run_python: Callable[..., str], tmp_path: Path) -> None:
+    """In a command or a job no first request sets up the exports: the first metric does."""
+    with OtlpReceiver() as receiver:
+        run_python(
+            """
+            from flask import Flask
+            from flask_chest_otel import FlaskChest
+
+            app = Flask("job")
+            chest = FlaskChest(app)
+            with app.app_context():
+                chest.add_metric("Jobs", 3, "Count")
+            assert chest.force_flush(10)
+            """,
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+                "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "outbox"),
+                "NO_PROXY": "127.0.0.1",
+            },
+        )
+        assert [point["sum"] for point in receiver.latest("jobs")] == [3.0]

@@ -179,3 +179,19 @@ def test_routes_choose_fields(rig: Rig) -> None:
     with capture(app) as records:
         app.test_client().get("/")
     assert dict(records[0].variables) == {"total": 1.5}
+
+
+def test_fields_beyond_the_limit_of_variables(rig: Rig) -> None:
+    """More names than may be recorded: those that are set count, wherever they are set."""
+    app = rig.plain()
+    rig.chest(app, context=Order, variables_limit=3, tracked_vars=["a", "b", "c", "d", "total"])
+
+    @app.route("/")
+    def view() -> str:
+        g.a = "1"
+        current_context.total = 2.5
+        return "ok"
+
+    with capture(app) as records:
+        app.test_client().get("/")
+    assert records[0].variables == {"a": "1", "total": 2.5}

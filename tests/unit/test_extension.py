@@ -361,3 +361,51 @@ def test_capture_ends(rig: Rig) -> None:
         app.test_client().get("/")
     app.test_client().get("/")
     assert (len(outer), len(inner)) == (2, 1)
+
+
+@pytest.mark.guard_on
+def test_a_chest_that_raises_takes_nothing_from_the_others(rig: Rig) -> None:
+    """Each chest for itself: one of the application's own may be broken."""
+
+    class Chest:
+        def __init__(self, name: str, *, broken: bool) -> None:
+            self.name, self.broken, self.got = name, broken, 0
+
+        def put(self, _record: object) -> None:
+            if self.broken:
+                raise RuntimeError
+            self.got += 1
+
+        def flush(self, _timeout_s: float) -> bool:
+            return True
+
+        def close(self, _timeout_s: float) -> bool:
+            return True
+
+    broken, good = Chest("broken", broken=True), Chest("good", broken=False)
+    app = rig.app(chests=[broken, good])
+    app.add_url_rule("/", view_func=lambda: "ok")
+    for _ in range(2):
+        app.test_client().get("/").get_data()
+    assert good.got == 2
+    assert _guard.counts == {"chest: RuntimeError": 2}
+
+
+def test_a_redaction_without_a_hash(rig: Rig) -> None:
+    """Any callable redacts, also one that no dictionary takes as a key."""
+
+    class Redaction:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, value: str) -> str:
+            return value[:1]
+
+    app = rig.app(tracked_vars=[TrackedVar("name", redact=Redaction())])
+
+    @app.route("/")
+    def view() -> str:
+        g.name = "text"
+        return "ok"
+
+    app.test_client().get("/").get_data()
+    assert rig.tracked() == {"name": "t"}

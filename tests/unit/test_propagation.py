@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry import baggage, propagate
+from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as otel_context
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import SpanKind
@@ -374,3 +374,43 @@ def test_settings_that_cannot_be_used(rig: Rig, settings: dict[str, Any], words:
     """They raise at set-up and say what to give."""
     with pytest.raises(ChestConfigError, match=words):
         FlaskChest(rig.plain(), **settings)
+
+
+@pytest.mark.guard_on
+def test_a_host_that_nobody_names_is_said_once(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """With a list and a client span that is not recorded, nothing is sent, which would be a riddle without a word."""
+    app = rig.app(context=Order, propagate=["correlation_id"], propagate_to=["orders"])
+    carrier: dict[str, str] = {}
+
+    @app.get("/")
+    def view() -> str:
+        with trace.use_span(trace.INVALID_SPAN):
+            propagate.inject(carrier)
+        return "ok"
+
+    for _ in range(2):
+        app.test_client().get("/", headers={"baggage": "correlation_id=theirs"})
+    assert "baggage" not in carrier
+    assert len([line for line in caplog.messages if "propagate_to" in line]) == 1
+
+
+def test_a_global_propagator_set_later(rig: Rig) -> None:
+    """Fields go along again from the request after the one in which the application replaced the propagator."""
+    before = propagate.get_global_textmap()
+    app = rig.app(context=Order, propagate=["correlation_id"])
+    sent: list[str | None] = []
+
+    @app.get("/")
+    def view() -> str:
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        sent.append(carrier.get("baggage"))
+        return "ok"
+
+    for number in range(3):
+        if number == 1:
+            propagate.set_global_textmap(TraceContextTextMapPropagator())
+        app.test_client().get("/")
+    assert sent == ["correlation_id=of-this-service", None, "correlation_id=of-this-service"]
+    _propagation.uninstall()
+    propagate.set_global_textmap(before)

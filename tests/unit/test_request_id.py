@@ -622,3 +622,17 @@ def test_request_id_of_a_request_without_chest(rig: Rig) -> None:
     app = rig.plain()
     app.add_url_rule("/", view_func=lambda: str(current_request_id()) + flask_request.path)
     assert app.test_client().get("/").text == "None/"
+
+
+@pytest.mark.guard_on
+def test_a_route_whose_generator_fails_takes_the_application_s(rig: Rig) -> None:
+    """Header, the route's generator, the application's, none: in this order."""
+
+    def failing() -> str:
+        raise RuntimeError
+
+    app = rig.plain()
+    rig.chest(app, request_id_generator=lambda: "of-the-app", tracked_vars=["a"])
+    app.add_url_rule("/", view_func=flask_chest(request_id_generator=failing)(lambda: "ok"))
+    record, _ = ask(app)
+    assert record.request_id == "of-the-app"

@@ -11,16 +11,17 @@ from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 import pytest
-from flask import Flask, Response, abort, g, send_file, stream_with_context
+from flask import Flask, Response, abort, g, request, send_file, stream_with_context
 from opentelemetry import trace
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.propagators import TraceResponsePropagator, set_global_response_propagator
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
-from flask_chest_otel import FlaskChestInstrumentor, current_request_id
+from flask_chest_otel import FlaskChestInstrumentor, current_request_id, flask_chest
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -286,17 +287,22 @@ def test_handled_exceptions_are_events(rig: Rig, server_span: str) -> None:
         rig.chest(app, server_span=server_span, **options)
         app.register_error_handler(LookupError, lambda _error: ("sorry", 409))
 
+        @app.before_request
+        def before() -> None:
+            if request.path == "/early":
+                raise LookupError("gone before the view")
+
         @app.get("/<kind>")
         def view(kind: str) -> str:
             if kind == "abort":
                 abort(404)
             raise LookupError("gone")
 
-        for kind in ("raise", "abort"):
+        for kind in ("raise", "abort", "early"):
             app.test_client().get(f"/{kind}").get_data()
     events = [[event.name for event in span.events] for span in rig.servers()]
-    assert events == [["exception"], [], [], []]
-    assert [span.status.status_code for span in rig.servers()] == [StatusCode.UNSET] * 4
+    assert events == [["exception"], [], ["exception"], [], [], []]
+    assert [span.status.status_code for span in rig.servers()] == [StatusCode.UNSET] * 6
 
 
 @pytest.mark.guard_on
@@ -317,6 +323,7 @@ def test_exception_without_text(rig: Rig) -> None:
     with pytest.raises(MuteError):
         app.test_client().get("/")
     assert (rig.server().attributes or {})["http.response.status_code"] == 500
+    assert rig.server().status.status_code is StatusCode.ERROR
     assert rig.points(DURATION)[0].attributes["error.type"].endswith("MuteError")
 
 
@@ -507,3 +514,90 @@ def test_nothing_is_left_current(rig: Rig) -> None:
     for path in ("/stream", "/boom", "/none"):
         run_wsgi_app(app, environ(path), buffered=True)
         assert not trace.get_current_span().get_span_context().is_valid
+
+
+@pytest.mark.parametrize("zero_code", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+def test_the_span_of_a_middleware_is_taken(rig: Rig, *, zero_code: bool, before: bool) -> None:
+    """One request is one server span, wherever the middleware stands that makes it."""
+    app = rig.plain()
+    app.add_url_rule("/", view_func=set_a)
+
+    def wrap() -> None:
+        app.wsgi_app = OpenTelemetryMiddleware(  # type: ignore[method-assign]
+            app.wsgi_app, tracer_provider=rig.tracer_provider, meter_provider=rig.meter_provider
+        )
+
+    if before:
+        wrap()
+    if zero_code:
+        FlaskChestInstrumentor().instrument(tracked_vars=["a"], **rig.providers)
+    else:
+        rig.chest(app, tracked_vars=["a"])
+    if not before:
+        wrap()
+    app.test_client().get("/").get_data()
+    span = rig.server()
+    assert span.instrumentation_scope is not None
+    assert span.instrumentation_scope.name == "opentelemetry.instrumentation.wsgi"
+    assert rig.tracked(span) == {"a": 1}
+
+
+def test_active_requests_of_two_applications(rig: Rig) -> None:
+    """Applications that share a meter provider are counted together."""
+    inside: list[int] = []
+
+    def view() -> str:
+        inside.extend(point.value for point in rig.points(ACTIVE))
+        return "ok"
+
+    for name in ("first", "second"):
+        app = rig.plain(name)
+        rig.chest(app)
+        app.add_url_rule("/", view_func=view)
+        app.test_client().get("/").get_data()
+    assert inside == [1, 1]
+    assert [point.value for point in rig.points(ACTIVE)] == [0]
+
+
+def test_destinations_of_the_duration(rig: Rig) -> None:
+    """A restricted route's duration says where it may go, like its other metrics."""
+    app = rig.app()
+    app.add_url_rule("/free", "free", lambda: "ok")
+    app.add_url_rule("/bound", "bound", flask_chest(chests=["splunk"])(lambda: "ok"))
+    for path in ("/free", "/bound"):
+        app.test_client().get(path).get_data()
+    found = {point.attributes["http.route"]: point.attributes.get("flask.chests") for point in rig.points(DURATION)}
+    assert found == {"/free": None, "/bound": "splunk"}
+
+
+def test_what_clients_choose_does_not_multiply_series(rig: Rig) -> None:
+    """A scheme or a protocol version that a proxy passes on unchecked."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: "ok")
+    for number in range(10):
+        environ = EnvironBuilder(environ_overrides={"wsgi.url_scheme": f"p{number}"}).get_environ()
+        environ["SERVER_PROTOCOL"] = f"HTTP/{number}.7"
+        run_wsgi_app(app, environ)
+    (point,) = rig.points(DURATION)
+    assert point.attributes["url.scheme"] == "_OTHER"
+    assert "network.protocol.version" not in point.attributes
+    assert len(rig.points(ACTIVE)) == 1
+
+
+@pytest.mark.parametrize(
+    "variable", ["OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST", "OTEL_PYTHON_FLASK_EXCLUDED_URLS"]
+)
+def test_malformed_patterns(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str
+) -> None:
+    """A pattern that is none is left out and said; the others, and the span, are there."""
+    monkeypatch.setenv(variable, "*,x-.*|excluded")
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: "ok")
+    app.add_url_rule("/excluded", "excluded", lambda: "ok")
+    app.test_client().get("/", headers={"X-Here": "yes"}).get_data()
+    assert ((rig.server().attributes or {}).get("http.request.header.x_here") == ("yes",)) == ("CAPTURE" in variable)
+    app.test_client().get("/excluded").get_data()
+    assert (len(rig.servers()) == 1) == ("EXCLUDED" in variable)
+    assert [line for line in caplog.messages if variable in line and "'*'" in line]

@@ -135,3 +135,29 @@ def test_it_does_not_keep_others_from_flushing(rig: Rig) -> None:
     rig.tracer_provider.add_span_processor(Other())
     assert rig.tracer_provider.force_flush()
     assert flushed
+
+
+def test_once_for_many_first_requests(rig: Rig) -> None:
+    """Threads that come first together give a provider one processor."""
+    ready = threading.Barrier(8)
+
+    class Provider:
+        def __init__(self) -> None:
+            self.processors: list[object] = []
+
+        def add_span_processor(self, processor: object) -> None:
+            self.processors.append(processor)
+
+    for _ in range(50):
+        provider = Provider()
+
+        def first(provider: Provider = provider) -> None:
+            ready.wait()
+            ensure_on(provider)
+
+        threads = [threading.Thread(target=first) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(provider.processors) == 1
