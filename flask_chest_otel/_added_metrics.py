@@ -124,7 +124,9 @@ def _is_over(live: LiveRequest) -> bool:
 
 def _record(entry: _Entry, context: Context) -> Measurement:
     instrument, number, attributes = entry
-    used = instrument.record(number, tuple(attributes.items()), attributes, context)
+    # Without order, and with the types: True, 1 and 1.0 are equal, but three attribute sets.
+    key = frozenset((name, type(value), value) for name, value in attributes.items())
+    used = instrument.record(number, key, attributes, context)
     return Measurement(instrument.name, instrument.kind, number, instrument.unit, used)
 
 

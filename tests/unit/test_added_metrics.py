@@ -205,6 +205,20 @@ def test_cardinality_and_destinations(rig: Rig) -> None:
     ]
 
 
+def test_what_makes_a_dimension_another(rig: Rig) -> None:
+    """A value's type does; the order in which dimensions are given does not."""
+    app = rig.plain()
+    chest = FlaskChest(app, cardinality_limit=4, **rig.providers)
+    with app.app_context():
+        for dimensions in ({"a": 1, "b": True}, {"b": True, "a": 1}, {"a": True, "b": True}, {"a": 1, "b": 1}):
+            chest.add_metric("Seen", 1, dimensions=dimensions)
+    assert sorted((repr(sorted(point.attributes.items())), point.sum) for point in rig.points("seen")) == [
+        ("[('a', 1), ('b', 1)]", 1),
+        ("[('a', 1), ('b', True)]", 2),
+        ("[('a', True), ('b', True)]", 1),
+    ]
+
+
 def test_units() -> None:
     """Every unit of CloudWatch has its UCUM, none of which Prometheus takes for a ratio."""
     assert len(UNITS) == 27
