@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["caught", "counts", "forget", "guarded", "note", "printable", "reraising", "totals"]
+__all__ = ["COUNTED", "caught", "counts", "forget", "guarded", "note", "printable", "reraising", "totals"]
 
 _logger = logging.getLogger("flask_chest_otel")
 _P = ParamSpec("_P")
@@ -28,6 +28,9 @@ MOST_KINDS = 1000
 
 LONGEST_LINE = 1000
 """Characters of one message that names what an application or a client gave."""
+
+COUNTED = " (logged once, counted from now on)"
+"""How such a line ends in a log."""
 
 FURTHER = "further kinds"
 """Where all others are counted together."""
@@ -84,7 +87,7 @@ class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` an
 def note(kind: str, message: str, *args: object) -> None:
     """Count one refusal of the application's data; log the first of its kind."""
     if _is_first(kind, _refusals, kind.partition(" ")[0]):
-        _logger.warning("%s (logged once, counted from now on)", printable(message % args)[:LONGEST_LINE])
+        _logger.warning("%s%s", printable(message % args)[:LONGEST_LINE], COUNTED)
 
 
 def caught(step: str, error: BaseException) -> None:

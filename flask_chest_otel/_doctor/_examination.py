@@ -44,13 +44,13 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
         _providers.part(app, state),
         _entry_points.part(os.environ),
         _servers.part(os.environ),
-        _probe.kept(app, state),
     ]
     if send and state.config.enabled:
         parts.append(_probe.sent(state, started, timeout_s))
     else:
         parts[0].problems += started
-    parts.append(_probe.counters())
+    # After the probe, which may have left something there.
+    parts += [_probe.kept(app, state), _probe.counters()]
     return parts
 
 

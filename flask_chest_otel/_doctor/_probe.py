@@ -13,6 +13,7 @@ from opentelemetry import metrics, trace
 
 from flask_chest_otel._doctor._part import Part, Row
 from flask_chest_otel._export._own_metrics import figures
+from flask_chest_otel._guard import COUNTED
 from flask_chest_otel._sqlite import NotOursError
 from flask_chest_otel._version import __version__
 from flask_chest_otel.errors import ChestError
@@ -121,11 +122,14 @@ def counters() -> Part:
 
 
 def _judge(folder: Path, usage: Usage, found: Part) -> None:
-    state = f"{usage.waiting} batches wait, {usage.refused} were refused, {usage.size_bytes} bytes"
+    waiting = "1 batch waits" if usage.waiting == 1 else f"{usage.waiting} batches wait"
+    refused = "1 was refused" if usage.refused == 1 else f"{usage.refused} were refused"
+    state = f"{waiting}, {refused}, {usage.size_bytes} bytes"
     found.rows.append(Row("outbox", str(folder), state))
     if usage.refused:
         found.problems.append(
-            f"the collector has refused {usage.refused} batches for good: type flask chest outbox list for the reasons"
+            f"the collector has refused {usage.refused} {'batch' if usage.refused == 1 else 'batches'} for good: "
+            "type flask chest outbox list for the reasons"
         )
     age_s = 0.0 if usage.oldest_unix_ns is None else time.time() - usage.oldest_unix_ns / 1e9
     if age_s > OLD_S:
@@ -160,7 +164,7 @@ class _Ear(logging.Handler):
         self._said = said
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = record.getMessage().partition("\n")[0]
+        line = record.getMessage().partition("\n")[0].removesuffix(COUNTED)
         if line not in self._said:
             self._said.append(line)
 

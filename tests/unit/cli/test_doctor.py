@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ from flask.cli import ScriptInfo
 from opentelemetry.sdk.trace import TracerProvider
 
 from flask_chest_otel import FlaskChest
+from flask_chest_otel._export._outbox import FILENAME, Outbox
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.server import free_port
 
@@ -97,6 +99,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
     assert all("OTEL_EXPORTER_OTLP_ENDPOINT=" in problem for problem in report["problems"])
     assert "pass-word" not in json.dumps(report)
     assert row(report, "sent", "span") == ("flask chest doctor", "not passed on")
+    assert row(report, "kept", "outbox")[1].startswith("2 batches wait, 0 were refused, ")
     waiting = {entry["why"]: entry["value"] for entry in report["counters"] if "batches" in entry["name"]}
     assert waiting == {"flask_chest.state=waiting": "2", "flask_chest.state=refused": "0"}
 
@@ -110,6 +113,24 @@ def test_refused_by_the_collector(tmp_path: Path) -> None:
         _, again = doctor(tmp_path, "--no-send", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
     assert any("flask chest outbox list" in problem for problem in again["problems"])
     assert "sent" not in again
+
+
+def test_one_batch(tmp_path: Path) -> None:
+    """One is not called many."""
+    with closing(Outbox(tmp_path / "box" / FILENAME, 2**28, 3600.0)) as outbox:
+        outbox.put("somebody", [("traces", 3, b"bad"), ("metrics", 5, b"good")])
+        outbox.refuse(1, "400")
+    _, report = doctor(tmp_path, "--no-send")
+    assert row(report, "kept", "outbox")[1].startswith("1 batch waits, 1 was refused, ")
+    assert "refused 1 batch for good" in report["problems"][0]
+
+
+def test_what_is_logged_once_stands_without_that(tmp_path: Path) -> None:
+    """A report is no log: a line that is logged once has its words, and not that it is logged once."""
+    with OtlpReceiver() as receiver:
+        _, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, OTEL_EXPORTER_OTLP_PROTOCOL="smoke")
+    assert "neither grpc nor http/protobuf" in str(report["problems"])
+    assert "logged once" not in str(report["problems"])
 
 
 def test_another_exporter_that_is_not_there(tmp_path: Path) -> None:
