@@ -27,7 +27,7 @@ _INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,255}")
 _UNIT = re.compile(r"[\x20-\x7e]{0,63}")
 _ID_LIKE = re.compile(r"id|.*_(id|ids|key|uuid)", re.IGNORECASE)
-_SLIP = 0.75  # PSOT is POST; PROPPATCH, MOVE and PURGE are themselves
+_SLIP = 0.75  # GETT is GET; PROPPATCH, MOVE and PURGE are themselves
 # Recommended for durations in seconds by the HTTP semantic conventions; the SDK's default suits milliseconds.
 _SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
@@ -212,7 +212,8 @@ def _check_method(method: Any, setting: str) -> None:
         raise ChestConfigError(setting, method, "HTTP methods as keys, for example {'GET': ['user_id']}")
     if method.upper() in KNOWN_METHODS:
         return
-    meant = nearest(method.upper(), KNOWN_METHODS, _SLIP)
+    same_letters = (known for known in sorted(KNOWN_METHODS) if sorted(known) == sorted(method.upper()))
+    meant = next(same_letters, None) or nearest(method.upper(), KNOWN_METHODS, _SLIP)
     if meant is not None:
         raise ChestConfigError(setting, method, f"HTTP methods as keys (did you mean {meant!r}?)")
     if method != method.upper():

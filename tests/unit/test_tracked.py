@@ -124,6 +124,8 @@ def test_methods(method: str) -> None:
     ("method", "said"),
     [
         ("PSOT", "did you mean 'POST'"),
+        ("GTE", "did you mean 'GET'"),
+        ("tup", "did you mean 'PUT'"),
         ("gett", "did you mean 'GET'"),
         ("name", "in capitals"),
         ("", "as keys"),
