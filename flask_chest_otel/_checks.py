@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flask_chest_otel.errors import ChestConfigError
-from flask_chest_otel.tracked import TrackedVars, parse_tracked_vars
+from flask_chest_otel.tracked import NOTHING, TrackedVars, parse_tracked_vars
 
 __all__ = [
     "NotAllowedError",
@@ -114,11 +114,10 @@ def field_names(value: Any) -> tuple[str, ...]:
     raise NotAllowedError
 
 
-def hosts(value: Any) -> tuple[str, ...]:
+def hosts(value: Any) -> tuple[str, ...] | None:
     found = tuple(host.lower().rstrip(".").strip("[]") for host in _entries(value) if isinstance(host, str))
-    # An empty list would read like "nowhere", and mean "everywhere".
-    if found and len(found) == len(_entries(value)) and all(map(_HOST.fullmatch, found)):
-        return found
+    if len(found) == len(_entries(value)) and all(map(_HOST.fullmatch, found)):
+        return found or None
     raise NotAllowedError
 
 
@@ -221,4 +220,4 @@ def provider(method: str) -> Callable[[Any], Any]:
 
 
 def tracked_vars(value: Any) -> TrackedVars:
-    return parse_tracked_vars(value)
+    return NOTHING if isinstance(value, str) and value.strip().lower() == "none" else parse_tracked_vars(value)

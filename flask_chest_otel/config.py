@@ -151,11 +151,12 @@ class ChestConfig:
         "Fields of the typed context that go along on outgoing calls, as W3C baggage, and are taken from it on "
         "arrival. Needs `context`.",
     )
-    propagate_to: tuple[str, ...] = _setting(
-        (),
+    propagate_to: tuple[str, ...] | None = _setting(
+        None,
         _checks.hosts,
         "hosts without scheme and port, for example 'orders.internal' or '*.internal'",
-        "The only hosts that `propagate` sends to, `*.example.com` for all below a domain; unless given, all.",
+        "The only hosts that `propagate` sends to, `*.example.com` for all below a domain; unless any are given, all.",
+        optional=True,
     )
     export: str | None = _setting(
         "auto",
@@ -449,7 +450,7 @@ def _tracked_as_text(tracked: TrackedVars) -> str:
         groups = {name: _group_as_json(group, everything(name)) for name, group in tracked.by_method.items()}
         return json.dumps(groups)
     group = _group_as_json(tracked.all_methods, tracked.everything_for is None)
-    plain = all(isinstance(entry, str) for entry in group)
+    plain = all(isinstance(entry, str) and entry.lower() != "none" for entry in group)
     return ",".join(group) if plain else json.dumps(group)
 
 

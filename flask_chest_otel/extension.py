@@ -92,7 +92,7 @@ class FlaskChest(Generic[ContextT]):
         chests: Sequence[str | Sink] = UNSET,
         context: Callable[[], ContextT] | None = UNSET,
         propagate: Sequence[str] = UNSET,
-        propagate_to: Sequence[str] = UNSET,
+        propagate_to: Sequence[str] | None = UNSET,
         export: str | None = UNSET,
         durability: str = UNSET,
         outbox_dir: str | os.PathLike[str] | None = UNSET,

@@ -105,7 +105,7 @@ Each can be given in three places. The first that says something wins:
 3. the environment: `FLASK_CHEST_LIST_LIMIT=10`.
 
 In the environment, commas stand between the entries of a list; `tracked_vars` also takes JSON; callables and providers
-are written `module:attribute`; `none` stands for `None` where that is allowed.
+are written `module:attribute`; `none` stands for `None`, or an empty list, where that is allowed.
 
 A value that cannot be used raises `ChestConfigError` when the extension is put on the application; the message names
 the setting, the value and what is allowed. The same holds for an unknown key `FLASK_CHEST_…` in `app.config`; an

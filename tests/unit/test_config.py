@@ -62,6 +62,17 @@ def test_none_empties_a_tuple(name: str) -> None:
     assert getattr(resolve({}, {}, {f"FLASK_CHEST_{name.upper()}": "none"}), name) == ()
 
 
+@pytest.mark.parametrize("text", ["none", " None "])
+def test_none_tracks_nothing(text: str) -> None:
+    """``none`` is no variable, as it is no header; who has a ``g.none`` names it in a list, also on the way back."""
+    app_config = {"FLASK_CHEST_TRACKED_VARS": text}
+    for found in (resolve({}, {}, app_config), resolve({"tracked_vars": text}, {}, {}), resolve({}, app_config, {})):
+        assert not found.tracked_vars
+    found = resolve({"tracked_vars": ["none"]}, {}, {})
+    assert found.tracked_vars.all_methods == (TrackedVar("none"),)
+    assert resolve({}, {}, effective_environment(found)) == found
+
+
 def test_empty_variable_is_unset() -> None:
     """An empty environment variable counts as absent, but for the prefix, which may be empty."""
     assert resolve({}, {}, {"FLASK_CHEST_LIST_LIMIT": ""}).list_limit == 64

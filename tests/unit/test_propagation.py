@@ -16,7 +16,7 @@ from flask_chest_otel import ChestConfigError, FlaskChest, FlaskChestInstrumento
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from flask import Flask
 
@@ -356,6 +356,22 @@ def test_zero_code(rig: Rig, send: Send, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "baggage" not in send(rig.plain("c"))
 
 
+@pytest.mark.parametrize("nothing", [(), [], None, "", "none", " None "], ids=repr)
+def test_no_hosts_named_are_all(
+    rig: Rig, send: Send, monkeypatch: pytest.MonkeyPatch, nothing: Sequence[str] | None
+) -> None:
+    """The default may be written down: as argument, in ``app.config`` and in the environment."""
+    written: list[dict[str, Any]] = [{"propagate_to": nothing}, {}, {}]
+    for number, options in enumerate(written):
+        app = rig.plain(f"shop{number}")
+        if number == 1:
+            app.config["FLASK_CHEST_PROPAGATE_TO"] = nothing
+        if number == 2:
+            monkeypatch.setenv("FLASK_CHEST_PROPAGATE_TO", str(nothing or ""))
+        rig.chest(app, context=Order, propagate=["correlation_id"], **options)
+        assert "baggage" in send(app, "anywhere")
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -363,7 +379,6 @@ def test_zero_code(rig: Rig, send: Send, monkeypatch: pytest.MonkeyPatch) -> Non
         ({"propagate": ["_private"], "context": Order}, "public fields"),
         ({"propagate": ["ü"], "context": Order}, "public fields"),
         ({"propagate": ["a", "a"], "context": Order}, "each once"),
-        ({"propagate_to": []}, "hosts without"),
         ({"propagate_to": ["https://orders"]}, "hosts without"),
         ({"propagate_to": ["orders:80"]}, "hosts without"),
         ({"propagate_to": ["*"]}, "hosts without"),
