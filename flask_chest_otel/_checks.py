@@ -114,10 +114,11 @@ def field_names(value: Any) -> tuple[str, ...]:
     raise NotAllowedError
 
 
-def hosts(value: Any) -> tuple[str, ...] | None:
-    found = tuple(host.lower().rstrip(".").strip("[]") for host in _entries(value) if isinstance(host, str))
-    if len(found) == len(_entries(value)) and all(map(_HOST.fullmatch, found)):
-        return found or None
+def hosts(value: Any) -> tuple[str, ...]:
+    entries = _entries(value)
+    found = tuple(host.lower().rstrip(".").strip("[]") for host in entries if isinstance(host, str))
+    if len(found) == len(entries) and all(map(_HOST.fullmatch, found)):
+        return found
     raise NotAllowedError
 
 

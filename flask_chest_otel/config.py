@@ -152,7 +152,7 @@ class ChestConfig:
         "arrival. Needs `context`.",
     )
     propagate_to: tuple[str, ...] | None = _setting(
-        None,
+        (),
         _checks.hosts,
         "hosts without scheme and port, for example 'orders.internal' or '*.internal'",
         "The only hosts that `propagate` sends to, `*.example.com` for all below a domain; unless any are given, all.",
