@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics, trace
 
 from flask_chest_otel._guard import guarded
+from flask_chest_otel.chests._queue import close_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +25,12 @@ UWSGI_THREADS = ("enable-threads", "threads")
 
 @guarded("ending a worker")
 def end_worker() -> None:
-    """Send what this process has, within ``shutdown_timeout_s``, and leave the rest in the outbox.
+    """Write what the store and the chests have, send what the providers have, and leave the rest in the outbox.
 
-    For servers that end their workers without ending the interpreter. Afterwards nothing is recorded any more.
+    For servers that end their workers without ending the interpreter. Afterwards nothing is recorded any more. Takes at
+    most two seconds for store and chests, and ``shutdown_timeout_s`` for what is sent.
     """
+    close_all()
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
         shutdown: Callable[[], Any] | None = getattr(provider, "shutdown", None)
         if shutdown is not None:

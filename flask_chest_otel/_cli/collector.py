@@ -114,7 +114,10 @@ def render_command(*, output: Path | None, **chosen: Any) -> None:
     if output is None:
         click.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise click.ClickException(f"{output} cannot be written: {error.strerror or error}") from error
         say(f"Wrote {output}. Now: flask-chest-collector --config {output}", to_stderr=True)
 
 

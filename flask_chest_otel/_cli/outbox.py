@@ -61,7 +61,7 @@ def list_(folder: Path | None, *, as_json: bool) -> None:
     elif found:
         say_table(HEAD, map(_row, found), right=(0, 3, 4))
     else:
-        say("Nothing waits: the collector has everything that was put here.", to_stderr=True)
+        say("Nothing waits, and nothing was refused.", to_stderr=True)
 
 
 @command.command()
@@ -73,7 +73,7 @@ def resend(folder: Path | None) -> None:
     """
     with _opened(folder) as outbox:
         count = outbox.resend()
-    say(f"{count} refused batches will be sent again.")
+    say(f"{_batches(count, 'refused ')} will be sent again.")
 
 
 @command.command()
@@ -83,7 +83,11 @@ def clear(folder: Path | None, *, everything: bool) -> None:
     """Delete refused batches."""
     with _opened(folder) as outbox:
         count = outbox.clear(everything=everything)
-    say(f"{count} batches deleted.")
+    say(f"{_batches(count)} deleted.")
+
+
+def _batches(count: int, kind: str = "") -> str:
+    return f"1 {kind}batch" if count == 1 else f"{count} {kind}batches"
 
 
 @contextmanager

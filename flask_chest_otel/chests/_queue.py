@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._request import RequestRecord
     from flask_chest_otel.chests._delivery import Writer
 
-__all__ = ["RecordQueue"]
+__all__ = ["RecordQueue", "close_all"]
 
 logger = logging.getLogger(__name__)
 
@@ -180,8 +180,8 @@ class _Line:
             return
         _running.add(self)
         # Once per process, and again in a child of multiprocessing, which forgets its parent's.
-        atexit.unregister(_close_all)
-        atexit.register(_close_all)
+        atexit.unregister(close_all)
+        atexit.register(close_all)
 
     def flush(self, timeout_s: float) -> bool:
         if self._ended:
@@ -283,8 +283,8 @@ _running: weakref.WeakSet[_Line] = weakref.WeakSet()
 """Lines whose threads were started: interpreter exit is a matter of the process, not of an application."""
 
 
-def _close_all() -> None:
-    """Write what is queued when the interpreter ends: all queues at once, in one budget."""
+def close_all() -> None:
+    """Write what is queued when the process ends: all queues at once, in one budget."""
     deadline = time.monotonic() + EXIT_BUDGET_S
     mine = [line for line in list(_running) if line.process is here()]
     for line in mine:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -42,6 +44,9 @@ logger = logging.getLogger(__name__)
 ENTRY_REFUSED = frozenset({400, 413, 422})
 """Answers that are about what was posted: waiting does not help, posting less at once may."""
 
+READ_BYTES = 4096
+"""How much of an answer is read; after a longer one the connection is not used again."""
+
 SHOWN_CHARS = 200
 """How much of an answer a log line shows."""
 
@@ -75,7 +80,7 @@ class WebhookChest(DirectChest):
         proxies: By scheme, as ``requests`` takes them; those of the environment unless given.
         verify: Whether the server's certificate is checked, or the path of certificates to check it with.
         success_status_codes: Answers after which nothing is tried again.
-        timeout_s: How long the server may take to connect, and to answer, seconds.
+        timeout_s: How long the server may take to connect, to begin its answer, and for all of it, seconds.
         capacity: Requests that wait at most; further ones are dropped and counted.
         retry_for_s: How long one batch is tried again while the server is away, seconds.
 
@@ -178,6 +183,7 @@ class _WebhookWriter:
 
     def _post(self, body: bytes) -> tuple[int, str, float]:
         address = self._address
+        deadline = time.monotonic() + address.timeout_s
         with self._session.post(
             address.url,
             data=body,
@@ -188,9 +194,25 @@ class _WebhookWriter:
             timeout=address.timeout_s,
             # A redirected POST becomes a GET.
             allow_redirects=False,
+            stream=True,
         ) as answer:
             retry_after = retry_after_s(answer.headers.get("Retry-After")) or 0.0
-            return answer.status_code, " ".join(answer.text[:SHOWN_CHARS].split()), retry_after
+            return answer.status_code, _beginning(answer, deadline), retry_after
+
+
+def _beginning(answer: requests.Response, deadline: float) -> str:
+    """What an answer's body begins with, on one line.
+
+    The timeout holds for each piece: a body that drips or has no end is left, and its connection with it.
+    """
+    read = bytearray()
+    # The status is known: whatever becomes of the body, what was posted is not posted again for it.
+    with suppress(requests.RequestException):
+        for byte in answer.iter_content(1):
+            read += byte
+            if len(read) >= READ_BYTES or time.monotonic() > deadline:
+                break
+    return " ".join(read.decode("utf-8", "replace")[:SHOWN_CHARS].split())
 
 
 def _origin(url: str) -> str:

@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -94,6 +94,7 @@ class Ingest:
         answers: Status codes of the next answers; 200 when it is empty.
         retry_after: What answers that are no success say in the header of that name; nothing where it is empty.
         times: When each post came, on the monotonic clock.
+        drip_s: Pause after each byte of an answer's body, seconds; then it is long.
         port: Where it listens.
     """
 
@@ -102,6 +103,7 @@ class Ingest:
         self.answers: list[int] = []
         self.retry_after = ""
         self.times: list[float] = []
+        self.drip_s = 0.0
         ingest = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -115,9 +117,13 @@ class Ingest:
                     self.send_header("Location", "/elsewhere")
                 if status != 200 and ingest.retry_after:
                     self.send_header("Retry-After", ingest.retry_after)
-                self.send_header("Content-Length", "2")
+                size = 1000 if ingest.drip_s else 2
+                self.send_header("Content-Length", str(size))
                 self.end_headers()
-                self.wfile.write(b"OK")
+                with suppress(OSError):  # who waits for the rest may have gone
+                    for byte in b"OK" * (size // 2):
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(ingest.drip_s)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's signature
                 pass

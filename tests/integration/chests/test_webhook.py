@@ -229,3 +229,16 @@ def test_through_a_proxy(ingest: Ingest, make_record: MakeRecord) -> None:
         chest.put(make_record())
         assert chest.flush(20)
     assert ingest.posts[0][1] == "http://ingest.example/in"
+
+
+def test_an_answer_that_drips_holds_nothing_up(ingest: Ingest, make_record: MakeRecord) -> None:
+    """The status counts; the body is waited for as long as the timeout says, all of it together."""
+    ingest.drip_s = 0.1
+    with closing(WebhookChest(ingest.url, timeout_s=0.5)) as chest:
+        for number in range(2):
+            chest.put(make_record(request_id=f"r-{number}"))
+            started = time.monotonic()
+            assert chest.flush(20)
+            assert time.monotonic() - started < 5
+        assert chest.lost == 0
+    assert len(ingest.posts) == 2

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from flask import Flask
 from flask.cli import ScriptInfo
 from flask.views import MethodView
 
 from flask_chest_otel import FlaskChest, TrackedVar, flask_chest
+from flask_chest_otel._cli import chest_cli
 from flask_chest_otel._collector import Composition, render
 from flask_chest_otel._collector._application import look_at
 from flask_chest_otel._collector._check import problems
@@ -300,3 +302,13 @@ def test_check_ends_with_a_status(chest: Callable[..., Result]) -> None:
     result = chest("collector", "check", "--target", "influxdb", env={"INFLUXDB_URL": "http://127.0.0.1:9"})
     assert result.exit_code == 1
     assert "INFLUXDB_TOKEN is not set" in result.stdout
+
+
+def test_render_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """One line says what is wrong."""
+    done = CliRunner().invoke(
+        chest_cli, ["collector", "render", "--target", "file", "-o", str(tmp_path / "nowhere" / "c.yaml")]
+    )
+    assert done.exit_code == 1
+    assert done.output.strip().splitlines()[-1].startswith("Error: ")
+    assert "cannot be written" in done.output

@@ -56,10 +56,11 @@ def test_resend(outbox: Outbox) -> None:
 
 def test_clear(outbox: Outbox) -> None:
     """Refused batches go, waiting ones only when it is asked for."""
-    assert "1 batches deleted" in run(outbox, "clear")
+    assert "1 batch deleted" in run(outbox, "clear")
     assert [kept.signal for kept in outbox.kept()] == ["metrics"]
-    assert "1 batches deleted" in run(outbox, "clear", "--everything")
+    assert "1 batch deleted" in run(outbox, "clear", "--everything")
     assert outbox.kept() == []
+    assert run(outbox, "list") == "Nothing waits, and nothing was refused.\n"
 
 
 def test_no_outbox(tmp_path: Path) -> None:
