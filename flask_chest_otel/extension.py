@@ -199,15 +199,15 @@ def current_typed_context() -> Any:
     return state.typed.current()
 
 
-def bring_server_span(app: Flask, state: Lifecycle) -> None:
-    """Instrument with upstream's Flask instrumentation where that is wanted and nobody has.
+def bring_server_span(app: Flask, state: Lifecycle) -> bool:
+    """Instrument with upstream's Flask instrumentation where that is wanted and nobody has; whether that was done.
 
     Raises:
         AssertionError: Flask's own, for an application that has served requests already.
     """
     config: ChestConfig = state.config
     if config.server_span != "upstream" or is_instrumented_by_upstream(app):
-        return
+        return False
     # Imported here: it takes longer than this package and Flask together, and few ask for it.
     from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415
 
@@ -225,6 +225,7 @@ def bring_server_span(app: Flask, state: Lifecycle) -> None:
         if wsgi_app is not None:
             app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # Flask's documented way to put middleware on
         raise
+    return True
 
 
 def _check_later_routes(app: Flask, state: Lifecycle) -> None:

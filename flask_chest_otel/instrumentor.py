@@ -13,7 +13,6 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from flask_chest_otel import id_generator
 from flask_chest_otel._attach import Attachment, attach
 from flask_chest_otel._export import Export
-from flask_chest_otel._finding import is_instrumented_by_upstream
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel._state import EXTENSION_KEY, INSTRUMENTOR_KEY
@@ -77,13 +76,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         self._attachment.remove()
         self._attachment = None
         for app in list(self._apps):
-            state = app.extensions.pop(INSTRUMENTOR_KEY, None)
-            if state is not None:
-                id_generator.unshadow(state.export.tracer_provider())
-        for app in list(self._brought):
-            from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415 - as it was brought
-
-            FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
+            _let_go(app, brought=app in self._brought)
 
     @guarded("find")
     def _lifecycle_of(self, app: Flask) -> Lifecycle | None:
@@ -100,8 +93,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
 
     @guarded("server span")
     def _bring_server_span(self, app: Flask) -> None:
-        bring_server_span(app, app.extensions[INSTRUMENTOR_KEY])
-        if is_instrumented_by_upstream(app):
+        if bring_server_span(app, app.extensions[INSTRUMENTOR_KEY]):
             self._brought.add(app)
 
     @staticmethod
@@ -135,20 +127,32 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         if config.enabled:
             export = Export(config, may_build=False, sources=sources)
             state = Lifecycle(config, export, quiet=True, hooks=(request_hook, response_hook))
-            bring_server_span(app, state)
+            brought = bring_server_span(app, state)
             app.extensions[INSTRUMENTOR_KEY] = state
-            app.extensions[_ATTACHMENT_KEY] = attach(app, state)
+            app.extensions[_ATTACHMENT_KEY] = attach(app, state), brought
 
     @staticmethod
     @guarded("uninstrument_app")
     def uninstrument_app(app: Flask) -> None:
         """Take off what :meth:`instrument_app` put on."""
-        attachment: Attachment | None = app.extensions.pop(_ATTACHMENT_KEY, None)
-        if attachment is None:
+        found: tuple[Attachment, bool] | None = app.extensions.pop(_ATTACHMENT_KEY, None)
+        if found is None:
             _logger.warning("%r is not instrumented: nothing was changed", app.name)
             return
+        attachment, brought = found
         attachment.remove()
-        del app.extensions[INSTRUMENTOR_KEY]
+        _let_go(app, brought=brought)
+
+
+def _let_go(app: Flask, *, brought: bool) -> None:
+    """Forget an application's state, and take off what was brought along with it."""
+    state: Lifecycle | None = app.extensions.pop(INSTRUMENTOR_KEY, None)
+    if state is not None:
+        id_generator.unshadow(state.export.tracer_provider())
+    if brought:
+        from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415 - as it was brought
+
+        FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
 
 
 def _hooks(kwargs: dict[str, Any]) -> tuple[Any, Any]:

@@ -258,3 +258,28 @@ def test_declarative_configuration_accepts_settings() -> None:
 def test_dependencies() -> None:
     """Flask from 2.2, without a ceiling."""
     assert list(FlaskChestInstrumentor().instrumentation_dependencies()) == ["flask >= 2.2"]
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["uninstrument", "uninstrument_app"])
+@pytest.mark.parametrize("theirs", [True, False], ids=["theirs", "ours"])
+def test_what_was_brought_is_taken_off(rig: Rig, *, whole: bool, theirs: bool) -> None:
+    """Upstream's instrumentation goes if we brought it, and stays if the application had it; the ids are free again."""
+    app = rig.plain()
+    app.add_url_rule("/", view_func=lambda: "ok")
+    if theirs:
+        FlaskInstrumentor().instrument_app(app, **rig.providers)  # type: ignore[no-untyped-call]
+    if whole:
+        FlaskChestInstrumentor().instrument(server_span="upstream", **rig.providers)
+    else:
+        FlaskChestInstrumentor().instrument_app(app, server_span="upstream", **rig.providers)
+    app.test_client().get("/", headers={"X-Request-ID": "r-1"}).get_data()
+    before = len(rig.servers())
+    if whole:
+        FlaskChestInstrumentor().uninstrument()
+    else:
+        FlaskChestInstrumentor().uninstrument_app(app)
+    app.test_client().get("/", headers={"X-Request-ID": "r-2"}).get_data()
+    assert len(rig.servers()) - before == int(theirs)
+    assert not {"generate_trace_id", "is_trace_id_random"} & set(vars(rig.tracer_provider.id_generator))
+    if theirs:
+        FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
