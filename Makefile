@@ -7,6 +7,7 @@ DEMO_FOLDER := .build/demo
 # Environments; each has a stamp so that it is made once, and again when what it is made from has changed.
 APP := .venv/.installed
 DEV := .venv/.installed-for-development
+CLICKHOUSE := .venv/.installed-clickhouse
 LOWEST := .venvs/lowest/.installed
 DECLARATIVE := .venvs/declarative/.installed
 OTHERS := .venvs/others/.installed
@@ -27,7 +28,7 @@ test: ## Run everything that CI runs: the four targets below, one after the othe
 	@$(MAKE) --no-print-directory test-declarative
 	@$(MAKE) --no-print-directory test-wheel
 
-test-suite: $(DEV) ## Run the suite and measure its coverage of lines and branches.
+test-suite: $(DEV) $(if $(filter 1,$(REQUIRE_REAL)),$(CLICKHOUSE)) ## Run the suite and measure its coverage of lines and branches.
 	@echo "== the suite"
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest --ignore=tests/packaging
@@ -107,6 +108,12 @@ $(DEV): $(APP)
 	@$(BIN)/pip install $(PIP_FLAGS) --group test --group lint
 	@$(BIN)/pip install $(PIP_FLAGS) --group uwsgi || \
 	  echo "uWSGI could not be built, its tests will say so. On Debian: apt-get install gcc python3-dev"
+	@touch $@
+
+# Large, so only where no test may be skipped.
+$(CLICKHOUSE): $(DEV)
+	@echo "installing ClickHouse's engine into .venv"
+	@$(BIN)/pip install $(PIP_FLAGS) --group clickhouse
 	@touch $@
 
 .venvs/%/bin/pip: | .venv/bin/pip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.backends.clickhouse import ClickHouse
+from tests.backends.require import require_module
 from tests.backends.traffic import Traffic, eventually
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ ONE_REQUEST = """
 
 def test_answers_what_was_served_through_an_outage(start_collector: StartCollector, tmp_path: Path) -> None:
     """The three questions, in SQL, are answered right although ClickHouse was down and the collector killed."""
-    pytest.importorskip("chdb", reason="ClickHouse as a library, 900 MB: pip install chdb")
+    require_module("chdb", "chdb")
     with ClickHouse(tmp_path / "clickhouse") as server:
         collector = start_collector("clickhouse", env=server.collector_env)
         server.stop()
