@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask, has_app_context
+from hypothesis import HealthCheck, settings
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
 __all__ = ["Rig"]
 
 _OURS = ("OTEL_", "FLASK_")
+
+# How long hypothesis takes to make values says something of the machine, and nothing of this package.
+settings.register_profile("chest", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("chest")
 _numbers = itertools.count()
 
 

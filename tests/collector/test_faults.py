@@ -57,34 +57,36 @@ def test_full_queue_of_a_dead_target(start_collector: StartCollector, influxdb: 
 
     What did not fit is given up after the gate's ten seconds and counted; what did fit arrives when the target is up.
     """
-    env = {**influxdb.collector_env, "CHEST_INFLUXDB_QUEUE_BYTES": "1000000"}
+    env = {**influxdb.collector_env, "CHEST_INFLUXDB_QUEUE_BYTES": "4000000"}  # the least
     collector = start_collector("influxdb", "file", env=env)
     influxdb.stop()
     slowest_s = 0.0
-    for number in range(200):
+    for number in range(300):
         started = time.monotonic()
-        body = trace_request(10, {"text": "x" * 2000}, name=f"batch {number}")
+        body = trace_request(20, {"text": "x" * 2000}, name=f"batch {number}")
         assert post(collector.otlp_http, "traces", body) == 200
         slowest_s = max(slowest_s, time.monotonic() - started)
     assert slowest_s < 2.0
-    # Larger than the whole queue, which is as good as a full one.
-    assert post(collector.otlp_http, "metrics", gauge_request("load", [1.0] * 40_000)) == 200
+    for _ in range(6):
+        assert post(collector.otlp_http, "metrics", gauge_request("load", [1.0] * 40_000)) == 200
     healthy = collector.folder / "telemetry.jsonl"
-    eventually(lambda: len(jsonl.spans(healthy)), 2000)
+    eventually(lambda: len(jsonl.spans(healthy)), 6000)
     times = Counter(span["spanId"] for span in jsonl.spans(healthy))
     assert set(times.values()) == {1}
-    eventually(lambda: dropped(collector) + passed(collector), 2000, within_s=30)
+    eventually(lambda: dropped(collector) + passed(collector), 6000, within_s=30)
     assert dropped(collector) > 0
     # What the documentation tells operators to watch is there, and says so.
     assert collector.own_metric("otelcol_exporter_queue_size", exporter="influxdb") > 500_000
-    assert collector.own_metric("otelcol_exporter_queue_capacity", exporter="influxdb", data_type="traces") == 1_000_000
+    assert collector.own_metric("otelcol_exporter_queue_capacity", exporter="influxdb", data_type="traces") == 4_000_000
     assert collector.own_metric("otelcol_exporter_send_failed_spans", exporter="influxdb") == 0
     points = {"exporter": "otlp_grpc/influxdb_gate"}
-    eventually(lambda: collector.own_metric("otelcol_exporter_send_failed_metric_points", **points), 40_000)
-    assert collector.own_metric("otelcol_receiver_accepted_spans", receiver="otlp") == 2000
+    ends = ("otelcol_exporter_send_failed_metric_points", "otelcol_exporter_sent_metric_points")
+    eventually(lambda: sum(collector.own_metric(name, **points) for name in ends), 240_000, within_s=30)
+    assert collector.own_metric(ends[0], **points) > 0
+    assert collector.own_metric("otelcol_receiver_accepted_spans", receiver="otlp") == 6000
     assert watched() - collector.own_metric_names() == set()
     influxdb.start()
-    eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [2000 - dropped(collector)], within_s=40)
+    eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [6000 - dropped(collector)], within_s=40)
 
 
 def watched() -> set[str]:
