@@ -203,6 +203,13 @@ def put(request: pytest.FixtureRequest, rig: Rig) -> Iterator[Put]:
 
 
 @pytest.fixture
+def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep coverage out of the processes that the test starts: it would be what is timed, with threads above all."""
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
 def run_python(tmp_path: Path) -> Callable[..., str]:
     """Run code in a process of its own, where global providers may be set; its output, or the test fails."""
 

@@ -99,6 +99,7 @@ print(json.dumps(time.monotonic() - started))
 """
 
 
+@pytest.mark.usefixtures("untraced")
 def test_ten_thousand_requests_on_eight_threads(tmp_path: Path, run_python: Callable[..., str]) -> None:
     """As fast as the machine serves them; every single one arrives, once, and the counter says the same."""
     with OtlpReceiver() as receiver:

@@ -102,6 +102,7 @@ def test_application_and_collector_are_killed(tmp_path: Path) -> None:
     assert server.kept() == []
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("mood", ["hang", "nobody"])
 def test_sigterm_is_obeyed_in_time(tmp_path: Path, mood: str | int) -> None:
     """A worker leaves within its budget whatever the collector does, and what it had is in the outbox."""
@@ -132,6 +133,7 @@ for number in range(20):
 """
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("mood", ["ok", "hang", "nobody"])
 def test_the_interpreter_ends(tmp_path: Path, run_python: Callable[..., str], mood: str) -> None:
     """A script that is done ends at once or within the budget, without a word; the rest is for the next start."""
