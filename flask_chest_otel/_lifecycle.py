@@ -35,7 +35,7 @@ from flask_chest_otel._instruments import Instruments
 from flask_chest_otel._marks import marks_of
 from flask_chest_otel._plan import Plan, Planner, metric_method
 from flask_chest_otel._process import here
-from flask_chest_otel._recording import Recorded, Recorder
+from flask_chest_otel._recording import NO_METRIC, Recorded, Recorder
 from flask_chest_otel._request import LiveRequest, Measurement, RequestRecord, live_request
 from flask_chest_otel._response import ResponseHeaders
 from flask_chest_otel._server_span import EXCHANGE_KEY, Exchange, ServerSpans
@@ -159,7 +159,7 @@ class Lifecycle:
         if plan.chests is not None:
             self._name_destinations(live)
         inbound = environ.get(self._inbound_key)
-        if inbound is not None or plan.request_id_generator is not None:
+        if inbound is not None or plan.request_id_generators:
             self._choose_id(live, inbound)
         if self._spans is not None and not served:
             exchange = environ.get(EXCHANGE_KEY)
@@ -320,9 +320,8 @@ class Lifecycle:
         else:
             if inbound is not None:
                 note("illegal inbound request id", "refused an inbound request id that is not legal")
-            for generator in dict.fromkeys((live.plan.request_id_generator, self.config.request_id_generator)):
-                if generator is not None and live.request_id is None:
-                    live.request_id = _generated(generator)
+            # The route's, else the application's: the first that makes one.
+            live.request_id = next(filter(None, map(_generated, live.plan.request_id_generators)), None)
         if live.request_id is not None:
             live.own_id = True
             id_generator.shadow(self.export.tracer_provider())
@@ -354,7 +353,7 @@ class Lifecycle:
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("metrics", error)
         for name, reason in refused.items():
-            how = "has" if name in self._recorder.variables(live, attributes) else "is not recorded:"
+            how = "has" if reason.startswith(NO_METRIC) else "is not recorded:"
             note(f"refused {name}: {reason}", "g.%s %s %s", name, how, reason)
         if live.added or live.plan.counts:
             measurements = [*(self._added.finish(live) or ()), *measurements]

@@ -104,7 +104,7 @@ class Plan:
 
     variables: tuple[PlannedVar, ...]
     everything: bool
-    request_id_generator: Callable[[], Any] | None
+    request_id_generators: tuple[Callable[[], Any], ...]
     chests: tuple[str, ...] | None
     route: str | None
     metric_attributes: Mapping[str, Any]
@@ -150,7 +150,8 @@ class Planner:
 
     def compile(self, marks: tuple[RouteMark, ...], method: str, route: str | None) -> Plan:
         """The plan for one route and method; of several marks the last has the last word."""
-        generators = [mark.request_id_generator for mark in marks if mark.request_id_generator]
+        of_route = [mark.request_id_generator for mark in marks if mark.request_id_generator][-1:]
+        generators = [*of_route, *filter(None, [self._config.request_id_generator])]
         chests = next((mark.chests for mark in reversed(marks) if mark.chests is not None), None)
         attributes = {HTTP_REQUEST_METHOD: metric_method(method)}
         if route is not None:
@@ -162,7 +163,7 @@ class Planner:
         return Plan(
             variables=variables,
             everything=any(source.tracks_everything(method) for source in self._sources(marks)),
-            request_id_generator=generators[-1] if generators else self._config.request_id_generator,
+            request_id_generators=tuple(dict.fromkeys(generators)),
             chests=chests,
             route=route,
             metric_attributes=attributes,

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from flask_chest_otel._plan import Plan, PlannedVar, Planner
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["Recorded", "Recorder"]
+__all__ = ["NO_METRIC", "Recorded", "Recorder"]
+
+NO_METRIC = "no metric: "
+"""How a reason begins where the attribute is there, and an instrument did not take the number."""
 
 _NUMBERS = frozenset({int, float})
 _PLAIN_FLOAT = 1e308  # any float below it is finite
@@ -105,7 +108,7 @@ class Recorder:
             try:
                 self._planner.instrument(planned).check(number)
             except Refused as refusal:
-                refused[planned.name] = _no_metric(refusal)
+                refused[planned.name] = NO_METRIC + refusal.reason
         for name, reason in refused.items():
             raise ChestValueError(name, reason)
 
@@ -129,7 +132,7 @@ class Recorder:
             try:
                 used = instrument.record(number, key, attributes, context)
             except Refused as refusal:
-                refused[planned.name] = _no_metric(refusal)
+                refused[planned.name] = NO_METRIC + refusal.reason
                 continue
             if kept:
                 measurements.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, used))
@@ -168,17 +171,12 @@ def _number(planned: PlannedVar, value: Any, numbers: list[tuple[PlannedVar, flo
     try:
         number = to_metric(value)
     except Refused as refusal:
-        refused[planned.name] = _no_metric(refusal)
+        refused[planned.name] = NO_METRIC + refusal.reason
         return
     if number is not None:
         numbers.append((planned, number))
     elif planned.strict:
-        refused[planned.name] = _no_metric(Refused(f"not a number, but metric={planned.kind!r}"))
-
-
-def _no_metric(refusal: Refused) -> str:
-    """The reason of an instrument: the attribute is there."""
-    return f"no metric: {refusal.reason}"
+        refused[planned.name] = f"{NO_METRIC}not a number, but metric={planned.kind!r}"
 
 
 def _redacted(planned: PlannedVar, value: Any) -> Any:

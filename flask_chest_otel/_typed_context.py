@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 from flask import has_request_context, request
 
 from flask_chest_otel import _baggage
-from flask_chest_otel._finding import own_record
+from flask_chest_otel._finding import own_record, present_request
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._values import Limits, Refused, to_attribute
 
@@ -58,8 +58,8 @@ class TypedContext:
             raise RuntimeError("there is no typed context outside of a request: ask for it in a view")
         # With the request, not with g, which an application context pushed outside shares between requests; and
         # whether or not the request is recorded, as the application lives from it.
-        http = request._get_current_object()  # type: ignore[attr-defined]  # Flask types its proxies as their objects
-        kept: dict[str, Any] = http.__dict__
+        http = present_request()
+        kept = http.__dict__
         typed = kept.get(_KEPT)
         if typed is None:
             typed = kept[_KEPT] = self._made(self._make, http.environ)

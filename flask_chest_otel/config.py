@@ -19,7 +19,7 @@ from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, SERVER_TIMING, TRAC
 from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from dataclasses import Field
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "setting_of",
     "settle",
     "unknown_setting",
+    "unknown_variables",
 ]
 
 _logger = logging.getLogger("flask_chest_otel")
@@ -397,12 +398,17 @@ _warned: set[str] = set()
 
 
 def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
-    for key in environ:
-        known = key in _KEYS or key.startswith(COMMAND_LINE_PREFIX)
-        if key.startswith(PREFIX) and not known and key not in _warned:
+    for key, meant in unknown_variables(environ):
+        if key not in _warned:
             _warned.add(key)
-            meant = _nearest_setting(key, _KEYS)
             _logger.warning("environment variable %s is no setting: give %s", key, _in_words(meant, _KEYS))
+
+
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+    """Environment variables that look like settings and are none, each with the nearest one that is."""
+    for key in environ:
+        if key.startswith(PREFIX) and key not in _KEYS and not key.startswith(COMMAND_LINE_PREFIX):
+            yield key, _nearest_setting(key, _KEYS)
 
 
 def _nearest_setting(name: str, known: tuple[str, ...]) -> str | None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import platform
 import re
-from dataclasses import fields
 from importlib import metadata
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._doctor._part import Part, Row
 from flask_chest_otel._redaction import is_sensitive
-from flask_chest_otel.config import COMMAND_LINE_PREFIX, PREFIX, ChestConfig, effective_environment
-from flask_chest_otel.errors import nearest
+from flask_chest_otel.config import PREFIX, effective_environment, unknown_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +28,6 @@ _DISTRIBUTIONS = (
     "gunicorn",
     "uwsgi",
 )
-_KEYS = tuple(PREFIX + row.name.upper() for row in fields(ChestConfig))
 _SECRET_VARIABLE = re.compile(r"HEADERS|TOKEN|PASSWORD|_KEY$")
 _USER_INFO = re.compile(r"//[^/\s]*@")
 
@@ -65,17 +62,11 @@ def environment(environ: Mapping[str, str]) -> Part:
     """OpenTelemetry's own variables, what may be a secret masked; and ours that are no settings."""
     found = Part("environment", ("VARIABLE", "VALUE", ""))
     found.rows = [Row(name, _shown(name, text)) for name, text in sorted(environ.items()) if name.startswith("OTEL_")]
-    found.problems = [_unknown(name) for name in sorted(environ) if name.startswith(PREFIX) and not _is_known(name)]
+    found.problems = [
+        f"the environment variable {name} is no setting: {f'type {meant}' if meant else 'take it away'}"
+        for name, meant in sorted(unknown_variables(environ))
+    ]
     return found
-
-
-def _is_known(name: str) -> bool:
-    return name in _KEYS or name.startswith(COMMAND_LINE_PREFIX)
-
-
-def _unknown(name: str) -> str:
-    guess = nearest(name.upper(), _KEYS)
-    return f"the environment variable {name} is no setting: {f'type {guess}' if guess else 'take it away'}"
 
 
 def _shown(name: str, text: str) -> str:
