@@ -9,6 +9,7 @@ import functools
 import logging
 from collections import Counter
 from contextlib import contextmanager
+from traceback import TracebackException
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from flask_chest_otel._process import here
@@ -100,12 +101,40 @@ def caught(step: str, error: BaseException) -> None:
         raise error
     kind = f"{step}: {type(error).__name__}"
     if _is_first(kind, _errors, step):
-        _logger.error("flask_chest_otel failed at %s; the request goes on (logged once)", kind, exc_info=error)
+        _logger.error(
+            "flask_chest_otel failed at %s; the request goes on (logged once)\n%s", printable(kind), _Account(error)
+        )
 
 
 def printable(text: str) -> str:
     """``text`` as one line that cannot forge another: line ends, control characters and their like are escaped."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+class _Account:
+    """How an error came about, put into words where a log handler asks for them.
+
+    In place of ``exc_info``, whose last line is the error's own text as it is: what a client sent may be quoted there.
+    """
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __str__(self) -> str:
+        """The traceback, causes first: frames as Python shows them, each error's own words on one line."""
+        chain = [TracebackException.from_exception(self._error)]
+        while before := chain[-1].__cause__ or (None if chain[-1].__suppress_context__ else chain[-1].__context__):
+            chain.append(before)
+        return "\n\n".join("\n".join(_lines(one)) for one in reversed(chain))
+
+
+def _lines(found: TracebackException) -> Iterator[str]:
+    yield "Traceback (most recent call last):"
+    for frame in found.stack.format():
+        yield from map(printable, frame.rstrip("\n").split("\n"))
+    yield printable("".join(found.format_exception_only()).rstrip("\n"))[:LONGEST_LINE]
 
 
 def forget() -> None:

@@ -14,6 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from flask_chest_otel._export._dispatch import Route
 from flask_chest_otel._export._shelf import Keeping
 from flask_chest_otel._export._target import address_of
+from flask_chest_otel._guard import printable
 from flask_chest_otel.config import ChestConfig, resolve
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
 
@@ -85,4 +86,4 @@ def _state_folder() -> Path:
 
 
 def _say(error: ChestConfigError) -> None:
-    _logger.warning("%s; the default is used", error)
+    _logger.warning("%s; the default is used", printable(str(error)))

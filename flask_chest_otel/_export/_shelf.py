@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flask_chest_otel import _sqlite
 from flask_chest_otel._export._outbox import FILENAME, Outbox, Row, Usage
 from flask_chest_otel._export._owner import Owner, sweep
+from flask_chest_otel._guard import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -251,7 +252,7 @@ class Shelf:
             _logger.error(
                 "the outbox %s is broken (%s): kept as %s, a new one is begun",
                 self._path,
-                error,
+                printable(str(error)),
                 aside,
             )
         return True
@@ -264,7 +265,7 @@ class Shelf:
             "the outbox %s cannot be written (%s): batches wait in memory, at most %d MiB, and would be lost with the"
             " process; another folder: FLASK_CHEST_OUTBOX_DIR (said once)",
             self._path,
-            error,
+            printable(str(error)),
             MEMORY_BYTES // 2**20,
         )
 

@@ -23,6 +23,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.util.re import parse_env_headers
 
+from flask_chest_otel._guard import printable
 from flask_chest_otel._retry_after import retry_after_s
 from flask_chest_otel._version import __version__
 from flask_chest_otel.chests._direct import shown_url
@@ -219,7 +220,7 @@ class Target:
             says = content[: SHOWN_CHARS * 4].decode("utf-8", "replace")
         says = " ".join(part for part in says.split() if part.isprintable())[:SHOWN_CHARS]
         retry_after = retry_after_s(response.getheader("Retry-After"))
-        return Answer(response.status, says or response.reason, retry_after, rejected)
+        return Answer(response.status, says or printable(response.reason), retry_after, rejected)
 
 
 class _Deadline:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._guard import printable
 from flask_chest_otel._process import here
 from flask_chest_otel.chests._delivery import ChestOffError, Delivery
 from flask_chest_otel.chests._libraries import suppression
@@ -218,7 +219,7 @@ class _Line:
                 logger.error(  # noqa: TRY400 - the message says what to do; a trace of our own frames does not
                     "flask_chest: chest %r is off: %s",
                     self._name,
-                    error,
+                    printable(str(error)),
                 )
             finally:
                 self.capacity, self._ended = 0, True

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._guard import printable
 from flask_chest_otel.chests import _file, _schema
 from flask_chest_otel.chests._bounds import Bounds
 from flask_chest_otel.chests._delivery import ChestOffError
@@ -127,7 +128,12 @@ class _StoreWriter:
             aside = _file.set_aside(self._path, self._identity)
             if aside is not None:
                 self._set_aside += 1
-                logger.error("flask_chest: %s is broken (%s): kept as %s, a new one is begun", self._path, error, aside)
+                logger.error(
+                    "flask_chest: %s is broken (%s): kept as %s, a new one is begun",
+                    self._path,
+                    printable(str(error)),
+                    aside,
+                )
         elif _file.is_broken(error) or _file.is_unusable(error, self._path):
             raise ChestOffError(
                 f"{self._path} cannot be written ({error}): let the application's user write to"

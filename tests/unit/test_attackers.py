@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import random
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from flask import request
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
@@ -120,3 +122,49 @@ def test_a_forged_line_in_what_is_logged(log: Lines) -> None:
     _guard.note("refused x: y", "g.%s is not recorded: %s", "a\nCRITICAL root: forged", "\x1b[2J\u2028")
     (line,) = log.lines
     assert line.startswith("g.a\\nCRITICAL root: forged is not recorded: \\x1b[2J\\u2028")
+
+
+FORGED = "a\nCRITICAL root: forged\r\x1b[2J\x85\u2028\u202eb"
+
+
+def quoting() -> str:
+    """A generator of ids that fails with what the client sent, and a note and a cause that have it, too."""
+    sent = request.headers["X-Trouble"].encode("latin-1").decode()
+    known: dict[str, str] = {}
+    try:
+        return known[sent]
+    except KeyError as cause:
+        error = ValueError(f"no id for {sent}" + "x" * 10_000)
+        error.__notes__ = [sent]  # type: ignore[attr-defined]  # what add_note does, since Python 3.11
+        raise error from cause
+
+
+@pytest.mark.guard_on
+def test_an_error_that_quotes_the_client(rig: Rig) -> None:
+    """Through a real handler: frames and causes to be read, each error's own words on one line, however long."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("flask_chest_otel")
+    logger.addHandler(handler)
+    app = rig.app(request_id_generator=quoting)
+    app.add_url_rule("/", view_func=lambda: "ok")
+    environ = {"HTTP_X_TROUBLE": FORGED.encode().decode("latin-1")}
+    try:
+        # Not as a header: no client of ours lets a line end through, and not every server refuses one.
+        assert app.test_client().get("/", environ_base=environ).text == "ok"
+    finally:
+        logger.removeHandler(handler)
+    text = stream.getvalue()
+    assert all(line.isprintable() for line in text.split("\n"))
+    at_the_margin = [line for line in text.split("\n") if line and not line.startswith(" ")]
+    assert [line.partition(":")[0] for line in at_the_margin] == [
+        "ERROR flask_chest_otel",
+        *("Traceback (most recent call last)", "KeyError"),
+        *("Traceback (most recent call last)", "ValueError"),
+    ]
+    escaped = "a\\nCRITICAL root: forged\\r\\x1b[2J\\x85\\u2028\\u202eb"
+    assert at_the_margin[-1].startswith(f"ValueError: no id for {escaped}xxx")
+    assert len(at_the_margin[-1]) == _guard.LONGEST_LINE
+    assert "    return known[sent]\n" in text
+    assert re.search(r'  File ".*test_attackers.py", line \d+, in quoting\n', text)
