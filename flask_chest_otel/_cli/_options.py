@@ -18,6 +18,7 @@ __all__ = [
     "method_option",
     "route_of",
     "route_option",
+    "service_option",
     "since_option",
     "status_option",
     "store_option",
@@ -106,7 +107,16 @@ def route_of(given: str | None) -> str | None:
 
 def method_option(command: AnyCallable) -> AnyCallable:
     """``--method GET``."""
-    return click.option("--method", metavar="METHOD", help="Only this HTTP method.")(command)
+    return click.option("--method", type=str.upper, metavar="METHOD", help="Only this HTTP method.")(command)
+
+
+def service_option(command: AnyCallable) -> AnyCallable:
+    """``--service NAME``."""
+    return click.option(
+        "--service",
+        metavar="NAME",
+        help="Only the application of this name (app.name), where several write into one store.",
+    )(command)
 
 
 def status_option(command: AnyCallable) -> AnyCallable:

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-HEAD = ("TIME (UTC)", "METHOD", "ROUTE", "STATUS", "MS", "REQUEST ID", "TRACE ID", "VARIABLES")
+HEAD = ("METHOD", "ROUTE", "STATUS", "MS", "REQUEST ID", "TRACE ID", "VARIABLES")
 
 
 EXAMPLES = """\b
 Examples:
   flask chest requests --status 5xx --since 1h
   flask chest requests --var user_id=u1 --var cart_total
+  flask chest requests --service shop --method post
   flask chest requests --store instance/flask_chest.sqlite3 --json
 """
 
@@ -34,6 +35,7 @@ Examples:
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many requests, at most.")
 @_options.route_option
 @_options.method_option
+@_options.service_option
 @_options.status_option
 @_options.variable_option
 @click.option("--request-id", metavar="ID", help="Only requests with this id.")
@@ -45,6 +47,7 @@ def command(  # noqa: PLR0913 - one per option of the command
     limit: int,
     route: str | None,
     method: str | None,
+    service: str | None,
     status: tuple[int, int] | None,
     variables: tuple[tuple[str, str | None], ...],
     request_id: str | None,
@@ -52,11 +55,15 @@ def command(  # noqa: PLR0913 - one per option of the command
     store: Path | None,
     as_json: bool,
 ) -> None:
-    """Show the last requests, the newest at the end, with their tracked variables."""
+    """Show the last requests, the newest at the end, with their tracked variables.
+
+    Applications that share an instance folder share a store: a column SERVICE tells them apart where there are several.
+    """
     wanted = Wanted(
         since_unix_ns=since,
         route=_options.route_of(route),
         method=method,
+        service=service,
         status=status,
         request_id=request_id,
         variables=variables,
@@ -66,14 +73,17 @@ def command(  # noqa: PLR0913 - one per option of the command
     if as_json:
         say_json([asdict(request) for request in found])
     elif found:
-        say_table(HEAD, map(_row, found), right=(3, 4))
+        several = len({request.service for request in found}) > 1
+        head = ("TIME (UTC)", *["SERVICE"] * several, *HEAD)
+        say_table(head, [_row(request, several=several) for request in found], right=(3 + several, 4 + several))
     else:
         say("No request in the store is like that.", to_stderr=True)
 
 
-def _row(request: StoredRequest) -> tuple[str, ...]:
+def _row(request: StoredRequest, *, several: bool) -> tuple[str, ...]:
     return (
         request.time.replace("T", " ").rstrip("Z"),
+        *[safe(request.service)] * several,
         safe(request.method),
         safe(request.route),
         str(request.status),

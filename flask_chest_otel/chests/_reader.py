@@ -40,7 +40,8 @@ class Wanted:
     Attributes:
         since_unix_ns: Begun at this time or later, nanoseconds since 1970 UTC.
         route: The URL rule; ``""`` stands for requests that matched none.
-        method: HTTP method.
+        method: HTTP method, in capitals.
+        service: Name of the application; several may write into one store.
         status: Lowest and highest status code.
         request_id: The request's id.
         variables: Names that were recorded, each with the value it had, as text, or ``None``: any.
@@ -49,6 +50,7 @@ class Wanted:
     since_unix_ns: int | None = None
     route: str | None = None
     method: str | None = None
+    service: str | None = None
     status: tuple[int, int] | None = None
     request_id: str | None = None
     variables: tuple[tuple[str, str | None], ...] = ()
@@ -73,6 +75,7 @@ class StoredRequest:
 class RouteTiming(NamedTuple):
     """How long one request of a route took and how it ended."""
 
+    service: str
     route: str | None
     method: str
     status: int
@@ -80,8 +83,9 @@ class RouteTiming(NamedTuple):
 
 
 class VariableSum(NamedTuple):
-    """A numeric variable over all wanted requests of one route and method."""
+    """A numeric variable over all wanted requests of one application, route and method."""
 
+    service: str
     route: str | None
     method: str
     name: str
@@ -128,19 +132,19 @@ class StoreReader:
         return [StoredRequest(*values) for values in found]
 
     def timings(self, wanted: Wanted) -> Iterator[RouteTiming]:
-        """Route, method, status and duration of every request."""
-        return map(RouteTiming._make, self._select("SELECT route, method, status, duration_ms", wanted))
+        """Application, route, method, status and duration of every request."""
+        return map(RouteTiming._make, self._select("SELECT service, route, method, status, duration_ms", wanted))
 
     def variable_sums(self, wanted: Wanted) -> Iterator[VariableSum]:
-        """Sums of the numeric variables by route, method and name; true and false are no numbers here."""
+        """Sums of the numeric variables by application, route, method and name; true and false are no numbers here."""
         conditions, values = _conditions(wanted)
         # total, not sum: that one fails when whole numbers leave 64 bits.
         sql = [
-            "SELECT route, method, name, count(number_value), total(number_value), avg(number_value)",
+            "SELECT service, route, method, name, count(number_value), total(number_value), avg(number_value)",
             "FROM chest_requests JOIN chest_variables ON request_key = record_key",
             "WHERE type IN ('int', 'float') AND number_value IS NOT NULL AND",
             conditions,
-            "GROUP BY route, method, name ORDER BY route, method, name",
+            "GROUP BY service, route, method, name ORDER BY service, route, method, name",
         ]
         return map(VariableSum._make, self._connection.execute(" ".join(sql), values))
 
@@ -202,6 +206,8 @@ def _conditions(wanted: Wanted) -> tuple[str, list[Any]]:
         terms.append(("coalesce(route, '') = ?", (wanted.route,)))
     if wanted.method is not None:
         terms.append(("method = ?", (wanted.method,)))
+    if wanted.service is not None:
+        terms.append(("service = ?", (wanted.service,)))
     if wanted.status is not None:
         terms.append(("status BETWEEN ? AND ?", wanted.status))
     if wanted.request_id is not None:

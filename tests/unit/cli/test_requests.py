@@ -78,6 +78,9 @@ def test_json_holds_every_field_with_its_type(shop: Path, chest: Callable[..., R
         (["--route", "/cart/<int:cart_id>"], ["r-1", "r-2", "r-3", "r-5"]),
         (["--route", "-"], ["r-4"]),
         (["--method", "POST"], ["r-3"]),
+        (["--method", "post"], ["r-3"]),
+        (["--service", "shop", "--limit", "1"], ["r-5"]),
+        (["--service", "bank"], []),
         (["--status", "404"], ["r-4"]),
         (["--status", "5xx"], ["r-2"]),
         (["--status", "2XX"], ["r-1", "r-3", "r-5"]),
@@ -164,3 +167,15 @@ def test_numbers_that_json_lacks(
     fill(record(1, 0, variables={"a": float("nan"), "b": (float("inf"), 1.0)}))
     (found,) = json.loads(chest("requests", "--json").stdout, parse_constant=pytest.fail)
     assert found["variables"] == {"a": "nan", "b": ["inf", 1.0]}
+
+
+def test_applications_in_one_store(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """A column tells applications apart where there are several in the answer, and only there."""
+    fill(record(1, 2, service="shop"), record(2, 1, service="ba\x1bnk"))
+    head, *lines = chest("requests").stdout.splitlines()
+    assert head.split()[2:5] == ["SERVICE", "METHOD", "ROUTE"]
+    assert [line.split()[2:4] for line in lines] == [["shop", "GET"], ["ba\\x1bnk", "GET"]]
+    assert "SERVICE" not in chest("requests", "--service", "shop").stdout
+    assert shown(chest("requests", "--json", "--service", "ba\x1bnk")) == ["r-2"]

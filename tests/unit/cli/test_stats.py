@@ -21,6 +21,7 @@ def test_figures_per_route_and_method(shop: Path, chest: Callable[..., Result]) 
     assert json.loads(result.stdout) == {
         "routes": [
             {
+                "service": "shop",
                 "route": None,
                 "method": "GET",
                 "transactions": 1,
@@ -31,6 +32,7 @@ def test_figures_per_route_and_method(shop: Path, chest: Callable[..., Result]) 
                 "variables": {},
             },
             {
+                "service": "shop",
                 "route": "/cart/<int:cart_id>",
                 "method": "GET",
                 "transactions": 3,
@@ -41,6 +43,7 @@ def test_figures_per_route_and_method(shop: Path, chest: Callable[..., Result]) 
                 "variables": {"cart_total": {"count": 3, "sum": 33.0, "average": 11.0}},
             },
             {
+                "service": "shop",
                 "route": "/cart/<int:cart_id>",
                 "method": "POST",
                 "transactions": 1,
@@ -107,3 +110,25 @@ def test_sums_beyond_64_bits(
     (route,) = json.loads(chest("stats", "--json").stdout)["routes"]
     assert route["variables"]["big"] == {"count": 8, "sum": float(2**65), "average": float(2**62)}
     assert "3.689e+19" in chest("stats").stdout
+
+
+def test_applications_in_one_store(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """Each application has figures of its own, and a column; one alone has none."""
+    fill(record(1, 2), record(3, 2), record(2, 1, service="bank"))
+    lines = [line.split() for line in chest("stats").stdout.splitlines()]
+    assert [line[:4] for line in lines[:4]] == [
+        ["SERVICE", "METHOD", "ROUTE", "TRANSACTIONS"],
+        ["bank", "GET", "/cart/<int:cart_id>", "1"],
+        ["shop", "GET", "/cart/<int:cart_id>", "2"],
+        ["TOTAL", "3", "0", "20"],
+    ]
+    assert [line[:1] + line[3:6] for line in lines[5:]] == [
+        ["SERVICE", "VARIABLE", "COUNT", "SUM"],
+        ["bank", "cart_total", "1", "21"],
+        ["shop", "cart_total", "2", "42"],
+    ]
+    assert "SERVICE" not in chest("stats", "--service", "bank").stdout
+    routes = json.loads(chest("stats", "--json", "--method", "get").stdout)["routes"]
+    assert [(one["service"], one["transactions"]) for one in routes] == [("bank", 1), ("shop", 2)]
