@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         ChestError,
         ChestSetupError,
         ChestValueError,
+        UnknownArgumentError,
         UnknownChestError,
     )
     from flask_chest_otel.extension import FlaskChest
@@ -32,6 +33,7 @@ __all__ = [
     "FlaskChest",
     "FlaskChestInstrumentor",
     "TrackedVar",
+    "UnknownArgumentError",
     "UnknownChestError",
     "__version__",
     "count_failures",
@@ -51,6 +53,7 @@ _HOMES = {
     "FlaskChest": "extension",
     "FlaskChestInstrumentor": "instrumentor",
     "TrackedVar": "tracked",
+    "UnknownArgumentError": "errors",
     "UnknownChestError": "errors",
     "__version__": "_version",
     "count_failures": "decorator",

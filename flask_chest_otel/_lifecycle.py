@@ -411,6 +411,6 @@ def _generated(generator: Callable[[], Any]) -> str | None:
         made = generator()
         found = legalise(made) if made is not None else ""
         if not found:
-            note("empty request id", "request_id_generator returned %r: the request gets an id made here", made)
+            note("empty request id", "request_id_generator returned %r: the request gets its id elsewhere", made)
         return found or None
     return None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
 from flask_chest_otel._added_metrics import Dimensions, dimension_pairs, legal_name
+from flask_chest_otel._arguments import refuse_unknown
 from flask_chest_otel._marks import MARK, own_marks
 from flask_chest_otel._plan import Count, RouteMark
 from flask_chest_otel._values import Refused
@@ -36,6 +37,7 @@ def flask_chest(
 ) -> Callable[[F], F]: ...
 
 
+@refuse_unknown
 def flask_chest(
     *names: Any,
     tracked_vars: Tracked = (),
@@ -86,6 +88,7 @@ def count_requests(view: F, /) -> F: ...
 def count_requests(*, metric_name: str = ..., dimensions: Dimensions = ...) -> Callable[[F], F]: ...
 
 
+@refuse_unknown
 def count_requests(view: Any = None, /, *, metric_name: str = "RequestCount", dimensions: Dimensions = ()) -> Any:
     """Count the requests of one route, whatever becomes of them, as with ``add_metric(metric_name, 1)``.
 
@@ -117,6 +120,7 @@ def count_failures(
 ) -> Callable[[F], F]: ...
 
 
+@refuse_unknown
 def count_failures(
     view: Any = None, /, *, error_name: str = "Error", fault_name: str = "Fault", dimensions: Dimensions = ()
 ) -> Any:

@@ -4,6 +4,7 @@ Tree::
 
     ChestError
     ├── ChestConfigError      (ValueError)    a setting, argument or tracked variable that cannot be used
+    │   ├── UnknownArgumentError (TypeError)  an argument that there is not, perhaps mistyped
     │   └── UnknownChestError (LookupError)   a route names a chest that the application does not have
     ├── ChestSetupError       (RuntimeError)  the extension is put on an application twice
     └── ChestValueError       (ValueError)    a value on g cannot be recorded (only with raise_exceptions=True)
@@ -14,6 +15,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._redaction import is_sensitive
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,6 +25,7 @@ __all__ = [
     "ChestError",
     "ChestSetupError",
     "ChestValueError",
+    "UnknownArgumentError",
     "UnknownChestError",
     "nearest",
 ]
@@ -49,6 +53,22 @@ class ChestConfigError(ChestError, ValueError):
         self.value = value
         self.allowed = allowed
         super().__init__(f"{setting}={_shown(value)} cannot be used: give {allowed}")
+
+
+class UnknownArgumentError(ChestConfigError, TypeError):
+    """A keyword argument that a function or class of this package does not take.
+
+    Attributes:
+        known: The arguments that it takes.
+    """
+
+    def __init__(self, taker: str, name: str, value: Any, known: Iterable[str]) -> None:
+        """Name the nearest argument of ``taker``, or all of them; a secret is not shown, also under a slip's name."""
+        self.known = tuple(known)
+        guess = nearest(name.lower(), self.known)
+        hint = f" (did you mean {guess!r}?)" if guess else f": {', '.join(self.known)}"
+        secret = is_sensitive(f"{name} {guess}")
+        super().__init__(name, "***" if secret else value, f"an argument of {taker}{hint}")
 
 
 class UnknownChestError(ChestConfigError, LookupError):

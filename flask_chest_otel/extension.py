@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from flask import current_app, has_app_context
 from typing_extensions import TypeVar
 
+from flask_chest_otel._arguments import refuse_unknown
 from flask_chest_otel._attach import attach
 from flask_chest_otel._export import Export
 from flask_chest_otel._finding import is_instrumented_by_upstream
@@ -79,6 +80,7 @@ class FlaskChest(Generic[ContextT]):
         ChestSetupError: At :meth:`init_app`: the application has a chest already.
     """
 
+    @refuse_unknown
     def __init__(  # noqa: PLR0913 - one argument per setting, all by keyword
         self,
         app: Flask | None = None,

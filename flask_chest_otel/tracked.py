@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
+from flask_chest_otel._arguments import refuse_unknown
 from flask_chest_otel.errors import ChestConfigError, nearest
 from flask_chest_otel.names import KNOWN_METHODS, TAKEN_ATTRIBUTES
 
@@ -126,6 +127,10 @@ class TrackedVar:
 
     def _error(self, field: str, value: Any, allowed: str) -> ChestConfigError:
         return ChestConfigError(f"TrackedVar({self.name!r}, {field})", value, allowed)
+
+
+# The generated one would raise Python's own error.
+TrackedVar.__init__ = refuse_unknown(TrackedVar.__init__)  # type: ignore[method-assign]
 
 
 def looks_like_id(name: str) -> bool:

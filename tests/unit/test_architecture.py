@@ -24,6 +24,7 @@ TESTS = Path(__file__).parent.parent
 PLAIN = {
     *(
         "_baggage",
+        "_arguments",
         "_patterns",
         "_checks",
         "_sinks",

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import logging
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_chest_otel import ChestConfigError, FlaskChestInstrumentor, TrackedVar, _guard, config
+from flask_chest_otel import (
+    ChestConfigError,
+    FlaskChest,
+    FlaskChestInstrumentor,
+    TrackedVar,
+    UnknownArgumentError,
+    _guard,
+    config,
+    count_failures,
+    count_requests,
+    flask_chest,
+)
 from flask_chest_otel.config import UNSET, ChestConfig, effective_environment, resolve
 
 if TYPE_CHECKING:
@@ -228,13 +240,66 @@ def test_unknown_variable_warns_once(caplog: pytest.LogCaptureFixture, monkeypat
     assert "FLASK_CHEST_LIST_LIMIT?" in line
 
 
-def test_unknown_argument(rig: Rig) -> None:
-    """An unknown argument is Python's own TypeError, with its name."""
-    with pytest.raises(TypeError, match="tracked_var"):
-        rig.chest(rig.plain(), tracked_var=["a"])
-
-
 SECRET = "correct horse"  # noqa: S105 - the point
+
+# The ignores are part of the test: mypy reports one that is not needed, and so a mistyped argument that it accepts.
+UNKNOWN: list[tuple[Callable[[Any], object], str, str]] = [
+    (
+        lambda app: FlaskChest(app, traked_vars=["a"]),  # type: ignore[call-arg]
+        "traked_vars=['a']",
+        "an argument of FlaskChest (did you mean 'tracked_vars'?)",
+    ),
+    (
+        lambda _: FlaskChest(xyzzy=1),  # type: ignore[call-arg]
+        "xyzzy=1",
+        "an argument of FlaskChest: app, tracked_vars, request_id_generator, ",
+    ),
+    (
+        lambda _: FlaskChest(request_id_secrt=SECRET),  # type: ignore[call-arg]
+        "request_id_secrt='***'",
+        "'request_id_secret'",
+    ),
+    (lambda _: FlaskChest(token=SECRET), "token='***'", "an argument of FlaskChest"),  # type: ignore[call-arg]
+    (
+        lambda _: flask_chest(track_vars="a"),  # type: ignore[call-overload]
+        "track_vars='a'",
+        "an argument of flask_chest (did you mean 'tracked_vars'?)",
+    ),
+    (
+        lambda _: flask_chest(lambda: "", chest="a"),  # type: ignore[call-overload]
+        "chest='a'",
+        "'chests'",
+    ),
+    (lambda _: count_requests(metricname="a"), "metricname='a'", "'metric_name'"),  # type: ignore[call-overload]
+    (lambda _: count_failures(view=1), "view=1", "an argument of count_failures"),  # type: ignore[call-overload]
+    (
+        lambda _: TrackedVar("a", units="s"),  # type: ignore[call-arg]
+        "units='s'",
+        "an argument of TrackedVar (did you mean 'unit'?)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "shown", "words"), UNKNOWN)
+def test_unknown_argument(rig: Rig, call: Callable[[Any], object], shown: str, words: str) -> None:
+    """An unknown argument is named with its value and the nearest one; who expects Python's TypeError gets one."""
+    app = rig.plain()
+    with pytest.raises(TypeError) as caught:
+        call(app)
+    assert isinstance(caught.value, UnknownArgumentError)
+    assert isinstance(caught.value, ChestConfigError)
+    assert str(caught.value).startswith(f"{shown} cannot be used: give ")
+    assert words in str(caught.value)
+    assert SECRET not in str(caught.value) + repr(caught.value.value)
+    assert "flask_chest" not in app.extensions
+
+
+@pytest.mark.parametrize("function", [FlaskChest, flask_chest, count_requests, count_failures, TrackedVar])
+def test_signatures_are_shown(function: Callable[..., object]) -> None:
+    """Editors and ``help()`` see the arguments one by one."""
+    parameters = signature(function).parameters
+    assert len(parameters) > 2
+    assert all(parameter.kind is not Parameter.VAR_KEYWORD for parameter in parameters.values())
 
 
 def test_secrets_are_masked() -> None:
