@@ -636,3 +636,17 @@ def test_a_route_whose_generator_fails_takes_the_application_s(rig: Rig) -> None
     app.add_url_rule("/", view_func=flask_chest(request_id_generator=failing)(lambda: "ok"))
     record, _ = ask(app)
     assert record.request_id == "of-the-app"
+
+
+@pytest.mark.parametrize(("of_the_app", "expected"), [(lambda: "of-the-app", "of-the-app"), (lambda: "", None)])
+def test_an_empty_id_is_said_once(
+    rig: Rig, caplog: pytest.LogCaptureFixture, of_the_app: Any, expected: str | None
+) -> None:
+    """The line about a generator that returns nothing is true whether the application's follows or nobody."""
+    app = rig.plain()
+    rig.chest(app, request_id_generator=of_the_app, tracked_vars=["a"])
+    app.add_url_rule("/", view_func=flask_chest(request_id_generator=lambda: None)(lambda: "ok"))
+    record, _ = ask(app)
+    assert record.request_id == expected or (expected is None and record.request_id)
+    (line,) = caplog.messages
+    assert line == "request_id_generator returned None: the request gets its id elsewhere" + _guard.COUNTED
