@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 from flask.cli import NoAppException, ScriptInfo
 
+from flask_chest_otel._cli._output import say
+from flask_chest_otel._state import state_of
 from flask_chest_otel.chests._reader import StoreReadError, read_store
 from flask_chest_otel.chests._store import STORE_FILENAME
 
@@ -18,9 +20,10 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from flask_chest_otel._lifecycle import Lifecycle
     from flask_chest_otel.chests._reader import StoreReader
 
-__all__ = ["app_here", "app_if_any", "open_store", "request_id_secret", "store_path"]
+__all__ = ["app_here", "app_if_any", "open_store", "request_id_secret", "state_here", "store_path"]
 
 SECRET_VARIABLE = "FLASK_CHEST_REQUEST_ID_SECRET"  # noqa: S105 - a name, not the secret
 
@@ -28,12 +31,35 @@ SECRET_VARIABLE = "FLASK_CHEST_REQUEST_ID_SECRET"  # noqa: S105 - a name, not th
 @contextmanager
 def open_store(given: Path | None) -> Iterator[StoreReader]:
     """The store at ``given``, else the application's; what is wrong with it ends the command with exit code 1."""
-    path = given if given is not None else store_path(_app())
+    path = given if given is not None else _current_store(_app())
     try:
         with read_store(path) as reader:
             yield reader
     except StoreReadError as error:
         raise click.ClickException(str(error)) from error
+
+
+def _current_store(app: Flask) -> Path:
+    """The application's store; where nothing new comes into it, that is said."""
+    path = store_path(app)
+    state = state_here(app)
+    instead = state.export.instead_of_store() if state is not None else None
+    if state is not None and instead is not None:
+        in_code = state.export.sources.get("export", "environment") != "environment"
+        what_to_type = 'FlaskChest(app, export="store")' if in_code else "FLASK_CHEST_EXPORT=store"
+        why = f"this application {instead}, and keeps no requests there; to keep them instead: {what_to_type}"
+        if not path.is_file():
+            raise click.ClickException(f"there is no store at {path}: {why}, or to read another file: --store PATH")
+        say(f"Nothing new comes into {path}: {why}", to_stderr=True)
+    return path
+
+
+def state_here(app: Flask) -> Lifecycle | None:
+    """The state of ``app``: its own, else the one that the instrumentor would make at its first request."""
+    # Imported here: it brings what auto-instrumentation needs.
+    from flask_chest_otel.instrumentor import FlaskChestInstrumentor  # noqa: PLC0415
+
+    return state_of(app) or FlaskChestInstrumentor()._lifecycle_of(app)  # noqa: SLF001 - our own, not for users
 
 
 def store_path(app: Flask) -> Path:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._doctor import _entry_points, _probe, _providers, _servers, _settings
 from flask_chest_otel._doctor._part import Part, Row
-from flask_chest_otel._state import state_of
-from flask_chest_otel.instrumentor import FlaskChestInstrumentor
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -23,16 +21,16 @@ NO_CHEST = (
 )
 
 
-def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
+def examine(app: Flask, state: Lifecycle | None, *, send: bool, timeout_s: float) -> list[Part]:
     """Look at an application as it would be at its first request.
 
     Args:
         app: The application.
+        state: What is recorded of it; ``None``: nothing.
         send: Whether a span and a metric are sent through its exporters.
         timeout_s: How long they may take, seconds.
     """
     parts = [_settings.versions()]
-    state = _state(app)
     if state is None:
         parts[0].problems.append(NO_CHEST)
         others = (_settings.environment, _entry_points.part, _servers.part)
@@ -52,8 +50,3 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
     # After the probe, which may have left something there.
     parts += [_probe.kept(app, state), _probe.counters()]
     return parts
-
-
-def _state(app: Flask) -> Lifecycle | None:
-    """The state of ``app``: its own, else the one that the instrumentor would make at its first request."""
-    return state_of(app) or FlaskChestInstrumentor()._lifecycle_of(app)  # noqa: SLF001 - our own, not for users

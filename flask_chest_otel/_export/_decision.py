@@ -87,7 +87,7 @@ class Export:
     def start(self, app: Flask) -> tuple[Sink, ...]:
         """Decide, build, and return the sinks that take every route."""
         self.service = app.name
-        mode = self._mode()
+        mode = self.mode()
         if mode == "otlp" and self._may_build:
             # Imported here: exporters cost a tenth of a second, and most applications bring their own.
             from flask_chest_otel._export import _otlp  # noqa: PLC0415
@@ -101,6 +101,17 @@ class Export:
         if self.metrics_go_nowhere and (self._may_build or self._config.tracked_vars != NOTHING):
             _say_once(METRICS_GO_NOWHERE)
         return (self.store,) if self.store is not None else ()
+
+    def instead_of_store(self) -> str | None:
+        """What the application does, as things stand, in place of keeping its requests in the embedded store."""
+        mode = self.mode()
+        if mode == "store":
+            return None
+        if mode == "otlp":
+            return "exports by OTLP"
+        if self._config.export is None:
+            return "exports nothing (export=None)"
+        return "uses OpenTelemetry providers of its own" if self._may_build else "is recorded without code of its own"
 
     def force_flush(self, timeout_s: float) -> bool:
         """Flush the providers; their own time-outs are not kept by the SDK, so a thread waits for them."""
@@ -116,7 +127,8 @@ class Export:
         worker.join(timeout_s)
         return not worker.is_alive() and all(results)
 
-    def _mode(self) -> str | None:
+    def mode(self) -> str | None:
+        """``otlp``, ``store`` or ``None``: what the first request would decide as things stand; nothing is built."""
         if self._config.export != "auto":
             return self._config.export
         if self._config.tracer_provider or self._config.meter_provider or _application_has_providers():

@@ -11,12 +11,15 @@ import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask.cli import ScriptInfo
+from opentelemetry.sdk.trace import TracerProvider
 
+from flask_chest_otel import FlaskChest
 from flask_chest_otel.chests._store import EmbeddedStore
+from flask_chest_otel.instrumentor import FlaskChestInstrumentor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +71,63 @@ def test_no_store_yet(command: list[str], chest: Callable[..., Result], app: Fla
     assert f"there is no store at {app.instance_path}/flask_chest.sqlite3" in result.stderr
     assert "type --store PATH" in result.stderr
     assert not Path(app.instance_path).exists()
+
+
+ELSEWHERE: list[tuple[dict[str, str], dict[str, Any], str, str]] = [
+    ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318"}, {}, "exports by OTLP", "FLASK_CHEST_EXPORT=store"),
+    ({}, {"export": "otlp"}, "exports by OTLP", 'FlaskChest(app, export="store")'),
+    ({"FLASK_CHEST_EXPORT": "none"}, {}, "exports nothing (export=None)", "FLASK_CHEST_EXPORT=store"),
+    (
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318"},
+        {"tracer_provider": TracerProvider(shutdown_on_exit=False)},
+        "uses OpenTelemetry providers of its own",
+        "FLASK_CHEST_EXPORT=store",
+    ),
+]
+
+
+@pytest.mark.parametrize("command", READING[:2])
+@pytest.mark.parametrize(("environ", "arguments", "what", "what_to_type"), ELSEWHERE)
+def test_requests_go_elsewhere(  # noqa: PLR0913, PLR0917 - a table and its fixtures
+    command: list[str],
+    environ: dict[str, str],
+    arguments: dict[str, Any],
+    what: str,
+    what_to_type: str,
+    record: Callable[..., RequestRecord],
+    fill: Callable[..., Path],
+    chest: Callable[..., Result],
+    app: Flask,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An application whose store gets nothing new says so in a line, with old rows and without any; nothing starts."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    FlaskChest(app, **arguments)
+    result = chest(*command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"there is no store at {app.instance_path}/flask_chest.sqlite3: this application {what}" in result.stderr
+    assert not Path(app.instance_path).exists()
+    path = fill(record(1, 0))
+    result = chest(*command)
+    assert (result.exit_code, "/cart/<int:cart_id>" in result.stdout) == (0, True)
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"Nothing new comes into {path}: this application {what}, ")
+    assert line.endswith(f": {what_to_type}")
+    assert chest(*command, "--store", str(path)).stderr == ""
+    assert not app.extensions["flask_chest"].export.decided
+
+
+def test_recorded_without_code(shop: Path, chest: Callable[..., Result]) -> None:
+    """Where only the instrumentor records the application, no store is kept unless that is asked for."""
+    for settings, expected in (({}, "is recorded without code of its own"), ({"export": "store"}, "")):
+        FlaskChestInstrumentor().instrument(**settings)
+        try:
+            result = chest("requests")
+        finally:
+            FlaskChestInstrumentor().uninstrument()
+        assert (result.exit_code, expected in result.stderr) == (0, True)
+        assert bool(result.stderr) is bool(expected)
 
 
 @pytest.mark.parametrize("command", READING[:2])
