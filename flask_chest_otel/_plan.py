@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel._guard import note
 from flask_chest_otel._redaction import redactor
@@ -24,8 +24,7 @@ _MOST_WILD_NAMES = 1000
 _INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(NamedTuple):
     """A metric of each request to a route: 1 where its status is in a range, else 0."""
 
     name: str
@@ -37,8 +36,7 @@ class Count:
         return int(status in self.statuses)
 
 
-@dataclass(frozen=True, slots=True)
-class RouteMark:
+class RouteMark(NamedTuple):
     """What one ``@flask_chest(…)`` says about the function below it."""
 
     tracked_vars: TrackedVars = NOTHING
@@ -98,7 +96,7 @@ class PlannedVar:
         instruments.declare(self.metric, self.var)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Plan:
     """What to record for one (endpoint, method)."""
 

@@ -23,7 +23,7 @@ from fractions import Fraction
 from itertools import islice
 from math import isfinite, isnan
 from pathlib import PurePath
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 from flask_chest_otel._redaction import MASK, Refused, is_sensitive
@@ -40,8 +40,7 @@ Attribute: TypeAlias = Scalar | tuple[str, ...] | tuple[bool, ...] | tuple[int, 
 _Converter: TypeAlias = "Callable[[Any, Limits], Attribute | None]"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How large a recorded value may be.
 
     Attributes:

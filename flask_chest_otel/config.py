@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from dataclasses import MISSING, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel import _checks
 from flask_chest_otel._checks import check_chest_name, chest_name
@@ -56,8 +56,7 @@ UNSET: Any = _Unset()
 """Default of every argument: look further, in ``app.config``, the environment and the defaults."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What is fixed about one setting.
 
     Attributes:
@@ -88,7 +87,7 @@ def _setting(
     return field(default=default, repr=not secret, metadata={"setting": row})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ChestConfig:
     """The effective settings of one application (or of the instrumentor)."""
 

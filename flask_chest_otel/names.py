@@ -5,7 +5,7 @@ The reference page ``docs/reference/names.md`` is made from :data:`REFERENCE`, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = [
     "CHESTS",
@@ -147,8 +147,7 @@ TAKEN_ATTRIBUTES = frozenset(
 """What says how the request went: a variable under one of these names would make the span, or a series, tell lies."""
 
 
-@dataclass(frozen=True, slots=True)
-class WireName:
+class WireName(NamedTuple):
     """One row of the reference.
 
     Attributes:
