@@ -25,6 +25,7 @@ __all__ = [
     "headers",
     "hosts",
     "integer_from",
+    "names_for_routes",
     "one_of",
     "prefix",
     "provider",
@@ -159,6 +160,13 @@ def chest_name(entry: Any) -> str:
     return entry if isinstance(entry, str) else str(entry.name)
 
 
+def names_for_routes(chests: Iterable[Any]) -> tuple[str, ...]:
+    """The names by which routes may speak of ``chests``, other names of collector targets included."""
+    either = {"splunk": ("splunk", "signalfx"), "signalfx": ("signalfx", "splunk")}
+    names = (either.get(entry, (entry,)) if isinstance(entry, str) else (chest_name(entry),) for entry in chests)
+    return tuple(dict.fromkeys(name for group in names for name in group))
+
+
 def check_chest_name(name: Any) -> str:
     """``name``, as a route may write it in ``chests=``.
 
@@ -168,7 +176,11 @@ def check_chest_name(name: Any) -> str:
     _refuse_address(name)
     if isinstance(name, str) and _CHEST_NAME.fullmatch(name):
         return name
-    raise ChestConfigError("chests", name, "names of 1 to 64 characters of A-Z a-z 0-9 _ . -")
+    allowed = "names of 1 to 64 characters of A-Z a-z 0-9 _ . -"
+    own_name = getattr(name, "name", None)
+    if isinstance(own_name, str):
+        allowed = f"its name, {own_name!r}, and the chest itself in chests= of the extension"
+    raise ChestConfigError("chests", name, allowed)
 
 
 def url_patterns(value: Any) -> tuple[str, ...]:

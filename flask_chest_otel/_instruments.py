@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._definitions import is_bare
 from flask_chest_otel._values import Refused
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.names import OVERFLOW
@@ -30,13 +31,12 @@ class Instrument:
     metrics SDK specification has it. Sums stay exact.
     """
 
-    __slots__ = ("_admitting", "_limit", "_record", "_seen", "definition", "kind", "name", "refuses_negatives", "unit")
+    __slots__ = ("_admitting", "_limit", "_record", "_seen", "kind", "name", "refuses_negatives", "unit")
 
     def __init__(self, name: str, kind: str, var: TrackedVar, meter: Meter, limit: int) -> None:
         self.name = name
         self.kind = kind
         self.unit = var.unit
-        self.definition = _definition(kind, var)
         self.refuses_negatives = kind in _NO_NEGATIVES
         self._record = _make(meter, name, kind, var)
         self._limit = limit
@@ -90,25 +90,30 @@ class Instruments:
         self._meter = meter
         self._limit = limit
         self._made: dict[str, Instrument] = {}
-        self._declared: dict[str, tuple[str, tuple[Any, ...]]] = {}
+        self._declared: dict[str, tuple[str, TrackedVar]] = {}
 
     def declare(self, name: str, var: TrackedVar) -> None:
         """Check that ``var`` and what was declared before can live together.
 
         Raises:
-            ChestConfigError: The same metric name is in use with another spelling, kind, unit or buckets.
+            ChestConfigError: The metric name is another variable's, or has another spelling, kind, unit or buckets.
         """
         if var.kind is None:
             return
-        definition = _definition(var.kind, var)
-        known_name, known = self._declared.setdefault(name.lower(), (name, definition))
-        if (known_name, known) != (name, definition):
-            raise ChestConfigError(
-                f"TrackedVar({var.name!r}, metric_name)",
-                name,
+        known_name, known = self._declared.setdefault(name.lower(), (name, var))
+        if known.name == var.name and is_bare(known) and name.lower() not in self._made:
+            # It said nothing: who says more has the word.
+            self._declared[name.lower()] = known_name, known = name, var
+        if known.name != var.name:
+            allowed = f"another name: {known_name!r} is a metric of {known.name!r} already"
+        elif (known_name, _definition(known)) != (name, _definition(var)):
+            allowed = (
                 f"another name, or the same definition everywhere: {known_name!r} is already a metric with "
-                f"(kind, unit, description, buckets) = {known}",
+                f"(kind, unit, description, buckets) = {_definition(known)}"
             )
+        else:
+            return
+        raise ChestConfigError(f"TrackedVar({var.name!r}, metric_name)", name, allowed)
 
     def get(self, name: str, kind: str, var: TrackedVar) -> Instrument:
         """The instrument with this name, made at its first number; a second definition keeps the first."""
@@ -119,8 +124,8 @@ class Instruments:
         return found
 
 
-def _definition(kind: str, var: TrackedVar) -> tuple[Any, ...]:
-    return (kind, var.unit, var.description, var.default_buckets if kind == "histogram" else None)
+def _definition(var: TrackedVar) -> tuple[Any, ...]:
+    return (var.kind, var.unit, var.description, var.default_buckets if var.kind == "histogram" else None)
 
 
 def _make(

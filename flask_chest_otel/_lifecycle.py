@@ -38,6 +38,7 @@ from flask_chest_otel._process import here
 from flask_chest_otel._recording import NO_METRIC, Recorded, Recorder
 from flask_chest_otel._request import LiveRequest, Measurement, RequestRecord, live_request
 from flask_chest_otel._response import ResponseHeaders
+from flask_chest_otel._routes import note_unusable
 from flask_chest_otel._server_span import EXCHANGE_KEY, Exchange, ServerSpans
 from flask_chest_otel._sinks import Sinks
 from flask_chest_otel._typed_context import TypedContext
@@ -278,6 +279,7 @@ class Lifecycle:
         with self._starting.setdefault(here(), threading.Lock()):
             if not self._started:
                 try:
+                    note_unusable(self.planner, app)
                     if self._prepare is not None:
                         self._prepare(app)
                     if self.typed.propagates:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flask_chest_otel._definitions import Definitions
 from flask_chest_otel._guard import note
 from flask_chest_otel._redaction import redactor
 from flask_chest_otel.errors import ChestConfigError, UnknownChestError
@@ -124,14 +125,23 @@ class Planner:
         self._config = config
         self._instruments = instruments
         self._planned: dict[Hashable, PlannedVar] = {}
+        self._definitions = Definitions()
+        self._definitions.learn(config.tracked_vars.every_var())
 
     def check(self, marks: tuple[RouteMark, ...]) -> None:
-        """Refuse, when a route is registered, what could not be recorded later.
+        """Refuse, when a route is registered, what could not be recorded later, and learn its definitions.
 
         Raises:
             ChestConfigError: Two metrics under one name, or two variables under one attribute.
+            UnknownChestError: A chest that the application does not have.
         """
+        known = self._config.chest_names
+        for name in (name for mark in marks for name in mark.chests or ()):
+            if known and name not in known:
+                raise UnknownChestError(name, known)
         sources = self._sources(marks)
+        for source in sources:
+            self._definitions.learn(source.every_var())
         methods = {method for source in sources for method in (source.by_method or ())}
         for method in methods or {"GET"}:
             taken: dict[str, str] = {}
@@ -156,10 +166,8 @@ class Planner:
             attributes[HTTP_ROUTE] = route
         if chests is not None:
             attributes[CHESTS] = ",".join(sorted(set(chests)))
-        variables = self._variables(marks, method)
-        self._note_unrefused(variables, chests)
         return Plan(
-            variables=variables,
+            variables=self._variables(marks, method),
             everything=any(source.tracks_everything(method) for source in self._sources(marks)),
             request_id_generators=tuple(dict.fromkeys(generators)),
             chests=chests,
@@ -174,7 +182,8 @@ class Planner:
         found = plan.wild.get(name)
         if found is None and len(plan.wild) < _MOST_WILD_NAMES and name.isidentifier() and name.isascii():
             found = plan.wild[name] = self._plan(TrackedVar(name))
-            self._note_unrefused((found,), None)
+            if found.problem is not None:
+                note(f"no metric for {name}", "g.%s has no metric: %s", name, found.problem)
         return found
 
     def instrument(self, planned: PlannedVar) -> Instrument:
@@ -182,16 +191,6 @@ class Planner:
         if planned.instrument is None:
             planned.instrument = self._instruments.get(planned.metric, planned.kind or "histogram", planned.var)
         return planned.instrument
-
-    def _note_unrefused(self, variables: tuple[PlannedVar, ...], chests: tuple[str, ...] | None) -> None:
-        """Say what nothing could refuse: zero code and marks above ``@app.route`` come past no check."""
-        for planned in variables:
-            if planned.problem is not None:
-                note(f"no metric for {planned.name}", "g.%s has no metric: %s", planned.name, planned.problem)
-        known = self._config.chest_names
-        for name in chests or ():
-            if known and name not in known:
-                note(f"unknown chest {name}", "%s", UnknownChestError(name, known))
 
     def _sources(self, marks: tuple[RouteMark, ...]) -> list[TrackedVars]:
         own = [mark.tracked_vars for mark in marks]
@@ -203,7 +202,8 @@ class Planner:
             chosen.update((var.name, var) for var in source.for_method(method))
         return tuple(self._plan(var) for var in chosen.values())
 
-    def _plan(self, var: TrackedVar) -> PlannedVar:
+    def _plan(self, named: TrackedVar) -> PlannedVar:
+        var = self._definitions.of(named)
         try:
             key: Hashable = var
             hash(var)

@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel import _checks
-from flask_chest_otel._checks import check_chest_name, chest_name
+from flask_chest_otel._checks import check_chest_name
 from flask_chest_otel._redaction import is_sensitive
 from flask_chest_otel.errors import ChestConfigError, nearest
 from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
@@ -276,7 +276,7 @@ class ChestConfig:
     @property
     def chest_names(self) -> tuple[str, ...]:
         """Names that ``chests=`` of a route may use; empty: any."""
-        return tuple(chest_name(entry) for entry in self.chests)
+        return _checks.names_for_routes(self.chests)
 
 
 def setting_of(row: Field[Any]) -> Setting:

@@ -45,7 +45,10 @@ class ChestConfigError(ChestError, ValueError):
         setting: The name as the user wrote it, for example ``FLASK_CHEST_LIST_LIMIT``.
         value: What was given.
         allowed: What would have been accepted, in words.
+        route: Endpoint and view function of the route that says so; ``None`` where it is no route's.
     """
+
+    route: str | None = None
 
     def __init__(self, setting: str, value: Any, allowed: str) -> None:
         """Compose the sentence from its three parts."""
@@ -53,6 +56,10 @@ class ChestConfigError(ChestError, ValueError):
         self.value = value
         self.allowed = allowed
         super().__init__(f"{setting}={_shown(value)} cannot be used: give {allowed}")
+
+    def __str__(self) -> str:
+        """The sentence, and the route that it is about."""
+        return super().__str__() + (f" (on the route {self.route})" if self.route else "")
 
 
 class UnknownArgumentError(ChestConfigError, TypeError):

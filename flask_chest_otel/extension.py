@@ -16,10 +16,10 @@ from flask_chest_otel._export import Export
 from flask_chest_otel._finding import is_instrumented_by_upstream
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
-from flask_chest_otel._marks import every_mark
+from flask_chest_otel._routes import check_route
 from flask_chest_otel._state import EXTENSION_KEY, state_of
 from flask_chest_otel.config import UNSET, settle
-from flask_chest_otel.errors import ChestSetupError, UnknownChestError
+from flask_chest_otel.errors import ChestSetupError
 
 if TYPE_CHECKING:
     import os
@@ -136,8 +136,8 @@ class FlaskChest(Generic[ContextT]):
         state = Lifecycle(config, Export(config, sources=sources))
         if config.enabled:
             state.planner.check(())
-            for view in app.view_functions.values():
-                _check_view(view, state)
+            for endpoint, view in app.view_functions.items():
+                check_route(state.planner, endpoint, view)
             # What may raise comes first: a failed init_app leaves the application as it was.
             bring_server_span(app, state)
             _check_later_routes(app, state)
@@ -236,19 +236,10 @@ def _check_later_routes(app: Flask, state: Lifecycle) -> None:
 
     @functools.wraps(register)
     def add_url_rule(*args: Any, **kwargs: Any) -> None:
-        view = kwargs.get("view_func", args[2] if len(args) > 2 else None)  # noqa: PLR2004 - rule, endpoint, view_func
-        _check_view(view, state)
+        # rule, endpoint, view_func
+        endpoint = kwargs.get("endpoint", next(iter(args[1:2]), None))
+        view = kwargs.get("view_func", next(iter(args[2:3]), None))
+        check_route(state.planner, endpoint, view)
         register(*args, **kwargs)
 
     app.add_url_rule = add_url_rule  # type: ignore[method-assign]  # public, and documented to be overridden
-
-
-def _check_view(view: Any, state: Lifecycle) -> None:
-    marks = every_mark(view)
-    known = state.config.chest_names
-    for mark in marks:
-        for name in mark.chests or ():
-            if known and name not in known:
-                raise UnknownChestError(name, known)
-    if marks:
-        state.planner.check(marks)

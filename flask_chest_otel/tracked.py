@@ -37,6 +37,9 @@ _SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 
 class TrackedVar:
     """One variable of ``flask.g`` and what becomes of it.
 
+    Once is enough in an application: where its bare name, or ``"*"``, is tracked elsewhere, it means the same. Two
+    that differ leave bare names at the defaults.
+
     Attributes:
         name: Its name on ``g``.
         attribute: Span attribute; by default the application's ``attribute_prefix`` and the name. Existing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._definitions import Definitions
 from flask_chest_otel._marks import every_mark, marks_of
 from flask_chest_otel._redaction import redactor
 
@@ -71,12 +72,16 @@ def look_at(app: Flask | None) -> Application | None:
     if app is None or state is None:
         return None
     config: ChestConfig = state.config
-    groups = list(_groups(app, config))
+    sources = list(_sources(app, config))
+    definitions = Definitions()
+    for source in sources:
+        definitions.learn(source.every_var())
+    groups = [tuple(map(definitions.of, group)) for group in _groups(app, config)]
     return Application(
         app.name,
         tuple(sorted(_variables(groups, config))),
         tuple(sorted(_routes(app))),
-        any(source.everything_for is None or bool(source.everything_for) for source in _sources(app, config)),
+        any(source.everything_for is None or bool(source.everything_for) for source in sources),
     )
 
 

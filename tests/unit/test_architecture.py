@@ -25,6 +25,7 @@ PLAIN = {
     *(
         "_baggage",
         "_arguments",
+        "_definitions",
         "_patterns",
         "_checks",
         "_sinks",
@@ -64,6 +65,7 @@ FLASK = {
         "_finding",
         "_recording",
         "_response",
+        "_routes",
         "_attach",
         "_lifecycle",
         "_propagation",

@@ -439,6 +439,12 @@ def test_the_documented_sample(app: Flask) -> None:
     assert post.request_id == "20260102030405"
 
 
+class Box:
+    """What looks like a chest."""
+
+    name = "audit"
+
+
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "no variable": (lambda: flask_chest(3), "tracked_vars"),  # type: ignore[call-overload]
     "no identifier": (lambda: flask_chest("user id"), "user_id"),
@@ -450,6 +456,9 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "generator": (lambda: flask_chest(request_id_generator="x"), "callable"),  # type: ignore[call-overload]
     "chest name": (lambda: flask_chest(chests=["a,b"]), "names of 1 to 64 characters"),
     "chest number": (lambda: flask_chest(chests=[3]), "chests"),  # type: ignore[list-item]
+    "chest object": (lambda: flask_chest(chests=[Box()]), "give its name, 'audit', and the chest itself in chests= of"),  # type: ignore[list-item]
+    "chest alone": (lambda: flask_chest(chests=Box()), "give its name, 'audit'"),  # type: ignore[call-overload]
+    "chest nameless": (lambda: flask_chest(chests=[object()]), "names of 1 to 64"),  # type: ignore[list-item]
     "chests number": (lambda: flask_chest(chests=3), "chests"),  # type: ignore[call-overload]
     "no view": (lambda: flask_chest("a")("b"), "directly above a function"),  # type: ignore[type-var]
     "builtin": (lambda: flask_chest("a")(len), "function or class"),

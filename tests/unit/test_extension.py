@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Blueprint, Flask, g
+from flask.views import View
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
 from flask_chest_otel import (
@@ -16,6 +18,7 @@ from flask_chest_otel import (
     ChestSetupError,
     ChestValueError,
     FlaskChest,
+    FlaskChestInstrumentor,
     TrackedVar,
     UnknownChestError,
     _guard,
@@ -144,23 +147,62 @@ def test_unknown_chest_after_init_app(rig: Rig) -> None:
     """A route that comes later is checked when it is registered, directly and through a blueprint."""
     app = rig.app(chests=["influxdb"])
     marked = flask_chest(chests=["nowhere"])(view_copy())
-    with pytest.raises(UnknownChestError, match="influxdb"):
+    named = r"on the route 'copy', tests\.unit\.test_extension\.view_copy\.<locals>\.copy\)"
+    with pytest.raises(UnknownChestError, match=f"influxdb.*{named}"):
         app.add_url_rule("/", view_func=marked)
+    with pytest.raises(UnknownChestError, match="on the route 'other'"):
+        app.add_url_rule("/", "other", marked)
     with pytest.raises(UnknownChestError):
         app.route("/x")(marked)
     blueprint = Blueprint("b", __name__)
     blueprint.add_url_rule("/", view_func=marked)
-    with pytest.raises(UnknownChestError):
+    with pytest.raises(UnknownChestError, match=r"on the route 'b\.copy'"):
         app.register_blueprint(blueprint)
+    with pytest.raises(UnknownChestError, match=r"on the route 'cls', tests\.unit\.test_extension\.Marked\)"):
+        app.add_url_rule("/", view_func=flask_chest(chests=["nowhere"])(Marked).as_view("cls"))
     app.add_url_rule("/known", view_func=flask_chest(chests=["influxdb"])(view_copy()))
 
 
-def test_unknown_chest_above_the_route(rig: Rig) -> None:
-    """A mark above ``@app.route`` comes after registration: it is said in the log with the first request."""
-    app = rig.app(chests=["influxdb"])
-    flask_chest(chests=["influxbd"])(app.route("/")(view_copy()))
-    assert app.test_client().get("/").text == "ok"
-    assert any("influxbd" in kind for kind in _guard.counts)
+class Marked(View):
+    """A view whose class is marked."""
+
+
+@pytest.mark.parametrize("door", ["extension", "instrumentor"])
+def test_unknown_chest_that_nobody_refused(rig: Rig, caplog: pytest.LogCaptureFixture, door: str) -> None:
+    """Marks above ``@app.route`` and views of ``@app.endpoint`` are named in the log with the first request of any."""
+    if door == "extension":
+        app = rig.app(chests=["influxdb"])
+    else:
+        FlaskChestInstrumentor().instrument(chests=["influxdb"], **rig.providers)
+        app = rig.plain()
+    flask_chest(chests=["influxbd"])(app.route("/above")(view_copy()))
+    app.add_url_rule("/endpoint", endpoint="by-endpoint")
+    app.endpoint("by-endpoint")(flask_chest(chests=["elsewhere"])(view_copy()))
+    app.add_url_rule("/", "plain", view_copy())
+    for path in ("/", "/above", "/endpoint"):
+        assert app.test_client().get(path).text == "ok"
+    above, by_endpoint = sorted(caplog.messages, reverse=True)
+    assert "chests='influxbd'" in above
+    assert "did you mean 'influxdb'?) (on the route 'copy', tests.unit" in above
+    assert "chests='elsewhere'" in by_endpoint
+    assert "(on the route 'by-endpoint', tests.unit" in by_endpoint
+
+
+@pytest.mark.parametrize(("given", "named"), [("splunk", "signalfx"), ("signalfx", "splunk")])
+def test_two_names_of_one_target(rig: Rig, given: str, named: str) -> None:
+    """The collector's target for Splunk answers to SignalFx, and the error about another name lists both."""
+    app = rig.app(chests=[given, "influxdb"])
+    app.add_url_rule("/", view_func=flask_chest(chests=[named])(view_copy()))
+    with pytest.raises(UnknownChestError, match=f"influxdb, signalfx, splunk .did you mean '{named}'") as caught:
+        app.add_url_rule("/x", view_func=flask_chest(chests=[named[:-1]])(view_copy()))
+    assert caught.value.known == ("influxdb", "signalfx", "splunk")
+
+
+def test_a_direct_chest_has_one_name(rig: Rig) -> None:
+    """Only the collector's target has two: a chest of the application's own is called as it calls itself."""
+    app = rig.app(chests=[Direct("signalfx")])
+    with pytest.raises(UnknownChestError):
+        app.add_url_rule("/", view_func=flask_chest(chests=["splunk"])(view_copy()))
 
 
 def test_any_name_without_chests(rig: Rig) -> None:
@@ -181,23 +223,88 @@ def test_direct_chests(rig: Rig) -> None:
     assert [record.route for record in chest.records] == ["/all", "/audit"]
 
 
-def test_contradictions_at_set_up(rig: Rig) -> None:
-    """Two metrics under one name, or two variables under one attribute, are refused when they meet."""
-    with pytest.raises(ChestConfigError, match="another name"):
-        rig.app(tracked_vars=[TrackedVar("a", metric_name="m"), TrackedVar("b", metric_name="M")])
-    with pytest.raises(ChestConfigError, match="another name"):
-        rig.app(tracked_vars=[TrackedVar("a", metric_name="m"), TrackedVar("b", metric_name="m", unit="s")])
-    with pytest.raises(ChestConfigError, match="'a' has this one"):
-        rig.app(tracked_vars=[TrackedVar("a", attribute="x"), TrackedVar("b", attribute="x", metric=None)])
+CONTRADICTIONS = [
+    ([TrackedVar("a", metric_name="m"), TrackedVar("b", metric_name="M")], "another name: 'm' is a metric of 'a'"),
+    ([TrackedVar("a", metric_name="m"), TrackedVar("b", metric_name="m")], "another name: 'm' is a metric of 'a'"),
+    ([TrackedVar("b", metric_name="flask.g.a"), "a"], "another name: 'flask.g.a' is a metric of 'b'"),
+    (["a", "A"], "another name: 'flask.g.a' is a metric of 'a'"),
+    ([TrackedVar("a", attribute="x"), TrackedVar("b", attribute="x", metric=None)], "'a' has this one"),
+]
+
+
+@pytest.mark.parametrize(("tracked", "words"), CONTRADICTIONS)
+def test_contradictions_at_set_up(rig: Rig, tracked: list[Any], words: str) -> None:
+    """Two variables under one metric's name, whatever its case, or under one attribute are refused when they meet."""
+    with pytest.raises(ChestConfigError) as caught:
+        rig.app(tracked_vars=tracked)
+    assert words in str(caught.value)
+
+
+def test_a_name_that_no_metric_takes(rig: Rig) -> None:
+    """Without a prefix, a variable may have no legal metric name."""
     with pytest.raises(ChestConfigError, match="metric_name"):
         rig.app(attribute_prefix="", tracked_vars=["_private"])
 
 
-def test_contradiction_with_a_later_route(rig: Rig) -> None:
-    """A route's variable that contradicts the application's is refused when the route is registered."""
-    app = rig.app(tracked_vars=[TrackedVar("a", metric="counter")])
-    with pytest.raises(ChestConfigError, match="already a metric"):
-        app.add_url_rule("/", view_func=flask_chest(TrackedVar("b", metric_name="flask.g.a"))(view_copy()))
+@pytest.mark.parametrize(
+    ("of_the_app", "of_the_route", "words"),
+    [
+        (TrackedVar("a", metric="counter"), TrackedVar("b", metric_name="flask.g.a"), "is a metric of 'a' already"),
+        (TrackedVar("a", metric="counter"), TrackedVar("a", unit="s"), "already a metric with"),
+    ],
+)
+def test_contradiction_with_a_later_route(
+    rig: Rig, of_the_app: TrackedVar, of_the_route: TrackedVar, words: str
+) -> None:
+    """A route's variable that contradicts the application's is refused when the route is registered, and named."""
+    app = rig.app(tracked_vars=[of_the_app])
+    with pytest.raises(ChestConfigError, match=f"{words}.*on the route 'copy'"):
+        app.add_url_rule("/", view_func=flask_chest(of_the_route)(view_copy()))
+
+
+def tracked_metrics(rig: Rig) -> set[str]:
+    return {name for name in rig.metric_names() if not name.startswith("http.server.")}
+
+
+DEFINED = TrackedVar("a", metric="counter", unit="{EUR}", attribute="shop.a")
+
+
+@pytest.mark.parametrize("places", list(itertools.permutations(["app", "/bare", "/defined", "/all"])), ids=str)
+def test_one_definition_is_enough(rig: Rig, places: tuple[str, ...]) -> None:
+    """A bare name, or ``*``, takes the one definition that the application gives, whichever is met first."""
+    app = rig.plain()
+    tracked: dict[str, Any] = {"/bare": "a", "/defined": DEFINED, "/all": "*"}
+    for place in places:
+        if place == "app":
+            rig.chest(app)
+        else:
+            app.add_url_rule(place, place, flask_chest(tracked[place])(view_copy()))
+    for path in tracked:
+        app.test_client().get(path)
+    assert tracked_metrics(rig) == {"shop.a"}
+    assert sorted((point.attributes["http.route"], point.value) for point in rig.points("shop.a")) == [
+        (path, 1) for path in sorted(tracked)
+    ]
+    assert all((span.attributes or {}).get("shop.a") == 1 for span in rig.servers())
+
+
+def test_the_application_s_definition_is_enough(rig: Rig) -> None:
+    """A route that names a variable of the application's again says nothing new of it."""
+    app = rig.app(tracked_vars=[TrackedVar("a", redact="hash")])
+    app.add_url_rule("/", view_func=flask_chest("a")(view_copy()))
+    app.test_client().get("/")
+    assert rig.tracked()["a"] != 1
+    assert tracked_metrics(rig) == set()
+
+
+def test_two_definitions_leave_a_bare_name_alone(rig: Rig) -> None:
+    """Which of two is meant nobody knows: the bare name keeps to the defaults."""
+    app = rig.app()
+    for name in ("x", "y"):
+        app.add_url_rule(f"/{name}", name, flask_chest(TrackedVar("a", attribute=name))(view_copy()))
+    app.add_url_rule("/", "bare", flask_chest("a")(view_copy()))
+    app.test_client().get("/")
+    assert tracked_metrics(rig) == {"flask.g.a"}
 
 
 @pytest.mark.guard_on

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask import g, request
 
-from flask_chest_otel import TrackedVar
+from flask_chest_otel import ChestConfigError, TrackedVar
 from flask_chest_otel._instruments import Instruments
 from flask_chest_otel.testing import capture
 
@@ -166,3 +166,17 @@ def test_a_number_that_is_masked_by_its_name_is_said_once(rig: Rig, caplog: pyte
     assert rig.points("flask.g.token_count") == rig.points("flask.g.pin_tries") == []
     (line,) = caplog.messages
     assert "TrackedVar('token_count', redact=None)" in line
+
+
+def test_a_definition_that_comes_too_late(rig: Rig) -> None:
+    """A bare name gives way to a definition until its instrument is made; afterwards the definition is refused."""
+    instruments = Instruments(rig.meter_provider.get_meter("m"), 2000)
+    bare, defined = TrackedVar("n"), TrackedVar("n", unit="s")
+    for name in ("early", "late"):
+        instruments.declare(name, bare)
+    instruments.declare("early", defined)
+    instruments.get("late", "histogram", bare)
+    with pytest.raises(ChestConfigError, match="already a metric"):
+        instruments.declare("late", defined)
+    with pytest.raises(ChestConfigError, match="already a metric"):
+        instruments.declare("early", bare)

@@ -188,6 +188,16 @@ def test_raw_values_of_an_application(cart: Flask) -> None:
     assert keys == ["flask.request_id", "http.route", "flask.chests", "flask.g.plan"]
 
 
+def test_a_bare_name_of_an_application(tmp_path: Path) -> None:
+    """A name that one route defines is one variable to the collector, as it is to the application."""
+    app = Flask("cart", instance_path=str(tmp_path))
+    FlaskChest(app, tracked_vars=["total"])
+    app.add_url_rule("/", view_func=flask_chest(TrackedVar("total", attribute="cart.total"))(lambda: ""))
+    seen = look_at(app)
+    assert seen is not None
+    assert [(one.name, one.attribute, one.metric) for one in seen.variables] == [("total", "cart.total", "cart.total")]
+
+
 def test_emf_declarations_of_an_application(cart: Flask) -> None:
     """Each metric has its route, its method, and the dimensions that may stand on it."""
     document = yaml.safe_load(render(Composition(("aws",)), look_at(cart)))
