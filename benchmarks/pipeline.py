@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.cores import LAST, on_core
+from benchmarks.load import load
 from tests.backends.collector import Collector
 from tests.backends.influxdb2 import InfluxDB2
 from tests.backends.raw_otlp import post, trace_request
@@ -71,18 +72,6 @@ def usage(server: Server) -> Usage:
     return Usage(ticks / os.sysconf("SC_CLK_TCK"), int(resident.split()[1]) / 1024)
 
 
-@contextmanager
-def on_core(number: int) -> Iterator[int]:
-    """Whatever is started in this block runs on one core: the given one, or the last that there is."""
-    allowed = sorted(os.sched_getaffinity(0))
-    core = allowed[min(number, len(allowed) - 1)]
-    os.sched_setaffinity(0, {core})
-    try:
-        yield core
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
 @dataclass
 class Way:
     """The servers, all running."""
@@ -123,10 +112,9 @@ def throughput(folder: Path, way: Way, seconds: float) -> list[str]:
     """Answer as many requests as it can, and wait for InfluxDB."""
     with shop_of(folder, way, "busy", EVERY_MINUTE) as shop:
         before, start = usage(way.collector), time.monotonic()
-        with on_core(len(os.sched_getaffinity(0)) - 1):
-            command = [sys.executable, "-m", "benchmarks.load", shop.url, str(seconds), str(CLIENTS)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-        served, took = int(done.stdout), time.monotonic() - start
+        with on_core(LAST):
+            served = load(shop.url, seconds, CLIENTS)
+        took = time.monotonic() - start
         after = usage(way.collector)
         shop.stop()
     late = way.until("busy", served)

@@ -6,16 +6,17 @@ Server and clients have a core each; the variants take turns, and each turn star
 from __future__ import annotations
 
 import argparse
-import http.client
-import os
 import statistics
 import sys
 import tempfile
-import threading
 import time
+from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.cores import LAST, on_core
+from benchmarks.load import load
 from benchmarks.variants import bare, chest, upstream_and_by_hand
 from tests.backends.require import REPOSITORY
 from tests.backends.server import Server, free_port, request
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from flask import Flask
 
 THREADS = 4
-OK = 200
 PATH = "/cart/7?page=2"
 GOAL = 1.5
 
@@ -43,56 +43,35 @@ def app(variant: str) -> Flask:
 
 
 class Gunicorn(Server):
-    """One worker with four threads, on one core."""
+    """One worker with four threads."""
 
-    def __init__(self, variant: str, folder: Path, core: int) -> None:
+    def __init__(self, variant: str, folder: Path) -> None:
         super().__init__(folder, {"PYTHONPATH": str(REPOSITORY)})
-        self._variant, self._core = variant, core
-        self.port = free_port()
+        self._variant = variant
+        port = free_port()
+        self._bind = f"127.0.0.1:{port}"
+        self.url = f"http://{self._bind}{PATH}"
 
     def command(self) -> list[str]:
-        """Return gunicorn, held to its core."""
-        options = f"--workers 1 --threads {THREADS} --bind 127.0.0.1:{self.port} --log-level error".split()
-        call = f"benchmarks.server:app('{self._variant}')"
-        return ["taskset", "--cpu-list", str(self._core), sys.executable, "-m", "gunicorn", *options, call]
+        """Return gunicorn's command line."""
+        options = f"--workers 1 --threads {THREADS} --bind {self._bind} --log-level error".split()
+        return [sys.executable, "-m", "gunicorn", *options, f"benchmarks.server:app('{self._variant}')"]
 
     def is_ready(self) -> bool:
         """Return whether it answers."""
-        return request(f"http://127.0.0.1:{self.port}{PATH}")[0] == OK
+        return request(self.url)[0] == HTTPStatus.OK
 
 
-def requests_per_s(variant: str, seconds: float, cores: list[int]) -> float:
-    """Load one server with as many clients as it has threads, each on one connection that is kept."""
-    with tempfile.TemporaryDirectory() as folder, Gunicorn(variant, Path(folder), cores[0]) as server:
-        _load(server.port, min(1.0, seconds))
-        return _load(server.port, seconds)
-
-
-def _load(port: int, seconds: float) -> float:
-    counts: list[int] = []
-    start = time.perf_counter()
-    clients = [threading.Thread(target=_client, args=(port, start + seconds, counts)) for _ in range(THREADS)]
-    for client in clients:
-        client.start()
-    for client in clients:
-        client.join()
-    if len(counts) != THREADS:
-        raise RuntimeError("a client did not get through")
-    return sum(counts) / (time.perf_counter() - start)
-
-
-def _client(port: int, until: float, counts: list[int]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    done = 0
-    while time.perf_counter() < until:
-        connection.request("GET", PATH)
-        answer = connection.getresponse()
-        answer.read()
-        if answer.status != OK:
-            raise RuntimeError(f"answered {answer.status}")
-        done += 1
-    connection.close()
-    counts.append(done)
+def requests_per_s(variant: str, seconds: float) -> float:
+    """Load one server with as many clients as it has threads."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        with on_core(0):
+            server = stack.enter_context(Gunicorn(variant, Path(folder)))
+        with on_core(LAST):
+            load(server.url, min(1.0, seconds), THREADS)
+            start = time.perf_counter()
+            served = load(server.url, seconds, THREADS)
+            return served / (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -101,12 +80,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one turn (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each variant (default: %(default)s)")
     arguments = parser.parse_args()
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[1:] or cores)
     found: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
     for _ in range(arguments.rounds):
         for variant, rates in found.items():
-            rates.append(requests_per_s(variant, arguments.seconds, cores))
+            rates.append(requests_per_s(variant, arguments.seconds))
     print(f"{'variant':<24} {'requests/s':>10}   single turns")
     for variant, rates in found.items():
         print(f"{variant:<24} {statistics.median(rates):10.0f}   {', '.join(f'{rate:.0f}' for rate in rates)}")
