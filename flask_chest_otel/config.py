@@ -27,6 +27,7 @@ __all__ = [
     "UNSET",
     "ChestConfig",
     "Setting",
+    "check_arguments",
     "check_chest_name",
     "effective_environment",
     "resolve",
@@ -287,6 +288,26 @@ def setting_of(row: Field[Any]) -> Setting:
 
 _SETTINGS: dict[str, Setting] = {row.name: setting_of(row) for row in fields(ChestConfig)}
 _KEYS = tuple(PREFIX + name.upper() for name in _SETTINGS)
+
+
+_NAMES_CODE = frozenset({"request_id_generator", "context", "tracer_provider", "meter_provider"})
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``arguments`` that were given, checked as far as that goes without an application.
+
+    A text that names code stays as it is: its module may be one of the application's, which is not made yet.
+
+    Raises:
+        ChestConfigError: A value cannot be used.
+    """
+    given = {name: value for name, value in arguments.items() if value is not UNSET}
+    return {
+        name: value
+        if name in _NAMES_CODE and isinstance(value, str) and ":" in value
+        else _checked(_SETTINGS[name], name, value)
+        for name, value in given.items()
+    }
 
 
 def resolve(

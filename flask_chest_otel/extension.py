@@ -18,7 +18,7 @@ from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel._routes import check_route
 from flask_chest_otel._state import EXTENSION_KEY, state_of
-from flask_chest_otel.config import UNSET, settle
+from flask_chest_otel.config import UNSET, check_arguments, settle
 from flask_chest_otel.errors import ChestSetupError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class FlaskChest(Generic[ContextT]):
         enabled: ``False``: do nothing at all.
 
     Raises:
-        ChestConfigError: At :meth:`init_app`: a setting cannot be used, or is unknown.
+        ChestConfigError: An argument cannot be used, or is unknown; at :meth:`init_app`: another setting.
         ChestSetupError: At :meth:`init_app`: the application has a chest already.
     """
 
@@ -114,7 +114,7 @@ class FlaskChest(Generic[ContextT]):
         enabled: bool = UNSET,
     ) -> None:
         given = dict(locals())
-        self._arguments = {name: value for name, value in given.items() if name not in ("self", "app")}
+        self._arguments = check_arguments({name: given[name] for name in given if name not in ("self", "app")})
         self._states: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
         if app is not None:
             self.init_app(app)

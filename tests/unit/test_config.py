@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from flask_chest_otel import (
     count_requests,
     flask_chest,
 )
-from flask_chest_otel.config import UNSET, ChestConfig, effective_environment, resolve
+from flask_chest_otel.config import UNSET, ChestConfig, check_arguments, effective_environment, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,6 +189,37 @@ def test_malformed_argument(name: str, value: Any, words: str) -> None:
     assert words in str(caught.value)
     assert "cannot be used: give " in str(caught.value)
     assert isinstance(caught.value, ValueError)
+
+
+NAMES_OF_CODE = [row for row in MALFORMED if isinstance(row[1], str) and re.fullmatch(r"[\w.]+:\w+", row[1])]
+
+
+@pytest.mark.parametrize(("name", "value", "words"), [row for row in MALFORMED if row not in NAMES_OF_CODE])
+def test_malformed_without_an_application(name: str, value: Any, words: str) -> None:
+    """The constructor refuses what it can judge: the line with the mistake is in the traceback."""
+    with pytest.raises(ChestConfigError, match=re.escape(words)):
+        FlaskChest(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "value", "words"), NAMES_OF_CODE)
+def test_code_is_imported_for_the_application(rig: Rig, name: str, value: Any, words: str) -> None:
+    """Text that names code waits for ``init_app``: it may be in a module that is just being imported."""
+    chest: FlaskChest = FlaskChest(**{name: value})
+    with pytest.raises(ChestConfigError, match=words):
+        chest.init_app(rig.plain())
+
+
+def test_arguments_are_read_once(rig: Rig) -> None:
+    """What is changed or used up after the constructor changes nothing, for any number of applications."""
+    headers = ["X-Request-ID", "traceresponse"]
+    chest: FlaskChest = FlaskChest(tracked_vars=iter(["a"]), response_headers=headers, **rig.providers)
+    headers.clear()
+    for name in ("one", "two"):
+        app = rig.plain(name)
+        chest.init_app(app)
+        config_of_app = app.extensions["flask_chest"].config
+        assert config_of_app.tracked_vars.all_methods == (TrackedVar("a"),)
+        assert config_of_app.response_headers == ("X-Request-ID", "traceresponse")
 
 
 @pytest.mark.parametrize(("name", "value", "words"), MALFORMED)
@@ -403,6 +435,12 @@ def test_what_has_no_text_is_left_out() -> None:
     found = resolve({"context": dict, "propagate": ["a"], "propagate_to": ["b"]}, {}, {})
     assert effective_environment(found) == {"FLASK_CHEST_PROPAGATE_TO": "b"}
     assert resolve({}, {}, effective_environment(found)).propagate_to == ("b",)
+
+
+@given(arguments)
+def test_checking_twice_changes_nothing(given_: dict[str, Any]) -> None:
+    """The constructor checks, ``init_app`` checks what came out: both say the same."""
+    assert resolve(check_arguments({"context": UNSET, **given_}), {}, {}) == resolve(given_, {}, {})
 
 
 @given(arguments)
