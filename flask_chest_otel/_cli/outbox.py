@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -13,12 +14,14 @@ from typing import TYPE_CHECKING
 import click
 
 from flask_chest_otel._cli import _options
-from flask_chest_otel._cli._output import safe, say, say_json, say_table
-from flask_chest_otel._cli._source import app_if_any
+from flask_chest_otel._cli._output import counted, safe, say, say_json, say_table
+from flask_chest_otel._cli._source import app_if_any, state_here
 from flask_chest_otel._sqlite import NotOursError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from flask import Flask
 
     from flask_chest_otel._export._outbox import Kept, Outbox
 
@@ -26,11 +29,14 @@ __all__ = ["command"]
 
 HEAD = ("ID", "TIME (UTC)", "SIGNAL", "ITEMS", "BYTES", "STATE")
 
+EXPORTER = "flask_chest_otlp"
+"""The exporters with an outbox, as the environment names them."""
+
 EXAMPLES = """\b
 Examples:
   flask chest outbox list
   flask chest outbox resend
-  flask chest outbox clear --everything --outbox /var/lib/shop/outbox
+  flask chest outbox clear --everything --yes --outbox /var/lib/shop/outbox
 """
 
 
@@ -54,8 +60,15 @@ def command() -> None:
 @_options.json_option
 def list_(folder: Path | None, *, as_json: bool) -> None:
     """Show every batch: waiting, or refused and why."""
-    with _opened(folder) as outbox:
-        found = outbox.kept()
+    try:
+        with _opened(folder) as outbox:
+            found = outbox.kept()
+    except _NoneNeeded as reason:
+        # Nothing is wrong with that; to change what is in no outbox would be.
+        say(f"There is no outbox: {reason.message}", to_stderr=True)
+        if as_json:
+            say_json([])
+        return
     if as_json:
         say_json([asdict(kept) for kept in found])
     elif found:
@@ -73,21 +86,34 @@ def resend(folder: Path | None) -> None:
     """
     with _opened(folder) as outbox:
         count = outbox.resend()
-    say(f"{_batches(count, 'refused ')} will be sent again.")
+    say(f"{counted(count, 'refused batch', 'refused batches')} will be sent again.")
 
 
 @command.command()
 @_outbox_option
 @click.option("--everything", is_flag=True, help="Also what still waits to be sent.")
-def clear(folder: Path | None, *, everything: bool) -> None:
-    """Delete refused batches."""
+@click.option("--yes", is_flag=True, help="With --everything: do not ask.")
+def clear(folder: Path | None, *, everything: bool, yes: bool) -> None:
+    """Delete refused batches; with --everything also those that wait, after a question."""
     with _opened(folder) as outbox:
+        if everything and not yes:
+            _confirm(outbox.usage().waiting)
         count = outbox.clear(everything=everything)
-    say(f"{_batches(count)} deleted.")
+    say(f"{counted(count, 'batch', 'batches')} deleted.")
 
 
-def _batches(count: int, kind: str = "") -> str:
-    return f"1 {kind}batch" if count == 1 else f"{count} {kind}batches"
+def _confirm(waiting: int) -> None:
+    """Ask before batches are lost that might still arrive; where nobody can be asked, refuse."""
+    if not waiting:
+        return
+    what = counted(waiting, "batch waits", "batches wait")
+    if not sys.stdin.isatty():
+        raise click.ClickException(f"{what} to be sent, and would be lost: to delete all the same, type --yes")
+    click.confirm(f"{what} to be sent, and would be lost. Delete?", abort=True, err=True)
+
+
+class _NoneNeeded(click.ClickException):
+    """The application has no outbox, and will have none as it is set up."""
 
 
 @contextmanager
@@ -96,8 +122,11 @@ def _opened(given: Path | None) -> Iterator[Outbox]:
     # Imported here: they bring an SDK, and every `flask` command loads the group.
     from flask_chest_otel._export._outbox import FILENAME, Outbox  # noqa: PLC0415
 
-    path = (given if given is not None else _folder()) / FILENAME
+    app = app_if_any() if given is None else None
+    path = (_folder(app) if given is None else given) / FILENAME
     if not path.exists():
+        if app is not None:
+            _say_if_none_is_needed(app)
         raise click.ClickException(
             f"there is no outbox in {path.parent}: name the application (flask --app …), whose first exported batch "
             "makes it, or the folder (--outbox)"
@@ -113,14 +142,31 @@ def _opened(given: Path | None) -> Iterator[Outbox]:
         raise click.ClickException(f"{path} cannot be read: {error}") from error
 
 
-def _folder() -> Path:
+def _folder(app: Flask | None) -> Path:
     from flask_chest_otel._export._settings import outbox_folder, service_name  # noqa: PLC0415
     from flask_chest_otel.config import resolve  # noqa: PLC0415
 
-    app = app_if_any()
-    state = app.extensions.get("flask_chest") if app is not None else None
+    state = state_here(app) if app is not None else None
     config = state.config if state is not None else resolve({}, {}, os.environ)
     return outbox_folder(config, service_name(app.name if app is not None else None))
+
+
+def _say_if_none_is_needed(app: Flask) -> None:
+    state = state_here(app)
+    exporters = os.environ.get("OTEL_TRACES_EXPORTER", ""), os.environ.get("OTEL_METRICS_EXPORTER", "")
+    # Providers of somebody else may use our exporters, and with them an outbox.
+    if state is None or state.export.mode() == "otlp" or EXPORTER in ",".join(exporters):
+        return
+    instead = state.export.instead_of_store()
+    if instead is None or state.config.export is None:
+        raise _NoneNeeded(
+            f"this application does not export by OTLP; it {instead or 'keeps its requests: flask chest requests'}. "
+            "To have it export: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
+        )
+    raise _NoneNeeded(
+        f"this application does not export by OTLP itself; it {instead}. To give those that the environment "
+        f"configures an outbox: OTEL_TRACES_EXPORTER={EXPORTER} OTEL_METRICS_EXPORTER={EXPORTER}"
+    )
 
 
 def _row(kept: Kept) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import metrics, trace
 
+from flask_chest_otel._cli._output import counted
 from flask_chest_otel._doctor._part import Part, Row
 from flask_chest_otel._export._own_metrics import figures
 from flask_chest_otel._guard import COUNTED
@@ -122,13 +123,13 @@ def counters() -> Part:
 
 
 def _judge(folder: Path, usage: Usage, found: Part) -> None:
-    waiting = "1 batch waits" if usage.waiting == 1 else f"{usage.waiting} batches wait"
-    refused = "1 was refused" if usage.refused == 1 else f"{usage.refused} were refused"
+    waiting = counted(usage.waiting, "batch waits", "batches wait")
+    refused = counted(usage.refused, "was refused", "were refused")
     state = f"{waiting}, {refused}, {usage.size_bytes} bytes"
     found.rows.append(Row("outbox", str(folder), state))
     if usage.refused:
         found.problems.append(
-            f"the collector has refused {usage.refused} {'batch' if usage.refused == 1 else 'batches'} for good: "
+            f"the collector has refused {counted(usage.refused, 'batch', 'batches')} for good: "
             "type flask chest outbox list for the reasons"
         )
     age_s = 0.0 if usage.oldest_unix_ns is None else time.time() - usage.oldest_unix_ns / 1e9

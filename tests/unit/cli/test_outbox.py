@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from opentelemetry.sdk.trace import TracerProvider
 
+from flask_chest_otel import FlaskChest
 from flask_chest_otel._cli import chest_cli
 from flask_chest_otel._export._outbox import FILENAME, Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from click.testing import Result
+    from flask import Flask
 
 
 @pytest.fixture
@@ -58,9 +66,89 @@ def test_clear(outbox: Outbox) -> None:
     """Refused batches go, waiting ones only when it is asked for."""
     assert "1 batch deleted" in run(outbox, "clear")
     assert [kept.signal for kept in outbox.kept()] == ["metrics"]
-    assert "1 batch deleted" in run(outbox, "clear", "--everything")
+    assert "1 batch deleted" in run(outbox, "clear", "--everything", "--yes")
     assert outbox.kept() == []
     assert run(outbox, "list") == "Nothing waits, and nothing was refused.\n"
+
+
+def test_nobody_to_ask(outbox: Outbox) -> None:
+    """Without a terminal, waiting batches are deleted only with --yes; where none waits there is no question."""
+    arguments = ["outbox", "clear", "--everything", "--outbox", str(outbox.path.parent)]
+    done = CliRunner().invoke(chest_cli, arguments, input="y\n")
+    assert (done.exit_code, len(outbox.kept())) == (1, 2)
+    assert "Error: 1 batch waits to be sent, and would be lost" in done.output
+    assert "type --yes" in done.output
+    outbox.refuse(2, "400")
+    assert "2 batches deleted" in run(outbox, "clear", "--everything")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize(("answer", "left"), [("n", 2), ("y", 0)])
+def test_a_question_before_anything_is_lost(outbox: Outbox, answer: str, left: int) -> None:
+    """On a terminal: how many wait, and only a yes deletes."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-c", "from flask_chest_otel._cli import chest_cli; chest_cli()", "outbox", "clear"]
+    try:
+        os.write(ours, f"{answer}\n".encode())
+        done = subprocess.run(
+            [*command, "--everything", "--outbox", str(outbox.path.parent)],
+            stdin=theirs,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "1 batch waits to be sent, and would be lost. Delete? [y/N]" in done.stdout + done.stderr
+    assert (done.returncode, len(outbox.kept())) == (0 if answer == "y" else 1, left)
+
+
+NO_OTLP: list[tuple[dict[str, str], bool, str]] = [
+    ({}, False, "does not export by OTLP; it keeps its requests: flask chest requests. To have it export: OTEL_EXP"),
+    ({"FLASK_CHEST_EXPORT": "none"}, False, "does not export by OTLP; it exports nothing (export=None). To have it"),
+    ({}, True, "it uses OpenTelemetry providers of its own. To give those that the environment configures an outbox"),
+]
+
+
+@pytest.mark.parametrize(("environ", "own_provider", "sentence"), NO_OTLP)
+def test_an_application_without_otlp(
+    environ: dict[str, str],
+    own_provider: bool,
+    sentence: str,
+    chest: Callable[..., Result],
+    app: Flask,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has no outbox, and nothing is wrong with that: a sentence, no error, and nothing is made."""
+    for name, value in {**environ, "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "box")}.items():
+        monkeypatch.setenv(name, value)
+    FlaskChest(app, tracer_provider=TracerProvider(shutdown_on_exit=False) if own_provider else None)
+    result = chest("outbox", "list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert sentence in result.stderr
+    assert json.loads(chest("outbox", "list", "--json").stdout) == []
+    result = chest("outbox", "resend")
+    assert (result.exit_code, sentence in result.stderr) == (1, True)
+    assert not (tmp_path / "box").exists()
+    # One that is there, from another time or another set-up, is listed.
+    Outbox(tmp_path / "box" / FILENAME, 2**28, 3600.0).close()
+    assert "Nothing waits, and nothing was refused." in chest("outbox", "list").stderr
+
+
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_EXPORTER"])
+def test_an_application_that_has_not_exported_yet(
+    variable: str, chest: Callable[..., Result], app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there should be an outbox, its absence is an error, also with exporters that the environment names."""
+    monkeypatch.setenv("FLASK_CHEST_OUTBOX_DIR", str(tmp_path / "box"))
+    monkeypatch.setenv(variable, "flask_chest_otlp" if variable == "OTEL_TRACES_EXPORTER" else "http://h:4318")
+    FlaskChest(app, tracer_provider=TracerProvider(shutdown_on_exit=False) if "TRACES" in variable else None)
+    result = chest("outbox", "list")
+    assert result.exit_code == 1
+    assert f"there is no outbox in {tmp_path / 'box'}: name the application" in result.stderr
 
 
 def test_no_outbox(tmp_path: Path) -> None:
