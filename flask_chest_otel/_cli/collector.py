@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,8 +62,7 @@ OPTIONS = (
         type=target_name,
         metavar="NAME",
         multiple=True,
-        required=True,
-        help="Send there. May be repeated.",
+        help="Send there; at least one. May be repeated.",
     ),
     click.option("--raw-values", is_flag=True, help="Also one gauge point per request and variable; needs --app."),
     click.option("--span-metrics", is_flag=True, help="Also count transactions and response time from spans."),
@@ -113,12 +113,16 @@ def render_command(*, output: Path | None, **chosen: Any) -> None:
     _, text = _rendered(chosen)
     if output is None:
         click.echo(text, nl=False)
+        if sys.stdout.isatty():
+            say("\nTo keep it: -o collector.yaml. Then: flask-chest-collector --config collector.yaml", to_stderr=True)
     else:
         try:
             output.write_text(text, encoding="utf-8")
         except OSError as error:
             raise click.ClickException(f"{output} cannot be written: {error.strerror or error}") from error
-        say(f"Wrote {output}. Now: flask-chest-collector --config {output}", to_stderr=True)
+        # What is written into a pipe, such as /dev/stdout, is not there afterwards.
+        if output.is_file():
+            say(f"Wrote {output}. Now: flask-chest-collector --config {output}", to_stderr=True)
 
 
 @command.command(short_help="Look for what would go wrong.")
@@ -155,6 +159,11 @@ def run(**chosen: Any) -> None:
 
 
 def _rendered(chosen: dict[str, Any]) -> tuple[Composition, str]:
+    if not chosen["targets"]:
+        raise click.UsageError(
+            f"no target is named: type --target NAME, where NAME is one of {', '.join(TARGETS)}; "
+            "what each needs: flask chest collector targets"
+        )
     composition = Composition(**chosen)
     application = look_at(app_if_any())
     try:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -238,7 +243,7 @@ def test_unknown_target(chest: Callable[..., Result]) -> None:
     [
         ("--target file --raw-values", "flask --app YOUR_APP"),
         ("--target kafka --from-kafka", "leave one out"),
-        ("", "--target"),
+        ("", f"type --target NAME, where NAME is one of {', '.join(TARGETS)}; what each needs: flask chest"),
     ],
 )
 def test_what_does_not_go_together(options: str, hint: str, chest: Callable[..., Result]) -> None:
@@ -322,3 +327,33 @@ def test_render_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert done.output.strip().splitlines()[-1].startswith("Error: ")
     assert "cannot be written" in done.output
+
+
+def test_what_comes_next(tmp_path: Path) -> None:
+    """After a file there is a word on how to use it, and on a terminal on how to get one; in a pipe there is none."""
+    script = "from flask_chest_otel._cli import chest_cli; chest_cli()"
+    command = [sys.executable, "-c", script, "collector", "render", "--target", "debug"]
+
+    def said(*options: str, stdout: int = subprocess.PIPE) -> str:
+        done = subprocess.run([*command, *options], stdout=stdout, stderr=subprocess.PIPE, cwd=tmp_path, check=True)
+        return done.stderr.decode()
+
+    assert said() == ""
+    assert said("-o", "/dev/stdout") == ""
+    assert said("-o", "c.yaml") == "Wrote c.yaml. Now: flask-chest-collector --config c.yaml\n"
+    ours, theirs = os.openpty()
+    reader = threading.Thread(target=_drain, args=(ours,))
+    reader.start()
+    try:
+        assert "To keep it: -o collector.yaml" in said(stdout=theirs)
+    finally:
+        os.close(theirs)
+        reader.join()
+        os.close(ours)
+
+
+def _drain(terminal: int) -> None:
+    # A terminal holds little: who writes more waits until it is read, which ends with an error when all have left.
+    with suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
