@@ -13,6 +13,7 @@ from traceback import TracebackException
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from flask_chest_otel._process import here
+from flask_chest_otel.errors import ChestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,7 +93,7 @@ def note(kind: str, message: str, *args: object) -> None:
 
 
 def caught(step: str, error: BaseException) -> None:
-    """Count one error of ours; log the first of its kind with its traceback.
+    """Count one error of ours; log the first of its kind: a sentence of ours as it is, others with a traceback.
 
     Raises:
         BaseException: ``error`` itself, inside :func:`reraising`.
@@ -100,7 +101,12 @@ def caught(step: str, error: BaseException) -> None:
     if _reraise:
         raise error
     kind = f"{step}: {type(error).__name__}"
-    if _is_first(kind, _errors, step):
+    if not _is_first(kind, _errors, step):
+        return
+    if isinstance(error, ChestError):
+        # It says what to type; where in this package it was raised says nothing.
+        _logger.error("flask_chest_otel failed at %s; requests go on (logged once): %s", step, printable(str(error)))
+    else:
         _logger.error(
             "flask_chest_otel failed at %s; the request goes on (logged once)\n%s", printable(kind), _Account(error)
         )

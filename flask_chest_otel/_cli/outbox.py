@@ -29,9 +29,6 @@ __all__ = ["command"]
 
 HEAD = ("ID", "TIME (UTC)", "SIGNAL", "ITEMS", "BYTES", "STATE")
 
-EXPORTER = "flask_chest_otlp"
-"""The exporters with an outbox, as the environment names them."""
-
 EXAMPLES = """\b
 Examples:
   flask chest outbox list
@@ -152,10 +149,12 @@ def _folder(app: Flask | None) -> Path:
 
 
 def _say_if_none_is_needed(app: Flask) -> None:
+    from flask_chest_otel._export._endpoint import EXPORTER, exporters_of  # noqa: PLC0415
+
     state = state_here(app)
-    exporters = os.environ.get("OTEL_TRACES_EXPORTER", ""), os.environ.get("OTEL_METRICS_EXPORTER", "")
+    named = [*exporters_of("traces", os.environ), *exporters_of("metrics", os.environ)]
     # Providers of somebody else may use our exporters, and with them an outbox.
-    if state is None or state.export.mode() == "otlp" or EXPORTER in ",".join(exporters):
+    if state is None or state.export.mode() == "otlp" or EXPORTER in named:
         return
     instead = state.export.instead_of_store()
     if instead is None or state.config.export is None:

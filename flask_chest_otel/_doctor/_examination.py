@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._doctor import _entry_points, _probe, _providers, _servers, _settings
 from flask_chest_otel._doctor._part import Part, Row
+from flask_chest_otel._export._endpoint import problems
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -36,6 +37,7 @@ def examine(app: Flask, state: Lifecycle | None, *, send: bool, timeout_s: float
         others = (_settings.environment, _entry_points.part, _servers.part)
         return [*parts, *(part(os.environ) for part in others)]
     parts.append(_settings.part(state))
+    addresses = problems(os.environ) if state.config.enabled and state.export.follows_environment() else []
     started = _probe.start(app, state)
     parts += [
         _settings.environment(os.environ),
@@ -45,8 +47,11 @@ def examine(app: Flask, state: Lifecycle | None, *, send: bool, timeout_s: float
     ]
     if send and state.config.enabled:
         parts.append(_probe.sent(state, started, timeout_s))
+        # Ports and paths are customs: where everything gets through, there is nothing wrong with them.
+        addresses = addresses if parts[-1].problems else []
     else:
         parts[0].problems += started
+    parts[0].problems += addresses
     # After the probe, which may have left something there.
     parts += [_probe.kept(app, state), _probe.counters()]
     return parts

@@ -8,13 +8,15 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._doctor._part import Part, Row
+from flask_chest_otel._guard import counts
 from flask_chest_otel._redaction import is_sensitive
-from flask_chest_otel.config import PREFIX, effective_environment, unknown_variables
+from flask_chest_otel.config import PREFIX, effective_environment, settle, unknown_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from flask_chest_otel._lifecycle import Lifecycle
+    from flask_chest_otel.errors import ChestConfigError
 
 __all__ = ["environment", "part", "versions"]
 
@@ -58,11 +60,19 @@ def part(state: Lifecycle) -> Part:
     return found
 
 
+def _malformed(environ: Mapping[str, str]) -> list[str]:
+    """Values in the environment that the instrumentor could not use, and took the default for."""
+    found: list[ChestConfigError] = []
+    settle({}, {}, environ, on_malformed=found.append)
+    # An argument of `instrument` may have been stronger; what was met has been counted.
+    return [f"{error}; its default is used until then" for error in found if f"setting {error.setting}" in counts]
+
+
 def environment(environ: Mapping[str, str]) -> Part:
-    """OpenTelemetry's own variables, what may be a secret masked; and ours that are no settings."""
+    """OpenTelemetry's own variables, what may be a secret masked; and ours that are no settings, or of no use."""
     found = Part("environment", ("VARIABLE", "VALUE", ""))
     found.rows = [Row(name, _shown(name, text)) for name, text in sorted(environ.items()) if name.startswith("OTEL_")]
-    found.problems = [
+    found.problems = _malformed(environ) + [
         f"the environment variable {name} is no setting: {f'type {meant}' if meant else 'take it away'}"
         for name, meant in sorted(unknown_variables(environ))
     ]

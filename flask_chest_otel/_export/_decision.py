@@ -59,6 +59,7 @@ class Export:
         self._may_build = may_build
         self._private: Any = None
         self._decided = False
+        self._mode: str | None = None
 
     @property
     def deferred_tracer_provider(self) -> Any:
@@ -87,7 +88,7 @@ class Export:
     def start(self, app: Flask) -> tuple[Sink, ...]:
         """Decide, build, and return the sinks that take every route."""
         self.service = app.name
-        mode = self.mode()
+        mode = self._mode = self.mode()
         if mode == "otlp" and self._may_build:
             # Imported here: exporters cost a tenth of a second, and most applications bring their own.
             from flask_chest_otel._export import _otlp  # noqa: PLC0415
@@ -113,6 +114,11 @@ class Export:
             return "exports nothing (export=None)"
         return "uses OpenTelemetry providers of its own" if self._may_build else "is recorded without code of its own"
 
+    def follows_environment(self) -> bool:
+        """Whether the standard variables say where telemetry goes, to exporters of ours or of a distribution."""
+        others = not self._may_build and self._config.tracer_provider is None and asks_for_otlp(os.environ)
+        return self.mode() == "otlp" or (self._config.export == "auto" and others)
+
     def force_flush(self, timeout_s: float) -> bool:
         """Flush the providers; their own time-outs are not kept by the SDK, so a thread waits for them."""
         providers = (self.tracer_provider(), self._config.meter_provider or metrics.get_meter_provider())
@@ -128,7 +134,9 @@ class Export:
         return not worker.is_alive() and all(results)
 
     def mode(self) -> str | None:
-        """``otlp``, ``store`` or ``None``: what the first request would decide as things stand; nothing is built."""
+        """``otlp``, ``store`` or ``None``: what was decided, or would be as things stand; nothing is built."""
+        if self._decided:
+            return self._mode
         if self._config.export != "auto":
             return self._config.export
         if self._config.tracer_provider or self._config.meter_provider or _application_has_providers():

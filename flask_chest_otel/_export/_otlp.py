@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.util._importlib_metadata import entry_points
 
+from flask_chest_otel._export._endpoint import EXPORTER, exporters_of, protocol_of
 from flask_chest_otel._export._exporters import OutboxMetricExporter, OutboxSpanExporter
 from flask_chest_otel._export._identity import instance_id
 from flask_chest_otel._export._meters import ProcessMeterProvider
@@ -40,18 +41,23 @@ def build_global_providers(app_name: str, config: ChestConfig) -> None:
     Signals whose provider the application has set already keep theirs.
     """
     resource = _resource(app_name)
-    route = route_of(os.environ, config, str(resource.attributes[SERVICE_NAME]))
+    wanted = {signal: _wanted(signal) for signal in ("traces", "metrics")}
+    route = None
+    # Exporters of others have addresses of other forms: gRPC needs no scheme.
+    if any(EXPORTER in names for names in wanted.values()):
+        route = route_of(os.environ, config, str(resource.attributes[SERVICE_NAME]))
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        processors = [_span_processor(exporter, config) for exporter in _exporters("traces", route)]
+        processors = [_span_processor(exporter, config) for exporter in _exporters("traces", wanted["traces"], route)]
         provider = TracerProvider(resource=resource, id_generator=ChestIdGenerator())
         for processor in processors:
             provider.add_span_processor(processor)
         trace.set_tracer_provider(provider)
     if not hasattr(metrics.get_meter_provider(), "shutdown"):
-        metrics.set_meter_provider(ProcessMeterProvider(partial(_meter_provider, app_name, route)))
-    _logger.info(
-        "spans and metrics are exported by OTLP; what the collector does not take waits in %s", route.keeping.folder
-    )
+        metrics.set_meter_provider(ProcessMeterProvider(partial(_meter_provider, app_name, wanted["metrics"], route)))
+    if route is not None:
+        _logger.info(
+            "spans and metrics are exported by OTLP; what the collector does not take waits in %s", route.keeping.folder
+        )
 
 
 def private_tracer_provider(app_name: str) -> TracerProvider:
@@ -66,10 +72,10 @@ def _span_processor(exporter: Any, config: ChestConfig) -> SpanProcessor:
     return OutboxSpanProcessor(exporter, each_request=config.durability == "request")
 
 
-def _meter_provider(app_name: str, route: Route) -> MeterProvider:
+def _meter_provider(app_name: str, wanted: list[str], route: Route | None) -> MeterProvider:
     readers = [
         found if isinstance(found, MetricReader) else PeriodicExportingMetricReader(found)
-        for found in _exporters("metrics", route)
+        for found in _exporters("metrics", wanted, route)
     ]
     return MeterProvider(readers, resource=_resource(app_name), shutdown_on_exit=False)
 
@@ -83,30 +89,29 @@ def _resource(app_name: str) -> Resource:
     return Resource.create().merge(Resource(own))
 
 
-def _exporters(signal: str, route: Route) -> list[Any]:
+def _wanted(signal: str) -> list[str]:
+    """The exporters of one signal by name; ``otlp`` is the one with an outbox, unless gRPC is asked for."""
+
+    def say(variable: str, value: str) -> None:
+        note(f"setting {variable}", "%s=%r is neither grpc nor http/protobuf: http/protobuf is used", variable, value)
+
+    names = exporters_of(signal, os.environ)
+    if "otlp" not in names:
+        return names
+    otlp = "otlp_proto_grpc" if protocol_of(signal, os.environ, say) == "grpc" else EXPORTER
+    return [otlp if name == "otlp" else name for name in names]
+
+
+def _exporters(signal: str, names: list[str], route: Route | None) -> list[Any]:
     """The exporters of one signal, found by their entry points as the SDK's own configuration does."""
-    wanted = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER") or "otlp"
-    return [_exporter(signal, name.strip(), route) for name in wanted.split(",") if name.strip() not in ("", "none")]
+    return [_exporter(signal, name, route) for name in names]
 
 
-def _exporter(signal: str, name: str, route: Route) -> Any:
-    if name == "otlp":
-        name = "otlp_proto_grpc" if _protocol(signal) == "grpc" else "flask_chest_otlp"
-    if name == "flask_chest_otlp":
+def _exporter(signal: str, name: str, route: Route | None) -> Any:
+    if name == EXPORTER:
         return OutboxSpanExporter(route) if signal == "traces" else OutboxMetricExporter(route, fixed_process=True)
     found = next(iter(entry_points(group=f"opentelemetry_{signal}_exporter", name=name)), None)
     if found is None:
         known = sorted({entry.name for entry in entry_points(group=f"opentelemetry_{signal}_exporter")})
         raise ChestConfigError(f"OTEL_{signal.upper()}_EXPORTER", name, f"one of {', '.join(['none', *known])}")
     return found.load()()
-
-
-def _protocol(signal: str) -> str:
-    """``grpc`` or ``http/protobuf``, the specification's default; a collector listens to both."""
-    for name in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
-        given = os.environ.get(name, "").strip()
-        if given in ("grpc", "http/protobuf"):
-            return given
-        if given:
-            note(f"setting {name}", "%s=%r is neither grpc nor http/protobuf: http/protobuf is used", name, given)
-    return "http/protobuf"

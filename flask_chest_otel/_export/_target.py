@@ -23,6 +23,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.util.re import parse_env_headers
 
+from flask_chest_otel._export._endpoint import url_of
 from flask_chest_otel._guard import printable
 from flask_chest_otel._retry_after import retry_after_s
 from flask_chest_otel._version import __version__
@@ -101,15 +102,10 @@ def address_of(signal: str, environ: Mapping[str, str]) -> Address:
         own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}")
         return (own or environ.get(f"OTEL_EXPORTER_OTLP_{name}") or "").strip() or None
 
-    url = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "").strip()
-    if not url:
-        # The specification: only the general variable's path is a base.
-        base = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or "http://localhost:4318"
-        url = f"{base.rstrip('/')}/v1/{signal}"
     certificate = given("CLIENT_CERTIFICATE")
     return Address(
         signal=signal,
-        url=_checked_url(url),
+        url=url_of(signal, environ),
         headers=tuple(parse_env_headers(given("HEADERS") or "", liberal=True).items()),
         timeout_s=_seconds(given("TIMEOUT")),
         compression=_compression(given("COMPRESSION")),
@@ -301,19 +297,6 @@ def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
         return {}
     user = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
     return {"Proxy-Authorization": f"Basic {b64encode(user.encode()).decode()}"}
-
-
-def _checked_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ChestConfigError(
-            "OTEL_EXPORTER_OTLP_ENDPOINT", shown_url(url), "an address such as 'http://collector:4318'"
-        )
-    return url
 
 
 def _seconds(text: str | None) -> float:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import grpc  # type: ignore[import-untyped]  # its stubs are another distribution
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
 
 from tests.backends.otlp_receiver import OtlpReceiver
 
@@ -148,3 +156,65 @@ assert chest.force_flush(10)
         )
         assert "OTEL_EXPORTER_OTLP_PROTOCOL='htpp' is neither grpc nor http/protobuf" in said
         assert [span["attributes"]["flask.request_id"] for span in receiver.wait_for_spans(1)] == ["r-1"]
+
+
+def test_an_address_that_cannot_be_used(run_python: Callable[..., str], tmp_path: Path) -> None:
+    """At the first request: one line with the host and what to type, no traceback; the requests are served."""
+    said = run_python(
+        PRELUDE
+        + """
+import logging
+logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
+FlaskChest(app, tracked_vars=["a"])
+for name in ("r-1", "r-2"):
+    assert (ask(name).text, ask(name).headers["X-Request-ID"]) == ("ok", name)
+""",
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318", "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "outbox")},
+    )
+    assert said == (
+        "flask_chest_otel failed at export; requests go on (logged once): OTEL_EXPORTER_OTLP_ENDPOINT='localhost:4318' "
+        "cannot be used: give its scheme, too: OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318\n"
+    )
+
+
+class Traces(TraceServiceServicer):
+    """Keeps what arrives by gRPC."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def Export(self, request: Any, context: Any) -> ExportTraceServiceResponse:  # noqa: N802 - gRPC's
+        self.names += [
+            span.name for group in request.resource_spans for scope in group.scope_spans for span in scope.spans
+        ]
+        return ExportTraceServiceResponse()
+
+
+def test_grpc_needs_no_scheme(run_python: Callable[..., str]) -> None:
+    """With gRPC, an address is a host and a port, as its exporter takes it; spans arrive."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    traces = Traces()
+    add_TraceServiceServicer_to_server(traces, server)  # type: ignore[no-untyped-call]  # generated
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        said = run_python(
+            PRELUDE
+            + """
+import logging
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+chest = FlaskChest(app, tracked_vars=["a"])
+assert ask("r-1").text == "ok"
+assert chest.force_flush(10)
+""",
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": f"127.0.0.1:{port}",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+                "OTEL_EXPORTER_OTLP_INSECURE": "true",
+                "OTEL_METRICS_EXPORTER": "none",
+                "NO_PROXY": "127.0.0.1",
+            },
+        )
+    finally:
+        server.stop(None)
+    assert (said, traces.names) == ("", ["GET /"])

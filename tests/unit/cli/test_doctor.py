@@ -225,6 +225,71 @@ def test_a_variable_that_is_no_setting(tmp_path: Path) -> None:
     assert (status, report["problems"]) == (1, [expected])
 
 
+def test_a_malformed_variable_without_code(tmp_path: Path) -> None:
+    """The instrumentor takes the default for it; the doctor says so, with the value masked where it may be secret."""
+    status, report = doctor(
+        tmp_path,
+        "--no-send",
+        shop=PLAIN,
+        under=(str(BIN / "opentelemetry-instrument"),),
+        OTEL_TRACES_EXPORTER="none",
+        OTEL_METRICS_EXPORTER="none",
+        OTEL_LOGS_EXPORTER="none",
+        FLASK_CHEST_LIST_LIMIT="many",
+        FLASK_CHEST_CHESTS="postgresql://me:hunter2@host/db",
+        FLASK_CHEST_TRACKED_VARS="user_id",
+    )
+    assert status == 1
+    chests, limit = sorted(report["problems"])
+    assert chests.startswith("FLASK_CHEST_CHESTS='postgresql://***' cannot be used: give an object")
+    assert limit.startswith("FLASK_CHEST_LIST_LIMIT='many' cannot be used: give a whole number from 1 (")
+    assert limit.endswith("; its default is used until then")
+    assert row(report, "settings", "list_limit") == ("64", "default")
+    assert row(report, "settings", "tracked_vars") == ("user_id", "environment")
+
+
+def test_an_endpoint_that_cannot_be(tmp_path: Path) -> None:
+    """An address without its scheme is one problem, before anything is sent, with the address that was meant."""
+    status, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="localhost:4318")
+    (problem,) = report["problems"]
+    assert status == 1
+    assert problem == (
+        "OTEL_EXPORTER_OTLP_ENDPOINT='localhost:4318' cannot be used: "
+        "give its scheme, too: OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318"
+    )
+
+
+def test_an_endpoint_with_the_port_of_another_protocol(tmp_path: Path) -> None:
+    """A port that belongs to gRPC is a problem where nothing gets through; under a distribution as well."""
+    port = "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 has the port on which collectors speak grpc"
+    status, report = doctor(tmp_path, "--no-send", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4317")
+    (problem,) = report["problems"]
+    assert (status, problem.startswith(port)) == (1, True)
+    status, report = doctor(
+        tmp_path,
+        "--no-send",
+        shop=PLAIN,
+        under=(str(BIN / "opentelemetry-instrument"),),
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318",
+        OTEL_LOGS_EXPORTER="none",
+    )
+    # Its default is gRPC.
+    (problem,) = report["problems"]
+    assert "type OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317, or OTEL_EXPORTER_OTLP_PROTOCOL=http" in problem
+
+
+def test_an_odd_endpoint_that_works(tmp_path: Path) -> None:
+    """Ports and paths are customs: what gets through is no problem."""
+    with OtlpReceiver() as receiver:
+        base = f"{receiver.url}/v1/traces"
+        status, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=base, OTEL_METRICS_EXPORTER="none")
+        assert (status, report["problems"]) == (0, [])
+        status, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=base, OTEL_METRICS_EXPORTER="none")
+    assert status == 1
+    assert report["problems"][0].endswith(f" behind it: type OTEL_EXPORTER_OTLP_ENDPOINT={receiver.url}")
+    assert any("refused traces (404" in problem for problem in report["problems"])
+
+
 def test_a_tracer_provider_alone(chest: Callable[..., Result], app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     """Traces without metrics: the doctor says it, and the log once at the first request."""
     FlaskChest(app, tracer_provider=TracerProvider(shutdown_on_exit=False))
