@@ -56,10 +56,13 @@ def _current_store(app: Flask) -> Path:
 
 def state_here(app: Flask) -> Lifecycle | None:
     """The state of ``app``: its own, else the one that the instrumentor would make at its first request."""
+    found = state_of(app)
+    if found is not None:
+        return found
     # Imported here: it brings what auto-instrumentation needs.
     from flask_chest_otel.instrumentor import FlaskChestInstrumentor  # noqa: PLC0415
 
-    return state_of(app) or FlaskChestInstrumentor()._lifecycle_of(app)  # noqa: SLF001 - our own, not for users
+    return FlaskChestInstrumentor()._lifecycle_of(app)  # noqa: SLF001 - our own, not for users
 
 
 def store_path(app: Flask) -> Path:

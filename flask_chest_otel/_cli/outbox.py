@@ -62,7 +62,7 @@ def list_(folder: Path | None, *, as_json: bool) -> None:
             found = outbox.kept()
     except _NoneNeeded as reason:
         # Nothing is wrong with that; to change what is in no outbox would be.
-        say(f"There is no outbox: {reason.message}", to_stderr=True)
+        say(f"Nothing waits: {reason.message}", to_stderr=True)
         if as_json:
             say_json([])
         return
@@ -149,13 +149,20 @@ def _folder(app: Flask | None) -> Path:
 
 
 def _say_if_none_is_needed(app: Flask) -> None:
-    from flask_chest_otel._export._endpoint import EXPORTER, exporters_of  # noqa: PLC0415
+    from flask_chest_otel._export._endpoint import EXPORTER, exporters_of, protocol_of  # noqa: PLC0415
 
     state = state_here(app)
-    named = [*exporters_of("traces", os.environ), *exporters_of("metrics", os.environ)]
+    signals = [(name, signal) for signal in ("traces", "metrics") for name in exporters_of(signal, os.environ)]
     # Providers of somebody else may use our exporters, and with them an outbox.
-    if state is None or state.export.mode() == "otlp" or EXPORTER in named:
+    if state is None or any(name == EXPORTER for name, _ in signals):
         return
+    if state.export.mode() == "otlp":
+        if any(name == "otlp" and protocol_of(signal, os.environ) != "grpc" for name, signal in signals):
+            return
+        raise _NoneNeeded(
+            "this application exports without an outbox. To give it one: OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, and no "
+            "other OTEL_TRACES_EXPORTER and OTEL_METRICS_EXPORTER than otlp"
+        )
     instead = state.export.instead_of_store()
     if instead is None or state.config.export is None:
         raise _NoneNeeded(
