@@ -160,8 +160,8 @@ def _say_if_none_is_needed(app: Flask) -> None:
         if any(name == "otlp" and protocol_of(signal, os.environ) != "grpc" for name, signal in signals):
             return
         raise _NoneNeeded(
-            "this application exports without an outbox. To give it one: OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, and no "
-            "other OTEL_TRACES_EXPORTER and OTEL_METRICS_EXPORTER than otlp"
+            "this application exports without an outbox. To give it one: OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, "
+            "and no other OTEL_TRACES_EXPORTER and OTEL_METRICS_EXPORTER than otlp"
         )
     instead = state.export.instead_of_store()
     if instead is None or state.config.export is None:
