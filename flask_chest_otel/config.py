@@ -164,7 +164,7 @@ class ChestConfig:
         _checks.one_of("auto", "otlp", "store"),
         "'auto', 'otlp', 'store' or None",
         "Who exports: `auto` uses the application's own providers, else OTLP where the environment asks for it, "
-        "else the embedded store; `none`: nobody.",
+        "else the embedded store, and in tests (`app.testing`) nothing; `none`: nobody.",
         optional=True,
     )
     durability: str = _setting(

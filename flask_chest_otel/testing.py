@@ -50,12 +50,17 @@ def capture(app: Flask) -> Iterator[list[RequestRecord]]:
         assert records[0].trace_id == trace_id_for(records[0].request_id)
 
     A record has ``variables``, ``request_id``, ``trace_id``, ``metrics`` and more: see :class:`RequestRecord`.
-    Set ``app.testing`` (or ``TESTING``), and no store is written.
+
+    An application whose first request comes inside the block, or later, sets no global provider and exports nothing,
+    whatever the environment says, and it keeps no store unless ``export="store"`` asks for one. Providers and chests
+    that you made are used as they are. ``app.testing`` (or ``TESTING``) has the same effect without a block, but for
+    an application with ``export="otlp"``.
 
     Raises:
         ChestSetupError: The application has neither a ``FlaskChest`` nor is it instrumented.
     """
     state = _state(app)
+    state.export.stay_inside()
     sink = _Capture()
     state.sinks.add(sink)
     try:

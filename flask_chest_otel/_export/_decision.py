@@ -60,6 +60,7 @@ class Export:
         self._private: Any = None
         self._decided = False
         self._mode: str | None = None
+        self._captured = False
 
     @property
     def deferred_tracer_provider(self) -> Any:
@@ -89,7 +90,11 @@ class Export:
         """Decide, build, and return the sinks that take every route."""
         self.service = app.name
         mode = self._mode = self.mode()
-        if mode == "otlp" and self._may_build:
+        if mode is not None and self._stays_inside(app):
+            _logger.info("a test exports and stores nothing, unless export='otlp' or 'store' asks for it by name")
+            if not _application_has_providers():
+                self._use_private_provider(app)
+        elif mode == "otlp" and self._may_build:
             # Imported here: exporters cost a tenth of a second, and most applications bring their own.
             from flask_chest_otel._export import _otlp  # noqa: PLC0415
 
@@ -145,13 +150,23 @@ class Export:
             return None
         return "otlp" if asks_for_otlp(os.environ) else "store"
 
-    def _use_store(self, app: Flask) -> None:
+    def stay_inside(self) -> None:
+        """A test looks at the records: build nothing that others share, send nothing; before the first request."""
+        self._captured = True
+
+    def _stays_inside(self, app: Flask) -> bool:
+        """Whether this is a test, which has not asked by name for what would otherwise be built."""
+        wanted = self._config.export
+        return (self._captured and wanted != "store") or (app.testing and wanted == "auto")
+
+    def _use_private_provider(self, app: Flask) -> None:
         if self._may_build and self._config.tracer_provider is None:
             from flask_chest_otel._export import _otlp  # noqa: PLC0415
 
             self._private = _otlp.private_tracer_provider(app.name)
-        if app.testing and self._config.export == "auto":
-            return
+
+    def _use_store(self, app: Flask) -> None:
+        self._use_private_provider(app)
         from flask_chest_otel.chests._store import STORE_FILENAME, EmbeddedStore  # noqa: PLC0415
 
         path = Path(app.instance_path) / STORE_FILENAME

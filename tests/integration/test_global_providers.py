@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import grpc  # type: ignore[import-untyped]  # its stubs are another distribution
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     TraceServiceServicer,
@@ -143,7 +144,7 @@ def test_an_unknown_protocol_is_said_and_http_is_used(run_python: Callable[..., 
             + """
 import logging
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
-chest = FlaskChest(app, tracked_vars=["a"])
+chest = FlaskChest(app, tracked_vars=["a"], export="otlp")
 ask("r-1")
 assert chest.force_flush(10)
 """,
@@ -165,7 +166,7 @@ def test_an_address_that_cannot_be_used(run_python: Callable[..., str], tmp_path
         + """
 import logging
 logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
-FlaskChest(app, tracked_vars=["a"])
+FlaskChest(app, tracked_vars=["a"], export="otlp")
 for name in ("r-1", "r-2"):
     assert (ask(name).text, ask(name).headers["X-Request-ID"]) == ("ok", name)
 """,
@@ -203,7 +204,7 @@ def test_grpc_needs_no_scheme(run_python: Callable[..., str]) -> None:
             + """
 import logging
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
-chest = FlaskChest(app, tracked_vars=["a"])
+chest = FlaskChest(app, tracked_vars=["a"], export="otlp")
 assert ask("r-1").text == "ok"
 assert chest.force_flush(10)
 """,
@@ -218,3 +219,69 @@ assert chest.force_flush(10)
     finally:
         server.stop(None)
     assert (said, traces.names) == ("", ["GET /"])
+
+
+TESTED = """
+from contextlib import nullcontext
+import os
+chest = FlaskChest(app, tracked_vars=["a"], export={export!r})
+app.testing = {testing}
+with {block} as records:
+    assert "X-Request-ID" in ask("r-1").headers
+assert chest.force_flush(10)
+if records is not None:
+    assert [record.trace_id for record in records] == [trace_id_for("r-1")]
+    assert records[0].variables == {{"a": 1}}
+print(type(trace.get_tracer_provider()).__name__, type(metrics.get_meter_provider()).__name__)
+print(sorted(os.listdir(app.instance_path) + os.listdir(os.environ["FLASK_CHEST_OUTBOX_DIR"])))
+"""
+NO_PROVIDERS = "ProxyTracerProvider _ProxyMeterProvider"
+
+
+@pytest.mark.parametrize(
+    ("export", "testing", "block", "arrives"),
+    [
+        ("auto", False, "capture(app)", False),
+        ("auto", True, "capture(app)", False),
+        ("otlp", False, "capture(app)", False),
+        ("auto", True, "nullcontext()", False),
+        ("otlp", True, "nullcontext()", True),
+        ("auto", False, "nullcontext()", True),
+    ],
+)
+def test_what_tests_send(
+    run_python: Callable[..., str], tmp_path: Path, export: str, testing: bool, block: str, arrives: bool
+) -> None:
+    """A test leaves nothing anywhere, though the environment names a collector, unless it asks with ``export=``."""
+    instance, outbox = tmp_path / "instance", tmp_path / "outbox"
+    instance.mkdir()
+    outbox.mkdir()
+    with OtlpReceiver() as receiver:
+        said = run_python(
+            PRELUDE.replace('sys.path[0] or "/nonexistent"', repr(str(instance)))
+            + TESTED.format(export=export, testing=testing, block=block),
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+                "FLASK_CHEST_OUTBOX_DIR": str(outbox),
+                "NO_PROXY": "127.0.0.1",
+            },
+        )
+        providers, files = said.splitlines()
+        if arrives:
+            assert [span["attributes"]["flask.request_id"] for span in receiver.wait_for_spans(1)] == ["r-1"]
+            assert providers != NO_PROVIDERS
+        else:
+            # The process has ended, and what it had to say before its end was sent by then.
+            assert (receiver.spans(), receiver.metrics(), receiver.refused) == ([], [], 0)
+            assert (providers, files) == (NO_PROVIDERS, "[]")
+
+
+def test_a_test_of_the_store(run_python: Callable[..., str], tmp_path: Path) -> None:
+    """Who asks for the store by name gets it in a test, too."""
+    said = run_python(
+        PRELUDE.replace('sys.path[0] or "/nonexistent"', repr(str(tmp_path)))
+        + TESTED.format(export="store", testing=True, block="capture(app)"),
+        {"FLASK_CHEST_OUTBOX_DIR": str(tmp_path)},
+    )
+    assert "flask_chest.sqlite3" in said
+    assert NO_PROVIDERS in said

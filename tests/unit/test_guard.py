@@ -355,16 +355,17 @@ def test_export_that_cannot_start(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> 
     """An environment that names an unknown exporter costs the export, once; requests keep ids and answers."""
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "no_such_exporter")
     app = rig.plain()
-    FlaskChest(app, tracked_vars=["a"])
+    FlaskChest(app, tracked_vars=["a"], export="otlp")
 
     @app.route("/")
     def view() -> str:
         g.a = 1
         return "ok"
 
+    # Not inside a capture, which exports nothing.
+    assert "X-Request-ID" in app.test_client().get("/").headers
     for _ in range(3):
         assert dict(send(app).variables) == {"a": 1}
-    assert "X-Request-ID" in app.test_client().get("/").headers
     assert _guard.counts == {"export: ChestConfigError": 1}
 
 
