@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app, has_app_context, has_request_context, request
+from flask import has_request_context, request
 from werkzeug.local import LocalProxy
 
 from flask_chest_otel._finding import record_of
-from flask_chest_otel._state import state_of
+from flask_chest_otel._state import state_here
 from flask_chest_otel.extension import current_typed_context
 from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
 
@@ -38,7 +38,7 @@ def trace_id_for(request_id: str, *, secret: str | None = None) -> str:
 
     A request that came with a ``traceparent`` belongs to its caller's trace instead.
     """
-    if secret is None and has_app_context():
-        state = state_of(current_app)
+    if secret is None:
+        state = state_here()
         secret = state.config.request_id_secret if state is not None else None
     return format_trace_id(map_request_id(legalise(request_id), secret))

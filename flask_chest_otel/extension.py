@@ -7,7 +7,6 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Generic
 
-from flask import current_app, has_app_context
 from typing_extensions import TypeVar
 
 from flask_chest_otel._arguments import refuse_unknown
@@ -17,7 +16,7 @@ from flask_chest_otel._finding import is_instrumented_by_upstream
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel._routes import check_route
-from flask_chest_otel._state import EXTENSION_KEY, state_of
+from flask_chest_otel._state import EXTENSION_KEY, state_here
 from flask_chest_otel.config import UNSET, check_arguments, settle
 from flask_chest_otel.errors import ChestSetupError
 
@@ -172,7 +171,7 @@ class FlaskChest(Generic[ContextT]):
 
         What cannot be recorded is logged once and counted; nothing is raised.
         """
-        state = state_of(current_app) if has_app_context() else None
+        state = state_here()
         if state is None:
             note("add_metric outside", "add_metric(%r) is not recorded: no application is running here", metric_name)
         elif state.config.enabled:
@@ -195,7 +194,7 @@ class FlaskChest(Generic[ContextT]):
 
 def current_typed_context() -> Any:
     """The typed context of the application that is running."""
-    state = state_of(current_app) if has_app_context() else None
+    state = state_here()
     if state is None:
         raise RuntimeError("there is no typed context here: ask for it in a view of an application with a FlaskChest")
     return state.typed.current()

@@ -15,7 +15,7 @@ from flask_chest_otel._attach import Attachment, attach
 from flask_chest_otel._export import Export
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
-from flask_chest_otel._state import EXTENSION_KEY, INSTRUMENTOR_KEY
+from flask_chest_otel._state import EXTENSION_KEY, INSTRUMENTOR_KEY, find_also
 from flask_chest_otel.config import UNSET, ChestConfig, settle, unknown_setting
 from flask_chest_otel.extension import bring_server_span
 
@@ -68,11 +68,13 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         if self._config.enabled:
             # flask.Flask may be upstream's subclass by now: the class itself is behind it.
             self._attachment = attach(flask.app.Flask, find=self._lifecycle_of)
+            find_also(self._lifecycle_of)
 
     @guarded("uninstrument")
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
         if self._attachment is None:
             return
+        find_also(None)
         self._attachment.remove()
         self._attachment = None
         for app in list(self._apps):

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._request import Measurement, RequestRecord
 from flask_chest_otel._state import state_of
 from flask_chest_otel.errors import ChestSetupError
-from flask_chest_otel.instrumentor import FlaskChestInstrumentor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flask import Flask
-
-    from flask_chest_otel._lifecycle import Lifecycle
 
 __all__ = ["Measurement", "RequestRecord", "capture"]
 
@@ -59,7 +56,9 @@ def capture(app: Flask) -> Iterator[list[RequestRecord]]:
     Raises:
         ChestSetupError: The application has neither a ``FlaskChest`` nor is it instrumented.
     """
-    state = _state(app)
+    state = state_of(app)
+    if state is None:
+        raise ChestSetupError(f"{app.name!r} has no chest: call FlaskChest(app) before capture(app)")
     state.export.stay_inside()
     sink = _Capture()
     state.sinks.add(sink)
@@ -67,12 +66,3 @@ def capture(app: Flask) -> Iterator[list[RequestRecord]]:
         yield sink.records
     finally:
         state.sinks.remove(sink)
-
-
-def _state(app: Flask) -> Lifecycle:
-    state = state_of(app)
-    if state is None and FlaskChestInstrumentor().is_instrumented_by_opentelemetry:
-        state = FlaskChestInstrumentor()._lifecycle_of(app)  # noqa: SLF001 - a friend
-    if state is None:
-        raise ChestSetupError(f"{app.name!r} has no chest: call FlaskChest(app) before capture(app)")
-    return state

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask, g
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
-from flask_chest_otel import FlaskChestInstrumentor, TrackedVar, _guard
+from flask_chest_otel import FlaskChest, FlaskChestInstrumentor, TrackedVar, _guard, trace_id_for
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -283,3 +283,40 @@ def test_what_was_brought_is_taken_off(rig: Rig, *, whole: bool, theirs: bool) -
     assert not {"generate_trace_id", "is_trace_id_random"} & set(vars(rig.tracer_provider.id_generator))
     if theirs:
         FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
+
+
+def test_before_the_first_request(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks for an application's settings has them before its first request, and no more when it is off."""
+    monkeypatch.setenv("FLASK_CHEST_REQUEST_ID_SECRET", "s3cret")
+    app = app_of(rig)
+    without, keyed = trace_id_for("r-1"), trace_id_for("r-1", secret="s3cret")  # noqa: S106 - the point
+    assert without != keyed
+    on(rig)
+    with app.app_context():
+        assert trace_id_for("r-1") == keyed
+    assert trace_id_for("r-1") == without
+    with capture(app) as records:
+        app.test_client().get("/", headers={"X-Request-ID": "r-1"})
+    assert records[0].trace_id == keyed
+    off()
+    with app.app_context():
+        assert trace_id_for("r-1") == without
+    assert app.extensions == {}
+
+
+def test_a_metric_before_the_first_request(rig: Rig) -> None:
+    """A command of an application without code of its own can add a metric."""
+    app = app_of(rig)
+    on(rig)
+    with app.app_context():
+        FlaskChest().add_metric("Jobs", 3)
+    assert [point.sum for point in rig.points("jobs")] == [3]
+
+
+def test_disabled_settings_are_not_asked(rig: Rig) -> None:
+    """With ``enabled=False`` nothing is known of any application."""
+    app = app_of(rig)
+    on(rig, enabled=False, request_id_secret="s3cret")  # noqa: S106 - the point
+    with app.app_context():
+        assert trace_id_for("r-1") == trace_id_for("r-1", secret="")
+    assert app.extensions == {}
