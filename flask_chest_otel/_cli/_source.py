@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._lifecycle import Lifecycle
     from flask_chest_otel.chests._reader import StoreReader
 
-__all__ = ["app_here", "app_if_any", "open_store", "request_id_secret", "state_here", "store_path"]
+__all__ = ["app_here", "app_if_any", "open_store", "request_id_secret", "store_path"]
 
 SECRET_VARIABLE = "FLASK_CHEST_REQUEST_ID_SECRET"  # noqa: S105 - a name, not the secret
 
@@ -42,7 +41,7 @@ def open_store(given: Path | None) -> Iterator[StoreReader]:
 def _current_store(app: Flask) -> Path:
     """The application's store; where nothing new comes into it, that is said."""
     path = store_path(app)
-    state = state_here(app)
+    state = state_of(app)
     instead = state.export.instead_of_store() if state is not None else None
     if state is not None and instead is not None:
         in_code = state.export.sources.get("export", "environment") != "environment"
@@ -52,17 +51,6 @@ def _current_store(app: Flask) -> Path:
             raise click.ClickException(f"there is no store at {path}: {why}, or to read another file: --store PATH")
         say(f"Nothing new comes into {path}: {why}", to_stderr=True)
     return path
-
-
-def state_here(app: Flask) -> Lifecycle | None:
-    """The state of ``app``: its own, else the one that the instrumentor would make at its first request."""
-    found = state_of(app)
-    if found is not None:
-        return found
-    # Imported here: it brings what auto-instrumentation needs.
-    from flask_chest_otel.instrumentor import FlaskChestInstrumentor  # noqa: PLC0415
-
-    return FlaskChestInstrumentor()._lifecycle_of(app)  # noqa: SLF001 - our own, not for users
 
 
 def store_path(app: Flask) -> Path:
@@ -86,7 +74,7 @@ def app_if_any() -> Flask | None:
 
 def request_id_secret(app: Flask | None) -> str | None:
     """The key of the mapping: the application's, else the environment's."""
-    state = app.extensions.get("flask_chest") if app is not None else None
+    state = state_of(app) if app is not None else None
     if state is not None:
         secret: str | None = state.config.request_id_secret
         return secret

@@ -8,7 +8,7 @@ import click
 
 from flask_chest_otel._cli import _options
 from flask_chest_otel._cli._output import safe, say, say_json, say_table
-from flask_chest_otel._cli._source import app_here, state_here
+from flask_chest_otel._cli._source import app_here
 from flask_chest_otel._guard import printable
 from flask_chest_otel.errors import ChestError
 
@@ -40,8 +40,7 @@ def command(*, send: bool, timeout_s: float, as_json: bool) -> None:
 
     parts: list[Part] = []
     try:
-        app = app_here()
-        parts = examine(app, state_here(app), send=send, timeout_s=timeout_s)
+        parts = examine(app_here(), send=send, timeout_s=timeout_s)
         problems = list(dict.fromkeys(problem for part in parts for problem in part.problems))
     except ChestError as error:
         problems = [str(error)]

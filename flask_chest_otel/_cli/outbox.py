@@ -15,8 +15,9 @@ import click
 
 from flask_chest_otel._cli import _options
 from flask_chest_otel._cli._output import counted, safe, say, say_json, say_table
-from flask_chest_otel._cli._source import app_if_any, state_here
+from flask_chest_otel._cli._source import app_if_any
 from flask_chest_otel._sqlite import NotOursError
+from flask_chest_otel._state import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,7 +144,7 @@ def _folder(app: Flask | None) -> Path:
     from flask_chest_otel._export._settings import outbox_folder, service_name  # noqa: PLC0415
     from flask_chest_otel.config import resolve  # noqa: PLC0415
 
-    state = state_here(app) if app is not None else None
+    state = state_of(app) if app is not None else None
     config = state.config if state is not None else resolve({}, {}, os.environ)
     return outbox_folder(config, service_name(app.name if app is not None else None))
 
@@ -151,7 +152,7 @@ def _folder(app: Flask | None) -> Path:
 def _say_if_none_is_needed(app: Flask) -> None:
     from flask_chest_otel._export._endpoint import EXPORTER, exporters_of, protocol_of  # noqa: PLC0415
 
-    state = state_here(app)
+    state = state_of(app)
     signals = [(name, signal) for signal in ("traces", "metrics") for name in exporters_of(signal, os.environ)]
     # Providers of somebody else may use our exporters, and with them an outbox.
     if state is None or any(name == EXPORTER for name, _ in signals):

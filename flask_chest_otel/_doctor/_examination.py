@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._doctor import _entry_points, _probe, _providers, _servers, _settings
 from flask_chest_otel._doctor._part import Part, Row
 from flask_chest_otel._export._endpoint import problems
+from flask_chest_otel._state import state_of
 
 if TYPE_CHECKING:
     from flask import Flask
-
-    from flask_chest_otel._lifecycle import Lifecycle
 
 __all__ = ["Part", "Row", "examine"]
 
@@ -22,16 +21,16 @@ NO_CHEST = (
 )
 
 
-def examine(app: Flask, state: Lifecycle | None, *, send: bool, timeout_s: float) -> list[Part]:
+def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
     """Look at an application as it would be at its first request.
 
     Args:
         app: The application.
-        state: What is recorded of it; ``None``: nothing.
         send: Whether a span and a metric are sent through its exporters.
         timeout_s: How long they may take, seconds.
     """
     parts = [_settings.versions()]
+    state = state_of(app)
     if state is None:
         parts[0].problems.append(NO_CHEST)
         others = (_settings.environment, _entry_points.part, _servers.part)
