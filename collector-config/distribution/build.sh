@@ -14,7 +14,7 @@ Builds the OpenTelemetry Collector with every component that collector-config/*.
 
   $bin_dir/$program
 
-from builder.yaml, go.mod and go.sum beside this script, with Go 1.25 or newer and the Go module proxy. The first
+from builder.yaml, go.mod and go.sum beside this script, with Go 1.26 or newer and the Go module proxy. The first
 time takes 3 to 10 minutes and 3 GB of Go caches.
 TEXT
 }
