@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from flask import g, request
+from flask import globals as flask_globals
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
@@ -24,6 +25,7 @@ __all__ = [
     "is_instrumented_by_upstream",
     "is_suppressed",
     "own_record",
+    "present_context",
     "present_g",
     "present_request",
     "record_of",
@@ -33,6 +35,9 @@ __all__ = [
 
 # Looked up once, not in every request: what the proxies stand for.
 present_g = g._get_current_object
+# The context of a request; Flask 3.2 has one kind of context only.
+_contexts: Any = flask_globals.app_ctx if "request_ctx" not in vars(flask_globals) else flask_globals.request_ctx
+present_context: Callable[[], Any] = _contexts._get_current_object
 present_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]  # typed as a Request
 
 ENVIRON_KEY = "flask_chest_otel.request"
@@ -46,20 +51,18 @@ def record_of(environ: Mapping[str, Any]) -> LiveRequest | None:
 
 
 def own_record() -> LiveRequest | None:
-    """The record of the request that runs here, if the present ``g`` is its own.
+    """The record of the request that runs here, if the present context and its ``g`` are its own.
 
     A thread with a copied request context, ``Response.from_app`` and an application inside an application share
-    the environ: ``g`` tells them apart.
+    the environ: ``g`` tells them apart. A context opened inside a view, by ``test_request_context`` or a function
+    with a copied one, shares ``g``: the context itself tells these apart.
     """
-    present = present_g()
+    present, here = present_g(), id(present_context())
     live = live_request.get()
-    if live is None or live.g is not present:
+    if live is None or live.g is not present or live.context_id != here:
         live = request.environ.get(ENVIRON_KEY)
-        if live is None or live.g is not present:
+        if live is None or live.g is not present or live.context_id != here:
             return None
-    if live.owner.excludes and request.environ.get(ENVIRON_KEY) is not live:
-        # An excluded request inside this one may share its g, which is why the environ is asked, where it matters.
-        return None
     return live
 
 

@@ -25,6 +25,7 @@ from flask_chest_otel._finding import (
     is_instrumented_by_upstream,
     is_suppressed,
     own_record,
+    present_context,
     present_g,
     present_request,
     span_here,
@@ -71,7 +72,6 @@ class Lifecycle:
         planner: Compiles what to record.
         sinks: Who gets the records of finished requests.
         typed: The typed contexts of its requests.
-        excludes: Whether any URL is left alone.
         spanless: Whether it is known that the server spans are somebody else's, or nobody's.
     """
 
@@ -111,7 +111,6 @@ class Lifecycle:
         self._recorder = Recorder(config, self.planner)
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
         self._excluded = _excluded.compile_patterns(config.excluded_urls)
-        self.excludes = self._excluded is not None
         self.excluded_urls = ",".join(config.excluded_urls) if config.excluded_urls is not None else None
         header = config.request_id_header
         # No client can send a header that becomes an empty key.
@@ -147,7 +146,7 @@ class Lifecycle:
         if not self._started:
             self._start(app)
         plan = self._plan_of(app, http)
-        live = LiveRequest(self, plan, present_g(), http.method)
+        live = LiveRequest(self, plan, present_g(), id(present_context()), http.method)
         already_there = live.g.__dict__
         if already_there:
             live.before = dict(already_there)

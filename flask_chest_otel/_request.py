@@ -96,6 +96,8 @@ class LiveRequest:
         owner: What this request is recorded by (a ``_lifecycle.Lifecycle``).
         plan: What to record for this endpoint and method (a ``_plan.Plan``).
         g: The ``flask.g`` object that this request began with; a step acts only on its own.
+        context_id: The ``id`` of the Flask context that it began in, which holds this record by its environ: a
+            reference back would keep both alive.
         before: What stood in ``g`` already (an application context pushed outside), or ``None``.
         span_at_begin: The span that was current at begin.
         outer: The request inside which this one runs, or ``None``.
@@ -120,6 +122,7 @@ class LiveRequest:
         "added",
         "before",
         "context",
+        "context_id",
         "dispatched",
         "displaced",
         "exchange",
@@ -140,11 +143,12 @@ class LiveRequest:
         "typed",
     )
 
-    def __init__(self, owner: Any, plan: Any, g: Any, method: str) -> None:
+    def __init__(self, owner: Any, plan: Any, g: Any, context_id: int, method: str) -> None:
         """Start with nothing but the place where the request stands."""
         self.owner = owner
         self.plan = plan
         self.g = g
+        self.context_id = context_id
         self.method = method
         self.before: dict[str, Any] | None = None
         self.span_at_begin: Any = None

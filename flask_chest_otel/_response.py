@@ -16,6 +16,8 @@ __all__ = ["ResponseHeaders"]
 
 _ALLOW_ORIGIN = "access-control-allow-origin"
 _EXPOSE = "Access-Control-Expose-Headers"
+_OURS = "_flask_chest_headers"
+"""Attribute of a response: the headers that are on it by us, with their values."""
 
 
 class ResponseHeaders:
@@ -34,17 +36,24 @@ class ResponseHeaders:
     def set_on(self, response: Response, request_id: str, span: Span | None) -> None:
         """Add what is not there yet."""
         headers = response.headers
+        earlier = getattr(response, _OURS, None)
+        if earlier is not None:
+            # One object answers many requests: what it got for the last one does not stay.
+            kept = [pair for pair in headers if pair not in earlier]
+            headers.clear()
+            headers.extend(kept)
         # Looked through once: asking werkzeug for one name walks over all of them.
         present = {name.lower() for name, _ in headers}
-        added = [name for lower, name in self._request_id if lower not in present]
-        for name in added:
-            headers.add(name, request_id)
+        added = [(name, request_id) for lower, name in self._request_id if lower not in present]
+        for name, value in added:
+            headers.add(name, value)
         if span is not None and (self._trace_response or self._server_timing):
             added += self._set_trace(headers, span)
+        setattr(response, _OURS, added)
         if _ALLOW_ORIGIN in present and added:
-            _expose(headers, added)
+            _expose(headers, [name for name, _ in added])
 
-    def _set_trace(self, headers: Any, span: Span) -> list[str]:
+    def _set_trace(self, headers: Any, span: Span) -> list[tuple[str, str]]:
         context = span.get_span_context()
         if not context.is_valid:
             return []
@@ -53,12 +62,13 @@ class ResponseHeaders:
         added = []
         if self._trace_response and TRACERESPONSE not in headers and TRACERESPONSE.lower() not in others:
             headers[self._trace_response] = text
-            added.append(self._trace_response)
+            added.append((self._trace_response, text))
         timings = ",".join(headers.getlist(SERVER_TIMING))
         if self._server_timing and "traceparent" not in timings and SERVER_TIMING.lower() not in others:
             # A list-valued header: the application's own timings stay beside ours.
-            headers.add(self._server_timing, f'traceparent;desc="{text}"')
-            added.append(self._server_timing)
+            timing = f'traceparent;desc="{text}"'
+            headers.add(self._server_timing, timing)
+            added.append((self._server_timing, timing))
         return added
 
 

@@ -66,20 +66,15 @@ need() {
   exit "$EXIT_MISSING"
 }
 
-# at_least OLDEST FOUND: compares releases
-at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
-
-# need_go OLDEST: the oldest go release, as in 1.26, that can build it
+# need_go OLDEST: the oldest go release, as in 1.25, that can build it
 need_go() {
   local hint="Go $1 or newer (https://go.dev/dl/, or Debian: apt-get install golang, from backports if need be)"
   need go "$hint"
   local version
   version=$(go env GOVERSION)
   version=${version#go}
-  if ! at_least "$1" "$version"; then
+  if [ "$(printf '%s\n%s\n' "$1" "$version" | sort -V | head -n 1)" != "$1" ]; then
     say "go $version is too old to build $program. Install $hint."
-    # Since 1.21 it fetches other releases, also where GOTOOLCHAIN=local is the default.
-    at_least 1.21 "$version" && say "Or let it fetch one: GOTOOLCHAIN=go$1.0 ${0/#$repository\//}"
     exit "$EXIT_MISSING"
   fi
 }

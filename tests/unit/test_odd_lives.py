@@ -139,3 +139,24 @@ def test_background_work_that_fails(rig: Rig, put: Put) -> None:
     app.config["THREAD"].join()
     assert len(errors) == 1
     assert_recorded(rig, records, 200)
+
+
+@pytest.mark.parametrize("way", ["test_request_context", "copied context"])
+def test_a_context_opened_in_the_view(rig: Rig, put: Put, way: str) -> None:
+    """A context for ``url_for`` or a mail shares ``g``; its end is not the end of the request around it."""
+    app = rig.plain()
+
+    @app.route("/")
+    def view() -> str:
+        g.user = "u1"
+        if way == "copied context":
+            copy_current_request_context(lambda: None)()
+        else:
+            with app.test_request_context("/mail"):
+                pass
+        set_both()
+        return "ok"
+
+    records = put(app, tracked_vars=TRACKED)
+    assert app.test_client().get("/").status_code == 200
+    assert_recorded(rig, records, 200)

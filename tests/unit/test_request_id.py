@@ -533,6 +533,23 @@ def test_exposed_where_cors_is_on(rig: Rig) -> None:
     assert ask(star)[1].headers["Access-Control-Expose-Headers"] == "*"
 
 
+def test_one_response_for_many_requests(rig: Rig) -> None:
+    """A response object that the application returns again gets each request's own headers, and keeps its own."""
+    app = rig.plain()
+    response = Response("ok", headers={"Server-Timing": "db;dur=1"})
+    app.add_url_rule("/", "view", lambda: response)
+    rig.chest(app, response_headers=["X-Request-ID", "traceresponse", "Server-Timing"])
+    for request_id in ("r-1", "r-2", "r-3"):
+        answer = app.test_client().get("/", headers={"X-Request-ID": request_id})
+        trace_id = trace_id_for(request_id)
+        assert answer.headers.getlist("X-Request-ID") == [request_id]
+        [traceresponse] = answer.headers.getlist("traceresponse")
+        own, timing = answer.headers.getlist("Server-Timing")
+        assert own == "db;dur=1"
+        assert trace_id in traceresponse
+        assert trace_id in timing
+
+
 def test_on_errors_too(rig: Rig) -> None:
     """404 and 500 carry the id: that is when it is needed."""
     app = rig.app()
