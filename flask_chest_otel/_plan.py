@@ -180,10 +180,19 @@ class Planner:
     def wild(self, plan: Plan, name: str) -> PlannedVar | None:
         """The plan for a name that only ``*`` tracks; ``None`` when there have been too many different ones."""
         found = plan.wild.get(name)
-        if found is None and len(plan.wild) < _MOST_WILD_NAMES and name.isidentifier() and name.isascii():
-            found = plan.wild[name] = self._plan(TrackedVar(name))
-            if found.problem is not None:
-                note(f"no metric for {name}", "g.%s has no metric: %s", name, found.problem)
+        if found is not None or not (name.isidentifier() and name.isascii()):
+            return found
+        if len(plan.wild) >= _MOST_WILD_NAMES:
+            note(
+                "variables_limit of names",
+                "more than %d different names in g on route %s, which tracks '*': name those to record",
+                _MOST_WILD_NAMES,
+                plan.route,
+            )
+            return None
+        found = plan.wild[name] = self._plan(TrackedVar(name))
+        if found.problem is not None:
+            note(f"no metric for {name}", "g.%s has no metric: %s", name, found.problem)
         return found
 
     def instrument(self, planned: PlannedVar) -> Instrument:

@@ -28,6 +28,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 from flask_chest_otel import TrackedVar, current_request_id
+from flask_chest_otel._guard import totals
 from flask_chest_otel.testing import RequestRecord, capture
 
 if TYPE_CHECKING:
@@ -455,6 +456,25 @@ def test_not_found_and_not_allowed(rig: Rig, put: Put) -> None:
     assert [(record.route, record.status) for record in records] == [(None, 404), (None, 405)]
     attributes = [dict(point.attributes) for point in rig.points("flask.g.total")]
     assert attributes == [{"http.request.method": "GET"}, {"http.request.method": "POST"}]
+
+
+def test_more_names_than_anyone_has_variables(rig: Rig, put: Put, caplog: pytest.LogCaptureFixture) -> None:
+    """``*`` takes the first 1000 different names of a route; that more were not taken is counted and said once."""
+    app = rig.plain()
+
+    @app.get("/<int:number>")
+    def view(number: int) -> str:
+        setattr(g, f"cache_{number}", "x")
+        return "ok"
+
+    records = put(app, tracked_vars="*")
+    client = app.test_client()
+    for number in range(1002):
+        client.get(f"/{number}")
+    assert [len(record.variables) for record in records] == [1] * 1000 + [0, 0]
+    assert totals()[0]["variables_limit"] == 2
+    [line] = [text for text in caplog.messages if "1000 different names" in text]
+    assert "/<int:number>" in line
 
 
 def test_unknown_methods_are_bounded(rig: Rig, put: Put) -> None:
