@@ -1,4 +1,4 @@
-"""Errors of ours: logged once per kind, counted, never raised into the application.
+"""Errors of ours: logged once per kind, counted, never raised into the application; nor are those of a log line.
 
 Counts are those of the process: a child of a fork begins from zero, and says once what its parent has said.
 """
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["COUNTED", "caught", "counts", "forget", "guarded", "note", "printable", "reraising", "totals"]
+__all__ = ["COUNTED", "Log", "caught", "counts", "forget", "guarded", "note", "printable", "reraising", "totals"]
 
-_logger = logging.getLogger("flask_chest_otel")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -44,6 +43,44 @@ _refusals: Counter[str] = Counter()
 _errors: Counter[str] = Counter()
 _process: object = None
 _reraise = False
+
+
+class Log:
+    """A logger whose lines cannot raise: the application's filters see them, also outside of requests and in threads.
+
+    ``logging`` leaves errors of filters, and of handlers that do not catch their own, to whoever wrote the line.
+
+    Args:
+        name: The logger's name.
+    """
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def info(self, message: str, *args: object) -> None:
+        """What went as it should."""
+        self._line(logging.INFO, message, args)
+
+    def warning(self, message: str, *args: object) -> None:
+        """What somebody should look at."""
+        self._line(logging.WARNING, message, args)
+
+    def error(self, message: str, *args: object) -> None:
+        """What failed."""
+        self._line(logging.ERROR, message, args)
+
+    def _line(self, level: int, message: str, args: tuple[object, ...]) -> None:
+        try:
+            self._logger.log(level, message, *args, stacklevel=3)
+        except Exception:
+            # Nobody to tell it to: a line on this one would meet the same filter.
+            if _reraise:
+                raise
+
+
+_logger = Log("flask_chest_otel")
 
 
 class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` and `@guarded("begin")`

@@ -6,13 +6,13 @@ The reference page ``docs/reference/settings.md`` and the table in the README ar
 from __future__ import annotations
 
 import json
-import logging
 import os
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel import _checks
 from flask_chest_otel._checks import check_chest_name
+from flask_chest_otel._guard import Log
 from flask_chest_otel._redaction import is_sensitive
 from flask_chest_otel.errors import ChestConfigError, nearest
 from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
@@ -37,7 +37,7 @@ __all__ = [
     "unknown_variables",
 ]
 
-_logger = logging.getLogger("flask_chest_otel")
+_logger = Log("flask_chest_otel")
 
 PREFIX = "FLASK_CHEST_"
 """What settings begin with in ``app.config`` and in the environment."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from dataclasses import fields, make_dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from flask_chest_otel import id_generator
 from flask_chest_otel._attach import Attachment, attach
 from flask_chest_otel._export import Export
-from flask_chest_otel._guard import guarded, note
+from flask_chest_otel._guard import Log, guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel._state import EXTENSION_KEY, INSTRUMENTOR_KEY, find_also
 from flask_chest_otel.config import UNSET, ChestConfig, settle, unknown_setting
@@ -33,7 +32,7 @@ __all__ = ["FlaskChestInstrumentor"]
 
 _ATTACHMENT_KEY = "flask_chest_instrumentor_attachment"
 _SQL_COMMENTER = {"enable_commenter", "commenter_options"}  # upstream's; our span feeds no SQL comments
-_logger = logging.getLogger("flask_chest_otel")
+_logger = Log("flask_chest_otel")
 _SETTINGS = tuple(row.name for row in fields(ChestConfig))
 
 

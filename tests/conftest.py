@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask import Flask, has_app_context
+from flask import Flask, has_app_context, request
 from hypothesis import HealthCheck, settings
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -200,6 +201,25 @@ def put(request: pytest.FixtureRequest, rig: Rig) -> Iterator[Put]:
             return stack.enter_context(capture(app))
 
         yield put_on
+
+
+class WantsRequest(logging.Handler):
+    """As applications have them: it takes the URL from the request, and there is none."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.url = request.url
+
+
+@pytest.fixture
+def unlogged() -> Iterator[logging.Logger]:
+    """Our lines raise where they are written."""
+    logger, handler = logging.getLogger("flask_chest_otel"), WantsRequest()
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield logger
+    logger.removeHandler(handler)
+    logger.setLevel(level)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from pathlib import Path
@@ -13,6 +12,7 @@ from opentelemetry import metrics, trace
 
 from flask_chest_otel._export import _own_metrics
 from flask_chest_otel._export._deferred import DeferredTracerProvider
+from flask_chest_otel._guard import Log
 from flask_chest_otel.tracked import NOTHING
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METRICS_GO_NOWHERE", "Export", "asks_for_otlp"]
 
-_logger = logging.getLogger("flask_chest_otel")
+_logger = Log("flask_chest_otel")
 
 _ENDPOINTS = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
@@ -16,7 +15,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from flask_chest_otel._export import _own_metrics
 from flask_chest_otel._export._sender import Lane
 from flask_chest_otel._export._shelf import Keeping, Shelf
-from flask_chest_otel._guard import caught
+from flask_chest_otel._guard import Log, caught
 from flask_chest_otel._process import here
 from flask_chest_otel.names import OUTBOX_AGE, OUTBOX_BATCHES, OUTBOX_DROPPED, OUTBOX_SIZE, STATE
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dispatch", "Route", "dispatch_for"]
 
-_logger = logging.getLogger("flask_chest_otel")
+_logger = Log("flask_chest_otel")
 
 GATHER_S = 0.1
 """How long the thread lets batches gather before it posts, seconds."""

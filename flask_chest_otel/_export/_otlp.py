@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from flask_chest_otel._export._identity import instance_id
 from flask_chest_otel._export._meters import ProcessMeterProvider
 from flask_chest_otel._export._settings import route_of, service_name, user_instance_id
 from flask_chest_otel._export._spans import OutboxSpanProcessor
-from flask_chest_otel._guard import note
+from flask_chest_otel._guard import Log, note
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.id_generator import ChestIdGenerator
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_global_providers", "private_tracer_provider"]
 
-_logger = logging.getLogger("flask_chest_otel")
+_logger = Log("flask_chest_otel")
 
 
 def build_global_providers(app_name: str, config: ChestConfig) -> None:

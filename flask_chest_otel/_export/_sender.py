@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import logging
 import random
 import time
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._export._target import Answer, Target
-from flask_chest_otel._guard import printable
+from flask_chest_otel._guard import Log, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Lane"]
 
-_logger = logging.getLogger("flask_chest_otel")
+_logger = Log("flask_chest_otel")
 
 FIRST_PAUSE_S = 0.5
 """Pause after the first failure, doubled after each further one, seconds."""

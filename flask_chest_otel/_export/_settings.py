@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import tempfile
@@ -14,7 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from flask_chest_otel._export._dispatch import Route
 from flask_chest_otel._export._shelf import Keeping
 from flask_chest_otel._export._target import address_of
-from flask_chest_otel._guard import printable
+from flask_chest_otel._guard import Log, printable
 from flask_chest_otel.config import ChestConfig, resolve
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["outbox_folder", "route_of", "service_name", "user_instance_id"]
 
-_logger = logging.getLogger("flask_chest_otel")
+_logger = Log("flask_chest_otel")
 
 
 def route_of(environ: Mapping[str, str], config: ChestConfig | None = None, service: str | None = None) -> Route:

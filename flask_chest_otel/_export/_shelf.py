@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import threading
 import time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from flask_chest_otel import _sqlite
 from flask_chest_otel._export._outbox import FILENAME, Outbox, Row, Usage
 from flask_chest_otel._export._owner import Owner, sweep
-from flask_chest_otel._guard import printable
+from flask_chest_otel._guard import Log, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Keeping", "Shelf"]
 
-_logger = logging.getLogger("flask_chest_otel")
+_logger = Log("flask_chest_otel")
 _R = TypeVar("_R")
 
 MEMORY_BYTES = 16 * 1024 * 1024

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -12,7 +11,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import SpanProcessor
 
 from flask_chest_otel._export import _own_metrics
-from flask_chest_otel._guard import guarded
+from flask_chest_otel._guard import Log, guarded
 from flask_chest_otel._process import here
 from flask_chest_otel.names import SPANS_DROPPED
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OutboxSpanProcessor"]
 
-_logger = logging.getLogger("flask_chest_otel")
+_logger = Log("flask_chest_otel")
 
 GATHER_S = 0.5
 """How long the thread lets spans gather, seconds: what `kill -9` takes is younger than that and one write."""

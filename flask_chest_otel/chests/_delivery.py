@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from flask_chest_otel._guard import printable
+from flask_chest_otel._guard import Log, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AwayError", "ChestOffError", "Delivery", "Writer"]
 
-logger = logging.getLogger(__name__)
+logger = Log(__name__)
 
 RETRY_FOR_S = 30.0
 """How long one batch is tried again before it is given up, unless a chest says otherwise, seconds."""

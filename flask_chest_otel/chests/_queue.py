@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import math
 import queue
 import threading
@@ -16,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._guard import printable
+from flask_chest_otel._guard import Log, caught, printable
 from flask_chest_otel._process import here
 from flask_chest_otel.chests._delivery import ChestOffError, Delivery
 from flask_chest_otel.chests._libraries import suppression
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RecordQueue", "close_all"]
 
-logger = logging.getLogger(__name__)
+logger = Log(__name__)
 
 CAPACITY = 10_000
 """Records that wait at most; a further one is dropped and counted."""
@@ -228,9 +227,15 @@ class _Line:
 
     def _step(self, delivery: Delivery) -> bool:
         batch, marker = self._gather()
+        lost_before = delivery.lost
         try:
             if batch:
                 delivery.deliver(batch)
+        except ChestOffError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the thread must live on
+            delivery.lost = lost_before + len(batch)
+            caught("chest", error)
         finally:
             self.lost = delivery.lost
             if marker is not None:

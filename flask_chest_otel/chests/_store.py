@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._guard import printable
+from flask_chest_otel._guard import Log, printable
 from flask_chest_otel.chests import _file, _schema
 from flask_chest_otel.chests._bounds import Bounds
 from flask_chest_otel.chests._delivery import ChestOffError
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STORE_FILENAME", "EmbeddedStore"]
 
-logger = logging.getLogger(__name__)
+logger = Log(__name__)
 
 STORE_FILENAME = "flask_chest.sqlite3"
 """Name of the store in an application's instance folder."""

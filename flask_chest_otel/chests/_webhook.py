@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import time
 import warnings
@@ -13,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from flask_chest_otel._guard import Log
 from flask_chest_otel._retry_after import retry_after_s
 from flask_chest_otel._version import __version__
 from flask_chest_otel.chests._delivery import AwayError
@@ -39,7 +39,7 @@ else:
 
 __all__ = ["WebhookChest", "as_list"]
 
-logger = logging.getLogger(__name__)
+logger = Log(__name__)
 
 ENTRY_REFUSED = frozenset({400, 413, 422})
 """Answers that are about what was posted: waiting does not help, posting less at once may."""

@@ -154,6 +154,14 @@ def test_all_is_sorted(path: Path) -> None:
     assert all(isinstance(node, allowed) or is_type_checking(node) for node in tree.body)
 
 
+@pytest.mark.parametrize("path", [path for _, path in modules()], ids=lambda path: path.stem)
+def test_lines_of_ours_cannot_raise(path: Path) -> None:
+    """Whoever logs does so by ``_guard.Log``, which keeps what filters of the application raise to itself."""
+    if path.name not in ("_guard.py", "_probe.py"):
+        assert "getLogger" not in path.read_text()
+        assert "logging" not in set(imports(path))
+
+
 def test_public_names() -> None:
     """What the package offers is there, sorted, and in ``dir`` before it is loaded."""
     assert flask_chest_otel.__all__ == sorted(flask_chest_otel.__all__)

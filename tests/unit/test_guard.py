@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from wsgiref.validate import validator
 
@@ -14,10 +16,12 @@ from werkzeug.test import Client
 
 from flask_chest_otel import FlaskChest, TrackedVar, _guard, flask_chest
 from flask_chest_otel._guard import guarded, note, reraising
+from flask_chest_otel.chests._store import STORE_FILENAME
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from flask_chest_otel.testing import RequestRecord
     from tests.conftest import Put, Rig
@@ -410,6 +414,22 @@ def test_valid_wsgi(rig: Rig, put: Put) -> None:
         assert response.text == "ok"
         response.close()
     client.get("/missing").close()
+
+
+def test_a_log_that_needs_a_request(unlogged: logging.Logger, tmp_path: Path) -> None:
+    """What raises in the application's logging costs lines of ours: the first request is served, and kept."""
+    with pytest.raises(RuntimeError, match="outside of request context"):
+        unlogged.info("so it does")
+    app = Flask(__name__, instance_path=str(tmp_path))
+    chest = FlaskChest(app, tracked_vars=["a"], export="store")
+    app.add_url_rule("/", "view", lambda: "ok")
+    assert [app.test_client().get("/").text for _ in range(3)] == ["ok"] * 3
+    assert chest.force_flush()
+    with closing(sqlite3.connect(tmp_path / STORE_FILENAME)) as store:
+        assert store.execute("SELECT count(*) FROM chest_requests").fetchone() == (3,)
+    note("kind", "a refusal")
+    _guard.caught("step", ValueError())
+    assert _guard.counts == {"kind": 1, "step: ValueError": 1}
 
 
 def test_guard_as_decorator_and_context() -> None:

@@ -8,6 +8,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import pytest
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from flask_chest_otel.chests import _delivery, _queue
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
     from flask_chest_otel._request import RequestRecord
 
@@ -361,3 +360,26 @@ def test_what_a_chest_does_is_not_traced(make_record: Callable[..., RequestRecor
         assert queue.flush(5)
     assert is_instrumentation_enabled()
     assert seen == [False, False]
+
+
+class WordlessError(ValueError):
+    """It cannot be put into words."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.guard_on
+@pytest.mark.usefixtures("unlogged")
+def test_the_thread_outlives_its_log(make_record: Callable[..., RequestRecord]) -> None:
+    """Where it cannot be logged that the back end is away, or why, what comes when it is there again is written."""
+    notes = Notes(*[OSError("away")] * 4)
+    with closing(RecordQueue("notes", notes.open)) as queue:
+        queue.put(make_record(request_id="1"))
+        assert queue.flush(10)
+        notes.errors = [WordlessError()]
+        queue.put(make_record(request_id="2"))
+        assert not queue.flush(10)
+        queue.put(make_record(request_id="3"))
+        assert queue.flush(10)
+        assert (notes.got, queue.lost, queue.dropped) == (["1", "3"], 1, 0)
