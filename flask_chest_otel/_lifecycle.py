@@ -61,6 +61,9 @@ if TYPE_CHECKING:
 __all__ = ["Lifecycle"]
 
 _ABSENT = object()
+_PATIENCE_S = 1.0
+"""How long ``add_metric`` waits for a first request to set up exports, seconds; then it records all the same."""
+
 _FIRST_OF_HTTP_EXCEPTIONS = 300  # a missing slash is a redirect, and raised
 
 
@@ -116,7 +119,8 @@ class Lifecycle:
         # No client can send a header that becomes an empty key.
         self._inbound_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
         self._started = False
-        self._starting: dict[object, threading.Lock] = {}
+        self._starting: dict[object, threading.RLock] = {}
+        self._starting_in: object = None
 
     # Steps, in the order in which Flask comes past them
 
@@ -268,27 +272,41 @@ class Lifecycle:
         live = own_record() if has_request_context() else None
         if live is None and not self._started:
             # In a command or a job: there will be no first request to set up exports.
-            self._start(current_app._get_current_object())  # type: ignore[attr-defined]  # typed as a Flask
+            # Perhaps by a log handler, under its lock, which the thread that starts waits for: not for ever.
+            self._start(current_app._get_current_object(), _PATIENCE_S)  # type: ignore[attr-defined]  # as a Flask
         self._added.add(live, name, value, unit, dimensions)
 
     # Parts of begin
 
-    def _start(self, app: Flask) -> None:
+    def _start(self, app: Flask, patience_s: float = -1) -> None:
         # Made here: a lock from before gevent's patches, or held by another thread at a fork, would never be free.
-        with self._starting.setdefault(here(), threading.Lock()):
-            if not self._started:
+        turn = self._starting.setdefault(here(), threading.RLock())
+        if not turn.acquire(timeout=patience_s):
+            return
+        try:
+            # Come past here a second time, the thread is starting: a log handler of its own has called us.
+            if not self._started and self._starting_in is not here():
+                self._starting_in = here()
                 try:
-                    note_unusable(self.planner, app)
-                    if self._prepare is not None:
-                        self._prepare(app)
-                    if self.typed.propagates:
-                        _propagation.install()
-                    self.sinks.add(*self.export.start(app))
-                    self._spans = self._server_spans(app)
-                    self.spanless = self._spans is None
-                except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
-                    caught("export", error)
-                self._started = True
+                    self._build(app)
+                    self._started = True
+                finally:
+                    self._starting_in = None
+        finally:
+            turn.release()
+
+    def _build(self, app: Flask) -> None:
+        try:
+            note_unusable(self.planner, app)
+            if self._prepare is not None:
+                self._prepare(app)
+            if self.typed.propagates:
+                _propagation.install()
+            self.sinks.add(*self.export.start(app))
+            self._spans = self._server_spans(app)
+            self.spanless = self._spans is None
+        except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
+            caught("export", error)
 
     def _server_spans(self, app: Flask) -> ServerSpans | None:
         """Decided with the first request: upstream may instrument the application at any time before."""

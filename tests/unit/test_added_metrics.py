@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ from tests.backends.otlp_receiver import OtlpReceiver
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from flask import Flask
 
     from tests.conftest import Rig
 
@@ -61,6 +64,69 @@ def test_outside_of_a_request(rig: Rig) -> None:
         chest.add_metric("Jobs", 3, dimensions={"Kind": "nightly"})
         # At once, as no end of a request will come.
         assert [(point.sum, dict(point.attributes)) for point in rig.points("jobs")] == [(3, {"Kind": "nightly"})]
+
+
+class CountsLines(logging.Handler):
+    """As applications have them: each line is a metric."""
+
+    def __init__(self, app: Flask, chest: FlaskChest) -> None:
+        super().__init__()
+        self._app = app
+        self._chest = chest
+        self.wanted = threading.Event()
+
+    def filter(self, _record: logging.LogRecord) -> bool:
+        # Before the handler's lock is taken.
+        self.wanted.set()
+        return True
+
+    def emit(self, _record: logging.LogRecord) -> None:
+        self.count()
+
+    def count(self) -> None:
+        with self._app.app_context():
+            self._chest.add_metric("Lines", 1)
+
+
+@pytest.fixture
+def counted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Flask, CountsLines]]:
+    """An application whose first request logs a line, which is counted."""
+    logger, app = logging.getLogger("flask_chest_otel"), rig.plain()
+    handler = CountsLines(app, FlaskChest(app, export="store", meter_provider=rig.meter_provider))
+    app.add_url_rule("/", "view", lambda: "ok")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logger.addHandler(handler)
+    yield app, handler
+    logger.removeHandler(handler)
+
+
+def first_request(app: Flask) -> tuple[threading.Thread, list[str]]:
+    served: list[str] = []
+    thread = threading.Thread(target=lambda: served.append(app.test_client().get("/").text), daemon=True)
+    thread.start()
+    return thread, served
+
+
+def test_from_a_log_handler(rig: Rig, counted: tuple[Flask, CountsLines]) -> None:
+    """A handler that counts lines counts that of the first request, which does not wait for itself."""
+    thread, served = first_request(counted[0])
+    thread.join(10)
+    assert served == ["ok"]
+    assert sum(point.sum for point in rig.points("lines")) == 1
+
+
+def test_from_a_log_handler_meanwhile(rig: Rig, counted: tuple[Flask, CountsLines]) -> None:
+    """A handler that is at work in another thread, while the first request wants to log, does not wait for that."""
+    app, handler = counted
+    handler.acquire()
+    thread, served = first_request(app)
+    assert handler.wanted.wait(10)
+    handler.count()
+    assert not served
+    handler.release()
+    thread.join(10)
+    assert served == ["ok"]
+    assert sum(point.sum for point in rig.points("lines")) == 2
 
 
 def test_recorded_together_at_the_end(rig: Rig) -> None:
