@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 from flask_chest_otel import _excluded, _propagation, _span_processor, id_generator
 from flask_chest_otel._active_requests import active_requests
 from flask_chest_otel._added_metrics import AddedMetrics
+from flask_chest_otel._exceptions import record_exception
 from flask_chest_otel._finding import (
     ENVIRON_KEY,
     find_span,
@@ -198,7 +199,7 @@ class Lifecycle:
         live = own_record()
         span = (live.span or span_here(live)) if live is not None else None
         if span is not None and span.is_recording():
-            span.record_exception(error)
+            record_exception(span, error, self.config.value_limit_chars)
 
     def respond(self, response: Response) -> None:
         """The response is there, after every ``after_request`` function."""
@@ -317,7 +318,7 @@ class Lifecycle:
             return None
         tracer = trace.get_tracer(SCOPE, __version__, self.export.tracer_provider())
         active = active_requests(self._meter, self.config.meter_provider)
-        return ServerSpans(tracer, self._meter, active, *self._hooks)
+        return ServerSpans(tracer, self._meter, active, self.config.value_limit_chars, *self._hooks)
 
     def _plan_of(self, app: Flask, http: Any) -> Plan:
         rule = http.url_rule

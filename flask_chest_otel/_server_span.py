@@ -14,6 +14,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from flask_chest_otel._exceptions import record_exception, type_name, words_of
 from flask_chest_otel._guard import caught, guarded
 from flask_chest_otel._http import (
     DURATION_BUCKETS,
@@ -55,6 +56,7 @@ class ServerSpans:
         tracer: Makes them.
         meter: Makes ``http.server.request.duration``.
         active: Counts ``http.server.active_requests``.
+        text_chars: Longest text of an exception, in characters.
         request_hook: Called with the span and the WSGI environment when the span has started.
         response_hook: Called with the span, the status line and the headers when the response starts.
     """
@@ -64,10 +66,12 @@ class ServerSpans:
         tracer: Tracer,
         meter: Meter,
         active: ActiveRequests,
+        text_chars: int,
         request_hook: RequestHook | None = None,
         response_hook: ResponseHook | None = None,
     ) -> None:
         self.tracer = tracer
+        self.text_chars = text_chars
         self.request_hook = request_hook
         self.response_hook = response_hook
         self.capture = HeaderCapture()
@@ -281,8 +285,7 @@ class Exchange:
 
     def _error_type(self, status: int) -> str | None:
         if self._error is not None:
-            kind = type(self._error)
-            return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+            return type_name(self._error)
         return str(status) if status >= _SERVER_ERROR else None
 
     def _describe(self, span: Span, status: int, error_type: str | None) -> None:
@@ -296,8 +299,9 @@ class Exchange:
         if self._error is None:
             span.set_status(Status(StatusCode.ERROR))
             return
-        span.set_status(Status(StatusCode.ERROR, f"{error_type}: {_text_of(self._error)}"))
-        span.record_exception(self._error)
+        chars = self._spans.text_chars
+        span.set_status(Status(StatusCode.ERROR, f"{error_type}: {words_of(self._error, chars)}"))
+        record_exception(span, self._error, chars)
 
     def _measure(self, duration_s: float, status: int, error_type: str | None) -> None:
         spans = self._spans
@@ -305,13 +309,6 @@ class Exchange:
         spans.duration.record(duration_s, attributes, self._context)
         if spans.legacy_duration is not None and spans.legacy is not None:
             spans.legacy_duration.record(duration_s * 1000, spans.legacy.of_metric(attributes), self._context)
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - the application's own code
-        return "(without a text)"
 
 
 class _Body:

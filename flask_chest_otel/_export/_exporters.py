@@ -66,14 +66,16 @@ class _Outgoing:
             self._dispatch = dispatch
         return self._dispatch
 
-    def export(self, signal: str, items: int, encode: Callable[[], Any]) -> bool:
-        """Keep one OTLP request under this process's name; whether that is done."""
+    def export(self, signal: str, encode: Callable[[], tuple[int, Any]]) -> bool:
+        """Keep one OTLP request of so many items under this process's name; whether that is done."""
         if self._ended is here():
             return False
         if self._is_foreign():
             return True
         try:
-            request = encode()
+            items, request = encode()
+            if not items:
+                return True
             groups = request.resource_spans if signal == "traces" else request.resource_metrics
             for group in groups:
                 _name(group.resource, self._user_instance_id)
@@ -117,7 +119,7 @@ class OutboxSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Keep a batch; on success it is safe, and not necessarily sent."""
-        kept = self._outgoing.export("traces", len(spans), partial(encode_spans, spans))
+        kept = self._outgoing.export("traces", partial(_encode_spans, spans))
         return SpanExportResult.SUCCESS if kept else SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -148,7 +150,7 @@ class OutboxMetricExporter(MetricExporter):
         **kwargs: Any,  # noqa: ARG002 - the same
     ) -> MetricExportResult:
         """Keep a batch; on success it is safe, and not necessarily sent."""
-        kept = self._outgoing.export("metrics", _count_points(metrics_data), partial(encode_metrics, metrics_data))
+        kept = self._outgoing.export("metrics", lambda: (_count_points(metrics_data), encode_metrics(metrics_data)))
         return MetricExportResult.SUCCESS if kept else MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -167,6 +169,24 @@ def _name(resource: Any, user_given: str | None) -> None:
             attribute.value.string_value = instance_id(user_given or attribute.value.string_value)
             return
     resource.attributes.add(key=SERVICE_INSTANCE_ID).value.string_value = instance_id(user_given)
+
+
+def _encode_spans(spans: Sequence[ReadableSpan]) -> tuple[int, Any]:
+    """How many spans, and they as a request: one that cannot be encoded takes no other with it."""
+    try:
+        return len(spans), encode_spans(spans)
+    except Exception:  # noqa: BLE001 - whose fault it is comes out below
+        sound = [span for span in spans if _is_sound(span)]
+        return len(sound), encode_spans(sound)
+
+
+def _is_sound(span: ReadableSpan) -> bool:
+    try:
+        encode_spans([span])
+    except Exception as error:  # noqa: BLE001 - any instrumentation may have written anything
+        caught("encoding a span", error)
+        return False
+    return True
 
 
 def _count_points(metrics_data: MetricsData) -> int:

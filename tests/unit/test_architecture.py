@@ -49,6 +49,7 @@ PLAIN = {
 OTEL = {
     "_active_requests",
     "_added_metrics",
+    "_exceptions",
     "_http",
     "_server_span",
     "id_generator",

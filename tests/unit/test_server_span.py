@@ -13,6 +13,7 @@ from wsgiref.validate import validator
 import pytest
 from flask import Flask, Response, abort, g, request, send_file, stream_with_context
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.propagators import TraceResponsePropagator, set_global_response_propagator
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -325,6 +326,36 @@ def test_exception_without_text(rig: Rig) -> None:
     assert (rig.server().attributes or {})["http.response.status_code"] == 500
     assert rig.server().status.status_code is StatusCode.ERROR
     assert rig.points(DURATION)[0].attributes["error.type"].endswith("MuteError")
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_exceptions_quote_clients(rig: Rig, *, handled: bool) -> None:
+    """Whatever an exception's text holds, its span can be encoded, and is small; a trace keeps both its ends."""
+    app = rig.app(value_limit_chars=100)
+    words = {"surrogate": "no coupon \ud800", "long": "x" * 1_000_000, "plain": "no coupon"}
+
+    @app.get("/<kind>")
+    def view(kind: str) -> str:
+        raise ValueError(words[kind])
+
+    if handled:
+        app.register_error_handler(ValueError, lambda _error: ("sorry", 400))
+    for kind in words:
+        app.test_client().get(f"/{kind}").get_data()
+    sent = encode_spans(rig.servers()).SerializeToString()
+    assert len(sent) < 40_000
+    events = [dict(span.events[0].attributes or {}) for span in rig.servers()]
+    assert [event["exception.message"] for event in events] == ["no coupon \ufffd", "x" * 100, "no coupon"]
+    assert {event["exception.type"] for event in events} == {"ValueError"}
+    traces = [str(event["exception.stacktrace"]) for event in events]
+    assert [len(trace) <= 16_384 for trace in traces] == [True] * 3
+    assert all(trace.startswith("Traceback") and "in view" in trace for trace in traces)
+    assert traces[0].endswith("ValueError: no coupon \ufffd\n")
+    assert traces[1].endswith("xxx\n")
+    assert traces[2].endswith("ValueError: no coupon\n")
+    if not handled:
+        descriptions = [span.status.description for span in rig.servers()]
+        assert descriptions == [f"ValueError: {event['exception.message']}" for event in events]
 
 
 def test_statuses(rig: Rig) -> None:
