@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DURATION_BUCKETS",
+    "LONGEST_TEXT",
     "HeaderCapture",
     "LegacyNames",
     "environ_getter",
@@ -37,6 +38,13 @@ _PROTOCOL = "HTTP/"
 # A proxy may pass on whatever a client says; these are attributes of metrics, so they have to be few.
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _VERSIONS = frozenset({"1.0", "1.1", "2", "2.0", "3", "3.0"})
+
+
+LONGEST_TEXT = 255
+"""Characters of a host or an unknown method: a name in the DNS has no more."""
+
+_PORT_DIGITS = 5
+_LAST_PORT = 65_535
 
 
 class Site:
@@ -61,7 +69,7 @@ class Site:
         self.durations: dict[tuple[int, str | None], dict[str, Any]] = {}
         self.attributes: dict[str, Any] = {HTTP_REQUEST_METHOD: self.method, "url.scheme": self.scheme}
         if self.method == OTHER_METHOD:
-            self.attributes["http.request.method_original"] = method
+            self.attributes["http.request.method_original"] = method[:LONGEST_TEXT]
         if route is not None:
             self.attributes[HTTP_ROUTE] = route
         protocol = environ.get("SERVER_PROTOCOL")
@@ -73,10 +81,10 @@ class Site:
         """Behind proxies as ``ProxyFix`` has put it into the environment."""
         if host:
             name, port_of_host = _host_and_port(host)
-            port = port_of_host or port
-            self.attributes["server.address"] = name
-            if port and port.isdecimal():
-                self.attributes["server.port"] = int(port)
+            number = _port_number(port_of_host or port or "")
+            self.attributes["server.address"] = name[:LONGEST_TEXT]
+            if number is not None:
+                self.attributes["server.port"] = number
 
     def duration_attributes(self, status: int, error_type: str | None) -> dict[str, Any]:
         """The attribute set of ``http.server.request.duration``."""
@@ -115,6 +123,13 @@ def _host_and_port(host: str) -> tuple[str, str]:
         return host, ""
     name, _, port = host.rpartition(":")
     return name, port
+
+
+def _port_number(port: str) -> int | None:
+    """A port; none where a client's words are no number of 16 bits."""
+    if port.isascii() and port.isdecimal() and len(port) <= _PORT_DIGITS and int(port) <= _LAST_PORT:
+        return int(port)
+    return None
 
 
 def _as_text(value: str) -> str:

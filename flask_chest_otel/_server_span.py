@@ -18,6 +18,7 @@ from flask_chest_otel._exceptions import record_exception, type_name, words_of
 from flask_chest_otel._guard import caught, guarded
 from flask_chest_otel._http import (
     DURATION_BUCKETS,
+    LONGEST_TEXT,
     HeaderCapture,
     LegacyNames,
     Site,
@@ -91,22 +92,19 @@ class ServerSpans:
         )
 
     def site(self, environ: dict[str, Any], method: str, plan: Plan) -> Site:
-        """What is known beforehand of a request like this one; clients choose the host, so only so many are kept."""
+        """What is known beforehand of a request like this one.
+
+        Clients choose the host, the method and the protocol: only so many are kept, and only short ones.
+        """
         get = environ.get
         route, chests = plan.route, plan.chests_text
-        place = (
-            method,
-            route,
-            chests,
-            get("HTTP_HOST"),
-            get("SERVER_PORT"),
-            get("wsgi.url_scheme"),
-            get("SERVER_PROTOCOL"),
-        )
+        host, protocol = get("HTTP_HOST"), get("SERVER_PROTOCOL")
+        place = (method, route, chests, host, get("SERVER_PORT"), get("wsgi.url_scheme"), protocol)
         found = self._sites.get(place)
         if found is None:
             found = Site(environ, method, route, chests)
-            if len(self._sites) < _MOST_SITES:
+            is_short = all(len(text) <= LONGEST_TEXT for text in (method, host, protocol) if text)
+            if is_short and len(self._sites) < _MOST_SITES:
                 self._sites[place] = found
         return found
 

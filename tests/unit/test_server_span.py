@@ -6,6 +6,7 @@ import gc
 import io
 import threading
 import time
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
@@ -614,6 +615,57 @@ def test_what_clients_choose_does_not_multiply_series(rig: Rig) -> None:
     assert point.attributes["url.scheme"] == "_OTHER"
     assert "network.protocol.version" not in point.attributes
     assert len(rig.points(ACTIVE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [
+        ("8080", 8080),
+        ("65535", 65535),
+        ("65536", None),
+        ("9" * 20, None),
+        ("9" * 5000, None),
+        ("-1", None),
+        ("\u00b2", None),
+        ("", 80),
+    ],
+    ids=["usual", "last", "beyond", "over 64 bits", "over int()", "negative", "superscript", "none"],
+)
+def test_ports_of_clients(rig: Rig, port: str, expected: int | None) -> None:
+    """What a client says as the port is a port, or is left out; the request has its span."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: "ok")
+    made = environ()
+    made["HTTP_HOST"] = f"shop:{port}"
+    run_wsgi_app(app, made, buffered=True)
+    attributes = rig.server().attributes or {}
+    assert attributes["server.address"] == "shop"
+    assert attributes.get("server.port") == expected
+
+
+def test_what_clients_choose_does_not_fill_the_memory(rig: Rig) -> None:
+    """Hosts and methods of any length are cut on the span, and nothing of long ones stays."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: "ok")
+
+    def ask(number: int) -> None:
+        made = environ()
+        made["HTTP_HOST"] = f"{number}{'h' * 20_000}"
+        made["REQUEST_METHOD"] = f"{number}{'M' * 20_000}"
+        run_wsgi_app(app, made, buffered=True)
+
+    ask(0)
+    attributes = rig.server().attributes or {}
+    assert len(str(attributes["server.address"])) == len(str(attributes["http.request.method_original"])) == 255
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            ask(number)
+            rig.exporter.clear()
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 500_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
