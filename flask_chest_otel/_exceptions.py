@@ -39,9 +39,14 @@ def words_of(error: BaseException, chars: int) -> str:
 
 
 def record_exception(span: Span, error: BaseException, chars: int) -> None:
-    """An ``exception`` event on ``span``, as the SDK makes it, but cleaned, and its message cut to ``chars``."""
-    attributes = {"exception.message": words_of(error, chars), "exception.stacktrace": _stacktrace_of(error)}
-    span.record_exception(error, attributes)
+    """The event that ``span.record_exception`` makes, but cleaned, and its message cut to ``chars``."""
+    attributes = {
+        "exception.type": type_name(error),
+        "exception.message": words_of(error, chars),
+        "exception.stacktrace": _stacktrace_of(error),
+        "exception.escaped": "False",
+    }
+    span.add_event("exception", attributes)
 
 
 def _stacktrace_of(error: BaseException) -> str:
