@@ -162,7 +162,7 @@ def _around_handler(attachment: Attachment, original: Method) -> Method:
         lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
             try:
-                lifecycle.handled(_exception_in(args))
+                lifecycle.handled(_exception_in(args), answer)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("handled exception", error)
         return answer

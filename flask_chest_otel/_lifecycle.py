@@ -65,8 +65,6 @@ _ABSENT = object()
 _PATIENCE_S = 1.0
 """How long ``add_metric`` waits for a first request to set up exports, seconds; then it records all the same."""
 
-_FIRST_OF_HTTP_EXCEPTIONS = 300  # a missing slash is a redirect, and raised
-
 
 class Lifecycle:
     """Everything that happens to the requests of one application.
@@ -191,13 +189,19 @@ class Lifecycle:
         if live is not None:
             self._recorder.check(live)
 
-    def handled(self, error: BaseException | None) -> None:
-        """An error handler of the application has answered for ``error``: not a failure, but worth an event."""
+    def handled(self, error: BaseException | None, answer: Any) -> None:
+        """``answer`` is what is said for ``error``, by itself or a handler: no failure, but worth an event."""
+        live = own_record()
+        if live is None:
+            return
+        if live.exchange is not None:
+            # Flask makes a response of the exception itself by calling it, which leaves an iterator of a body that
+            # is there already; unless the view gave it a response to carry.
+            live.exchange.has_page = isinstance(answer, HTTPException) and answer.response is None
         # An HTTPException is how views say 404: an answer, not an error.
         if error is None or isinstance(error, HTTPException) or not self.config.handled_exceptions:
             return
-        live = own_record()
-        span = (live.span or span_here(live)) if live is not None else None
+        span = live.span or span_here(live)
         if span is not None and span.is_recording():
             record_exception(span, error, self.config.value_limit_chars)
 
@@ -210,7 +214,7 @@ class Lifecycle:
             return
         live.status = response.status_code
         if live.exchange is not None:
-            live.exchange.streamed = not response.is_sequence and not _is_error_page(response)
+            live.exchange.streamed = not response.is_sequence and not _is_page(response, live.exchange)
         elif live.span is None:
             find_span(live)
         live.dispatched = True
@@ -238,7 +242,9 @@ class Lifecycle:
         exchange = live.exchange
         if exchange is not None:
             exchange.fail(error)
-            if exchange.streamed and error is None:
+            if error is not None:
+                exchange.streamed = False  # what Flask says for it is complete
+            elif exchange.streamed:
                 # The generator may still set values, on this g.
                 exchange.complete = lambda: self._record(live)
                 return
@@ -418,12 +424,9 @@ class Lifecycle:
         self.sinks.put(record)
 
 
-def _is_error_page(response: Response) -> bool:
-    """Whether a body that is no list came from a raised ``HTTPException``, which is complete all the same.
-
-    Flask turns those into responses by calling them as WSGI applications, which leaves an iterator of known length.
-    """
-    return response.status_code >= _FIRST_OF_HTTP_EXCEPTIONS and response.content_length is not None
+def _is_page(response: Response, exchange: Exchange) -> bool:
+    """Whether this is an exception's own page still, and no stream that an ``after_request`` function made of it."""
+    return exchange.has_page and response.content_length is not None
 
 
 def _generated(generator: Callable[[], Any]) -> str | None:

@@ -115,6 +115,7 @@ class Exchange:
     Attributes:
         span: The server span, once the URL is matched.
         streamed: Whether the body is made while it is sent.
+        has_page: Whether an ``HTTPException`` is the answer, whose body is complete.
         complete: What is to be done before the span ends, when the body has been sent.
         described: The status that is on the span already, written together with the variables.
     """
@@ -134,6 +135,7 @@ class Exchange:
         "_token",
         "complete",
         "described",
+        "has_page",
         "span",
         "streamed",
     )
@@ -147,6 +149,7 @@ class Exchange:
         environ[EXCHANGE_KEY] = self
         self.span: Span | None = None
         self.streamed = False
+        self.has_page = False
         self.complete: Callable[[], None] | None = None
         self.described: int | None = None
         self._context: Any = None

@@ -156,6 +156,48 @@ def test_streamed_body_is_measured(rig: Rig) -> None:
     assert rig.tracked(span) == {"total": 3}
 
 
+@pytest.mark.parametrize("status", [200, 302, 404, 503])
+@pytest.mark.parametrize("aborted", [False, True])
+def test_streamed_body_of_known_length(rig: Rig, status: int, *, aborted: bool) -> None:
+    """A body made while it is sent is waited for, whatever its status, its length, and how the view answers with it."""
+    app = rig.app(tracked_vars=["n"])
+
+    @app.get("/")
+    def view() -> Response:
+        def body() -> Iterator[str]:
+            time.sleep(0.02)
+            g.n = 5
+            yield "abc"
+
+        response = Response(stream_with_context(body()), status=status, headers={"Content-Length": "3"})
+        if aborted:
+            abort(response)
+        return response
+
+    with capture(app) as records:
+        assert app.test_client().get("/").text == "abc"
+    span = rig.server()
+    assert (span.end_time or 0) - (span.start_time or 0) >= 0.02e9
+    assert rig.tracked(span) == {"n": 5}
+    assert [(record.status, dict(record.variables)) for record in records] == [(status, {"n": 5})]
+
+
+@pytest.mark.parametrize("path", ["/none", "/slash", "/abort", "/own", "/boom"])
+def test_pages_of_exceptions_are_complete(rig: Rig, path: str) -> None:
+    """What Flask answers for an exception has its span and record before a byte is sent, also unread."""
+    app = rig.app()
+    app.add_url_rule("/slash/", "slash", lambda: "ok")
+    app.add_url_rule("/abort", "abort", lambda: abort(404))
+    app.add_url_rule("/own", "own", lambda: abort(409))
+    app.register_error_handler(409, lambda error: error)
+    app.add_url_rule("/boom", "boom", lambda: 1 / 0)
+    with capture(app) as records:
+        body: Any = app(environ(path), quiet)
+        assert len(rig.servers()) == len(records) == 1
+        body.close()
+    assert len(rig.servers()) == 1
+
+
 def test_client_goes_away(rig: Rig) -> None:
     """A generator that is closed early ends the span once, with what was set by then."""
     app = rig.app(tracked_vars=["total", "begun"])
