@@ -214,6 +214,7 @@ class Lifecycle:
             return
         live.status = response.status_code
         if live.exchange is not None:
+            live.exchange.answered = response.status_code
             live.exchange.streamed = not response.is_sequence and not _is_page(response, live.exchange)
         elif live.span is None:
             find_span(live)

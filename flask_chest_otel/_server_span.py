@@ -48,6 +48,9 @@ EXCHANGE_KEY = "flask_chest_otel.exchange"
 
 _SERVER_ERROR = 500
 _MOST_SITES = 2000
+# How flask-sock tells gunicorn and Werkzeug, in place of start_response(), that it has used the connection itself:
+# https://github.com/miguelgrinberg/flask-sock
+_SOCKET_ENDS = (StopIteration, ConnectionError)
 
 
 class ServerSpans:
@@ -118,6 +121,7 @@ class Exchange:
         has_page: Whether an ``HTTPException`` is the answer, whose body is complete.
         complete: What is to be done before the span ends, when the body has been sent.
         described: The status that is on the span already, written together with the variables.
+        answered: The status of the application's response, once it has one.
     """
 
     __slots__ = (
@@ -133,6 +137,7 @@ class Exchange:
         "_start_s",
         "_status",
         "_token",
+        "answered",
         "complete",
         "described",
         "has_page",
@@ -152,10 +157,11 @@ class Exchange:
         self.has_page = False
         self.complete: Callable[[], None] | None = None
         self.described: int | None = None
+        self.answered: int | None = None
         self._context: Any = None
         self._token: Any = None
         self._error: BaseException | None = None
-        self._status = _SERVER_ERROR
+        self._status: int | None = None
         self._ended = False
 
     # In the order of a request
@@ -233,7 +239,9 @@ class Exchange:
 
     def raised(self, error: BaseException) -> None:
         """The application has let an exception out."""
-        self.fail(error)
+        if self._status is not None or self.answered is None or not isinstance(error, _SOCKET_ENDS):
+            self.answered = None
+            self.fail(error)
         with guarded("exception"):
             self._step_out()
         self.end()
@@ -274,7 +282,7 @@ class Exchange:
         self._spans.active.leave((self._site.method, self._site.scheme), self)
         if self.complete is not None:
             self.complete()
-        status = self._status
+        status = self._status or self.answered or _SERVER_ERROR
         error_type = self._error_type(status)
         if span.is_recording():
             try:

@@ -7,6 +7,7 @@ import io
 import threading
 import time
 import tracemalloc
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
@@ -190,7 +191,7 @@ def test_pages_of_exceptions_are_complete(rig: Rig, path: str) -> None:
     app.add_url_rule("/abort", "abort", lambda: abort(404))
     app.add_url_rule("/own", "own", lambda: abort(409))
     app.register_error_handler(409, lambda error: error)
-    app.add_url_rule("/boom", "boom", lambda: 1 / 0)
+    app.add_url_rule("/boom", "boom", lambda: str(1 / 0))
     with capture(app) as records:
         body: Any = app(environ(path), quiet)
         assert len(rig.servers()) == len(records) == 1
@@ -410,6 +411,65 @@ def test_statuses(rig: Rig) -> None:
         client.get(f"/{status}").get_data()
     found = [(span.status.status_code, (span.attributes or {}).get("error.type")) for span in rig.servers()]
     assert found == [(StatusCode.UNSET, None)] * 3 + [(StatusCode.ERROR, "503")]
+
+
+@pytest.mark.parametrize("end", [StopIteration(), ConnectionResetError(), None], ids=["raised", "reset", "empty"])
+def test_web_sockets(rig: Rig, end: Exception | None) -> None:
+    """A response that has used the connection itself, and says so to the server as flask-sock does, is no failure."""
+
+    class Socket(Response):
+        def __call__(self, *_: Any, **__: Any) -> Any:
+            if end is not None:
+                raise end
+            return []
+
+    app = rig.app()
+    app.add_url_rule("/", view_func=Socket)
+    with pytest.raises(type(end)) if end is not None else nullcontext():
+        app(environ(), quiet)
+    span = rig.server()
+    attributes = span.attributes or {}
+    assert (attributes["http.response.status_code"], attributes.get("error.type")) == (200, None)
+    assert (span.status.status_code, span.events) == (StatusCode.UNSET, ())
+    (point,) = rig.points(DURATION)
+    assert (point.attributes["http.response.status_code"], point.attributes.get("error.type")) == (200, None)
+
+
+@pytest.mark.parametrize("error", [ValueError(), ConnectionResetError()], ids=["other", "started"])
+def test_responses_that_fail(rig: Rig, error: Exception) -> None:
+    """Any other exception of a response is a failure, and so is one after it has begun."""
+
+    class Broken(Response):
+        def __call__(self, environ: Any, start_response: Any) -> Any:
+            if isinstance(error, ConnectionError):
+                start_response("200 OK", [])
+            raise error
+
+    app = rig.app()
+    app.add_url_rule("/", view_func=Broken)
+    with pytest.raises(type(error)):
+        app(environ(), quiet)
+    span = rig.server()
+    status = 200 if isinstance(error, ConnectionError) else 500
+    assert (span.attributes or {})["http.response.status_code"] == status
+    assert (span.attributes or {})["error.type"] == type(error).__name__
+    assert span.status.status_code is StatusCode.ERROR
+
+
+@pytest.mark.parametrize("error", [StopIteration(), ConnectionResetError()], ids=["iteration", "connection"])
+def test_views_that_fail_like_sockets(rig: Rig, error: Exception) -> None:
+    """A view that raises what ends a web socket has failed."""
+    app = rig.app()
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+
+    @app.get("/")
+    def view() -> str:
+        raise error
+
+    with pytest.raises(type(error)):
+        app(environ(), quiet)
+    assert (rig.server().attributes or {})["error.type"] == type(error).__name__
+    assert (rig.server().attributes or {})["http.response.status_code"] == 500
 
 
 def test_active_requests(rig: Rig) -> None:
