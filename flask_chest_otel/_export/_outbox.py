@@ -5,18 +5,22 @@ It knows rows, owners and bounds; nothing of threads, of HTTP or of what the byt
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask_chest_otel import _sqlite
 from flask_chest_otel._export._owner import owner_if_dead
+from flask_chest_otel._guard import Log, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 __all__ = ["FILENAME", "Kept", "Outbox", "Row", "Usage"]
+
+_logger = Log("flask_chest_otel")
 
 FILENAME = "outbox.sqlite3"
 """Name of the file in an outbox's folder."""
@@ -123,6 +127,7 @@ class Outbox:
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
         self._next_aging = 0.0
+        self._said = False
         # Before it is opened: should the file be replaced in between, `is_current` finds out.
         self.identity = _sqlite.identity(path)
         self.connection = _sqlite.connect(path, _LAYOUT, any_thread=True)
@@ -149,7 +154,18 @@ class Outbox:
             self.connection.executemany(
                 "INSERT INTO outbox_batches (signal, owner, created_unix_ns, items, body) VALUES (?, ?, ?, ?, ?)", rows
             )
-        self._keep_bounds()
+        try:
+            self._keep_bounds()
+        except sqlite3.Error as error:
+            # They are kept all the same, and whoever is told otherwise puts them once more. The next put tries again.
+            if not self._said:
+                self._said = True
+                _logger.warning(
+                    "the outbox %s could not be brought within its bounds (%s): tried again with the next batch"
+                    " (said once)",
+                    self.path,
+                    printable(str(error)),
+                )
         return len(rows)
 
     def waiting(self, owner: str, signal: str, most: int, skip: Sequence[int] = ()) -> list[Row]:
@@ -244,9 +260,9 @@ class Outbox:
 
     def _keep_bounds(self) -> None:
         if time.monotonic() >= self._next_aging:
-            self._next_aging = time.monotonic() + AGED_EVERY_S
             oldest_ns = time.time_ns() - int(self._max_age_s * 1e9)
             self._drop("created_unix_ns < ?", oldest_ns)
+            self._next_aging = time.monotonic() + AGED_EVERY_S
             pages, free = (_sqlite.pragma(self.connection, name) for name in ("page_count", "freelist_count"))
             # Free pages are used again first; only many of them are worth the moving around.
             if free > max(256, pages // 2):
@@ -279,7 +295,7 @@ class Outbox:
             ).fetchone()
             if items is not None:
                 self.connection.execute(f"DELETE FROM outbox_batches WHERE {which}", (bound,))  # noqa: S608 - as above
-                self.dropped += items
+        self.dropped += items or 0
 
     def _used_bytes(self) -> int:
         used = _sqlite.pragma(self.connection, "page_count") - _sqlite.pragma(self.connection, "freelist_count")
