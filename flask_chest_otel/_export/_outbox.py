@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from flask_chest_otel import _sqlite
@@ -15,7 +16,7 @@ from flask_chest_otel._export._owner import owner_if_dead
 from flask_chest_otel._guard import Log, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["FILENAME", "Kept", "Outbox", "Row", "Usage"]
@@ -192,12 +193,20 @@ class Outbox:
         ).fetchone()
         return Usage(waiting, refused, self._used_bytes(), oldest_ns)
 
-    def delete(self, batch_ids: Iterable[int]) -> int:
-        """Forget batches that were accepted; how many there were."""
+    def settle(self, accepted: Iterable[int], refused: Mapping[int, str] = MappingProxyType({})) -> int:
+        """Delete what was accepted, and put aside what was refused, with the reason; how many batches there were.
+
+        What is put aside is not sent again unless somebody asks for it.
+        """
         with _sqlite.transaction(self.connection):
-            return self.connection.executemany(
-                "DELETE FROM outbox_batches WHERE batch_id = ?", [(batch_id,) for batch_id in batch_ids]
-            ).rowcount
+            deleted = self.connection.executemany(
+                "DELETE FROM outbox_batches WHERE batch_id = ?", [(batch_id,) for batch_id in accepted]
+            )
+            put_aside = self.connection.executemany(
+                "UPDATE outbox_batches SET refused = ? WHERE batch_id = ?",
+                [(reason, batch_id) for batch_id, reason in refused.items()],
+            )
+            return max(0, deleted.rowcount) + max(0, put_aside.rowcount)
 
     def put_refused(self, owner: str, signal: str, row: Row, reason: str) -> int:
         """Keep a batch that never was in the file, put aside at once; how many there were."""
@@ -206,13 +215,6 @@ class Outbox:
                 "INSERT INTO outbox_batches (signal, owner, created_unix_ns, items, refused, body)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (signal, owner, time.time_ns(), row.items, reason, row.body),
-            ).rowcount
-
-    def refuse(self, batch_id: int, reason: str) -> int:
-        """Put one batch aside: it is kept, and not sent again unless somebody asks for it; how many there were."""
-        with _sqlite.transaction(self.connection):
-            return self.connection.execute(
-                "UPDATE outbox_batches SET refused = ? WHERE batch_id = ?", (reason, batch_id)
             ).rowcount
 
     def take_over(self, owner: str) -> int:

@@ -74,7 +74,9 @@ class Shelf:
         self._memory_bytes = 0
         self._count = 0
         self._in_flight = False
+        # What became of batches on disk that refuses to be written: a full one, or one that somebody locks.
         self._done_on_disk: list[int] = []
+        self._refused_on_disk: dict[int, str] = {}
         self._file: tuple[int, int] | None = None
         self._disk_again_at = 0.0
         self._in_trouble = False
@@ -102,8 +104,8 @@ class Shelf:
         """The batches to be sent next, at most ``most``, to be given to ``done``, ``refuse`` or ``keep`` after that."""
         with self.lock:
             self._store()
-            done = tuple(self._done_on_disk)
-            found = self._on_disk(lambda outbox: outbox.waiting(self._name, signal, most, done), reading=True) or []
+            settled = (*self._done_on_disk, *self._refused_on_disk)
+            found = self._on_disk(lambda outbox: outbox.waiting(self._name, signal, most, settled), reading=True) or []
             if not found:
                 found = [Row(n, items, body) for n, of, items, body in self._memory if of == signal][:most]
                 self._in_flight = bool(found)
@@ -114,7 +116,6 @@ class Shelf:
         with self.lock:
             self._in_flight = False
             self._forget_in_memory({row.batch_id for row in rows})
-            # Remembered until it is really deleted: a disk that is full refuses that, too.
             self._done_on_disk += [row.batch_id for row in rows if row.batch_id > 0]
             self._tidy()
 
@@ -123,11 +124,13 @@ class Shelf:
         with self.lock:
             self._in_flight = False
             batch_id = row.batch_id
-            if batch_id < 0:
-                self._forget_in_memory({batch_id})
-                self._on_disk(lambda outbox: outbox.put_refused(self._name, signal, row, reason))
-            elif self._on_disk(lambda outbox: outbox.refuse(batch_id, reason)) is None:
-                self._done_on_disk.append(batch_id)
+            if batch_id > 0:
+                self._refused_on_disk[batch_id] = reason
+                self._tidy()
+                return
+            self._forget_in_memory({batch_id})
+            if self._on_disk(lambda outbox: outbox.put_refused(self._name, signal, row, reason)) is None:
+                self._dropped += row.items
 
     def keep(self) -> None:
         """Nothing became of what ``oldest`` gave."""
@@ -137,7 +140,7 @@ class Shelf:
         """Whether nothing of this process waits."""
         with self.lock:
             waiting = self._on_disk(lambda outbox: outbox.count_waiting(self._name), reading=True) or 0
-            return not self._memory and waiting <= len(self._done_on_disk)
+            return not self._memory and waiting <= len(self._done_on_disk) + len(self._refused_on_disk)
 
     def usage(self) -> Usage:
         """How much waits, on disk and in memory."""
@@ -149,6 +152,7 @@ class Shelf:
     def take_over(self) -> int:
         """Adopt what dead processes left; how many batches."""
         with self.lock:
+            self._tidy()
             return self._on_disk(lambda outbox: outbox.take_over(self._name)) or 0
 
     def close(self) -> None:
@@ -174,9 +178,16 @@ class Shelf:
                 self._memory_bytes = 0
 
     def _tidy(self) -> None:
-        done = self._done_on_disk
-        if done and self._on_disk(lambda outbox: outbox.delete(done)) is not None:
-            self._done_on_disk = []
+        if self._done_on_disk or self._refused_on_disk:
+            self._on_disk(self._settle)
+
+    def _settle(self, outbox: Outbox) -> int:
+        settled = outbox.settle(self._done_on_disk, self._refused_on_disk)
+        self._forget_on_disk()
+        return settled
+
+    def _forget_on_disk(self) -> None:
+        self._done_on_disk, self._refused_on_disk = [], {}
 
     def _forget_in_memory(self, batch_ids: set[int]) -> None:
         kept = [entry for entry in self._memory if entry[0] not in batch_ids]
@@ -222,7 +233,7 @@ class Shelf:
         self._outbox = Outbox(self._path, keeping.max_bytes, keeping.max_age_s)
         if self._outbox.identity != self._file:
             # Numbers of a file that is gone mean nothing in the next.
-            self._done_on_disk = []
+            self._forget_on_disk()
             self._file = self._outbox.identity
         return self._outbox
 

@@ -120,7 +120,7 @@ def test_one_batch(tmp_path: Path) -> None:
     """One is not called many."""
     with closing(Outbox(tmp_path / "box" / FILENAME, 2**28, 3600.0)) as outbox:
         outbox.put("somebody", [("traces", 3, b"bad"), ("metrics", 5, b"good")])
-        outbox.refuse(1, "400")
+        outbox.settle([], {1: "400"})
     _, report = doctor(tmp_path, "--no-send")
     assert row(report, "kept", "outbox")[1].startswith("1 batch waits, 1 was refused, ")
     assert "refused 1 batch for good" in report["problems"][0]

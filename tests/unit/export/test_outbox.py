@@ -46,7 +46,7 @@ def test_batches_come_out_in_their_order(open_outbox: Open) -> None:
     assert bodies(outbox, "a") == [b"1", b"2"]
     assert bodies(outbox, "a", "metrics") == [b"m"]
     first, _ = outbox.waiting("a", "traces", 5)
-    outbox.delete([first.batch_id])
+    outbox.settle([first.batch_id])
     assert bodies(outbox, "a") == [b"2"]
     assert outbox.count_waiting("a") == 2
 
@@ -108,13 +108,13 @@ def test_refused_batches_are_kept_apart(open_outbox: Open) -> None:
     outbox = open_outbox()
     outbox.put("a", [("traces", 2, b"bad"), ("traces", 1, b"good")])
     bad, _ = outbox.waiting("a", "traces", 5)
-    outbox.refuse(bad.batch_id, "400 no")
+    outbox.settle([], {bad.batch_id: "400 no"})
     assert bodies(outbox, "a") == [b"good"]
     assert [(kept.items, kept.size_bytes, kept.refused) for kept in outbox.kept()] == [(2, 3, "400 no"), (1, 4, None)]
     assert outbox.resend() == 1
     assert outbox.take_over("b") >= 1
     assert b"bad" in bodies(outbox, "b")
-    outbox.refuse(bad.batch_id, "400 no")
+    outbox.settle([], {bad.batch_id: "400 no"})
     assert outbox.clear() == 1
     assert len(outbox.kept()) == 1
     assert outbox.clear(everything=True) == 1
