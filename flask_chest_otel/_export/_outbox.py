@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from flask_chest_otel import _sqlite
+from flask_chest_otel._export import _folder
 from flask_chest_otel._export._owner import owner_if_dead
 from flask_chest_otel._guard import Log, printable
 
@@ -122,6 +123,7 @@ class Outbox:
     """
 
     def __init__(self, path: Path, max_bytes: int, max_age_s: float) -> None:
+        _folder.make(path.parent)
         _sqlite.make(path)
         self.path = path
         self.dropped = 0

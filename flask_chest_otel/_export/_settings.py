@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import Resource
 
+from flask_chest_otel._export import _folder
 from flask_chest_otel._export._dispatch import Route
 from flask_chest_otel._export._shelf import Keeping
 from flask_chest_otel._export._target import address_of
@@ -79,9 +79,7 @@ def _state_folder() -> Path:
     home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
     if home.is_absolute() and os.access(home, os.W_OK):
         return home / ".local" / "state"
-    # Not shared with other users: its folder would be theirs to fill.
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    return Path(tempfile.gettempdir()) / f"flask_chest_otel-{user}"
+    return _folder.temporary()
 
 
 def _say(error: ChestConfigError) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from flask_chest_otel import _sqlite
+from flask_chest_otel._export import _folder
 from flask_chest_otel._export._outbox import FILENAME, Outbox, Row, Usage
 from flask_chest_otel._export._owner import Owner, sweep
 from flask_chest_otel._guard import Log, printable
@@ -224,7 +225,7 @@ class Shelf:
             return self._outbox
         self._hang_up()
         keeping = self._keeping
-        keeping.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _folder.make(keeping.folder)
         # The lock first: rows of somebody without one are anybody's.
         if self._owner is None or not self._owner.is_known:
             self._leave()

@@ -1,0 +1,80 @@
+"""The outbox's folder where all users have theirs."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from flask_chest_otel._export import _folder
+from flask_chest_otel._export._outbox import FILENAME
+from flask_chest_otel._export._settings import outbox_folder
+from flask_chest_otel._export._shelf import Keeping, Shelf
+from flask_chest_otel.config import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="each user has a folder for temporary files there")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the outbox of a user without a home lies."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/nonexistent")
+    return outbox_folder(resolve({}, {}, {}), "shop")
+
+
+def open_to_others(top: Path) -> None:
+    (top / "flask_chest_otel" / "shop").mkdir(parents=True)
+    top.chmod(0o777)
+
+
+def readable_by_others(top: Path) -> None:
+    top.mkdir()
+    top.chmod(0o750)
+
+
+def link(top: Path) -> None:
+    elsewhere = top.with_name("elsewhere")
+    elsewhere.mkdir(mode=0o700)
+    top.symlink_to(elsewhere)
+
+
+def somebody_elses(top: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can give a folder away")
+    top.mkdir(mode=0o700)
+    os.chown(top, 65534, -1)
+
+
+def test_a_folder_of_ones_own(folder: Path) -> None:
+    """It is made for its user only, and found again by the next process."""
+    for body in (b"1", b"2"):
+        shelf = Shelf(Keeping(folder, 2**28, 3600.0))
+        shelf.put("traces", 1, body)
+        shelf.close()
+    assert (folder / FILENAME).exists()
+    assert stat.S_IMODE(_folder.temporary().stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("prepare", [open_to_others, readable_by_others, link, somebody_elses])
+def test_a_folder_that_somebody_prepared(
+    folder: Path, prepare: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is put where another user may read it: batches wait in memory, and the line says what to type."""
+    prepare(_folder.temporary())
+    shelf = Shelf(Keeping(folder, 2**28, 3600.0))
+    shelf.put("traces", 1, b"1")
+    assert [row.body for row in shelf.oldest("traces", 5)] == [b"1"]
+    assert not [path for path in Path(tempfile.gettempdir()).rglob("*") if path.is_file()]
+    (said,) = caplog.messages
+    assert f"{_folder.temporary()} is not a folder of this user alone" in said
+    assert "FLASK_CHEST_OUTBOX_DIR" in said
