@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
 
 from opentelemetry.propagators.textmap import Getter, Setter
 
@@ -35,6 +36,8 @@ DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 
 # Credentials in query strings, which the conventions demand to be redacted.
 _SECRET_PARAMETERS = re.compile(r"((?:^|&)(?:AWSAccessKeyId|Signature|sig|X-Goog-Signature)=)[^&]*")
 _PROTOCOL = "HTTP/"
+# Beside letters and digits: https://www.rfc-editor.org/rfc/rfc3986#section-3.3
+_PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
 # A proxy may pass on whatever a client says; these are attributes of metrics, so they have to be few.
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _VERSIONS = frozenset({"1.0", "1.1", "2", "2.0", "3", "3.0"})
@@ -105,7 +108,8 @@ def request_attributes(environ: Mapping[str, Any], site: Site) -> dict[str, Any]
     """What the conventions want at the start of the span, where samplers look at it."""
     get = environ.get
     attributes = dict(site.attributes)
-    attributes["url.path"] = get("SCRIPT_NAME", "") + get("PATH_INFO", "") or "/"
+    path: str = get("SCRIPT_NAME", "") + get("PATH_INFO", "") or "/"
+    attributes["url.path"] = path if path.isascii() else _as_uri(path)
     query = get("QUERY_STRING")
     if query:
         attributes["url.query"] = _SECRET_PARAMETERS.sub(r"\1REDACTED", query)
@@ -116,6 +120,11 @@ def request_attributes(environ: Mapping[str, Any], site: Site) -> dict[str, Any]
     if user_agent:
         attributes["user_agent.original"] = _as_text(user_agent)
     return attributes
+
+
+def _as_uri(path: str) -> str:
+    """A path as in a URI, percent-encoded, whatever its bytes mean: WSGI has decoded them as Latin-1."""
+    return quote(path, safe=_PATH_CHARACTERS, encoding="latin-1", errors="replace")
 
 
 def _host_and_port(host: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
@@ -92,6 +93,17 @@ def test_names_and_attributes(rig: Rig) -> None:
     }
     assert span.instrumentation_scope is not None
     assert span.instrumentation_scope.name == "flask_chest_otel"
+
+
+@pytest.mark.parametrize("path", ["/caf%C3%A9", "/root/%E2%82%AC;v=1/a%20b", "/%FF", "/plain@1"])
+def test_paths_are_those_of_the_uri(rig: Rig, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A path that is not ASCII is percent-encoded as the client has sent it, also where it is no UTF-8."""
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")
+    app = rig.app()
+    made = {**environ("/?a=b"), "PATH_INFO": unquote(path, "latin-1")}  # as PEP 3333 has it
+    run_wsgi_app(app, made, buffered=True)
+    attributes = rig.server().attributes or {}
+    assert (attributes["url.path"], attributes["http.target"]) == (path, f"{path}?a=b")
 
 
 def test_unknown_method_and_no_route(rig: Rig) -> None:
