@@ -214,28 +214,10 @@ def _forget(dispatch: Dispatch) -> None:
             del _dispatches[key]
 
 
-def _mine() -> list[Dispatch]:
-    return [dispatch for dispatch in list(_live) if dispatch.process is here()]
-
-
-_held: list[Dispatch] = []
-
-
-def _before_fork() -> None:
-    # A thread inside of SQLite holds locks of SQLite's own, which would stay held in the child for ever.
-    _held.extend(dispatch for dispatch in _mine() if dispatch.shelf.lock.acquire(timeout=1.0))
-
-
-def _after_in_parent() -> None:
-    while _held:
-        _held.pop().shelf.lock.release()
-
-
 def _after_in_child() -> None:
-    _held.clear()
     for dispatch in list(_live):
         dispatch.shelf.leave_to_parent()
 
 
 if hasattr(os, "register_at_fork"):  # there is no fork on Windows
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    os.register_at_fork(after_in_child=_after_in_child)

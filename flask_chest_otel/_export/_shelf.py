@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
 import uuid
 from collections import deque
@@ -15,6 +14,7 @@ from flask_chest_otel import _sqlite
 from flask_chest_otel._export import _folder
 from flask_chest_otel._export._outbox import FILENAME, Outbox, Row, Usage
 from flask_chest_otel._export._owner import Owner, sweep
+from flask_chest_otel._forks import UnforkedLock
 from flask_chest_otel._guard import Log, printable
 
 if TYPE_CHECKING:
@@ -58,13 +58,10 @@ class Shelf:
 
     Args:
         keeping: Where, and how much.
-
-    Attributes:
-        lock: Held while the file is used: nobody may fork then.
     """
 
     def __init__(self, keeping: Keeping) -> None:
-        self.lock = threading.Lock()
+        self._lock = UnforkedLock()
         self._keeping = keeping
         self._path = keeping.folder / FILENAME
         self._name = str(uuid.uuid4())
@@ -91,7 +88,7 @@ class Shelf:
 
     def put(self, signal: str, items: int, body: bytes) -> None:
         """Keep one batch; never raises, never loses one that fits."""
-        with self.lock:
+        with self._lock:
             self._count += 1
             self._memory.append((-self._count, signal, items, body))
             self._memory_bytes += len(body)
@@ -103,7 +100,7 @@ class Shelf:
 
     def oldest(self, signal: str, most: int) -> list[Row]:
         """The batches to be sent next, at most ``most``, to be given to ``done``, ``refuse`` or ``keep`` after that."""
-        with self.lock:
+        with self._lock:
             self._store()
             settled = (*self._done_on_disk, *self._refused_on_disk)
             found = self._on_disk(lambda outbox: outbox.waiting(self._name, signal, most, settled), reading=True) or []
@@ -114,7 +111,7 @@ class Shelf:
 
     def done(self, rows: list[Row]) -> None:
         """Forget batches that were accepted."""
-        with self.lock:
+        with self._lock:
             self._in_flight = False
             self._forget_in_memory({row.batch_id for row in rows})
             self._done_on_disk += [row.batch_id for row in rows if row.batch_id > 0]
@@ -122,7 +119,7 @@ class Shelf:
 
     def refuse(self, row: Row, signal: str, reason: str) -> None:
         """Put a batch aside that the collector does not want, or drop it where there is no disk to keep it."""
-        with self.lock:
+        with self._lock:
             self._in_flight = False
             batch_id = row.batch_id
             if batch_id > 0:
@@ -139,26 +136,26 @@ class Shelf:
 
     def is_empty(self) -> bool:
         """Whether nothing of this process waits."""
-        with self.lock:
+        with self._lock:
             waiting = self._on_disk(lambda outbox: outbox.count_waiting(self._name), reading=True) or 0
             return not self._memory and waiting <= len(self._done_on_disk) + len(self._refused_on_disk)
 
     def usage(self) -> Usage:
         """How much waits, on disk and in memory."""
-        with self.lock:
+        with self._lock:
             found = self._on_disk(lambda outbox: outbox.usage(), reading=True) or Usage(0, 0, 0, None)
             waiting, size_bytes = found.waiting + len(self._memory), found.size_bytes + self._memory_bytes
             return Usage(waiting, found.refused, size_bytes, found.oldest_unix_ns)
 
     def take_over(self) -> int:
         """Adopt what dead processes left; how many batches."""
-        with self.lock:
+        with self._lock:
             self._tidy()
             return self._on_disk(lambda outbox: outbox.take_over(self._name)) or 0
 
     def close(self) -> None:
         """Let go of the file; what is left belongs to whoever comes next."""
-        with self.lock:
+        with self._lock:
             self._disk_again_at = 0.0
             self._store()
             self._tidy()

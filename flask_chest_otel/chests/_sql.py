@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._forks import UnforkedLock
 from flask_chest_otel.chests import _schema
 from flask_chest_otel.chests._delivery import AwayError
 from flask_chest_otel.chests._direct import CAPACITY, TEN_MINUTES_S, DirectChest
@@ -17,6 +19,7 @@ from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     import sqlalchemy
     from sqlalchemy import exc
@@ -100,8 +103,19 @@ class _SQLWriter:
             for table in (self._tables.requests, self._tables.variables)
         )
         self._connection: sqlalchemy.Connection | None = None
+        # A server has nothing that a child could inherit, and may take its time.
+        is_file = url.get_backend_name() == "sqlite"
+        self._lock: AbstractContextManager[None] = UnforkedLock() if is_file else nullcontext()
 
     def write(self, records: list[RequestRecord]) -> None:
+        with self._lock:
+            self._write(records)
+
+    def close(self) -> None:
+        with self._lock:
+            self._hang_up()
+
+    def _write(self, records: list[RequestRecord]) -> None:
         requests, variables = self._rows(records)
         try:
             connection = self._open()
@@ -112,14 +126,14 @@ class _SQLWriter:
             # One record's values: tried again one by one, the others arrive.
             raise ValueError(_first_line(error)) from error
         except Exception as error:
-            self.close()
+            self._hang_up()
             if _is_too_large(error):
                 raise ValueError(_first_line(error)) from error
             if isinstance(error, exc.SQLAlchemyError):
                 raise AwayError(_first_line(error)) from error
             raise
 
-    def close(self) -> None:
+    def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

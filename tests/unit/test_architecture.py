@@ -42,6 +42,7 @@ PLAIN = {
         "_guard",
         "_request",
         "_process",
+        "_forks",
         "_sqlite",
     ),
     "chests",

@@ -221,6 +221,35 @@ def test_fork_with_an_open_store(path: Path, start: Callable[..., subprocess.Pop
     assert rows(path, "SELECT count(*) FROM chest_requests") == [(503,)]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+def test_fork_in_the_middle_of_a_write(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+    """A child is not born with the write lock that its parent's thread was holding: it stores what it gets."""
+    script = """
+    import threading
+    store = EmbeddedStore(sys.argv[1])
+    ended = threading.Event()
+    def load():
+        while not ended.is_set():
+            for number in range(300):
+                store.put(record(number, "parent"))
+            store.flush(20)
+    loading = threading.Thread(target=load, daemon=True)
+    loading.start()
+    for child in range(12):
+        time.sleep(0.031)
+        if os.fork() == 0:
+            store.put(record(child, "child"))
+            os._exit(0 if store.flush(20) and not store.lost else 7)
+        assert os.wait()[1] == 0, child
+    ended.set()
+    loading.join()
+    """
+    process = start(script, path)
+    _, errors = process.communicate(timeout=100)
+    assert (process.returncode, errors) == (0, "")
+    assert rows(path, "SELECT count(*) FROM chest_requests WHERE request_id LIKE '%child%'") == [(12,)]
+
+
 def test_broken_file_is_set_aside(
     path: Path, make_record: Callable[..., RequestRecord], caplog: pytest.LogCaptureFixture
 ) -> None:
