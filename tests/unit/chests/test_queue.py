@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +44,9 @@ class Notes:
         if self.errors:
             raise self.errors.pop(0)
         self.got += [record.request_id for record in records]
+
+    def has_begun(self, write: int) -> bool:
+        return self.tries >= write
 
     def close(self) -> None:
         self.closed_in = threading.current_thread().name
@@ -222,12 +226,17 @@ def test_drops_are_logged_once_a_minute_at_most(
 ) -> None:
     """Drops within the interval add no line; the first after it tells how many there were."""
     monkeypatch.setattr(_queue, "DROPS_LOGGED_EVERY_S", 1.0)
-    notes = Notes()
+    gate = threading.Event()
+    notes = Notes(gate=gate)
     with closing(RecordQueue("drops", notes.open, capacity=1)) as queue:
-        for wave in (5, 5, 5):
-            for _ in range(wave + 1):
+        for wave in (1, 2, 3):
+            gate.clear()
+            queue.put(make_record())
+            _until(partial(notes.has_begun, wave * 2 - 1))  # the writer is at work, and takes no more
+            for _ in range(1 + 5):
                 queue.put(make_record())
-            queue.flush(5)
+            gate.set()
+            assert queue.flush(5)
         assert len(caplog.messages) == 1
         time.sleep(1.0)
         queue.put(make_record())
