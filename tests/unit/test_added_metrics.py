@@ -89,12 +89,12 @@ class CountsLines(logging.Handler):
 
 
 @pytest.fixture
-def counted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Flask, CountsLines]]:
+def counted(rig: Rig, caplog: pytest.LogCaptureFixture) -> Iterator[tuple[Flask, CountsLines]]:
     """An application whose first request logs a line, which is counted."""
     logger, app = logging.getLogger("flask_chest_otel"), rig.plain()
     handler = CountsLines(app, FlaskChest(app, export="store", meter_provider=rig.meter_provider))
     app.add_url_rule("/", "view", lambda: "ok")
-    monkeypatch.setattr(logger, "level", logging.INFO)
+    caplog.set_level(logging.INFO, logger.name)
     logger.addHandler(handler)
     yield app, handler
     logger.removeHandler(handler)
