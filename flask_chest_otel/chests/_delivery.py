@@ -6,6 +6,7 @@ import time
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
+from flask_chest_otel._forks import UnforkedLock
 from flask_chest_otel._guard import Log, printable
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._request import RequestRecord
 
-__all__ = ["AwayError", "ChestOffError", "Delivery", "Writer"]
+__all__ = ["AwayError", "ChestOffError", "Delivery", "UnforkedWriter", "Writer"]
 
 logger = Log(__name__)
 
@@ -64,6 +65,28 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Let go of the back end; nothing is written afterwards."""
+
+
+class UnforkedWriter:
+    """A writer to an SQLite file: the process does not fork in the middle of a write.
+
+    Args:
+        open_writer: Makes the one that writes.
+    """
+
+    def __init__(self, open_writer: Callable[[], Writer]) -> None:
+        self._writer = open_writer()
+        self._lock = UnforkedLock()
+
+    def write(self, records: list[RequestRecord]) -> None:
+        """Write while nobody forks."""
+        with self._lock:
+            self._writer.write(records)
+
+    def close(self) -> None:
+        """Let go of the file while nobody forks."""
+        with self._lock:
+            self._writer.close()
 
 
 class Delivery:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._forks import UnforkedLock
 from flask_chest_otel.chests import _schema
-from flask_chest_otel.chests._delivery import AwayError
+from flask_chest_otel.chests._delivery import AwayError, UnforkedWriter
 from flask_chest_otel.chests._direct import CAPACITY, TEN_MINUTES_S, DirectChest
 from flask_chest_otel.chests._libraries import library
 from flask_chest_otel.chests._sql_dialects import FAMILIES, SHORT_CHARS
@@ -18,13 +16,13 @@ from flask_chest_otel.chests._sql_tables import Tables
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Mapping
 
     import sqlalchemy
     from sqlalchemy import exc
 
     from flask_chest_otel._request import RequestRecord
+    from flask_chest_otel.chests._delivery import Writer
 else:
     sqlalchemy = library("sqlalchemy", "flask-chest-otel[sql]")
     exc = library("sqlalchemy.exc", "flask-chest-otel[sql]")
@@ -75,10 +73,14 @@ class SQLChest(DirectChest):
         parsed = _checked_url(url)
         if not _PREFIX.fullmatch(str(table_prefix)):
             raise ChestConfigError("table_prefix", table_prefix, "a-z, 0-9 and _, at most 31, a letter first")
+        open_writer: Callable[[], Writer] = partial(_SQLWriter, parsed, table_prefix, dict(connect_args or {}))
+        # A server has nothing that a child could inherit, and may take its time.
+        if parsed.get_backend_name() == "sqlite":
+            open_writer = partial(UnforkedWriter, open_writer)
         super().__init__(
             name,
             _without_secrets(parsed),
-            partial(_SQLWriter, parsed, table_prefix, dict(connect_args or {})),
+            open_writer,
             capacity=capacity,
             retry_for_s=retry_for_s,
         )
@@ -103,19 +105,8 @@ class _SQLWriter:
             for table in (self._tables.requests, self._tables.variables)
         )
         self._connection: sqlalchemy.Connection | None = None
-        # A server has nothing that a child could inherit, and may take its time.
-        is_file = url.get_backend_name() == "sqlite"
-        self._lock: AbstractContextManager[None] = UnforkedLock() if is_file else nullcontext()
 
     def write(self, records: list[RequestRecord]) -> None:
-        with self._lock:
-            self._write(records)
-
-    def close(self) -> None:
-        with self._lock:
-            self._hang_up()
-
-    def _write(self, records: list[RequestRecord]) -> None:
         requests, variables = self._rows(records)
         try:
             connection = self._open()
@@ -126,14 +117,14 @@ class _SQLWriter:
             # One record's values: tried again one by one, the others arrive.
             raise ValueError(_first_line(error)) from error
         except Exception as error:
-            self._hang_up()
+            self.close()
             if _is_too_large(error):
                 raise ValueError(_first_line(error)) from error
             if isinstance(error, exc.SQLAlchemyError):
                 raise AwayError(_first_line(error)) from error
             raise
 
-    def _hang_up(self) -> None:
+    def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()

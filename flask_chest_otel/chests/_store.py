@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._forks import UnforkedLock
 from flask_chest_otel._guard import Log, printable
 from flask_chest_otel.chests import _file, _schema
 from flask_chest_otel.chests._bounds import Bounds
-from flask_chest_otel.chests._delivery import ChestOffError
+from flask_chest_otel.chests._delivery import ChestOffError, UnforkedWriter
 from flask_chest_otel.chests._queue import RecordQueue
 from flask_chest_otel.chests._queued import QueuedChest
 
@@ -72,7 +71,8 @@ class EmbeddedStore(QueuedChest):
     ) -> None:
         self.path = Path(path).absolute()
         Bounds(max_age_s, max_bytes)
-        super().__init__("store", RecordQueue("store", partial(_StoreWriter, self.path, max_age_s, max_bytes)))
+        open_writer = partial(_StoreWriter, self.path, max_age_s, max_bytes)
+        super().__init__("store", RecordQueue("store", partial(UnforkedWriter, open_writer)))
         if each_request:
             self.put = self._put_and_wait
 
@@ -90,17 +90,8 @@ class _StoreWriter:
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._set_aside = 0
-        self._lock = UnforkedLock()
 
     def write(self, records: list[RequestRecord]) -> None:
-        with self._lock:
-            self._write(records)
-
-    def close(self) -> None:
-        with self._lock:
-            self._hang_up()
-
-    def _write(self, records: list[RequestRecord]) -> None:
         try:
             connection = self._open()
             self._bounds.before_write(connection, self._path)
@@ -110,11 +101,11 @@ class _StoreWriter:
                 connection.executemany(_INSERT_VARIABLE, variable_rows)
             self._bounds.after_write(connection)
         except (sqlite3.Error, OSError) as error:
-            self._hang_up()
+            self.close()
             self._judge(error)
             raise
 
-    def _hang_up(self) -> None:
+    def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -123,7 +114,7 @@ class _StoreWriter:
         if self._connection is not None and _file.identity(self._path) == self._identity:
             return self._connection
         # Deleted or set aside by somebody else: what is written to it now, nobody would find.
-        self._hang_up()
+        self.close()
         _file.make(self._path)
         # Before it is opened: should the file be replaced in between, the next batch finds out.
         self._identity = _file.identity(self._path)
