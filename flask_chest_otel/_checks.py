@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.tracked import NOTHING, TrackedVars, parse_tracked_vars
@@ -35,18 +35,24 @@ __all__ = [
     "url_patterns",
 ]
 
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110, section 5.6.2: token
-_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,254}")
+# Texts, as `re` compiles and keeps what is used: most settings are never given.
+_HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}"  # RFC 9110, section 5.6.2: token
+_FIELD = r"[A-Za-z][A-Za-z0-9_]{0,254}"
 # Names and addresses, without scheme and port; a star for everything below a domain.
-_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?|[0-9a-f:]*:[0-9a-f:.]*")
-_CHEST_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")  # RFC 3986, section 3.1
+_HOST = r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?|[0-9a-f:]*:[0-9a-f:.]*"
+_CHEST_NAME = r"[A-Za-z0-9_.-]{1,64}"
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"  # RFC 3986, section 3.1
+_PREFIX = r"([A-Za-z][A-Za-z0-9_.\-/]{0,100})?"
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 
 
 class NotAllowedError(ValueError):
     """A value that a setting's check refuses."""
+
+
+def _matches(value: object, pattern: str) -> TypeGuard[str]:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
 def boolean(value: Any) -> bool:
@@ -85,13 +91,13 @@ def text(value: Any) -> str:
 
 
 def prefix(value: Any) -> str:
-    if isinstance(value, str) and re.fullmatch(r"([a-zA-Z][\w.\-/]{0,100})?", value, re.ASCII):
+    if _matches(value, _PREFIX):
         return value
     raise NotAllowedError
 
 
 def header(value: Any) -> str:
-    if isinstance(value, str) and _HEADER.fullmatch(value):
+    if _matches(value, _HEADER):
         return value
     raise NotAllowedError
 
@@ -110,7 +116,7 @@ def headers(value: Any) -> tuple[str, ...]:
 
 def field_names(value: Any) -> tuple[str, ...]:
     found = tuple(_entries(value))
-    if all(isinstance(name, str) and _FIELD.fullmatch(name) for name in found) and len(set(found)) == len(found):
+    if all(_matches(name, _FIELD) for name in found) and len(set(found)) == len(found):
         return found
     raise NotAllowedError
 
@@ -118,7 +124,7 @@ def field_names(value: Any) -> tuple[str, ...]:
 def hosts(value: Any) -> tuple[str, ...]:
     entries = _entries(value)
     found = tuple(host.lower().rstrip(".").strip("[]") for host in entries if isinstance(host, str))
-    if len(found) == len(entries) and all(map(_HOST.fullmatch, found)):
+    if len(found) == len(entries) and all(_matches(host, _HOST) for host in found):
         return found
     raise NotAllowedError
 
@@ -137,7 +143,7 @@ def chests(value: Any) -> tuple[Any, ...]:
 def _refuse_address(entry: Any) -> None:
     """Refuse the address of a back end without showing it: it may have a password."""
     if isinstance(entry, str) and ("://" in entry or "@" in entry):
-        scheme = _SCHEME.match(entry)
+        scheme = re.match(_SCHEME, entry)
         raise ChestConfigError(
             "chests",
             f"{scheme.group() if scheme else ''}***",
@@ -147,9 +153,9 @@ def _refuse_address(entry: Any) -> None:
 
 
 def _chest(entry: Any) -> Any:
-    if isinstance(entry, str) and _CHEST_NAME.fullmatch(entry):
+    if _matches(entry, _CHEST_NAME):
         return entry
-    has_name = isinstance(getattr(entry, "name", None), str) and _CHEST_NAME.fullmatch(entry.name)
+    has_name = _matches(getattr(entry, "name", None), _CHEST_NAME)
     if has_name and all(callable(getattr(entry, method, None)) for method in ("put", "flush", "close")):
         return entry
     raise NotAllowedError
@@ -174,7 +180,7 @@ def check_chest_name(name: Any) -> str:
         ChestConfigError: It is no text, or has characters that would not survive a comma-separated attribute.
     """
     _refuse_address(name)
-    if isinstance(name, str) and _CHEST_NAME.fullmatch(name):
+    if _matches(name, _CHEST_NAME):
         return name
     allowed = "names of 1 to 64 characters of A-Z a-z 0-9 _ . -"
     own_name = getattr(name, "name", None)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "DURATION_BUCKETS",
     "LONGEST_TEXT",
     "HeaderCapture",
     "LegacyNames",
@@ -29,9 +28,6 @@ __all__ = [
     "request_attributes",
     "span_name",
 ]
-
-# Recommended for http.server.request.duration by the conventions, seconds.
-DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
 # Credentials in query strings, which the conventions demand to be redacted.
 _SECRET_PARAMETERS = re.compile(r"((?:^|&)(?:AWSAccessKeyId|Signature|sig|X-Goog-Signature)=)[^&]*")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +10,7 @@ from flask_chest_otel._guard import note
 from flask_chest_otel._redaction import redactor
 from flask_chest_otel.errors import ChestConfigError, UnknownChestError
 from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_ROUTE, KNOWN_METHODS, OTHER_METHOD
-from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars
+from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars, is_instrument_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Count", "Plan", "PlannedVar", "Planner", "RouteMark", "metric_method"]
 
 _MOST_WILD_NAMES = 1000
-_INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
 
 
 class Count(NamedTuple):
@@ -88,7 +86,7 @@ class PlannedVar:
             self.kind = None
 
     def _declare(self, instruments: Instruments) -> None:
-        if self.kind is not None and not _INSTRUMENT_NAME.fullmatch(self.metric):
+        if self.kind is not None and not is_instrument_name(self.metric):
             raise ChestConfigError(
                 f"TrackedVar({self.name!r}, metric_name)",
                 self.metric,

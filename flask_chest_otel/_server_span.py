@@ -17,7 +17,6 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from flask_chest_otel._exceptions import record_exception, type_name, words_of
 from flask_chest_otel._guard import caught, guarded
 from flask_chest_otel._http import (
-    DURATION_BUCKETS,
     LONGEST_TEXT,
     HeaderCapture,
     LegacyNames,
@@ -27,6 +26,7 @@ from flask_chest_otel._http import (
     request_attributes,
 )
 from flask_chest_otel.names import HTTP_RESPONSE_STATUS_CODE
+from flask_chest_otel.tracked import SECONDS_BUCKETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ class ServerSpans:
             "http.server.request.duration",
             "s",
             "Duration of HTTP server requests.",
-            explicit_bucket_boundaries_advisory=DURATION_BUCKETS,
+            explicit_bucket_boundaries_advisory=SECONDS_BUCKETS,
         )
         self.legacy_duration = (
             meter.create_histogram("http.server.duration", "ms", "Measures the duration of inbound HTTP requests.")

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from itertools import islice
 from math import isfinite, isnan
+from numbers import Rational
 from pathlib import PurePath
 from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
@@ -206,7 +206,7 @@ def _from_float(value: float, limits: Limits) -> Scalar:
     return _text("NaN" if isnan(number) else "Infinity" if number > 0 else "-Infinity", limits.chars)
 
 
-def _from_rational(value: Decimal | Fraction, limits: Limits) -> Scalar:
+def _from_rational(value: Decimal | Rational, limits: Limits) -> Scalar:
     try:
         number = float(value)
     except OverflowError:
@@ -259,7 +259,7 @@ def _number(value: Any, limits: Limits) -> float | None:  # noqa: ARG001 - a con
         number = int.__int__(value)
     elif issubclass(kind, float):
         number = float.__float__(value)
-    elif issubclass(kind, (Decimal, Fraction)):
+    elif issubclass(kind, (Decimal, Rational)):
         number = value
     elif _is_number_like(kind):
         number = _plain_number(value)
@@ -427,7 +427,7 @@ _CONVERTERS: Final[tuple[tuple[tuple[type, ...], _Converter], ...]] = (
     ((bytes, bytearray, memoryview), _from_bytes),
     ((date, time), _from_date),
     ((timedelta,), _from_timedelta),
-    ((Decimal, Fraction), _from_rational),
+    ((Decimal, Rational), _from_rational),
     ((UUID, PurePath), _from_any),
 )
 # The first line that names a type counts, as above.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel import _checks
@@ -85,10 +86,10 @@ def _setting(
     secret: bool = False,
 ) -> Any:
     row = Setting(check, allowed, sentence, optional, secret)
-    return field(default=default, repr=not secret, metadata={"setting": row})
+    return field(default=default, metadata={"setting": row})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False)  # generating ``__init__`` takes 2 ms of every start
 class ChestConfig:
     """The effective settings of one application (or of the instrumentor)."""
 
@@ -263,6 +264,11 @@ class ChestConfig:
         sentence="`false`: this package does nothing at all.",
     )
 
+    def __init__(self, settled: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Take what was settled; the rest keeps its default."""
+        for row in fields(self):
+            object.__setattr__(self, row.name, settled.get(row.name, row.default))
+
     def __repr__(self) -> str:
         """Show every setting but the secrets' values."""
         return f"ChestConfig({', '.join(f'{name}={text}' for name, text in self.shown().items())})"
@@ -371,7 +377,7 @@ def settle(
         if on_malformed is None:
             raise alone
         on_malformed(alone)
-    return ChestConfig(**settled), sources
+    return ChestConfig(settled), sources
 
 
 def _checked(setting: Setting, label: str, given: Any) -> Any:
@@ -447,10 +453,9 @@ def effective_environment(config: ChestConfig) -> dict[str, str]:
     found: dict[str, str] = {}
     for row in fields(config):
         value = getattr(config, row.name)
-        default = row.default if row.default is not MISSING else None
         text = _as_text(value)
         # What it names are fields of an object that has no text.
-        if text is not None and value != default and row.name != "propagate":
+        if text is not None and value != row.default and row.name != "propagate":
             found[PREFIX + row.name.upper()] = text
     return found
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from flask_chest_otel._arguments import refuse_unknown
 from flask_chest_otel.errors import ChestConfigError, nearest
 from flask_chest_otel.names import KNOWN_METHODS, TAKEN_ATTRIBUTES
 
-__all__ = ["EVERYTHING", "NOTHING", "MetricKind", "TrackedVar", "TrackedVars", "looks_like_id", "parse_tracked_vars"]
+__all__ = [
+    "EVERYTHING",
+    "NOTHING",
+    "SECONDS_BUCKETS",
+    "MetricKind",
+    "TrackedVar",
+    "TrackedVars",
+    "is_instrument_name",
+    "looks_like_id",
+    "parse_tracked_vars",
+]
 
 EVERYTHING = "*"
 """Stands for every public name in ``g``."""
@@ -22,15 +31,14 @@ EVERYTHING = "*"
 MetricKind = Literal["auto", "histogram", "counter", "up_down_counter", "gauge"]
 """How a variable becomes a metric; ``None``: it does not."""
 
+SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Recommended for durations in seconds by the HTTP semantic conventions; the SDK's default suits milliseconds."""
+
 _REDACT_WORDS = ("auto", "mask", "hash", "drop")
-# Syntax of instrument names: OpenTelemetry metrics API specification, "Instrument name syntax".
-_INSTRUMENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.\-/]{0,254}")
-_PRINTABLE = re.compile(r"[\x21-\x7e]{1,255}")
-_UNIT = re.compile(r"[\x20-\x7e]{0,63}")
-_ID_LIKE = re.compile(r"id|.*_(id|ids|key|uuid)", re.IGNORECASE)
+_MOST_NAME_CHARS = 255
+_MOST_UNIT_CHARS = 63
+_WITHOUT_MARKS = str.maketrans("", "", "_.-/")
 _SLIP = 0.75  # GETT is GET; PROPPATCH, MOVE and PURGE are themselves
-# Recommended for durations in seconds by the HTTP semantic conventions; the SDK's default suits milliseconds.
-_SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class TrackedVar:
         self._check_names()
         if self.metric is not None and self.metric not in get_args(MetricKind):
             raise self._error("metric", self.metric, f"None or one of {', '.join(get_args(MetricKind))}")
-        if not _legal(_UNIT, self.unit):
+        if not _is_ascii(self.unit, _MOST_UNIT_CHARS):
             raise self._error("unit", self.unit, "at most 63 ASCII characters, a UCUM unit such as 's' or '{EUR}'")
         if not (self.redact is None or callable(self.redact) or self.redact in _REDACT_WORDS):
             raise self._error("redact", self.redact, f"None, a callable or one of {', '.join(_REDACT_WORDS)}")
@@ -88,7 +96,7 @@ class TrackedVar:
     @property
     def default_buckets(self) -> tuple[float, ...] | None:
         """Upper bounds to advise: those given, else the conventions' where the unit is seconds."""
-        return tuple(self.buckets) if self.buckets else (_SECONDS_BUCKETS if self.unit == "s" else None)
+        return tuple(self.buckets) if self.buckets else (SECONDS_BUCKETS if self.unit == "s" else None)
 
     @property
     def kind(self) -> str | None:
@@ -105,11 +113,11 @@ class TrackedVar:
             )
         if not self.name.isascii() and self.attribute is None:
             raise self._error("attribute", None, "an ASCII attribute name, as the variable's own is not ASCII")
-        if self.attribute is not None and not _legal(_PRINTABLE, self.attribute):
+        if self.attribute is not None and not _is_attribute_name(self.attribute):
             raise self._error("attribute", self.attribute, "1 to 255 printable ASCII characters without spaces")
         if self.attribute in TAKEN_ATTRIBUTES:
             raise self._error("attribute", self.attribute, "another name: this one says how the request itself went")
-        if self.metric_name is not None and not _legal(_INSTRUMENT_NAME, self.metric_name):
+        if self.metric_name is not None and not is_instrument_name(self.metric_name):
             raise self._error(
                 "metric_name",
                 self.metric_name,
@@ -138,11 +146,27 @@ TrackedVar.__init__ = refuse_unknown(TrackedVar.__init__)  # type: ignore[method
 
 def looks_like_id(name: str) -> bool:
     """Whether a variable's name says that its value identifies something: sums and averages of it mean nothing."""
-    return _ID_LIKE.fullmatch(name) is not None
+    lower = name.lower()
+    return lower == "id" or lower.endswith(("_id", "_ids", "_key", "_uuid"))
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedVars:
+def is_instrument_name(value: Any) -> bool:
+    """Whether a text follows the metrics API specification's "Instrument name syntax"."""
+    if not _is_attribute_name(value):
+        return False
+    return bool(value[0].isalpha() and value.translate(_WITHOUT_MARKS).isalnum())
+
+
+def _is_attribute_name(value: Any) -> bool:
+    return bool(value) and _is_ascii(value, _MOST_NAME_CHARS) and " " not in value
+
+
+def _is_ascii(value: Any, most: int) -> bool:
+    """Whether this is a text of at most so many printable ASCII characters."""
+    return isinstance(value, str) and len(value) <= most and value.isascii() and value.isprintable()
+
+
+class TrackedVars(NamedTuple):
     """A parsed ``tracked_vars``.
 
     Attributes:
@@ -281,7 +305,3 @@ def _from_text(text: str, setting: str) -> Any:
         return json.loads(stripped)
     except ValueError as error:
         raise ChestConfigError(setting, text, f"names with commas between them, or valid JSON ({error})") from error
-
-
-def _legal(pattern: re.Pattern[str], value: Any) -> bool:
-    return isinstance(value, str) and pattern.fullmatch(value) is not None

@@ -1,6 +1,6 @@
 """Write the reference pages, the README's settings table and the Grafana dashboards: ``make docs``.
 
-Settings come from ``config.ChestConfig``, names on the wire from ``names.REFERENCE``, the API from docstrings.
+Settings come from ``config.ChestConfig``, names on the wire from ``tools.wire_names``, the API from docstrings.
 ``tests/docs/test_reference.py`` fails when a page is not what this makes.
 """
 
@@ -17,6 +17,7 @@ import flask_chest_otel
 from flask_chest_otel import config, names, testing
 from flask_chest_otel.tracked import TrackedVars
 from tools import dashboards
+from tools.wire_names import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -120,9 +121,9 @@ OpenTelemetry's own variables (`OTEL_…`) keep their meaning.
 
 
 def _names_page() -> str:
-    rows = [(f"`{row.name}`", row.where, row.type, row.unit or "-", row.sentence) for row in names.REFERENCE]
+    rows = [(f"`{row.name}`", row.where, row.type, row.unit or "-", row.sentence) for row in REFERENCE]
     table = _table(("name", "where", "type", "unit", "what it holds"), rows)
-    return GENERATED.format(source="`names.REFERENCE`") + _NAMES_INTRODUCTION + table + _NAMES_END
+    return GENERATED.format(source="`tools/wire_names.py`") + _NAMES_INTRODUCTION + table + _NAMES_END
 
 
 _NAMES_INTRODUCTION = f"""# Names on the wire

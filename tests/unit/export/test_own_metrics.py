@@ -22,6 +22,7 @@ from flask_chest_otel._process import here
 from flask_chest_otel.chests import WebhookChest
 from tests.backends.server import free_port
 from tests.unit.export.batches import route_to, spans
+from tools.wire_names import REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,7 +145,7 @@ def test_two_applications_and_one_provider(rig: Rig) -> None:
 
 def test_every_note_has_a_reason() -> None:
     """What the guard notes anywhere in the package is one of the reasons that the reference lists."""
-    listed = next(row.sentence for row in names.REFERENCE if row.name == names.REASON)
+    listed = next(row.sentence for row in REFERENCE if row.name == names.REASON)
     reasons = set(re.findall(r"`(\w+)`", listed))
     words = set()
     for path in Path(flask_chest_otel.__file__).parent.rglob("*.py"):

@@ -1,0 +1,171 @@
+"""What the reference says of every name on the wire; a test looks for each in ``docs/reference/names.md``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flask_chest_otel.names import (
+    CHEST_NAME,
+    CHESTS,
+    CLOUDWATCH_NAME,
+    DEFAULT_ATTRIBUTE_PREFIX,
+    DOCTOR,
+    ERRORS,
+    HTTP_REQUEST_METHOD,
+    HTTP_ROUTE,
+    OUTBOX_AGE,
+    OUTBOX_BATCHES,
+    OUTBOX_DROPPED,
+    OUTBOX_SIZE,
+    OVERFLOW,
+    REASON,
+    RECORDS_DROPPED,
+    REFUSED,
+    REQUEST_ID,
+    SERVER_TIMING,
+    SERVICE_INSTANCE_ID,
+    SERVICE_NAME,
+    SPANS_DROPPED,
+    STATE,
+    STEP,
+    TRACERESPONSE,
+    X_REQUEST_ID,
+)
+
+__all__ = ["REFERENCE", "WireName"]
+
+
+class WireName(NamedTuple):
+    """One row of the reference.
+
+    Attributes:
+        name: What stands on the wire.
+        where: Signal and place.
+        type: OTLP type, or the header's form.
+        unit: UCUM unit, empty where there is none.
+        sentence: What it holds, and when it is there.
+    """
+
+    name: str
+    where: str
+    type: str
+    unit: str
+    sentence: str
+
+
+REFERENCE: tuple[WireName, ...] = (
+    WireName(
+        DEFAULT_ATTRIBUTE_PREFIX + "<variable>",
+        "span attribute",
+        "string, boolean, int, double or array of one of them",
+        "",
+        "A tracked variable of `flask.g`; `attribute=` renames it, `attribute_prefix` changes what stands before.",
+    ),
+    WireName(
+        DEFAULT_ATTRIBUTE_PREFIX + "<variable>",
+        "metric",
+        "histogram, counter, up-down counter or gauge of doubles",
+        "`unit=` of the variable",
+        "The same variable where it is a number; `metric_name=` renames it.",
+    ),
+    WireName(
+        CLOUDWATCH_NAME + "<name>",
+        "metric description",
+        "string",
+        "",
+        "Of a metric that `add_metric` or a counting decorator made: the name as it was given.",
+    ),
+    WireName(REQUEST_ID, "span attribute", "string", "", "The request's id; never on a metric."),
+    WireName(
+        CHESTS,
+        "span and metric attribute",
+        "string",
+        "",
+        "Destinations of a route with `chests=`, sorted, joined with commas; absent elsewhere.",
+    ),
+    WireName(HTTP_REQUEST_METHOD, "metric attribute", "string", "", "The method, `_OTHER` if unknown."),
+    WireName(HTTP_ROUTE, "metric attribute", "string", "", "The matched URL rule, absent if none matched."),
+    WireName(
+        OVERFLOW,
+        "metric attribute",
+        "boolean",
+        "",
+        "`true` on the one point that takes everything beyond the cardinality limit.",
+    ),
+    WireName(
+        REFUSED,
+        "metric",
+        "counter",
+        "{value}",
+        "What was not taken: values, inbound ids, unknown chests, settings. The log names the first of each kind.",
+    ),
+    WireName(
+        REASON,
+        "attribute of that metric",
+        "string",
+        "",
+        "`value`, `limit`, `request_id`, `chest`, `setting`, `baggage`.",
+    ),
+    WireName(ERRORS, "metric", "counter", "{error}", "Errors of this package's own, kept away from the application."),
+    WireName(STEP, "attribute of that metric", "string", "", "What was being done: `begin`, `finish`, `export`, …"),
+    WireName(
+        RECORDS_DROPPED,
+        "metric",
+        "counter",
+        "{record}",
+        "Request records that a chest did not take: its queue was full or closed, or its back end refused them.",
+    ),
+    WireName(CHEST_NAME, "attribute of that metric", "string", "", "The chest's name, `store` for the embedded one."),
+    WireName(
+        SPANS_DROPPED,
+        "metric",
+        "counter",
+        "{span}",
+        "Finished spans that came faster than they could be written into the outbox.",
+    ),
+    WireName(
+        OUTBOX_DROPPED,
+        "metric",
+        "counter",
+        "{item}",
+        "Spans and data points given up because the outbox was full or they were too old.",
+    ),
+    WireName(
+        OUTBOX_BATCHES,
+        "metric",
+        "gauge",
+        "{batch}",
+        "Batches in the outbox, which workers share: take the largest of them, not the sum.",
+    ),
+    WireName(STATE, "attribute of that metric", "string", "", "`waiting`, or `refused` by the collector for good."),
+    WireName(OUTBOX_SIZE, "metric", "gauge", "By", "What the outbox takes; shared by the workers."),
+    WireName(OUTBOX_AGE, "metric", "gauge", "s", "How long the oldest batch has waited; shared by the workers."),
+    WireName(DOCTOR, "metric", "counter", "{probe}", "What `flask chest doctor` sends."),
+    WireName(
+        SERVICE_NAME,
+        "resource attribute",
+        "string",
+        "",
+        "The application's name unless `OTEL_SERVICE_NAME` is set; only with providers of ours.",
+    ),
+    WireName(
+        SERVICE_INSTANCE_ID,
+        "resource attribute",
+        "string",
+        "",
+        "A fresh UUID for each process; only with providers of ours.",
+    ),
+    WireName(
+        X_REQUEST_ID, "request and response header", "1 to 255 of `A-Z a-z 0-9 . _ : = / + @ -`", "", "The request id."
+    ),
+    WireName(
+        TRACERESPONSE, "response header", "`00-<trace id>-<span id>-<flags>`", "", "The server span, where asked for."
+    ),
+    WireName(
+        SERVER_TIMING,
+        "response header",
+        '`traceparent;desc="00-…"`',
+        "",
+        "The same for JavaScript, where asked for.",
+    ),
+)
