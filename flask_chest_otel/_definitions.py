@@ -31,4 +31,5 @@ class Definitions:
 
 def is_bare(var: TrackedVar) -> bool:
     """Whether ``var`` says no more than a name does."""
-    return var == TrackedVar(var.name)
+    # A name that is not ASCII cannot be bare: it needs an attribute.
+    return var.name.isascii() and var == TrackedVar(var.name)

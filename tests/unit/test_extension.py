@@ -288,6 +288,21 @@ def test_one_definition_is_enough(rig: Rig, places: tuple[str, ...]) -> None:
     assert all((span.attributes or {}).get("shop.a") == 1 for span in rig.servers())
 
 
+def test_a_name_that_is_not_ascii(rig: Rig) -> None:
+    """With an attribute, as the message for a name without one advises, it is tracked like any other."""
+    app = rig.app(tracked_vars=[TrackedVar("größe", attribute="size")])
+
+    @app.get("/")
+    @flask_chest(TrackedVar("höhe", attribute="height"))
+    def view() -> str:
+        g.größe, g.höhe = 1, 2
+        return "ok"
+
+    app.test_client().get("/")
+    assert rig.tracked(prefix="") | {"size": 1, "height": 2} == rig.tracked(prefix="")
+    assert tracked_metrics(rig) == {"size", "height"}
+
+
 def test_the_application_s_definition_is_enough(rig: Rig) -> None:
     """A route that names a variable of the application's again says nothing new of it."""
     app = rig.app(tracked_vars=[TrackedVar("a", redact="hash")])
