@@ -239,7 +239,11 @@ class Exchange:
 
     def raised(self, error: BaseException) -> None:
         """The application has let an exception out."""
-        if self._status is not None or self.answered is None or not isinstance(error, _SOCKET_ENDS):
+        ends_socket = isinstance(error, _SOCKET_ENDS)
+        if not ends_socket:
+            # A teardown function, perhaps: no byte has left yet, and the server says 500 whatever was begun.
+            self._status = None
+        if self._status is not None or self.answered is None or not ends_socket:
             self.answered = None
             self.fail(error)
         with guarded("exception"):

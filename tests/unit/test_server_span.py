@@ -484,6 +484,23 @@ def test_views_that_fail_like_sockets(rig: Rig, error: Exception) -> None:
     assert (rig.server().attributes or {})["http.response.status_code"] == 500
 
 
+def test_teardown_functions_that_fail(rig: Rig) -> None:
+    """An exception of a teardown function takes the place of a response that was begun: servers answer 500."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=set_a)
+
+    @app.teardown_request
+    def fail(_: BaseException | None) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        app(environ(), quiet)
+    assert (rig.server().attributes or {})["http.response.status_code"] == 500
+    assert (rig.server().attributes or {})["error.type"] == "LookupError"
+    (point,) = rig.points(DURATION)
+    assert point.attributes["http.response.status_code"] == 500
+
+
 def test_active_requests(rig: Rig) -> None:
     """A request counts as active from its begin to its last byte."""
     app = rig.app()
