@@ -13,6 +13,8 @@ from opentelemetry import metrics, trace
 
 from flask_chest_otel._cli._output import counted
 from flask_chest_otel._doctor._part import Part, Row
+from flask_chest_otel._doctor._settings import sdk_is_off
+from flask_chest_otel._export._endpoint import exporters_of
 from flask_chest_otel._export._own_metrics import figures
 from flask_chest_otel._guard import COUNTED
 from flask_chest_otel._sqlite import NotOursError
@@ -35,6 +37,7 @@ OLD_S = 60.0
 """A batch that waits longer than this is worth a word, seconds."""
 
 SPAN_NAME = "flask chest doctor"
+NOBODY = "nobody exports it"
 
 
 def start(app: Flask, state: Lifecycle) -> list[str]:
@@ -105,12 +108,19 @@ def sent(state: Lifecycle, trouble: list[str], timeout_s: float) -> Part:
             "or type another address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
         )
     passed = f"passed on in {took_s:.1f} s" if in_time and not said else "not passed on"
-    real = hasattr(provider, "shutdown") and state.export.store is None
+    spans = hasattr(provider, "shutdown") and state.export.store is None and _has_exporter("traces", state)
+    points = state.export.has_metrics and _has_exporter("metrics", state)
     found.rows = [
-        Row("span", SPAN_NAME, ("not sampled" if not sampled else passed) if real else "nobody exports it"),
-        Row("metric", DOCTOR, passed if state.export.has_metrics else "nobody exports it"),
+        Row("span", SPAN_NAME, ("not sampled" if not sampled else passed) if spans else NOBODY),
+        Row("metric", DOCTOR, passed if points else NOBODY),
     ]
     return found
+
+
+def _has_exporter(signal: str, state: Lifecycle) -> bool:
+    """Whether the environment, where it decides, lets anybody export a signal."""
+    chosen = state.export.mode() != "otlp" or bool(exporters_of(signal, os.environ))
+    return chosen and not sdk_is_off(os.environ)
 
 
 def counters() -> Part:

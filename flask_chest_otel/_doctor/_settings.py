@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from flask_chest_otel._lifecycle import Lifecycle
     from flask_chest_otel.errors import ChestConfigError
 
-__all__ = ["environment", "part", "versions"]
+__all__ = ["environment", "part", "sdk_is_off", "versions"]
+
+SDK_DISABLED = "OTEL_SDK_DISABLED"
 
 _DISTRIBUTIONS = (
     "flask-chest-otel",
@@ -76,7 +78,17 @@ def environment(environ: Mapping[str, str]) -> Part:
         f"the environment variable {name} is no setting: {f'type {meant}' if meant else 'take it away'}"
         for name, meant in sorted(unknown_variables(environ))
     ]
+    if sdk_is_off(environ):
+        found.problems.append(
+            f"{SDK_DISABLED}=true switches OpenTelemetry off: there are no spans, trace ids and metrics; "
+            "take that variable away"
+        )
     return found
+
+
+def sdk_is_off(environ: Mapping[str, str]) -> bool:
+    """Whether all providers of the SDK do nothing, read as the SDK does."""
+    return environ.get(SDK_DISABLED, "").strip().lower() == "true"
 
 
 def _shown(name: str, text: str) -> str:

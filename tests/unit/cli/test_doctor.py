@@ -105,6 +105,25 @@ def test_nobody_listens(tmp_path: Path) -> None:
     assert waiting == {"flask_chest.state=waiting": "2", "flask_chest.state=refused": "0"}
 
 
+def test_the_sdk_is_switched_off(tmp_path: Path) -> None:
+    """Nothing was passed on, and the variable that is to blame is named."""
+    with OtlpReceiver() as receiver:
+        status, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, OTEL_SDK_DISABLED="True")
+        assert receiver.spans() == receiver.latest("flask_chest.doctor") == []
+    assert status == 1
+    assert "OTEL_SDK_DISABLED=true switches OpenTelemetry off" in report["problems"][0]
+    assert [row(report, "sent", name)[1] for name in ("span", "metric")] == ["nobody exports it"] * 2
+
+
+def test_signals_that_nobody_exports(tmp_path: Path) -> None:
+    """What no exporter was wanted for has not been passed on."""
+    with OtlpReceiver() as receiver:
+        _, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url, OTEL_TRACES_EXPORTER="none")
+        assert [point["value"] for point in receiver.latest("flask_chest.doctor")] == [1]
+    assert row(report, "sent", "span")[1] == "nobody exports it"
+    assert row(report, "sent", "metric")[1].startswith("passed on in ")
+
+
 def test_refused_by_the_collector(tmp_path: Path) -> None:
     """A wrong key: the collector's status, and where keys are given; the next visit tells of what lies aside."""
     with OtlpReceiver(status=401) as receiver:
