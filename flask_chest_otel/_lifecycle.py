@@ -29,6 +29,7 @@ from flask_chest_otel._finding import (
     present_context,
     present_g,
     present_request,
+    record_of,
     span_here,
     upstream_is_disabled,
 )
@@ -277,7 +278,10 @@ class Lifecycle:
 
     def add_metric(self, name: str, value: Any, unit: str | None, dimensions: Dimensions) -> None:
         """Record one value of the application's own, inside or outside of a request."""
-        live = own_record() if has_request_context() else None
+        # By the environ: what a thread with a copied context adds belongs to the request, too.
+        live = record_of(request.environ) if has_request_context() else None
+        if live is not None and live.owner is not self:
+            live = None
         if live is None and not self._started:
             # In a command or a job: there will be no first request to set up exports.
             # Perhaps by a log handler, under its lock, which the thread that starts waits for: not for ever.

@@ -271,6 +271,39 @@ def test_cardinality_and_destinations(rig: Rig) -> None:
     ]
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "after the response"])
+def test_destinations_of_threads(rig: Rig, *, late: bool) -> None:
+    """What a thread with a copied context adds goes where its request goes, whoever of them ends first."""
+    app = rig.plain()
+    chest = FlaskChest(app, **rig.providers)
+    answered = threading.Event()
+    threads = []
+
+    @app.get("/")
+    @flask_chest(chests=["influxdb"])
+    def view() -> str:
+        @copy_current_request_context
+        def add() -> None:
+            if late:
+                answered.wait(10)
+            chest.add_metric("Rows", 1)
+
+        threads.append(threading.Thread(target=add))
+        threads[0].start()
+        if not late:
+            threads[0].join()
+        return "ok"
+
+    with capture(app) as records:
+        assert app.test_client().get("/").text == "ok"
+    answered.set()
+    threads[0].join()
+    assert [(point.count, dict(point.attributes)) for point in rig.points("rows")] == [
+        (1, {"flask.chests": "influxdb"})
+    ]
+    assert [one.metric for one in records[0].metrics] == ([] if late else ["Rows"])
+
+
 def test_the_order_of_dimensions_is_none_of_the_set_s(rig: Rig) -> None:
     """The same set in another order takes no second place of the limit."""
     app = rig.plain()
