@@ -72,7 +72,7 @@ class Instrument:
             Refused: The value is negative, which histograms and counters drop.
         """
         if value < 0 and self.refuses_negatives:
-            raise Refused(f"negative value for a {self.kind}; a gauge or an up_down_counter takes it")
+            raise Refused(f'a {self.kind} takes no negative value: type TrackedVar(…, metric="gauge")')
 
     def _admit(self, key: Hashable, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         # Nobody waits once all places are taken, which is when this is called often.

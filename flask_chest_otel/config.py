@@ -417,7 +417,7 @@ def unknown_setting(label: str, name: str, value: Any) -> ChestConfigError:
     known = _KEYS if name.upper().startswith(PREFIX) else tuple(_SETTINGS)
     meant = _nearest_setting(name, known)
     secret = is_sensitive(name) or (meant is not None and _SETTINGS[meant.removeprefix(PREFIX).lower()].secret)
-    return ChestConfigError(label, "***" if secret else value, _in_words(meant, known))
+    return ChestConfigError(label, "***" if secret else value, f"a setting{_in_words(meant, known)}")
 
 
 _warned: set[str] = set()
@@ -427,7 +427,7 @@ def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
     for key, meant in unknown_variables(environ):
         if key not in _warned:
             _warned.add(key)
-            _logger.warning("environment variable %s is no setting: give %s", key, _in_words(meant, _KEYS))
+            _logger.warning("environment variable %s is no setting%s", key, _in_words(meant, _KEYS))
 
 
 def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
@@ -442,7 +442,7 @@ def _nearest_setting(name: str, known: tuple[str, ...]) -> str | None:
 
 
 def _in_words(meant: str | None, known: tuple[str, ...]) -> str:
-    return f"{meant}?" if meant else f"one of {', '.join(known)}"
+    return f" (did you mean {meant}?)" if meant else f": there are {', '.join(known)}"
 
 
 def effective_environment(config: ChestConfig) -> dict[str, str]:
