@@ -50,9 +50,11 @@ def serve(folder: Path, requests: int) -> Path:
     os.environ["FLASK_CHEST_EXPORT"] = "store"
     app = create_app(str(folder.absolute()))
     app.logger.disabled = True  # some requests fail on purpose, and their tracebacks would fill the screen
-    print(f"The shop serves {requests} requests; some of them fail, some stream. No server, no collector.")
+    steps = traffic.plan(requests)
+    unrecorded = sum(not step.recorded for step in steps)
+    print(f"The shop serves {requests} requests: some fail, some stream; {unrecorded} health checks are not recorded.")
     started = time.perf_counter()
-    traffic.run(traffic.plan(requests), traffic.in_process(app))
+    traffic.run(steps, traffic.in_process(app))
     app.extensions["flask_chest"].force_flush(FLUSH_S)
     print(f"Done in {time.perf_counter() - started:.1f} s. Everything is in {store}.")
     return store
