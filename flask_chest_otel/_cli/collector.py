@@ -13,11 +13,12 @@ from flask_chest_otel._cli._source import app_if_any
 from flask_chest_otel._collector import _binary, _check
 from flask_chest_otel._collector._application import look_at
 from flask_chest_otel._collector._compose import Composition, CompositionError, render
-from flask_chest_otel._collector._fragments import ADD_ONS, TARGETS, read, unknown, variables_of
+from flask_chest_otel._collector._fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from flask_chest_otel._collector._application import Application
     from flask_chest_otel._collector._fragments import Target
 
 __all__ = ["command"]
@@ -30,7 +31,7 @@ HEAD = ("TARGET", "WHAT", "TAKES", "MUST BE SET", "MAY BE SET")
 def target_name(text: str) -> str:
     """The name of a target; an unknown one is answered with the nearest and all others."""
     # A route may call it so, and Flask-Chest did.
-    name = "splunk" if text == "signalfx" else text
+    name = "splunk" if text == ALIAS else text
     if name not in TARGETS:
         raise click.BadParameter(unknown(name))
     return name
@@ -110,7 +111,7 @@ def targets(*, as_json: bool) -> None:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
 def render_command(*, output: Path | None, **chosen: Any) -> None:
     """Print one commented configuration for the chosen targets; secrets stay in environment variables."""
-    _, text = _rendered(chosen)
+    _, text, _ = _rendered(chosen)
     if output is None:
         click.echo(text, nl=False)
         if sys.stdout.isatty():
@@ -134,8 +135,8 @@ def check(**chosen: Any) -> None:
     ports free, can the queue be written, and what does the collector itself say about the configuration? Run it
     where the collector will run, with its environment, before it runs.
     """
-    composition, text = _rendered(chosen)
-    found = _check.problems(composition, text)
+    composition, text, application = _rendered(chosen)
+    found = _check.problems(composition, text, application=application)
     for problem in found:
         say(problem)
     if found:
@@ -150,7 +151,7 @@ def run(**chosen: Any) -> None:
 
     The collector takes the place of this command: its signals, output and exit code are its own.
     """
-    _, text = _rendered(chosen)
+    _, text, _ = _rendered(chosen)
     binary = _binary.find()
     if binary is None:
         raise click.ClickException(_binary.HOW_TO_GET_ONE)
@@ -158,7 +159,7 @@ def run(**chosen: Any) -> None:
     _binary.replace_process(binary, text)
 
 
-def _rendered(chosen: dict[str, Any]) -> tuple[Composition, str]:
+def _rendered(chosen: dict[str, Any]) -> tuple[Composition, str, Application | None]:
     if not chosen["targets"]:
         raise click.UsageError(
             f"no target is named: type --target NAME, where NAME is one of {', '.join(TARGETS)}; "
@@ -172,7 +173,7 @@ def _rendered(chosen: dict[str, Any]) -> tuple[Composition, str]:
         raise click.UsageError(str(error)) from error
     if composition.raw_values and application is not None and application.everything:
         say('Variables that only "*" tracks have no raw values: their names are not known.', to_stderr=True)
-    return composition, text
+    return composition, text, application
 
 
 def _row(name: str, target: Target) -> tuple[str, ...]:

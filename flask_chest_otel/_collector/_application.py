@@ -58,12 +58,14 @@ class Application:
         variables: All tracked variables.
         routes: Routes that name their destinations.
         everything: Whether some route tracks names that nobody knows beforehand (``"*"``).
+        targets: What the extension and its routes name in ``chests=`` and is no direct chest.
     """
 
     name: str
     variables: tuple[Variable, ...]
     routes: tuple[RouteChests, ...]
     everything: bool
+    targets: tuple[str, ...]
 
 
 def look_at(app: Flask | None) -> Application | None:
@@ -77,11 +79,13 @@ def look_at(app: Flask | None) -> Application | None:
     for source in sources:
         definitions.learn(source.every_var())
     groups = [tuple(map(definitions.of, group)) for group in _groups(app, config)]
+    routes = tuple(sorted(_routes(app)))
     return Application(
         app.name,
         tuple(sorted(_variables(groups, config))),
-        tuple(sorted(_routes(app))),
+        routes,
         any(source.everything_for is None or bool(source.everything_for) for source in sources),
+        tuple(sorted(_targets(routes, config))),
     )
 
 
@@ -131,6 +135,12 @@ def _routes(app: Flask) -> Iterator[RouteChests]:
             chests = named[method]
             if chests is not None:
                 yield RouteChests(rule.rule, method or None, ",".join(sorted(set(chests))))
+
+
+def _targets(routes: Iterable[RouteChests], config: ChestConfig) -> set[str]:
+    direct = {chest.name for chest in config.chests if not isinstance(chest, str)}
+    named = {chest for chest in config.chests if isinstance(chest, str)}
+    return (named | {name for route in routes for name in route.chests.split(",") if name}) - direct
 
 
 def _chests(marks: tuple[RouteMark, ...]) -> tuple[str, ...] | None:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode, urlsplit
 
 from flask_chest_otel._collector import _binary
-from flask_chest_otel._collector._fragments import ADD_ONS, TARGETS, read, variables_of
+from flask_chest_otel._collector._fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from flask_chest_otel._collector._application import Application
     from flask_chest_otel._collector._compose import Composition
 
 __all__ = ["problems"]
@@ -41,14 +42,26 @@ class Settings:
         return self.environ.get(name) or self.defaults.get(name) or ""
 
 
-def problems(composition: Composition, text: str, environ: Mapping[str, str] = os.environ) -> list[str]:
+def problems(
+    composition: Composition,
+    text: str,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    application: Application | None = None,
+) -> list[str]:
     """Every problem of a rendered configuration on this machine."""
     settings = Settings(environ, variables_of(text))
-    found = [*_unset(composition, settings)]
+    found = [f"chests= in the application: {unknown(name)}" for name in _unknown_targets(application)]
+    found += _unset(composition, settings)
     for name in [*composition.targets, *(["kafka_consumer"] if composition.from_kafka else [])]:
         found += _target_problems(name, settings)
     found += [*_taken_ports(settings), *_folder_problems(settings), *_collector_problems(text)]
     return list(dict.fromkeys(found))
+
+
+def _unknown_targets(application: Application | None) -> list[str]:
+    targets = application.targets if application is not None else ()
+    return [name for name in targets if name not in (*TARGETS, ALIAS)]
 
 
 def _unset(composition: Composition, settings: Settings) -> Iterator[str]:
@@ -84,6 +97,9 @@ def _target_problems(name: str, settings: Settings) -> Iterator[str]:
 
 
 def _address_problems(name: str, variable: str, address: str, settings: Settings) -> Iterator[str]:
+    if variable.endswith("_URL") and "://" not in address:
+        yield f"{name}: {variable}={address} has no scheme. Type: export {variable}=http://{address}"
+        return
     if not address.startswith("http"):
         if not _takes_connections(urlsplit(address).netloc if "://" in address else address):
             yield f"{name}: nobody answers at {address}. Start it, or type: export {variable}=…"
@@ -98,9 +114,9 @@ def _address_problems(name: str, variable: str, address: str, settings: Settings
 
 
 def _probe_influxdb(url: str, settings: Settings) -> tuple[int, str]:
-    bucket = quote(settings["INFLUXDB_BUCKET"])
+    wanted = urlencode({"name": settings["INFLUXDB_BUCKET"], "org": settings["INFLUXDB_ORG"]}, quote_via=quote)
     headers = {"Authorization": f"Token {settings['INFLUXDB_TOKEN']}"}
-    status, answer = _ask(f"{url.rstrip('/')}/api/v2/buckets?name={bucket}", headers)
+    status, answer = _ask(f"{url.rstrip('/')}/api/v2/buckets?{wanted}", headers)
     return (NOT_FOUND, answer) if status == OK and '"buckets": []' in answer else (status, answer)
 
 
@@ -137,8 +153,9 @@ _CREDENTIALS = {
 }
 
 _MISSING = {
-    "influxdb": "{address} has no bucket {settings[INFLUXDB_BUCKET]!r}, or the token may not see it. "
-    "Make it, or type: export INFLUXDB_BUCKET=…",
+    "influxdb": "{address} has no bucket {settings[INFLUXDB_BUCKET]!r} in the organisation "
+    "{settings[INFLUXDB_ORG]!r}, or the token may not see it. Make it, or type: export INFLUXDB_BUCKET=… "
+    "INFLUXDB_ORG=…",
     "influxdb1": "{address} has no database {settings[INFLUXDB1_DATABASE]!r}. Make it: CREATE DATABASE, "
     "or type: export INFLUXDB1_DATABASE=…",
     "prometheus_remote_write": "{address} takes no remote writes. Start Prometheus with "

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flask_chest_otel.errors import nearest
 
-__all__ = ["ADD_ONS", "BASE", "TARGETS", "Target", "folder", "read", "unknown", "variables_of"]
+__all__ = ["ADD_ONS", "ALIAS", "BASE", "TARGETS", "Target", "folder", "read", "unknown", "variables_of"]
 
 BASE = "base"
 _VARIABLE = re.compile(r"\$\{env:(\w+)(?::-((?:\$\{[^}]*\}|[^}])*))?\}")
@@ -48,6 +48,9 @@ TARGETS = {
     "zipkin": Target("Zipkin", where=("ZIPKIN_URL",), signals="traces"),
 }
 """By the name of the file, which is also the name in ``chests=``. A test compares with the files."""
+
+ALIAS = "signalfx"
+"""What Flask-Chest called ``splunk``."""
 
 ADD_ONS = {
     "kafka_consumer": Target("source: what other collectors put into Kafka", where=("KAFKA_BROKERS",)),

@@ -135,6 +135,8 @@ def test_check_asks_influxdb(influxdb: InfluxDB2) -> None:
     assert "refuses the credentials (401). Type: export INFLUXDB_TOKEN=" in refused
     [missing] = asked("influxdb", {**right, "INFLUXDB_BUCKET": "elsewhere"})
     assert "has no bucket 'elsewhere'" in missing
+    [missing] = asked("influxdb", {**right, "INFLUXDB_ORG": "nobody"})
+    assert "in the organisation 'nobody'" in missing
 
 
 def test_check_asks_the_others(tmp_path: Path) -> None:

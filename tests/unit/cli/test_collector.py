@@ -26,6 +26,7 @@ from flask_chest_otel._collector import Composition, render
 from flask_chest_otel._collector._application import look_at
 from flask_chest_otel._collector._check import problems
 from flask_chest_otel._collector._fragments import ADD_ONS, TARGETS, folder, variables_of
+from flask_chest_otel.chests import SQLChest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -317,6 +318,33 @@ def test_check_ends_with_a_status(chest: Callable[..., Result]) -> None:
     result = chest("collector", "check", "--target", "influxdb", env={"INFLUXDB_URL": "http://127.0.0.1:9"})
     assert result.exit_code == 1
     assert "INFLUXDB_TOKEN is not set" in result.stdout
+
+
+def test_check_knows_a_target_that_is_not_there(chest: Callable[..., Result], app: Flask) -> None:
+    """A slip in a route's chests= is named, with what was meant; a direct chest and an alias are none."""
+    FlaskChest(app)
+    app.add_url_rule("/a", "a", flask_chest(chests=["influxdv", "signalfx"])(lambda: "ok"))
+    result = chest("collector", "check", "--target", "file")
+    assert result.exit_code == 1
+    assert "chests= in the application: there is no target 'influxdv'. Did you mean 'influxdb'?" in result.stdout
+    assert "signalfx" not in result.stdout
+
+
+def test_check_knows_direct_chests(app: Flask, tmp_path: Path) -> None:
+    """What is written by the application itself is no target's."""
+    FlaskChest(app, chests=[SQLChest(f"sqlite:///{tmp_path}/a.sqlite3", name="audit"), "fiel"])
+    app.add_url_rule("/a", "a", flask_chest(chests=["audit"])(lambda: "ok"))
+    found = look_at(app)
+    assert found is not None
+    assert found.targets == ("fiel",)
+
+
+def test_check_misses_a_scheme() -> None:
+    """An address without one gets the address that was meant, and is not asked."""
+    composition = Composition(("influxdb",))
+    found = problems(composition, render(composition), {"INFLUXDB_URL": "127.0.0.1:9", "INFLUXDB_TOKEN": "x"})
+    expected = "influxdb: INFLUXDB_URL=127.0.0.1:9 has no scheme. Type: export INFLUXDB_URL=http://127.0.0.1:9"
+    assert [one for one in found if one.startswith("influxdb:")] == [expected]
 
 
 def test_render_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
