@@ -42,6 +42,11 @@ def _current_store(app: Flask) -> Path:
     """The application's store; where nothing new comes into it, that is said."""
     path = store_path(app)
     state = state_of(app)
+    if state is None and not path.is_file():
+        raise click.ClickException(
+            f"there is no store at {path}: this application has no FlaskChest: type FlaskChest(app) where it is made; "
+            "to read another file, type --store PATH"
+        )
     instead = state.export.instead_of_store() if state is not None else None
     if state is not None and instead is not None:
         in_code = state.export.sources.get("export", "environment") != "environment"

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from flask import Flask
 
 __all__ = ["Part", "Row", "examine"]
-
 NO_CHEST = (
     "this application has no FlaskChest: type FlaskChest(app) where it is made, "
     "or start it with opentelemetry-instrument"
@@ -37,19 +36,25 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
         return [*parts, *(part(os.environ) for part in others)]
     parts.append(_settings.part(state))
     addresses = problems(os.environ) if state.config.enabled and state.export.follows_environment() else []
-    started = _probe.start(app, state)
+    sending = send and state.config.enabled
+    sent = None
+    # One ear for both: the sender of the outbox begins in the first, with what waits there, and says a thing once.
+    with _probe.heard() as said:
+        started = _probe.start(app, state)
+        if sending:
+            sent = _probe.sent(state, started, said, timeout_s)
     parts += [
         _settings.environment(os.environ),
         _providers.part(app, state),
         _entry_points.part(os.environ),
         _servers.part(os.environ),
     ]
-    if send and state.config.enabled:
-        parts.append(_probe.sent(state, started, timeout_s))
+    if sent is not None:
+        parts.append(sent)
         # Ports and paths are customs: where everything gets through, there is nothing wrong with them.
-        addresses = addresses if parts[-1].problems else []
+        addresses = addresses if sent.problems else []
     else:
-        parts[0].problems += started
+        parts[0].problems += [*started, *_probe.advised(said)]
     parts[0].problems += addresses
     # After the probe, which may have left something there.
     parts += [_probe.kept(app, state), _probe.counters()]

@@ -31,27 +31,27 @@ if TYPE_CHECKING:
     from flask_chest_otel._export._outbox import Usage
     from flask_chest_otel._lifecycle import Lifecycle
 
-__all__ = ["counters", "kept", "sent", "start"]
+__all__ = ["advised", "counters", "heard", "kept", "sent", "start"]
 
 OLD_S = 60.0
 """A batch that waits longer than this is worth a word, seconds."""
 
 SPAN_NAME = "flask chest doctor"
 NOBODY = "nobody exports it"
+ANOTHER_ADDRESS = "OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
 
 
 def start(app: Flask, state: Lifecycle) -> list[str]:
     """Decide and build as the first request would; what is wrong with it."""
     if not state.config.enabled or state.export.decided:
         return []
-    with _heard() as said:
-        try:
-            state.sinks.add(*state.export.start(app))
-        except ChestError as error:
-            return [str(error)]
-        except Exception as error:  # noqa: BLE001 - exporters are third parties
-            return [f"nothing can be exported ({type(error).__name__}: {error}): correct the OTEL_… variables above"]
-    return said
+    try:
+        state.sinks.add(*state.export.start(app))
+    except ChestError as error:
+        return [str(error)]
+    except Exception as error:  # noqa: BLE001 - exporters are third parties
+        return [f"nothing can be exported ({type(error).__name__}: {error}): correct the OTEL_… variables above"]
+    return []
 
 
 def kept(app: Flask, state: Lifecycle) -> Part:
@@ -81,33 +81,34 @@ def kept(app: Flask, state: Lifecycle) -> Part:
     return found
 
 
-def sent(state: Lifecycle, trouble: list[str], timeout_s: float) -> Part:
-    """Send one span and one point, and listen to what exporters say.
+def sent(state: Lifecycle, trouble: list[str], said: list[str], timeout_s: float) -> Part:
+    """Send one span and one point.
 
     Args:
         state: The application's.
         trouble: What was wrong before.
+        said: What exporters say, as :func:`heard` gives it.
         timeout_s: How long it may take, seconds.
     """
     found = Part("sent", ("SENT", "NAME", "RESULT"), problems=list(trouble))
     if trouble and not state.export.decided:
         return found
     provider = state.export.tracer_provider()
-    with _heard() as said:
-        with trace.get_tracer(SCOPE, __version__, provider).start_as_current_span(SPAN_NAME) as span:
-            sampled = span.get_span_context().trace_flags.sampled
-        meter = metrics.get_meter(SCOPE, __version__, state.config.meter_provider)
-        meter.create_counter(DOCTOR, "{probe}", "Probes of flask chest doctor").add(1.0)
-        started = time.monotonic()
-        in_time = state.export.force_flush(timeout_s)
-        took_s = time.monotonic() - started
-    found.problems += [f"{line}: {_advice(line)}" for line in said]
-    if not in_time and not said:
+    with trace.get_tracer(SCOPE, __version__, provider).start_as_current_span(SPAN_NAME) as span:
+        sampled = span.get_span_context().trace_flags.sampled
+    meter = metrics.get_meter(SCOPE, __version__, state.config.meter_provider)
+    meter.create_counter(DOCTOR, "{probe}", "Probes of flask chest doctor").add(1.0)
+    started = time.monotonic()
+    in_time = state.export.force_flush(timeout_s)
+    took_s = time.monotonic() - started
+    found.problems += advised(said)
+    failed = any(map(_advice, said))
+    if not in_time and not failed:
         found.problems.append(
             f"the exporters did not pass everything on within {timeout_s:g} s: start the collector, "
-            "or type another address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
+            f"or type another address: {ANOTHER_ADDRESS}"
         )
-    passed = f"passed on in {took_s:.1f} s" if in_time and not said else "not passed on"
+    passed = f"passed on in {took_s:.1f} s" if in_time and not failed else "not passed on"
     spans = hasattr(provider, "shutdown") and state.export.store is None and _has_exporter("traces", state)
     points = state.export.has_metrics and _has_exporter("metrics", state)
     found.rows = [
@@ -140,7 +141,7 @@ def _judge(folder: Path, usage: Usage, found: Part) -> None:
     if usage.refused:
         found.problems.append(
             f"the collector has refused {counted(usage.refused, 'batch', 'batches')} for good: "
-            "type flask chest outbox list for the reasons"
+            "type flask chest outbox list for the reasons, then flask chest outbox resend, or clear"
         )
     age_s = 0.0 if usage.oldest_unix_ns is None else time.time() - usage.oldest_unix_ns / 1e9
     if age_s > OLD_S:
@@ -158,15 +159,25 @@ def _writable(folder: Path, found: Part, instead: str) -> str:
     return "cannot be written"
 
 
+def advised(said: list[str]) -> list[str]:
+    """Lines of the log; behind those about what did not get through, what to type."""
+    return [f"{line}: {advice}" if (advice := _advice(line)) else line for line in said]
+
+
 def _advice(line: str) -> str:
+    """What to type where ``line`` says that something did not get through; nothing where it does not."""
+    if " refused " in line and "(404" in line:
+        return f"nothing takes OTLP at that path: type the address without a path, {ANOTHER_ADDRESS}"
     if " refused " in line:
         return "look at the reason; a key is given with OTEL_EXPORTER_OTLP_HEADERS=name=value"
-    if "MeterProvider" in line:
-        return "see above"
-    return (
-        "start the collector there (flask chest collector run --target NAME), "
-        "or type another address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
-    )
+    if "WRONG_VERSION_NUMBER" in line:
+        return "no TLS is spoken there: type http:// in place of https://"
+    if "does not take" in line or "export" in line:
+        return (
+            "start the collector there (flask chest collector run --target NAME), "
+            f"or type another address: {ANOTHER_ADDRESS}"
+        )
+    return ""
 
 
 class _Ear(logging.Handler):
@@ -181,7 +192,7 @@ class _Ear(logging.Handler):
 
 
 @contextmanager
-def _heard() -> Iterator[list[str]]:
+def heard() -> Iterator[list[str]]:
     """Warnings and errors that OpenTelemetry and this package log meanwhile, in place of their handlers'."""
     said: list[str] = []
     ear = _Ear(said)

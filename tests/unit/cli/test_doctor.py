@@ -309,6 +309,41 @@ def test_an_odd_endpoint_that_works(tmp_path: Path) -> None:
     assert any("refused traces (404" in problem for problem in report["problems"])
 
 
+def test_what_waits_is_refused_first(tmp_path: Path) -> None:
+    """The sender says it about what waits from earlier, before the probe: it is heard, and nothing was passed on."""
+    with closing(Outbox(tmp_path / "box" / FILENAME, 2**28, 3600.0)) as outbox:
+        outbox.put("somebody", [("traces", 1, b""), ("metrics", 1, b"")])
+    with OtlpReceiver(status=404) as receiver:
+        status, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
+    assert status == 1
+    (refused,) = [problem for problem in report["problems"] if "refused traces (404" in problem]
+    assert refused.endswith("type the address without a path, OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318")
+    assert row(report, "sent", "span") == ("flask chest doctor", "not passed on")
+
+
+def test_tls_where_there_is_none(tmp_path: Path) -> None:
+    """https:// for a server that speaks http is told as that."""
+    with OtlpReceiver() as receiver:
+        address = receiver.url.replace("http://", "https://")
+        _, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=address, OTEL_METRICS_EXPORTER="none")
+    assert report["problems"][0].endswith("type http:// in place of https://")
+
+
+def test_a_slip_in_a_variable_of_opentelemetry(tmp_path: Path) -> None:
+    """A letter that is missing is a problem; variables that only an instrumentation reads are none."""
+    status, report = doctor(
+        tmp_path,
+        "--no-send",
+        OTEL_EXPORTER_OTLP_ENDPONT="http://127.0.0.1:4318",
+        OTEL_PYTHON_FLASK_EXCLUDED_URLS="health",
+    )
+    expected = (
+        "the environment variable OTEL_EXPORTER_OTLP_ENDPONT says nothing to OpenTelemetry: "
+        "type OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
+    assert (status, report["problems"]) == (1, [expected])
+
+
 def test_a_tracer_provider_alone(chest: Callable[..., Result], app: Flask, caplog: pytest.LogCaptureFixture) -> None:
     """Traces without metrics: the doctor says it, and the log once at the first request."""
     FlaskChest(app, tracer_provider=TracerProvider(shutdown_on_exit=False))

@@ -67,8 +67,12 @@ def test_unknown_command(chest: Callable[..., Result]) -> None:
 def test_no_store_yet(command: list[str], chest: Callable[..., Result], app: Flask) -> None:
     """Without a store: exit code 1, where it was looked for and what to type, and nothing is made there."""
     result = chest(*command)
+    assert "this application has no FlaskChest: type FlaskChest(app) where it is made" in result.stderr
+    FlaskChest(app)
+    result = chest(*command)
     assert (result.exit_code, result.stdout) == (1, "")
     assert f"there is no store at {app.instance_path}/flask_chest.sqlite3" in result.stderr
+    assert "with its first request" in result.stderr
     assert "type --store PATH" in result.stderr
     assert not Path(app.instance_path).exists()
 
