@@ -196,8 +196,7 @@ class ChestConfig:
         2.0,
         _checks.seconds,
         "a number of seconds greater than 0",
-        "How long the end of the process waits for the collector (OTLP over HTTP), seconds; "
-        "the rest stays in the outbox.",
+        "How long the end of the process waits for the collector, seconds; the rest stays in the outbox.",
     )
     tracer_provider: Any = _setting(
         None,

@@ -150,19 +150,19 @@ def _folder(app: Flask | None) -> Path:
 
 
 def _say_if_none_is_needed(app: Flask) -> None:
-    from flask_chest_otel._export._endpoint import EXPORTER, exporters_of, protocol_of  # noqa: PLC0415
+    from flask_chest_otel._export._endpoint import EXPORTER, exporters_of  # noqa: PLC0415
 
     state = state_of(app)
-    signals = [(name, signal) for signal in ("traces", "metrics") for name in exporters_of(signal, os.environ)]
+    names = [name for signal in ("traces", "metrics") for name in exporters_of(signal, os.environ)]
     # Providers of somebody else may use our exporters, and with them an outbox.
-    if state is None or any(name == EXPORTER for name, _ in signals):
+    if state is None or EXPORTER in names:
         return
     if state.export.mode() == "otlp":
-        if any(name == "otlp" and protocol_of(signal, os.environ) != "grpc" for name, signal in signals):
+        if "otlp" in names:
             return
         raise _NoneNeeded(
-            "this application exports without an outbox. To give it one: OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, "
-            "and no other OTEL_TRACES_EXPORTER and OTEL_METRICS_EXPORTER than otlp"
+            "this application exports without an outbox. To give it one: no other OTEL_TRACES_EXPORTER and "
+            "OTEL_METRICS_EXPORTER than otlp"
         )
     instead = state.export.instead_of_store()
     if instead is None or state.config.export is None:

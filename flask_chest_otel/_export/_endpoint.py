@@ -14,7 +14,17 @@ from flask_chest_otel.errors import ChestConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["EXPORTER", "exporters_of", "problems", "protocol_of", "url_of"]
+__all__ = [
+    "EXPORTER",
+    "GRPC",
+    "HTTP",
+    "exporters_of",
+    "grpc_target_of",
+    "problems",
+    "protocol_of",
+    "url_of",
+    "without_password",
+]
 
 EXPORTER = "flask_chest_otlp"
 """The exporters with an outbox, as the environment names them."""
@@ -43,6 +53,26 @@ def url_of(signal: str, environ: Mapping[str, str]) -> str:
     value = _checked(variable, value or DEFAULT)
     # The specification: only the general variable's path is a base.
     return f"{value.rstrip('/')}/v1/{signal}" if variable == GENERAL else value
+
+
+def grpc_target_of(signal: str, environ: Mapping[str, str], *, insecure: bool) -> tuple[str, bool]:
+    """The server that ``signal`` goes to with gRPC, and whether encrypted.
+
+    gRPC has addresses of many forms: ``host:4317``, ``unix:///run/c.sock``, ``dns:///c:4317``.
+
+    Args:
+        signal: ``traces`` or ``metrics``.
+        environ: The environment.
+        insecure: Whether an address that is no ``http://`` or ``https://`` is spoken to without TLS.
+
+    Raises:
+        ChestConfigError: There is no such address.
+    """
+    variable, value = _given(signal, environ)
+    value = value or f"http://localhost:{PORTS[GRPC]}"
+    if not value.startswith(("http://", "https://")):
+        return value, not insecure
+    return urlsplit(_checked(variable, value)).netloc.rpartition("@")[2], value.startswith("https:")
 
 
 def protocol_of(
@@ -100,7 +130,7 @@ def _problems(signal: str, protocol: str, exporter: str, environ: Mapping[str, s
 def _wrong_port(variable: str, value: str, protocol: str, exporter: str) -> Iterator[str]:
     other = GRPC if protocol == HTTP else HTTP
     wrong, right = f":{PORTS[other]}", f":{PORTS[protocol]}"
-    shown = _shown(value)
+    shown = without_password(value)
     if re.search(f"{wrong}(/|$)", shown):
         # Other names of exporters are those of one protocol.
         instead = f", or OTEL_EXPORTER_OTLP_PROTOCOL={other}" if exporter == "otlp" else ""
@@ -111,7 +141,7 @@ def _wrong_port(variable: str, value: str, protocol: str, exporter: str) -> Iter
 
 
 def _wrong_path(variable: str, value: str, signal: str) -> Iterator[str]:
-    shown = _shown(value).rstrip("/")
+    shown = without_password(value).rstrip("/")
     base = re.sub("/v1/(traces|metrics)$", "", shown)
     if variable == GENERAL and base != shown:
         yield f"{variable}={shown} gets each signal's path behind it: type {variable}={base}"
@@ -128,7 +158,7 @@ def _given(signal: str, environ: Mapping[str, str]) -> tuple[str, str]:
 def _checked(variable: str, value: str) -> str:
     if _is_usable(value):
         return value
-    shown, allowed = _shown(value), f"an address such as {DEFAULT!r}"
+    shown, allowed = without_password(value), f"an address such as {DEFAULT!r}"
     if not re.search("//|:/", value) and _is_usable(f"http://{value}"):
         allowed = f"its scheme, too: {variable}=http://{shown}"
     raise ChestConfigError(variable, shown, allowed)
@@ -142,7 +172,7 @@ def _is_usable(value: str) -> bool:
         return False
 
 
-def _shown(value: str) -> str:
+def without_password(value: str) -> str:
     """``value`` without what may be a password; all of it where that is not clear."""
     text = re.split(r"[?#]", _USER_INFO.sub(r"\1***@", value))[0]
     return text if _PLAIN.fullmatch(text) else "***"

@@ -40,11 +40,11 @@ def build_global_providers(app_name: str, config: ChestConfig) -> None:
     Signals whose provider the application has set already keep theirs.
     """
     resource = _resource(app_name)
-    wanted = {signal: _wanted(signal) for signal in ("traces", "metrics")}
+    wanted = {signal: exporters_of(signal, os.environ) for signal in ("traces", "metrics")}
     route = None
-    # Exporters of others have addresses of other forms: gRPC needs no scheme.
-    if any(EXPORTER in names for names in wanted.values()):
-        route = route_of(os.environ, config, str(resource.attributes[SERVICE_NAME]))
+    if any("otlp" in names or EXPORTER in names for names in wanted.values()):
+        protocols = {signal: _protocol(signal) for signal, names in wanted.items() if EXPORTER not in names}
+        route = route_of(os.environ, config, str(resource.attributes[SERVICE_NAME]), protocols)
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         processors = [_span_processor(exporter, config) for exporter in _exporters("traces", wanted["traces"], route)]
         provider = TracerProvider(resource=resource, id_generator=ChestIdGenerator())
@@ -88,17 +88,13 @@ def _resource(app_name: str) -> Resource:
     return Resource.create().merge(Resource(own))
 
 
-def _wanted(signal: str) -> list[str]:
-    """The exporters of one signal by name; ``otlp`` is the one with an outbox, unless gRPC is asked for."""
+def _protocol(signal: str) -> str:
+    """What the environment wants ``otlp`` to be; by its own name, the exporter with an outbox speaks HTTP."""
 
     def say(variable: str, value: str) -> None:
         note(f"setting {variable}", "%s=%r is neither grpc nor http/protobuf: http/protobuf is used", variable, value)
 
-    names = exporters_of(signal, os.environ)
-    if "otlp" not in names:
-        return names
-    otlp = "otlp_proto_grpc" if protocol_of(signal, os.environ, say) == "grpc" else EXPORTER
-    return [otlp if name == "otlp" else name for name in names]
+    return protocol_of(signal, os.environ, say)
 
 
 def _exporters(signal: str, names: list[str], route: Route | None) -> list[Any]:
@@ -107,7 +103,7 @@ def _exporters(signal: str, names: list[str], route: Route | None) -> list[Any]:
 
 
 def _exporter(signal: str, name: str, route: Route | None) -> Any:
-    if name == EXPORTER:
+    if name in ("otlp", EXPORTER):
         return OutboxSpanExporter(route) if signal == "traces" else OutboxMetricExporter(route, fixed_process=True)
     found = next(iter(entry_points(group=f"opentelemetry_{signal}_exporter", name=name)), None)
     if found is None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
 import random
 import time
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._export._target import Answer, Target
-from flask_chest_otel._guard import Log, printable
+from flask_chest_otel._export._endpoint import GRPC
+from flask_chest_otel._export._http_target import HttpTarget
+from flask_chest_otel._guard import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask_chest_otel._export._outbox import Row
     from flask_chest_otel._export._shelf import Shelf
-    from flask_chest_otel._export._target import Address
+    from flask_chest_otel._export._target import Address, Answer, Target
 
 __all__ = ["Lane"]
 
@@ -39,9 +39,6 @@ BYTES_AT_ONCE = 1024 * 1024
 POSTS_IN_A_ROW = 16
 """Posts of one signal before the other has its turn."""
 
-TRY_AGAIN = frozenset({408, 429, 502, 503, 504})
-"""What the OTLP specification calls retryable, and a proxy's 408."""
-
 SAID_EVERY_S = 60.0
 """Time between two log lines of one kind, seconds."""
 
@@ -56,7 +53,7 @@ class Lane:
 
     def __init__(self, shelf: Shelf, address: Address) -> None:
         self._shelf = shelf
-        self._target = Target(address)
+        self._target = _target_of(address)
         self._address = address
         self._failures = 0
         self._not_before = 0.0
@@ -107,12 +104,8 @@ class Lane:
         return found
 
     def _send(self, rows: list[Row]) -> bool:
-        try:
-            answer = self._target.post(b"".join(row.body for row in rows))
-        except (OSError, http.client.HTTPException) as error:
-            self._try_again(printable(f"{type(error).__name__}: {error}"), None)
-            return False
-        if answer.status in TRY_AGAIN:
+        answer = self._target.post(b"".join(row.body for row in rows))
+        if answer.retryable:
             self._try_again(f"{answer.status} {answer.says}", answer.retry_after_s)
             return False
         self._failures = 0
@@ -125,7 +118,7 @@ class Lane:
 
     def _settle(self, rows: list[Row], answer: Answer) -> None:
         """The collector has decided: taken, taken in part, or refused for good."""
-        if 200 <= answer.status < 300 and not answer.rejected:  # noqa: PLR2004 - RFC 9110: successful
+        if answer.taken and not answer.rejected:
             self._alone = max(0, self._alone - 1)
             self._shelf.done(rows)
         elif len(rows) > 1 and not answer.rejected:
@@ -171,3 +164,11 @@ class Lane:
         if now >= self._said.get(kind, 0.0):
             self._said[kind] = now + SAID_EVERY_S
             _logger.warning(message, *words)
+
+
+def _target_of(address: Address) -> Target:
+    if address.protocol == GRPC:
+        from flask_chest_otel._export._grpc_target import GrpcTarget  # noqa: PLC0415 - gRPC takes long to load
+
+        return GrpcTarget(address)
+    return HttpTarget(address)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import Resource
 
 from flask_chest_otel._export import _folder
 from flask_chest_otel._export._dispatch import Route
+from flask_chest_otel._export._endpoint import HTTP
 from flask_chest_otel._export._shelf import Keeping
 from flask_chest_otel._export._target import address_of
 from flask_chest_otel._guard import Log, printable
@@ -27,13 +29,19 @@ __all__ = ["outbox_folder", "route_of", "service_name", "user_instance_id"]
 _logger = Log("flask_chest_otel")
 
 
-def route_of(environ: Mapping[str, str], config: ChestConfig | None = None, service: str | None = None) -> Route:
+def route_of(
+    environ: Mapping[str, str],
+    config: ChestConfig | None = None,
+    service: str | None = None,
+    protocols: Mapping[str, str] = MappingProxyType({}),
+) -> Route:
     """The route that settings and the environment describe.
 
     Args:
         environ: The environment.
         config: Settings; unless given, those of the environment.
         service: The application's name; unless given, that of OpenTelemetry's resource.
+        protocols: ``grpc`` by signal; the rest goes by HTTP.
 
     Raises:
         ChestConfigError: A variable of the OTLP exporter cannot be used.
@@ -44,7 +52,7 @@ def route_of(environ: Mapping[str, str], config: ChestConfig | None = None, serv
         service = service_name(None)
     return Route(
         Keeping(outbox_folder(config, service), config.outbox_max_bytes, config.outbox_max_age_s),
-        tuple(address_of(signal, environ) for signal in ("traces", "metrics")),
+        tuple(address_of(signal, environ, protocols.get(signal, HTTP)) for signal in ("traces", "metrics")),
         config.shutdown_timeout_s,
     )
 

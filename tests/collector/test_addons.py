@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +13,7 @@ from opentelemetry.trace import SpanKind
 
 from flask_chest_otel._collector import Composition, render
 from tests.backends import jsonl
-from tests.backends.require import require_installed
+from tests.backends.certificates import certificate as make_certificate
 from tests.backends.server import request
 from tests.backends.traffic import Traffic, eventually
 
@@ -68,12 +67,8 @@ def test_metrics_from_spans(start_collector: StartCollector, influxdb: InfluxDB2
 @pytest.fixture
 def certificate(tmp_path: Path) -> dict[str, str]:
     """Return the environment with a fresh certificate for 127.0.0.1."""
-    openssl = str(require_installed("openssl", "openssl"))
-    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run([openssl, *made, *subject], check=True, capture_output=True)
-    return {"CHEST_TLS_CERT": str(cert), "CHEST_TLS_KEY": str(key), "CHEST_OTLP_TOKEN": TOKEN}
+    path = str(make_certificate(tmp_path, "IP:127.0.0.1"))
+    return {"CHEST_TLS_CERT": path, "CHEST_TLS_KEY": path, "CHEST_OTLP_TOKEN": TOKEN}
 
 
 def send(exporter: SpanExporter, name: str) -> None:

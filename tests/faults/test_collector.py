@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.backends.certificates import certificate
 from tests.backends.moody import Moody
-from tests.backends.require import require_built, require_installed
+from tests.backends.require import require_built
 from tests.faults.served import FarEnd, Gunicorn, Traffic, numbers, wait_until
 
 if TYPE_CHECKING:
@@ -44,13 +45,15 @@ def test_down_at_the_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_killed_in_the_middle(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_killed_in_the_middle(tmp_path: Path, protocol: str) -> None:
     """``kill -9`` of the collector under traffic, twice: each request arrives, at least once."""
     require_built("flask-chest-collector")
     collector = FarEnd(tmp_path / "collector")
     traffic = Traffic()
     collector.start()
-    with Gunicorn(tmp_path / "app", collector.otlp_http, *WORKERS) as server:
+    url = collector.otlp_http if protocol != "grpc" else f"http://{collector.otlp_grpc}"
+    with Gunicorn(tmp_path / "app", url, *WORKERS, OTEL_EXPORTER_OTLP_PROTOCOL=protocol) as server:
         sending = threading.Thread(target=traffic.send, args=(server.port, range(600)))
         sending.start()
         for _ in range(2):
@@ -110,23 +113,6 @@ def test_refused_for_good(tmp_path: Path, moody: Moody) -> None:
         assert done.returncode == 0, done.stderr
         wait_until(lambda: len(numbers(moody.receiver)) >= 100)
     assert sorted(numbers(moody.receiver)) == list(range(100))
-
-
-def certificate(folder: Path, name: str) -> Path:
-    """A self-signed certificate with its key, for a host of this name."""
-    openssl = require_installed("openssl", "openssl")
-    path = folder / f"{name}.pem"
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-            *("-days", "2", "-subj", "/CN=test", "-addext", f"subjectAltName={name}"),
-            *("-keyout", path, "-out", f"{path}.crt"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    path.write_text(path.read_text() + (folder / f"{path.name}.crt").read_text())
-    return path
 
 
 def test_somebody_else_by_its_certificate(tmp_path: Path) -> None:

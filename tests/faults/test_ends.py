@@ -12,6 +12,7 @@ import pytest
 from flask_chest_otel.chests._reader import Wanted, read_store
 from flask_chest_otel.chests._store import STORE_FILENAME
 from tests.backends.moody import Moody
+from tests.backends.moody_grpc import MoodyGrpc
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import require_built
 from tests.backends.server import free_port
@@ -155,3 +156,20 @@ def test_the_interpreter_ends(tmp_path: Path, run_python: Callable[..., str], mo
             moody.released.set()
             run_python(ENDING.replace("range(20)", "range(20, 21)"), server.env)
             assert set(numbers(moody.receiver)) == set(range(21))
+
+
+@pytest.mark.usefixtures("untraced")
+@pytest.mark.parametrize("mood", ["hang", "nobody"])
+def test_the_interpreter_ends_with_grpc(tmp_path: Path, run_python: Callable[..., str], mood: str) -> None:
+    """The same where gRPC is spoken, whose own end would take half a minute."""
+    with MoodyGrpc(mood) as moody:
+        url = moody.url if mood != "nobody" else f"http://127.0.0.1:{free_port()}"
+        server = Gunicorn(tmp_path, url, FLASK_CHEST_SHUTDOWN_TIMEOUT_S="1", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+        started = time.monotonic()
+        run_python(ENDING + "import sys; sys.stderr = sys.stdout", server.env)
+        assert time.monotonic() - started < 4
+    assert sum(batch.items for batch in kept(server.outbox) if batch.signal == "traces") >= 20
+    with MoodyGrpc() as moody:
+        server.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = moody.url
+        run_python(ENDING.replace("range(20)", "range(20, 21)"), server.env)
+        assert set(numbers(moody.receiver)) == set(range(21))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.backends.moody import Moody
+from tests.backends.moody_grpc import MoodyGrpc
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import require_module
 from tests.faults.served import SITE, Gunicorn, Traffic, counted, numbers, wait_until
@@ -117,19 +120,19 @@ assert os.waitpid(pid, 0)[1] == 0
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux empties pages at a fork")
 @pytest.mark.parametrize("fork", ["os.fork()", "ctypes.PyDLL(None).fork()"], ids=["python's", "native"])
-def test_a_fork_in_the_middle(
-    tmp_path: Path, receiver: OtlpReceiver, run_python: Callable[..., str], fork: str
-) -> None:
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_fork_in_the_middle(tmp_path: Path, run_python: Callable[..., str], fork: str, protocol: str) -> None:
     """A process that has served and then forks, by Python or in C as uWSGI does: each counts its own.
 
     In C it forks while it holds the interpreter's lock, and while our threads are idle: anything else, no Python
     program survives.
     """
-    server = Gunicorn(tmp_path, receiver.url)
-    run_python("import warnings; warnings.simplefilter('ignore')\n" + NATIVE.format(fork=fork), server.env)
-    wait_until(lambda: len(numbers(receiver)) >= 11)
-    assert sorted(numbers(receiver)) == [1, *range(10, 15), *range(20, 25)]
-    assert sorted(point["sum"] or 0 for point in receiver.latest("flask.g.amount")) == [5, 6]
+    with MoodyGrpc() if protocol == "grpc" else Moody() as collector:
+        server = Gunicorn(tmp_path, collector.url, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
+        run_python("import warnings; warnings.simplefilter('ignore')\n" + NATIVE.format(fork=fork), server.env)
+        wait_until(lambda: len(numbers(collector.receiver)) >= 11)
+        assert sorted(numbers(collector.receiver)) == [1, *range(10, 15), *range(20, 25)]
+        assert sorted(point["sum"] or 0 for point in collector.receiver.latest("flask.g.amount")) == [5, 6]
 
 
 GEVENT = """
@@ -156,3 +159,24 @@ def test_gevent_patches_after_the_application_was_made(
     run_python("import warnings; warnings.simplefilter('ignore')\n" + GEVENT, server.env)
     assert sorted(numbers(receiver)) == list(range(8))
     assert counted(receiver) == 8
+
+
+def test_gevent_and_a_collector_that_hangs(tmp_path: Path) -> None:
+    """With gRPC, whose threads are not gevent's: requests are served while it waits, and nothing is lost."""
+    require_module("gevent", "gevent")
+    traffic = Traffic()
+    with MoodyGrpc() as collector:
+        arguments = ("--worker-class", "gevent", "--workers", "2")
+        with Gunicorn(tmp_path, collector.url, *arguments, OTEL_EXPORTER_OTLP_PROTOCOL="grpc") as server:
+            traffic.send(server.port, range(50))
+            wait_until(lambda: len(numbers(collector.receiver)) >= 50)
+            collector.mood = "hang"
+            before = len(collector.attempts)
+            traffic.send(server.port, range(50, 60))
+            wait_until(lambda: len(collector.attempts) > before)
+            started = time.monotonic()
+            traffic.send(server.port, range(60, 100))
+            assert time.monotonic() - started < 5
+        assert sorted(numbers(collector.receiver)) == list(range(50))
+        assert sum(batch.items for batch in server.kept() if batch.signal == "traces") >= 50
+    assert traffic.served == set(range(100))

@@ -80,8 +80,9 @@ FLASK = {
 }
 DOORS = {"instrumentor", "_cli", "_doctor", "_viewer", "servers", "testing", "_pytest_plugin"}
 LAYERS = (PLAIN, OTEL, FLASK, DOORS)
+OTEL_AND_WHAT_IT_STANDS_ON = {"stdlib", "opentelemetry", "grpc", "google"}
 FLASK_AND_WHAT_IT_STANDS_ON = {"stdlib", "opentelemetry", "flask", "werkzeug", "typing_extensions"}
-ALLOWED = ({"stdlib"}, {"stdlib", "opentelemetry"}, FLASK_AND_WHAT_IT_STANDS_ON)
+ALLOWED = ({"stdlib"}, OTEL_AND_WHAT_IT_STANDS_ON, FLASK_AND_WHAT_IT_STANDS_ON)
 
 
 def modules() -> list[tuple[str, Path]]:

@@ -21,10 +21,11 @@ import pytest
 from tests.backends import mariadb as mariadb_module
 from tests.backends import postgresql as postgresql_module
 from tests.backends import records
+from tests.backends.certificates import certificate as make_certificate
 from tests.backends.ferretdb import FerretDB
 from tests.backends.mariadb import MariaDB
 from tests.backends.postgresql import PostgreSQL
-from tests.backends.require import MissingError, missing, require_built, require_installed
+from tests.backends.require import MissingError, missing, require_built
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -162,20 +163,7 @@ def ingest() -> Iterator[Ingest]:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate of 127.0.0.1 that nobody has signed, with its key in the same file."""
-    openssl = require_installed("openssl", "openssl")
-    folder = tmp_path_factory.mktemp("certificate")
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"),
-        ],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    both = folder / "both.pem"
-    both.write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
-    return both
+    return make_certificate(tmp_path_factory.mktemp("certificate"), "IP:127.0.0.1")
 
 
 @contextmanager

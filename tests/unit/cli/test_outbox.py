@@ -141,17 +141,16 @@ def test_an_application_without_otlp(
 def test_an_application_that_exports_without_one(
     chest: Callable[..., Result], app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With gRPC there is no outbox either, and a sentence on what would bring one; half of it is enough for one."""
+    """With exporters of others there is none, and a sentence on what would bring one; half of it is enough for one."""
     monkeypatch.setenv("FLASK_CHEST_OUTBOX_DIR", str(tmp_path / "box"))
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:4317")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp_proto_grpc")
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
     FlaskChest(app)
     result = chest("outbox", "list")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert (
-        "this application exports without an outbox. To give it one: OTEL_EXPORTER_OTLP_PROTOCOL=http/" in result.stderr
-    )
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http/protobuf")
+    assert "this application exports without an outbox. To give it one: no other OTEL_TRACES_EX" in result.stderr
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "otlp")
     assert chest("outbox", "list").exit_code == 1
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from flask_chest_otel._export._dispatch import Route
+from flask_chest_otel._export._endpoint import HTTP
 from flask_chest_otel._export._shelf import Keeping
 from flask_chest_otel._export._target import address_of
 
@@ -23,7 +24,15 @@ def spans(*names: str) -> bytes:
     return bytes(request.SerializeToString())
 
 
-def route_to(url: str, folder: Path, *, max_bytes: int = 2**28, max_age_s: float = 86400.0, **variables: str) -> Route:
+def route_to(
+    url: str,
+    folder: Path,
+    *,
+    max_bytes: int = 2**28,
+    max_age_s: float = 86400.0,
+    protocol: str = HTTP,
+    **variables: str,
+) -> Route:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, **variables}
-    addresses = tuple(address_of(signal, environ) for signal in ("traces", "metrics"))
+    addresses = tuple(address_of(signal, environ, protocol) for signal in ("traces", "metrics"))
     return Route(Keeping(folder, max_bytes, max_age_s), addresses, 1.0)

@@ -1,0 +1,223 @@
+"""Posting OTLP over HTTP: one connection, kept open.
+
+The standard library's client, as the session of OpenTelemetry's own exporter is private; and as one post has one
+deadline here, however slowly an answer drips in.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import io
+import ssl
+import time
+import urllib.request
+import zlib
+from base64 import b64encode
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from flask_chest_otel._export._target import Answer, in_short, partial_success
+from flask_chest_otel._guard import printable
+from flask_chest_otel._retry_after import retry_after_s
+from flask_chest_otel._version import __version__
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from urllib.parse import SplitResult
+
+    from flask_chest_otel._export._target import Address
+
+__all__ = ["HttpTarget"]
+
+ANSWER_BYTES = 64 * 1024
+"""How much of an answer is read."""
+
+TRY_AGAIN = frozenset({408, 429, 502, 503, 504})
+"""What the OTLP specification calls retryable, and a proxy's 408."""
+
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {"none": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
+
+
+class HttpTarget:
+    """A connection to an HTTP server.
+
+    Args:
+        address: Where to.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._parts = urlsplit(address.url)
+        self._connection: http.client.HTTPConnection | None = None
+        self._deadline = _Deadline()
+        self._proxy = _proxy(self._parts)
+        path = self._parts.path or "/"
+        self._path = f"{path}?{self._parts.query}" if self._parts.query else path
+        to_proxy: dict[str, str] = {}
+        if self._proxy is not None and self._parts.scheme == "http":
+            self._path = f"http://{self._parts.netloc.rpartition('@')[2]}{self._path}"
+            to_proxy = _proxy_headers(self._proxy)
+        self._headers = {
+            **to_proxy,
+            "User-Agent": f"flask_chest_otel/{__version__}",
+            "Content-Type": "application/x-protobuf",
+            **({} if address.compression == "none" else {"Content-Encoding": address.compression}),
+            **dict(address.headers),
+        }
+
+    def post(self, body: bytes) -> Answer:
+        """Post one OTLP request; whatever happens is an answer."""
+        try:
+            return self._post(body)
+        except (OSError, http.client.HTTPException) as error:
+            # Nobody answered in time, or not to us, or does not speak HTTP.
+            return Answer(taken=False, retryable=True, status=f"{type(error).__name__}:", says=printable(str(error)))
+
+    def _post(self, body: bytes) -> Answer:
+        body = _COMPRESS[self._address.compression](body)
+        self._deadline.set(self._address.timeout_s)
+        was_open = self._connection is not None
+        try:
+            return self._exchange(body)
+        except ConnectionError:
+            # A server may close a connection that lay idle, and that shows only when it is used again.
+            self.close()
+            if not was_open:
+                raise
+        except BaseException:
+            self.close()
+            raise
+        try:
+            return self._exchange(body)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Hang up."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError):
+                connection.close()
+
+    def _exchange(self, body: bytes) -> Answer:
+        if self._connection is None:
+            self._connection = self._connect()
+        connection = self._connection
+        connection.request("POST", self._path, body, self._headers)
+        response = connection.getresponse()
+        content = response.read(ANSWER_BYTES)
+        if response.will_close or not response.isclosed():
+            self.close()
+        return self._answer(response, content)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        parts, timeout_s = self._parts, self._deadline.left()
+        first = self._proxy or parts
+        connection: http.client.HTTPConnection
+        if self._address.encrypted:
+            context = self._tls()
+            connection = http.client.HTTPSConnection(
+                first.hostname or "", first.port, timeout=timeout_s, context=context
+            )
+            if self._proxy is not None:
+                connection.set_tunnel(parts.hostname or "", parts.port, _proxy_headers(self._proxy))
+        else:
+            connection = http.client.HTTPConnection(first.hostname or "", first.port, timeout=timeout_s)
+        connection.connect()
+        connection.sock = _Deadlined(connection.sock, self._deadline)
+        return connection
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self._address.certificate)
+        if self._address.client_certificate is not None:
+            context.load_cert_chain(*self._address.client_certificate)
+        return context
+
+    def _answer(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
+        rejected, says = 0, ""
+        taken = http.client.OK <= response.status < http.client.MULTIPLE_CHOICES
+        if taken:
+            rejected, says = partial_success(self._address.signal, content)
+        elif (response.getheader("Content-Type") or "").startswith(("text/", "application/json")):
+            says = content.decode("utf-8", "replace")
+        return Answer(
+            taken,
+            response.status in TRY_AGAIN,
+            str(response.status),
+            in_short(says) or printable(response.reason),
+            retry_after_s(response.getheader("Retry-After")),
+            rejected,
+        )
+
+
+class _Deadline:
+    """The end of one post."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def set(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    def left(self) -> float:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer was not there in time")
+        return left
+
+
+class _Deadlined:
+    """A socket whose reads and writes, however many, all end at one moment."""
+
+    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def sendall(self, data: Any) -> None:
+        self._sock.settimeout(self._deadline.left())
+        self._sock.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Reader(self._sock, self._deadline))
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+        self._sock = sock
+        self._deadline = deadline
+        # Keeps the socket open until the answer is read, also when the connection is closed before.
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._deadline.left())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+def _proxy(parts: SplitResult) -> SplitResult | None:
+    """The proxy that the environment names for an address."""
+    named = urllib.request.getproxies().get(parts.scheme)
+    if not named or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+        return None
+    return urlsplit(named if "://" in named else f"http://{named}")
+
+
+def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
+    if proxy.username is None:
+        return {}
+    user = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {b64encode(user.encode()).decode()}"}
