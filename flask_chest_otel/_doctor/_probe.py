@@ -161,13 +161,13 @@ def _writable(folder: Path, found: Part, instead: str) -> str:
 
 def advised(said: list[str]) -> list[str]:
     """Lines of the log; behind those about what did not get through, what to type."""
-    return [f"{line}: {advice}" if (advice := _advice(line)) else line for line in said]
+    return [f"{line}; {advice}" if (advice := _advice(line)) else line for line in said]
 
 
 def _advice(line: str) -> str:
     """What to type where ``line`` says that something did not get through; nothing where it does not."""
     if " refused " in line and "(404" in line:
-        return f"nothing takes OTLP at that path: type the address without a path, {ANOTHER_ADDRESS}"
+        return f"nothing takes OTLP there: type another address: {ANOTHER_ADDRESS}"
     if " refused " in line:
         return "look at the reason; a key is given with OTEL_EXPORTER_OTLP_HEADERS=name=value"
     if "WRONG_VERSION_NUMBER" in line:

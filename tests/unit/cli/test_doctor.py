@@ -317,7 +317,9 @@ def test_what_waits_is_refused_first(tmp_path: Path) -> None:
         status, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
     assert status == 1
     (refused,) = [problem for problem in report["problems"] if "refused traces (404" in problem]
-    assert refused.endswith("type the address without a path, OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318")
+    assert refused.endswith(
+        "; nothing takes OTLP there: type another address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
+    )
     assert row(report, "sent", "span") == ("flask chest doctor", "not passed on")
 
 
