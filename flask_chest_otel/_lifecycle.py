@@ -137,7 +137,7 @@ class Lifecycle:
     def begin(self, app: Flask) -> None:
         """Open the record: before every ``before_request`` function, the URL already matched."""
         http = present_request()
-        if self._excluded is not None and self._excluded.search(http.url):
+        if self._excluded is not None and self._excluded.search(_excluded.url_of(http)):
             return
         span_at_begin: Span = trace.INVALID_SPAN
         served = False

@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
-from werkzeug.test import Client
+from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
 from flask_chest_otel import TrackedVar, current_request_id
 from flask_chest_otel._guard import totals
@@ -955,6 +955,20 @@ def test_untouched_where_nothing_is_tracked(rig: Rig) -> None:
     assert not [name for name in rig.server().attributes or {} if name.startswith("flask.")]
     assert "X-Request-ID" not in response.headers
     assert rig.metric_names() == {"http.server.request.duration", "http.server.active_requests"}
+
+
+@pytest.mark.parametrize("host", ["evil.example", "xn--"])
+def test_excluded_urls_with_a_host_that_is_none(rig: Rig, host: str) -> None:
+    """A host that is not trusted or cannot be decoded hides no request, and is no error of ours."""
+    app = rig.app(excluded_urls=["/health$"])
+    app.config["TRUSTED_HOSTS"] = ["good.example"]
+    app.add_url_rule("/<path:what>", "view", lambda what: what)
+    with capture(app) as records:
+        for path in ("/cart", "/health"):
+            environ = EnvironBuilder(path).get_environ() | {"HTTP_HOST": host}
+            assert run_wsgi_app(app, environ)[1] in ("200 OK", "400 BAD REQUEST")
+    assert len(records) == len(rig.servers()) == 1
+    assert (rig.server().attributes or {})["url.path"] == "/cart"
 
 
 def test_excluded_request_inside_the_same_app(rig: Rig) -> None:
