@@ -328,8 +328,21 @@ def _item_text(item: Scalar) -> str:
 
 
 def _is_record(kind: type) -> bool:
-    """Whether values of a type are dataclass instances, whose text would show fields that must be masked."""
-    return hasattr(kind, "__dataclass_fields__")
+    """Whether a type is a dataclass, attrs' or pydantic's, whose text would show fields that must be masked."""
+    return (
+        hasattr(kind, "__dataclass_fields__")
+        or hasattr(kind, "__attrs_attrs__")
+        or hasattr(kind, "__pydantic_core_schema__")
+    )
+
+
+def _field_names(kind: Any) -> list[str]:
+    """The fields of such a type, without those that it keeps out of its own text (``repr=False``)."""
+    if hasattr(kind, "__dataclass_fields__"):
+        return [field.name for field in dataclasses.fields(kind) if field.repr]
+    if hasattr(kind, "__attrs_attrs__"):
+        return [field.name for field in kind.__attrs_attrs__ if field.repr is True]
+    return [name for name, field in kind.model_fields.items() if field.repr]
 
 
 def _json(value: Any, limits: Limits) -> str:
@@ -378,7 +391,7 @@ class _Plain:
         return result
 
     def object(self, value: Any, depth: int) -> dict[str, Any]:
-        """A mapping or dataclass instance as a dict with texts as keys and sensitive values masked."""
+        """A mapping or an object with fields as a dict with texts as keys and sensitive values masked."""
         self.left -= 2
         result: dict[str, Any] = {}
         for key, item in islice(_pairs(value), self.limits.items):
@@ -405,7 +418,7 @@ def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
         return iter(dict.items(value))
     if issubclass(type(value), Mapping):
         return iter(value.items())
-    return ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return ((name, getattr(value, name)) for name in _field_names(type(value)))
 
 
 def _from_enum(value: Enum, limits: Limits) -> Attribute | None:

@@ -8,7 +8,7 @@ import logging
 import re
 import time as clock
 from collections import ChainMap, OrderedDict, defaultdict, deque, namedtuple
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum
@@ -251,6 +251,9 @@ DUNDERS = [
     "isoformat",
     "total_seconds",
     "__dataclass_fields__",
+    "__attrs_attrs__",
+    "__pydantic_core_schema__",
+    "model_fields",
     "is_finite",
     "__round__",
     "__length_hint__",
@@ -734,3 +737,28 @@ def test_dimensions(attribute: Any, expected: Any) -> None:
     """Dimensions are single values of one line that end in no backslash, cut to 255 characters."""
     result = to_dimension(attribute)
     assert (result, type(result)) == (expected, type(expected))
+
+
+def with_fields(library: str) -> type[Any]:
+    """A class of three texts: a harmless one, a secret by its name, and one that its text does not show."""
+    if library == "dataclasses":
+        return make_dataclass("User", [("name", str), ("password", str), ("note", str, field(repr=False))])
+    module = pytest.importorskip(library)
+    if library == "attrs":
+        fields = {"name": module.field(), "password": module.field(), "note": module.field(repr=lambda _: "hidden")}
+        made: type[Any] = module.make_class("User", fields)
+        return made
+    hidden = (str, module.Field(repr=False))
+    model: type[Any] = module.create_model("User", name=(str, ...), password=(str, ...), note=hidden)
+    return model
+
+
+@pytest.mark.parametrize("library", ["dataclasses", "attrs", "pydantic"])
+def test_objects_with_fields(library: str) -> None:
+    """Fields are masked by their names like a dictionary's keys; what a class keeps out of its text stays out."""
+    texts = {"name": "Ada", "password": "hunter2", "note": "hunter3"}
+    user = with_fields(library)(**texts)
+    shown = '{"name": "Ada", "password": "[REDACTED]"}'
+    assert to_attribute(user) == shown
+    assert to_attribute([user]) == (shown,)
+    assert to_attribute({"user": user}) == f'{{"user": {shown}}}'
