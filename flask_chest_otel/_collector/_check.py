@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["problems"]
 
 TIMEOUT_S = 3.0
+_DOLLARS = re.compile(r"\$\$|\$\{[^}]*\}")
 NOBODY = 0
 """Instead of a status: nobody answered."""
 
@@ -52,7 +54,7 @@ def problems(
     """Every problem of a rendered configuration on this machine."""
     settings = Settings(environ, variables_of(text))
     found = [f"chests= in the application: {unknown(name)}" for name in _unknown_targets(application)]
-    found += _unset(composition, settings)
+    found += [*_unset(composition, settings), *_misread(settings)]
     for name in [*composition.targets, *(["kafka_consumer"] if composition.from_kafka else [])]:
         found += _target_problems(name, settings)
     found += [*_taken_ports(settings), *_folder_problems(settings), *_collector_problems(text)]
@@ -74,6 +76,20 @@ def _unset(composition: Composition, settings: Settings) -> Iterator[str]:
         path = settings.environ.get(variable)
         if composition.secure and path and not os.access(path, os.R_OK):
             yield f"secure: {variable}={path} cannot be read. Type the path of a PEM file, and let this user read it."
+
+
+def _misread(settings: Settings) -> Iterator[str]:
+    """Values that the collector takes for something else: https://opentelemetry.io/docs/collector/configuration/."""
+    for variable, default in settings.defaults.items():
+        value = settings.environ.get(variable)
+        if value == "" and default:
+            yield (
+                f"{variable} is set, but empty: the collector takes that, and not its default {default}. "
+                f"Type: unset {variable}"
+            )
+        elif value and _DOLLARS.search(value):
+            # Not the value itself: it may be a password.
+            yield f"{variable}: the collector reads $$ as $, and ${{…}} as a variable. Type every $ in the value twice."
 
 
 def _explanation(name: str, variable: str) -> str:

@@ -313,6 +313,18 @@ def test_check_names_every_problem(taken: int, tmp_path: Path) -> None:
         assert [one for one in found if one.startswith(expected)], expected
 
 
+def test_check_knows_what_the_collector_misreads() -> None:
+    """A variable that is set, but empty, and dollars that the collector takes for its own; secrets are not shown."""
+    environ = {"CHEST_OTLP_HOST": "", "INFLUXDB_TOKEN": "pa$$word", "INFLUXDB_ORG": "a${b}c", "INFLUXDB_BUCKET": "$a${"}
+    composition = Composition(("influxdb",))
+    found = problems(composition, render(composition), environ)
+    empty = "CHEST_OTLP_HOST is set, but empty: the collector takes that, and not its default 127.0.0.1. "
+    assert f"{empty}Type: unset CHEST_OTLP_HOST" in found
+    dollars = [one.partition(":")[0] for one in found if "Type every $ in the value twice." in one]
+    assert dollars == ["INFLUXDB_ORG", "INFLUXDB_TOKEN"]
+    assert "pa$$word" not in str(found)
+
+
 def test_check_ends_with_a_status(chest: Callable[..., Result]) -> None:
     """Problems are printed, and the exit code is 1."""
     result = chest("collector", "check", "--target", "influxdb", env={"INFLUXDB_URL": "http://127.0.0.1:9"})
