@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
 
-ENCODED, OUTBOX, HTTP, GRPC = "encoding alone", "the chest's, through the outbox", "the SDK's, HTTP", "the SDK's, gRPC"
+ENCODED = "encoding alone"
+OUTBOX, OUTBOX_GRPC = "the chest's outbox, HTTP", "the chest's outbox, gRPC"
+HTTP, GRPC = "the SDK's, HTTP", "the SDK's, gRPC"
 COMPRESSIONS = ("none", "gzip")
 BATCHES = (32, 128, 512, 2048)
 USUAL = 512
@@ -47,7 +49,7 @@ CASES = (
     *(Case(ENCODED, "none", batch) for batch in BATCHES),
     *(Case(OUTBOX, "none", batch) for batch in BATCHES),
     Case(OUTBOX, "gzip", USUAL),
-    *(Case(exporter, compression, USUAL) for exporter in (HTTP, GRPC) for compression in COMPRESSIONS),
+    *(Case(exporter, compression, USUAL) for exporter in (OUTBOX_GRPC, HTTP, GRPC) for compression in COMPRESSIONS),
 )
 
 
@@ -129,6 +131,10 @@ def _made(name: str) -> SpanExporter:
         return HttpSpanExporter()
     from flask_chest_otel._export._exporters import OutboxSpanExporter  # noqa: PLC0415
 
+    if name == OUTBOX_GRPC:
+        from flask_chest_otel._export._settings import route_of  # noqa: PLC0415
+
+        return OutboxSpanExporter(route_of(os.environ, protocols={"traces": "grpc"}))
     return OutboxSpanExporter()
 
 
@@ -136,7 +142,7 @@ def _in_process(case: Case, count: int, http: str, grpc: str, folder: str) -> Co
     environ = {
         **os.environ,
         "NO_PROXY": "127.0.0.1",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{grpc}" if case.exporter == GRPC else http,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{grpc}" if case.exporter in (GRPC, OUTBOX_GRPC) else http,
         "FLASK_CHEST_OUTBOX_DIR": folder,
     }
     command = [sys.executable, "-m", "benchmarks.export", "--spans", str(count), "--one", *map(str, case)]
