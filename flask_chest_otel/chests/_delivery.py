@@ -166,11 +166,13 @@ class Delivery:
         kind = (what.partition(" ")[0], type(error))
         if kind not in self._logged:
             self._logged.add(kind)
+            # The name of a class of ours tells a user nothing.
+            source = "" if isinstance(error, AwayError) else f"{type(error).__name__}: "
             logger.warning(
-                "flask_chest: chest %r %s: %s: %s (said once; later ones are only counted)",
+                "flask_chest: chest %r %s: %s%s (said once; later ones are only counted)",
                 self._name,
                 what,
-                type(error).__name__,
+                source,
                 printable(str(error)),
             )
 

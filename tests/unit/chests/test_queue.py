@@ -339,7 +339,9 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_pause_that_is_asked_for_is_bounded(make_record: Callable[..., RequestRecord]) -> None:
+def test_a_pause_that_is_asked_for_is_bounded(
+    make_record: Callable[..., RequestRecord], caplog: pytest.LogCaptureFixture
+) -> None:
     """A back end that says how long it wants to be left alone is, but for five minutes at most."""
     pauses: list[float] = []
     notes = Notes(AwayError("busy", 7.0), AwayError("busy", 1e9), AwayError("busy"))
@@ -351,6 +353,9 @@ def test_a_pause_that_is_asked_for_is_bounded(make_record: Callable[..., Request
     Delivery("notes", notes.open, pause).deliver([make_record()])
     assert pauses[:2] == [7.0, 300.0]
     assert 0 < pauses[2] < 1
+    assert caplog.messages == [
+        "flask_chest: chest 'notes' cannot write, trying again: busy (said once; later ones are only counted)"
+    ]
 
 
 def test_what_a_chest_does_is_not_traced(make_record: Callable[..., RequestRecord]) -> None:
