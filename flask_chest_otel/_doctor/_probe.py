@@ -14,7 +14,7 @@ from opentelemetry import metrics, trace
 from flask_chest_otel._cli._output import counted
 from flask_chest_otel._doctor._part import Part, Row
 from flask_chest_otel._doctor._settings import sdk_is_off
-from flask_chest_otel._export._endpoint import exporters_of
+from flask_chest_otel._export._endpoint import PORTS, exporters_of, protocol_of
 from flask_chest_otel._export._own_metrics import figures
 from flask_chest_otel._guard import COUNTED
 from flask_chest_otel._sqlite import NotOursError
@@ -38,7 +38,6 @@ OLD_S = 60.0
 
 SPAN_NAME = "flask chest doctor"
 NOBODY = "nobody exports it"
-ANOTHER_ADDRESS = "OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
 
 
 def start(app: Flask, state: Lifecycle) -> list[str]:
@@ -106,7 +105,7 @@ def sent(state: Lifecycle, trouble: list[str], said: list[str], timeout_s: float
     if not in_time and not failed:
         found.problems.append(
             f"the exporters did not pass everything on within {timeout_s:g} s: start the collector, "
-            f"or type another address: {ANOTHER_ADDRESS}"
+            f"or type another address: {_another_address()}"
         )
     passed = f"passed on in {took_s:.1f} s" if in_time and not failed else "not passed on"
     spans = hasattr(provider, "shutdown") and state.export.store is None and _has_exporter("traces", state)
@@ -167,17 +166,23 @@ def advised(said: list[str]) -> list[str]:
 def _advice(line: str) -> str:
     """What to type where ``line`` says that something did not get through; nothing where it does not."""
     if " refused " in line and "(404" in line:
-        return f"nothing takes OTLP there: type another address: {ANOTHER_ADDRESS}"
+        return f"nothing takes OTLP there: type another address: {_another_address()}"
     if " refused " in line:
         return "look at the reason; a key is given with OTEL_EXPORTER_OTLP_HEADERS=name=value"
     if "WRONG_VERSION_NUMBER" in line:
-        return "no TLS is spoken there: type http:// in place of https://"
+        return "no TLS is spoken there: type an address that begins with http://"
+    if "parsing HTTP/2" in line:
+        return "no gRPC is spoken there: type the collector's port for it, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
     if "does not take" in line or "export" in line:
         return (
             "start the collector there (flask chest collector run --target NAME), "
-            f"or type another address: {ANOTHER_ADDRESS}"
+            f"or type another address: {_another_address()}"
         )
     return ""
+
+
+def _another_address() -> str:
+    return f"OTEL_EXPORTER_OTLP_ENDPOINT=http://host:{PORTS[protocol_of('traces', os.environ)]}"
 
 
 class _Ear(logging.Handler):

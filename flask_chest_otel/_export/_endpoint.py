@@ -18,6 +18,7 @@ __all__ = [
     "EXPORTER",
     "GRPC",
     "HTTP",
+    "PORTS",
     "exporters_of",
     "grpc_target_of",
     "problems",

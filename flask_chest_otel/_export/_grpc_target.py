@@ -110,7 +110,8 @@ def _failure(error: Any) -> Answer:
         taken=False,
         retryable=status in _TRY_AGAIN or retry_after_s is not None,
         status=status,
-        says=in_short(error.details() or ""),
+        # Before the last one, all that failed in the same way.
+        says=in_short((error.details() or "").rpartition("last error: ")[2]),
         retry_after_s=retry_after_s,
     )
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from flask_chest_otel import FlaskChest
 from flask_chest_otel._export._outbox import FILENAME, Outbox
+from tests.backends.moody_grpc import MoodyGrpc
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.server import free_port
 
@@ -297,6 +299,26 @@ def test_an_endpoint_with_the_port_of_another_protocol(tmp_path: Path) -> None:
     assert "type OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317, or OTEL_EXPORTER_OTLP_PROTOCOL=http" in problem
 
 
+def test_grpc(tmp_path: Path) -> None:
+    """A span and a metric go out by gRPC; where it cannot be spoken, that is said with what to type."""
+    asked = partial(doctor, tmp_path, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    with MoodyGrpc() as collector, OtlpReceiver() as other:
+        status, report = asked(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+        assert (status, report["problems"]) == (0, [])
+        assert [span["name"] for span in collector.receiver.spans()] == ["flask chest doctor"]
+        assert collector.receiver.metrics("flask_chest.doctor")
+        wrong = {
+            other.url: "type the collector's port for it, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+            f"127.0.0.1:{collector.port}": "no TLS is spoken there: type an address that begins with http://",
+            f"http://127.0.0.1:{free_port()}": "or type another address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4317",
+        }
+        for address, advice in wrong.items():
+            status, report = asked(OTEL_EXPORTER_OTLP_ENDPOINT=address)
+            assert status == 1
+            assert len(report["problems"]) == 2
+            assert all(advice in problem for problem in report["problems"]), report["problems"]
+
+
 def test_an_odd_endpoint_that_works(tmp_path: Path) -> None:
     """Ports and paths are customs: what gets through is no problem."""
     with OtlpReceiver() as receiver:
@@ -328,7 +350,7 @@ def test_tls_where_there_is_none(tmp_path: Path) -> None:
     with OtlpReceiver() as receiver:
         address = receiver.url.replace("http://", "https://")
         _, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=address, OTEL_METRICS_EXPORTER="none")
-    assert report["problems"][0].endswith("type http:// in place of https://")
+    assert report["problems"][0].endswith("type an address that begins with http://")
 
 
 def test_a_slip_in_a_variable_of_opentelemetry(tmp_path: Path) -> None:
