@@ -149,9 +149,13 @@ def check(**chosen: Any) -> None:
 def run(**chosen: Any) -> None:
     """Start the built or installed collector with this configuration, in the foreground.
 
-    The collector takes the place of this command: its signals, output and exit code are its own.
+    The collector takes the place of this command: its signals, output and exit code are its own. It is not started
+    while a variable that a target needs, such as its token, is not set: it would drop that target's data.
     """
-    _, text, _ = _rendered(chosen)
+    composition, text, _ = _rendered(chosen)
+    missing = list(_check.unset(composition))
+    if missing:
+        raise click.ClickException("\n".join(missing))
     binary = _binary.find()
     if binary is None:
         raise click.ClickException(_binary.HOW_TO_GET_ONE)

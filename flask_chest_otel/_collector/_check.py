@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._collector._application import Application
     from flask_chest_otel._collector._compose import Composition
 
-__all__ = ["problems"]
+__all__ = ["problems", "unset"]
 
 TIMEOUT_S = 3.0
 _DOLLARS = re.compile(r"\$\$|\$\{[^}]*\}")
@@ -54,7 +54,7 @@ def problems(
     """Every problem of a rendered configuration on this machine."""
     settings = Settings(environ, variables_of(text))
     found = [f"chests= in the application: {unknown(name)}" for name in _unknown_targets(application)]
-    found += [*_unset(composition, settings), *_misread(settings)]
+    found += [*unset(composition, environ), *_unreadable(composition, environ), *_misread(settings)]
     for name in [*composition.targets, *(["kafka_consumer"] if composition.from_kafka else [])]:
         found += _target_problems(name, settings)
     found += [*_taken_ports(settings), *_folder_problems(settings), *_collector_problems(text)]
@@ -66,14 +66,18 @@ def _unknown_targets(application: Application | None) -> list[str]:
     return [name for name in targets if name not in (*TARGETS, ALIAS)]
 
 
-def _unset(composition: Composition, settings: Settings) -> Iterator[str]:
+def unset(composition: Composition, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """Variables without which a target cannot work, and that have no value."""
     parts = {**TARGETS, **ADD_ONS}
     for name in composition.fragments:
         for variable in parts[name].must if name in parts else ():
-            if not settings.environ.get(variable):
+            if not environ.get(variable):
                 yield f"{name}: {variable} is not set. Type: export {variable}={_explanation(name, variable)}"
+
+
+def _unreadable(composition: Composition, environ: Mapping[str, str]) -> Iterator[str]:
     for variable in ("CHEST_TLS_CERT", "CHEST_TLS_KEY"):
-        path = settings.environ.get(variable)
+        path = environ.get(variable)
         if composition.secure and path and not os.access(path, os.R_OK):
             yield f"secure: {variable}={path} cannot be read. Type the path of a PEM file, and let this user read it."
 

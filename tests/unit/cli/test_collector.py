@@ -332,6 +332,16 @@ def test_check_ends_with_a_status(chest: Callable[..., Result]) -> None:
     assert "INFLUXDB_TOKEN is not set" in result.stdout
 
 
+def test_run_asks_for_what_must_be_set(tmp_path: Path) -> None:
+    """Without its token a target's data would be dropped: nothing is started, and what to type is said."""
+    # In a process of its own, which the collector would take over.
+    command = [str(Path(sys.executable).with_name("flask")), "chest", "collector", "run", "--target", "influxdb"]
+    plain = {name: text for name, text in os.environ.items() if name != "INFLUXDB_TOKEN"}
+    done = subprocess.run(command, cwd=tmp_path, env=plain, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: influxdb: INFLUXDB_TOKEN is not set. Type: export INFLUXDB_TOKEN=")
+
+
 def test_check_knows_a_target_that_is_not_there(chest: Callable[..., Result], app: Flask) -> None:
     """A slip in a route's chests= is named, with what was meant; a direct chest and an alias are none."""
     FlaskChest(app)
