@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._export._outbox import FILENAME, Outbox
 from tests.backends import jsonl
 from tests.backends.collector import Collector
+from tests.backends.outbox import kept
 from tests.backends.require import REPOSITORY
 from tests.backends.server import Server, free_port
 
@@ -153,15 +153,6 @@ def numbers(receiver: OtlpReceiver) -> list[int]:
 def counted(receiver: OtlpReceiver) -> float:
     """What the counters say, over all processes: the newest point of each."""
     return sum(point["sum"] or 0 for point in receiver.latest("flask.g.amount"))
-
-
-def kept(folder: Path) -> list[Kept]:
-    """What is in an outbox."""
-    outbox = Outbox(folder / FILENAME, 2**40, 1e9)
-    try:
-        return outbox.kept()
-    finally:
-        outbox.close()
 
 
 def wait_until(done: Callable[[], object], timeout_s: float = 15.0) -> None:

@@ -14,9 +14,10 @@ from flask_chest_otel.chests._store import STORE_FILENAME
 from tests.backends.moody import Moody
 from tests.backends.moody_grpc import MoodyGrpc
 from tests.backends.otlp_receiver import OtlpReceiver
+from tests.backends.outbox import kept
 from tests.backends.require import require_built
 from tests.backends.server import free_port
-from tests.faults.served import FarEnd, Gunicorn, Traffic, get, kept, numbers, wait_until
+from tests.faults.served import FarEnd, Gunicorn, Traffic, get, numbers, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

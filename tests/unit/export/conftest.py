@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._export import _dispatch
+from flask_chest_otel._export import _dispatch, _sender
 from flask_chest_otel._export._dispatch import Dispatch, Route
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.unit.export.batches import route_to
@@ -25,6 +25,12 @@ def receiver() -> Iterator[OtlpReceiver]:
 @pytest.fixture
 def route(tmp_path: Path, receiver: OtlpReceiver) -> Route:
     return route_to(receiver.url, tmp_path / "outbox")
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has failed is soon tried again."""
+    monkeypatch.setattr(_sender, "FIRST_PAUSE_S", 0.05)
 
 
 @pytest.fixture

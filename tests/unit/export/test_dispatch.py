@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from flask_chest_otel._export import _sender, _shelf
+from flask_chest_otel._export import _shelf
 from flask_chest_otel._export._outbox import FILENAME, Outbox
 from flask_chest_otel._export._target import address_of
 from flask_chest_otel.errors import ChestConfigError
 from tests.backends.moody import Moody
 from tests.backends.otlp_receiver import OtlpReceiver
+from tests.backends.outbox import kept
 from tests.backends.server import free_port
 from tests.unit.export.batches import route_to, spans
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from flask_chest_otel._export._dispatch import Dispatch, Route
-    from flask_chest_otel._export._outbox import Kept
 
     Begin = Callable[[Route], Dispatch]
 
@@ -35,19 +37,6 @@ if TYPE_CHECKING:
 def moody() -> Iterator[Moody]:
     with Moody() as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sender, "FIRST_PAUSE_S", 0.05)
-
-
-def kept(folder: Path) -> list[Kept]:
-    outbox = Outbox(folder / FILENAME, 2**28, 3600.0)
-    try:
-        return outbox.kept()
-    finally:
-        outbox.close()
 
 
 def names(receiver: OtlpReceiver) -> list[str]:

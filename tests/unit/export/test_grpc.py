@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from flask_chest_otel._export import _sender
 from flask_chest_otel._export._endpoint import GRPC
-from flask_chest_otel._export._outbox import FILENAME, Outbox
 from flask_chest_otel._export._target import address_of
 from flask_chest_otel.errors import ChestConfigError
 from tests.backends.certificates import certificate
 from tests.backends.moody_grpc import MoodyGrpc
+from tests.backends.outbox import kept
 from tests.backends.server import free_port
 from tests.unit.export import batches
 from tests.unit.export.batches import spans
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from flask_chest_otel._export._dispatch import Dispatch, Route
-    from flask_chest_otel._export._outbox import Kept
 
     Begin = Callable[[Route], Dispatch]
 
@@ -37,19 +37,6 @@ route_to = partial(batches.route_to, protocol=GRPC)
 def moody() -> Iterator[MoodyGrpc]:
     with MoodyGrpc() as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_sender, "FIRST_PAUSE_S", 0.05)
-
-
-def kept(folder: Path) -> list[Kept]:
-    outbox = Outbox(folder / FILENAME, 2**28, 3600.0)
-    try:
-        return outbox.kept()
-    finally:
-        outbox.close()
 
 
 def names(moody: MoodyGrpc) -> list[str]:

@@ -17,9 +17,9 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 import flask_chest_otel
 from flask_chest_otel import FlaskChest, TrackedVar, _guard, names
 from flask_chest_otel._export import _own_metrics, _spans
-from flask_chest_otel._export._outbox import Outbox
 from flask_chest_otel._process import here
 from flask_chest_otel.chests import WebhookChest
+from tests.backends.outbox import kept
 from tests.backends.server import free_port
 from tests.unit.export.batches import route_to, spans
 from tools.wire_names import REFERENCE
@@ -115,14 +115,6 @@ def test_the_outbox(rig: Rig, tmp_path: Path, begin: Callable[[Route], Dispatch]
     dropped = said(rig, names.OUTBOX_DROPPED)[None]
     assert dropped >= 3 + 7
     assert dropped + sum(batch.items for batch in kept(tmp_path / "box")) == 3 + 70
-
-
-def kept(folder: Path) -> list[Any]:
-    outbox = Outbox(folder / "outbox.sqlite3", 2**40, 1e9)
-    try:
-        return outbox.kept()
-    finally:
-        outbox.close()
 
 
 def test_two_applications_and_one_provider(rig: Rig) -> None:
