@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from flask_chest_otel.errors import ChestConfigError
 
 __all__ = ["outbox_folder", "route_of", "service_name", "user_instance_id"]
+
+_NAME_CHARS = 100  # file systems take 255 bytes
 
 _logger = Log("flask_chest_otel")
 
@@ -61,7 +64,10 @@ def outbox_folder(config: ChestConfig, service: str) -> Path:
     """Where an application's outbox lies: the setting, else one folder per user and service."""
     if config.outbox_dir is not None:
         return Path(config.outbox_dir).absolute()
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", service).strip(".") or "unknown"
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", service).strip(".")[:_NAME_CHARS] or "unknown"
+    if name != service:
+        # Another service's name may have become the same.
+        name = f"{name}-{hashlib.blake2b(service.encode(errors='replace'), digest_size=4).hexdigest()}"
     return _state_folder() / "flask_chest_otel" / name
 
 

@@ -55,6 +55,16 @@ def somebody_elses(top: Path) -> None:
     os.chown(top, 65534, -1)
 
 
+def test_each_service_has_its_own(folder: Path) -> None:
+    """Also where names differ only in what no folder's name takes, or only at the end of a long one."""
+    names = ["shop", "a/b", "a_b", "a:b", "商店", "支付", ".", "..", "", "unknown", "x" * 400, "x" * 401]
+    found = [outbox_folder(resolve({}, {}, {}), name) for name in names]
+    assert found[0] == folder
+    assert len(set(found)) == len(names)
+    assert {one.parent for one in found} == {folder.parent}
+    assert all(one.name.isascii() and len(one.name) < 255 for one in found)
+
+
 def test_a_folder_of_ones_own(folder: Path) -> None:
     """It is made for its user only, and found again by the next process."""
     for body in (b"1", b"2"):
