@@ -59,9 +59,11 @@ class HttpTarget:
         to_proxy: dict[str, str] = {}
         if self._proxy is not None and self._parts.scheme == "http":
             self._path = f"http://{self._parts.netloc.rpartition('@')[2]}{self._path}"
-            to_proxy = _proxy_headers(self._proxy)
+            to_proxy = _credentials("Proxy-Authorization", self._proxy)
         self._headers = {
             **to_proxy,
+            # In lower case, as those of the environment are, which come after it and win.
+            **_credentials("authorization", self._parts),
             "User-Agent": f"flask_chest_otel/{__version__}",
             "Content-Type": "application/x-protobuf",
             **({} if address.compression == "none" else {"Content-Encoding": address.compression}),
@@ -75,6 +77,10 @@ class HttpTarget:
         except (OSError, http.client.HTTPException) as error:
             # Nobody answered in time, or not to us, or does not speak HTTP.
             return Answer(taken=False, retryable=True, status=f"{type(error).__name__}:", says=printable(str(error)))
+        except ValueError as error:
+            # Not in its own words: they quote the header, which may be a key.
+            says = "a value in OTEL_EXPORTER_OTLP_HEADERS cannot be sent as a header"
+            return Answer(taken=False, retryable=True, status=f"{type(error).__name__}:", says=says)
 
     def _post(self, body: bytes) -> Answer:
         body = _COMPRESS[self._address.compression](body)
@@ -124,7 +130,9 @@ class HttpTarget:
                 first.hostname or "", first.port, timeout=timeout_s, context=context
             )
             if self._proxy is not None:
-                connection.set_tunnel(parts.hostname or "", parts.port, _proxy_headers(self._proxy))
+                connection.set_tunnel(
+                    parts.hostname or "", parts.port, _credentials("Proxy-Authorization", self._proxy)
+                )
         else:
             connection = http.client.HTTPConnection(first.hostname or "", first.port, timeout=timeout_s)
         connection.connect()
@@ -216,8 +224,9 @@ def _proxy(parts: SplitResult) -> SplitResult | None:
     return urlsplit(named if "://" in named else f"http://{named}")
 
 
-def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
-    if proxy.username is None:
+def _credentials(header: str, parts: SplitResult) -> dict[str, str]:
+    """User and password of an address, as HTTP sends them."""
+    if parts.username is None:
         return {}
-    user = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": f"Basic {b64encode(user.encode()).decode()}"}
+    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {header: f"Basic {b64encode(user.encode()).decode()}"}

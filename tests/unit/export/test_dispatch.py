@@ -232,6 +232,36 @@ def test_standard_variables(begin: Begin, receiver: OtlpReceiver, tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("headers", "expected"),
+    [("", "Basic YSBiOmNAZA=="), ("Authorization=Bearer x", "Bearer x")],
+    ids=["alone", "beside"],
+)
+def test_a_user_in_the_address(
+    begin: Begin, receiver: OtlpReceiver, tmp_path: Path, headers: str, expected: str
+) -> None:
+    """Is sent as OpenTelemetry's own exporter does; a header that the environment gives is stronger."""
+    url = receiver.url.replace("//", "//a%20b:c%40d@")
+    dispatch = begin(route_to(url, tmp_path, OTEL_EXPORTER_OTLP_HEADERS=headers))
+    dispatch.put("traces", 1, spans("a"))
+    assert dispatch.flush(5.0)
+    assert [headers["authorization"] for headers in receiver.headers] == [expected]
+
+
+@pytest.mark.parametrize("value", ["secret%0A1", "secret%E2%82%AC"], ids=["line end", "not Latin-1"])
+def test_headers_that_http_does_not_take(
+    begin: Begin, receiver: OtlpReceiver, tmp_path: Path, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    """They cost no batch: it is kept, and the log says which variable is to blame, without the key in it."""
+    dispatch = begin(route_to(receiver.url, tmp_path, OTEL_EXPORTER_OTLP_HEADERS=f"x-key={value}"))
+    dispatch.put("traces", 1, spans("a"))
+    assert not dispatch.flush(5.0)
+    assert names(receiver) == []
+    assert len(kept(tmp_path)) == 1
+    assert "a value in OTEL_EXPORTER_OTLP_HEADERS cannot be sent" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
     ("variable", "value"),
     [("ENDPOINT", "collector:4318"), ("TIMEOUT", "soon"), ("TIMEOUT", "-1"), ("COMPRESSION", "zstd")],
 )
