@@ -81,8 +81,11 @@ def attach(target: Flask | type[Flask], lifecycle: Lifecycle | None = None, *, f
             not raise: it runs in every request, outside of the guard.
     """
     attachment = Attachment(target, lifecycle, find)
-    # The class's __call__ is reached whatever stands in an application's wsgi_app by now; an instance has none.
-    attachment.wrap("__call__" if isinstance(target, type) else "wsgi_app", _around_wsgi)
+    if isinstance(target, type):
+        # It is reached whatever stands in an application's wsgi_app by now; an instance has none. The other one is for
+        # middleware that was put around an application's wsgi_app, and not in its place.
+        attachment.wrap("__call__", _around_wsgi)
+    attachment.wrap("wsgi_app", _around_wsgi)
     attachment.wrap("full_dispatch_request", _around_request)
     attachment.wrap("dispatch_request", _around_view)
     attachment.wrap("handle_user_exception", _around_handler)
@@ -108,7 +111,8 @@ def _around_wsgi(attachment: Attachment, original: Method) -> Method:
         lifecycle = attachment.fixed or attachment.find(self)
         exchange = None
         if lifecycle is not None and lifecycle.spanless:
-            attachment.unwrap("wsgi_app")
+            if attachment.fixed is not None:
+                attachment.unwrap("wsgi_app")
         elif lifecycle is not None:
             try:
                 exchange = lifecycle.enter(self, environ)

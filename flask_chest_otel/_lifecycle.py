@@ -132,6 +132,9 @@ class Lifecycle:
             return None
         if otel_context.get_current() and inside_server_span():
             return None
+        entered: Exchange | None = environ.get(EXCHANGE_KEY)
+        if entered is not None and entered.waits_for(self._spans):
+            return None  # by the other one of __call__ and wsgi_app
         return Exchange(self._spans, environ)
 
     def begin(self, app: Flask) -> None:

@@ -166,6 +166,10 @@ class Exchange:
 
     # In the order of a request
 
+    def waits_for(self, spans: ServerSpans) -> bool:
+        """Whether this is the entry to an application, whose dispatch has not been reached."""
+        return self.span is None and self._spans is spans
+
     def open(self, live: LiveRequest) -> None:
         """Start the span and make it current: the URL is matched, the request id chosen."""
         spans, environ = self._spans, self._environ

@@ -11,6 +11,8 @@ import flask.app
 import pytest
 from flask import Flask, g
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
 
 from flask_chest_otel import FlaskChest, FlaskChestInstrumentor, TrackedVar, _guard, trace_id_for
 from flask_chest_otel.testing import capture
@@ -109,6 +111,29 @@ def test_early_import(rig: Rig) -> None:
     on(rig)
     app.test_client().get("/")
     assert rig.tracked() == {"a": 1}
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["instrumented late", "early"])
+@pytest.mark.parametrize("around", ["application", "wsgi_app", "inside"])
+def test_middleware(rig: Rig, around: str, *, late: bool) -> None:
+    """One span for each request, whichever way middleware was put around the application, or into it."""
+    app, other = app_of(rig), app_of(rig, "other")
+    if not late:
+        on(rig)
+    served: Any = app
+    if around == "inside":
+        app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/b": other})  # type: ignore[method-assign]
+    if late:
+        on(rig)
+    if around == "application":
+        served = DispatcherMiddleware(app, {"/b": other})
+    elif around == "wsgi_app":
+        served = DispatcherMiddleware(app.wsgi_app, {"/b": other.wsgi_app})
+    for number, path in enumerate(("/", "/b/"), start=1):
+        assert Client(served).get(path).text == "ok"
+        assert len(rig.servers()) == number
+        assert rig.tracked(rig.servers()[-1]) == {"a": 1}
+    assert [point.count for point in rig.points("http.server.request.duration")] == [2]
 
 
 @pytest.mark.parametrize("chest_first", [True, False])
