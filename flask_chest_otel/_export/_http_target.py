@@ -152,11 +152,13 @@ class HttpTarget:
             rejected, says = partial_success(self._address.signal, content)
         elif (response.getheader("Content-Type") or "").startswith(("text/", "application/json")):
             says = content.decode("utf-8", "replace")
+        status = str(response.status)
         return Answer(
             taken,
             response.status in TRY_AGAIN,
-            str(response.status),
-            in_short(says) or printable(response.reason),
+            status,
+            # Many pages of errors begin with the status.
+            in_short(says.removeprefix(status)) or printable(response.reason),
             retry_after_s(response.getheader("Retry-After")),
             rejected,
         )

@@ -128,7 +128,7 @@ def test_refusals_are_put_aside(
 ) -> None:
     """What is refused for good is kept with the reason and not sent again; what follows is not held up."""
     moody.mood = status
-    moody.headers, moody.body = {"Content-Type": "text/plain"}, b"no\r\n\x1b[31mforged"
+    moody.headers, moody.body = {"Content-Type": "text/plain"}, f"{status} no\r\n\x1b[31mforged".encode()
     dispatch = begin(route_to(moody.url, tmp_path))
     dispatch.put("traces", 3, spans("a", "b", "c"))
     moody.wait_for_attempts(1)
