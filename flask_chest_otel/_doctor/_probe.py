@@ -163,16 +163,26 @@ def advised(said: list[str]) -> list[str]:
     return [f"{line}; {advice}" if (advice := _advice(line)) else line for line in said]
 
 
+_ADVICE = {
+    "WRONG_VERSION_NUMBER": "no TLS is spoken there: type an address that begins with http://",
+    "parsing HTTP/2": (
+        "no gRPC is spoken there: type the collector's port for it, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+    ),
+    "(OSError: certificates ": (
+        "type the path of a PEM file: OTEL_EXPORTER_OTLP_CERTIFICATE=…, or _CLIENT_CERTIFICATE and _CLIENT_KEY"
+    ),
+}
+
+
 def _advice(line: str) -> str:
     """What to type where ``line`` says that something did not get through; nothing where it does not."""
     if " refused " in line and "(404" in line:
         return f"nothing takes OTLP there: type another address: {_another_address()}"
     if " refused " in line:
         return "look at the reason; a key is given with OTEL_EXPORTER_OTLP_HEADERS=name=value"
-    if "WRONG_VERSION_NUMBER" in line:
-        return "no TLS is spoken there: type an address that begins with http://"
-    if "parsing HTTP/2" in line:
-        return "no gRPC is spoken there: type the collector's port for it, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+    for sign, advice in _ADVICE.items():
+        if sign in line:
+            return advice
     if "does not take" in line or "export" in line:
         return (
             "start the collector there (flask chest collector run --target NAME), "

@@ -140,9 +140,15 @@ class HttpTarget:
         return connection
 
     def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self._address.certificate)
-        if self._address.client_certificate is not None:
-            context.load_cert_chain(*self._address.client_certificate)
+        own, known = self._address.client_certificate, self._address.certificate
+        try:
+            context = ssl.create_default_context(cafile=known)
+            if own is not None:
+                context.load_cert_chain(*own)
+        except OSError as error:
+            # It does not say itself which file it is about.
+            files = ", ".join(filter(None, [known, *(own or ())]))
+            raise OSError(f"certificates {files} cannot be used: {error}") from error
         return context
 
     def _answer(self, response: http.client.HTTPResponse, content: bytes) -> Answer:

@@ -353,6 +353,21 @@ def test_tls_where_there_is_none(tmp_path: Path) -> None:
     assert report["problems"][0].endswith("type an address that begins with http://")
 
 
+@pytest.mark.parametrize("variable", ["CERTIFICATE", "CLIENT_CERTIFICATE"])
+@pytest.mark.parametrize("content", [None, "no certificate"], ids=["missing", "broken"])
+def test_certificates_that_cannot_be_used(tmp_path: Path, variable: str, content: str | None) -> None:
+    """The file is named, and the variables where another one is given; not the collector is to blame."""
+    path = tmp_path / "known.pem"
+    if content is not None:
+        path.write_text(content)
+    address = f"https://127.0.0.1:{free_port()}"
+    variables = {f"OTEL_EXPORTER_OTLP_{variable}": str(path), "OTEL_EXPORTER_OTLP_ENDPOINT": address}
+    _, report = doctor(tmp_path, shop=SHOP, under=(), OTEL_METRICS_EXPORTER="none", **variables)
+    (problem,) = report["problems"]
+    assert f"does not take traces (OSError: certificates {path} cannot be used: " in problem
+    assert "type the path of a PEM file: OTEL_EXPORTER_OTLP_CERTIFICATE=…" in problem
+
+
 def test_a_slip_in_a_variable_of_opentelemetry(tmp_path: Path) -> None:
     """A letter that is missing is a problem; variables that only an instrumentation reads are none."""
     status, report = doctor(
