@@ -176,9 +176,11 @@ _ADVICE = {
 
 def _advice(line: str) -> str:
     """What to type where ``line`` says that something did not get through; nothing where it does not."""
-    if " refused " in line and "(404" in line:
+    # Not any word: a connection that is refused is another matter.
+    refused = " refused traces (" in line or " refused metrics (" in line
+    if refused and "(404" in line:
         return f"nothing takes OTLP there: type another address: {_another_address()}"
-    if " refused " in line:
+    if refused:
         return "look at the reason; a key is given with OTEL_EXPORTER_OTLP_HEADERS=name=value"
     for sign, advice in _ADVICE.items():
         if sign in line:
