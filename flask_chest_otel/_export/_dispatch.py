@@ -126,12 +126,11 @@ class Dispatch:
         _forget(self)
         self._stopping = True
         self._bell.set()
-        if self._thread is not None:
+        if self._thread is None:
+            self.shelf.close()
+        else:
+            # Where it is in the middle of a post that hangs, nobody waits for it, and its batch stays where it is.
             self._thread.join(max(0.0, self._deadline - time.monotonic()))
-            if self._thread.is_alive():
-                # It is in the middle of a post that hangs, and its batch stays where it is.
-                return
-        self.shelf.close()
 
     def own_metrics(self) -> Iterator[Figure]:
         """How full the outbox is, and what it had to drop; nothing in other processes and after the end."""
@@ -158,6 +157,7 @@ class Dispatch:
                     self._bell.wait(1.0)
             for lane in self._lanes:
                 lane.close()
+            self.shelf.close()
 
     def _round(self) -> None:
         self._bell.clear()

@@ -387,6 +387,21 @@ def test_shutdown_keeps_its_time(begin: Begin, tmp_path: Path, moody: Moody, moo
     assert sum(batch.items for batch in kept(tmp_path)) == 30
 
 
+def test_a_post_that_hangs_lets_go_in_the_end(begin: Begin, tmp_path: Path, moody: Moody) -> None:
+    """The file that nobody waited for is closed as soon as the post ends: no lock file stays beside it."""
+    moody.mood = "hang"
+    dispatch = begin(route_to(moody.url, tmp_path))
+    dispatch.put("traces", 1, spans("a"))
+    moody.wait_for_attempts(1)
+    dispatch.leave(begin)
+    assert list(tmp_path.glob("*.owner"))
+    moody.released.set()
+    deadline = time.monotonic() + 5
+    while list(tmp_path.glob("*.owner")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert [path.name for path in tmp_path.iterdir()] == [FILENAME]
+
+
 def test_shutdown_sends_what_it_can(begin: Begin, route: Route, receiver: OtlpReceiver) -> None:
     """With a healthy collector nothing is left, and nobody waits."""
     dispatch = begin(route)
