@@ -192,7 +192,8 @@ class Page:
         log = self.folder / f"server_{block.line}.log"
         with log.open("w") as output:
             server = subprocess.Popen(
-                ["bash", "-c", f"exec env {command}"],
+                # What a shell starts in the background is deaf to Ctrl-C, and so would be its children.
+                ["bash", "-c", f"exec env --default-signal=INT {command}"],
                 cwd=self.folder,
                 env=_environment(),
                 stdout=output,
