@@ -12,8 +12,7 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc.experimental.gevent import init_gevent  # type: ignore[import-untyped]
 
-from flask_chest_otel._export._target import Answer, in_short, partial_success
-from flask_chest_otel._guard import printable
+from flask_chest_otel._export._target import Answer, in_short, partial_success, unanswered
 from flask_chest_otel._version import __version__
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class GrpcTarget:
             self.close()
             return _failure(error)
         except (OSError, ValueError) as error:  # a file of certificates; a header that gRPC does not take
-            return Answer(taken=False, retryable=True, status=f"{type(error).__name__}:", says=printable(str(error)))
+            return unanswered(error)
         return Answer(taken=True, retryable=False, status="OK", says=in_short(says), rejected=rejected)
 
     def close(self) -> None:

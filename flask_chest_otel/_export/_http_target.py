@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from flask_chest_otel._export._target import Answer, in_short, partial_success
+from flask_chest_otel._export._target import Answer, in_short, partial_success, unanswered
 from flask_chest_otel._guard import printable
 from flask_chest_otel._retry_after import retry_after_s
 from flask_chest_otel._version import __version__
@@ -74,13 +74,8 @@ class HttpTarget:
         """Post one OTLP request; whatever happens is an answer."""
         try:
             return self._post(body)
-        except (OSError, http.client.HTTPException) as error:
-            # Nobody answered in time, or not to us, or does not speak HTTP.
-            return Answer(taken=False, retryable=True, status=f"{type(error).__name__}:", says=printable(str(error)))
-        except ValueError as error:
-            # Not in its own words: they quote the header, which may be a key.
-            says = "a value in OTEL_EXPORTER_OTLP_HEADERS cannot be sent as a header"
-            return Answer(taken=False, retryable=True, status=f"{type(error).__name__}:", says=says)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return unanswered(error)
 
     def _post(self, body: bytes) -> Answer:
         body = _COMPRESS[self._address.compression](body)

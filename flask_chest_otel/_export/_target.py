@@ -10,13 +10,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.util.re import parse_env_headers
 
 from flask_chest_otel._export._endpoint import GRPC, HTTP, grpc_target_of, url_of, without_password
+from flask_chest_otel._guard import printable
 from flask_chest_otel.chests._direct import shown_url
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Address", "Answer", "Target", "address_of", "in_short", "partial_success"]
+__all__ = ["Address", "Answer", "Target", "address_of", "in_short", "partial_success", "unanswered"]
 
 SHOWN_CHARS = 200
 """How much of what a collector says is shown and kept."""
@@ -119,6 +120,15 @@ def address_of(signal: str, environ: Mapping[str, str], protocol: str = HTTP) ->
         certificate=given("CERTIFICATE"),
         client_certificate=(certificate, given("CLIENT_KEY")) if certificate else None,
     )
+
+
+def unanswered(error: Exception) -> Answer:
+    """Nobody answered in time, or not to us, or not in the protocol; or nothing could be asked."""
+    says = printable(str(error))
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        # Not in its own words: they quote the header, which may be a key.
+        says = "a value in OTEL_EXPORTER_OTLP_HEADERS cannot be sent as a header, or as metadata of gRPC"
+    return Answer(taken=False, retryable=True, status=f"{type(error).__name__}:", says=says)
 
 
 def in_short(says: str) -> str:
