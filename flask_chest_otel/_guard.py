@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["COUNTED", "Log", "caught", "counts", "forget", "guarded", "note", "printable", "reraising", "totals"]
+__all__ = [
+    "COUNTED",
+    "Log",
+    "caught",
+    "counts",
+    "forget",
+    "guarded",
+    "lines",
+    "note",
+    "printable",
+    "reraising",
+    "totals",
+]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -152,6 +164,11 @@ def caught(step: str, error: BaseException) -> None:
 def printable(text: str) -> str:
     """``text`` as one line that cannot forge another: line ends, control characters and their like are escaped."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def lines(text: str) -> str:
+    """``text`` with its line ends, and every line of it printable."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 class _Account:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from flask_chest_otel._guard import lines
 from flask_chest_otel.errors import ChestError
 
 __all__ = ["chest_cli"]
@@ -28,10 +29,6 @@ ENVIRONMENT_PREFIX = "FLASK_CHEST_CLI"
 class LazyGroup(click.Group):
     """A group that imports its commands one by one."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All sub-commands."""
-        return sorted({*super().list_commands(ctx), *COMMANDS})
-
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The sub-command ``cmd_name``, imported now, or ``None``."""
         if cmd_name not in COMMANDS:
@@ -44,9 +41,19 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except ChestError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(lines(str(error))) from error
+        except click.ClickException as error:
+            # It may quote a file.
+            error.message = lines(error.message)  # type: ignore[misc]  # final in newer click, and not in older
+            raise
 
 
-@click.group(name="chest", cls=LazyGroup, context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX})
+@click.group(
+    name="chest",
+    cls=LazyGroup,
+    # Their names alone, among which click looks for what a slip meant; `get_command` gives the commands.
+    commands={name: click.Command(name) for name in COMMANDS},
+    context_settings={"auto_envvar_prefix": ENVIRONMENT_PREFIX},
+)
 def chest_cli() -> None:
     """Look at what the chest recorded: requests, their tracked variables, ids and times."""

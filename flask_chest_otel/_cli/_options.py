@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +19,7 @@ __all__ = [
     "method_option",
     "route_of",
     "route_option",
+    "seconds",
     "service_option",
     "since_option",
     "status_option",
@@ -28,6 +30,8 @@ __all__ = [
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _STATUS = re.compile(r"[1-5](?:\d\d|xx)", re.IGNORECASE)
+
+SHORTEST_S, LONGEST_S = 0.1, 3600.0
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -56,6 +60,14 @@ def status(text: str) -> tuple[int, int]:
         raise click.BadParameter(f"{text!r} is no status: type a code such as 404, or a class such as 5xx")
     lower = text.lower()
     return int(lower.replace("x", "0")), int(lower.replace("x", "9"))
+
+
+def seconds(text: str | float) -> float:
+    """How long something may take, seconds."""
+    with suppress(ValueError):
+        if SHORTEST_S <= float(text) <= LONGEST_S:
+            return float(text)
+    raise click.BadParameter(f"{text!r} is no time: type seconds, from {SHORTEST_S:g} to {LONGEST_S:g}")
 
 
 def variable(text: str) -> tuple[str, str | None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flask_chest_otel._guard import printable
+from flask_chest_otel._guard import lines, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -51,7 +51,8 @@ def counted(count: int, one: str, many: str) -> str:
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:
-    """Print one line; what the terminal's encoding lacks is escaped."""
+    """Print lines; what would drive the terminal, and what its encoding lacks, is escaped."""
+    text = lines(text)
     encoding = getattr(sys.stderr if to_stderr else sys.stdout, "encoding", None) or "utf-8"
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=to_stderr)
 

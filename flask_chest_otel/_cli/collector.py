@@ -40,7 +40,7 @@ def target_name(text: str) -> str:
 EXAMPLES = """\b
 Examples:
   flask chest collector targets
-  flask --app shop chest collector render --target influxdb --target splunk -o collector.yaml
+  flask --app shop chest collector render --target influxdb -o collector.yaml
   flask --app shop chest collector check --target influxdb
   flask --app shop chest collector run --target influxdb --target file
 """
@@ -48,7 +48,8 @@ Examples:
 RENDER_EXAMPLES = """\b
 Examples:
   flask chest collector render --target influxdb --target splunk
-  flask --app shop chest collector render --target influxdb --raw-values --redaction -o collector.yaml
+  flask --app shop chest collector render --target influxdb --raw-values
+  flask chest collector render --target file --redaction -o collector.yaml
 """
 
 RUN_EXAMPLES = """\b

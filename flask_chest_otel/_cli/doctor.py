@@ -27,7 +27,13 @@ Examples:
 @click.command(name="doctor", epilog=EXAMPLES, short_help="What is set up, and whether it works.")
 @click.option("--send/--no-send", default=True, help="Send a span and a metric through the exporters.")
 @click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Seconds for that."
+    "--timeout",
+    "timeout_s",
+    type=_options.seconds,
+    metavar="SECONDS",
+    default=5.0,
+    show_default=True,
+    help="How long that may take.",
 )
 @_options.json_option
 def command(*, send: bool, timeout_s: float, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ def list_(folder: Path | None, *, as_json: bool) -> None:
         say("Nothing waits, and nothing was refused.", to_stderr=True)
 
 
-@command.command()
+@command.command(short_help="Send refused batches again.")
 @_outbox_option
 def resend(folder: Path | None) -> None:
     """Send refused batches again, with the next look of a running worker or the next start.
@@ -87,7 +88,7 @@ def resend(folder: Path | None) -> None:
     say(f"{counted(count, 'refused batch', 'refused batches')} will be sent again.")
 
 
-@command.command()
+@command.command(short_help="Delete refused batches, or all.")
 @_outbox_option
 @click.option("--everything", is_flag=True, help="Also what still waits to be sent.")
 @click.option("--yes", is_flag=True, help="With --everything: do not ask.")
@@ -132,6 +133,7 @@ def _opened(given: Path | None) -> Iterator[Outbox]:
     try:
         # Bounds belong to those who put something in.
         outbox = Outbox(path, 2**63 - 1, 1e9)
+        outbox.connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         try:
             yield outbox
         finally:
@@ -182,7 +184,7 @@ def _row(kept: Kept) -> tuple[str, ...]:
     return (
         str(kept.batch_id),
         f"{time:%Y-%m-%d %H:%M:%S}",
-        kept.signal,
+        safe(kept.signal),
         str(kept.items),
         str(kept.size_bytes),
         state,

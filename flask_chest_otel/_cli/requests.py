@@ -82,7 +82,7 @@ def command(  # noqa: PLR0913 - one per option of the command
 
 def _row(request: StoredRequest, *, several: bool) -> tuple[str, ...]:
     return (
-        request.time.replace("T", " ").rstrip("Z"),
+        safe(request.time.replace("T", " ").rstrip("Z")),
         *[safe(request.service)] * several,
         safe(request.method),
         safe(request.route),

@@ -113,7 +113,7 @@ def _timing(group: list[RouteTiming]) -> Timing:
     errors = sum(request.status >= SERVER_ERRORS for request in group)
     # Nearest rank: a time that a request really took.
     p95 = times[math.ceil(0.95 * len(times)) - 1]
-    return Timing(len(times), errors, round(math.fsum(times) / len(times), 3), p95, times[-1])
+    return Timing(len(times), errors, round(sum(times) / len(times), 3), p95, times[-1])
 
 
 def _as_json(routes: dict[Key, Timing], total: Timing, sums: list[VariableSum]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ SHOWN = 1000
 EXAMPLES = """\b
 Examples:
   flask chest trace-id r-17
-  flask chest trace-id 20260131080000000000 --store /srv/shop/instance/flask_chest.sqlite3
+  flask chest trace-id r-17 --store instance/flask_chest.sqlite3
 """
 
 
@@ -77,7 +77,7 @@ def _say_recorded(request_id: str, found: list[StoredRequest], *, as_json: bool)
         return
     for request in found:
         what = f"{safe(request.method)} {safe(request.route)} {request.status}"
-        say(f"{safe(request.trace_id)}  recorded  {request.time}  {what}")
+        say(f"{safe(request.trace_id)}  recorded  {safe(request.time)}  {what}")
 
 
 def _say_mapped(request_id: str, app: Flask | None, *, as_json: bool) -> None:

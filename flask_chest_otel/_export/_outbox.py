@@ -191,7 +191,7 @@ class Outbox:
         """How full it is."""
         waiting, refused, oldest_ns = self.connection.execute(
             "SELECT count(*) FILTER (WHERE refused IS NULL), count(refused),"
-            " min(created_unix_ns) FILTER (WHERE refused IS NULL) FROM outbox_batches"
+            " min(CAST(created_unix_ns AS INTEGER)) FILTER (WHERE refused IS NULL) FROM outbox_batches"
         ).fetchone()
         return Usage(waiting, refused, self._used_bytes(), oldest_ns)
 
@@ -237,8 +237,9 @@ class Outbox:
     def kept(self) -> list[Kept]:
         """All batches, the oldest first."""
         found = self.connection.execute(
-            "SELECT batch_id, signal, created_unix_ns, items, length(body), refused FROM outbox_batches"
-            " ORDER BY batch_id"
+            "SELECT batch_id, coalesce(CAST(signal AS TEXT), ''), coalesce(CAST(created_unix_ns AS INTEGER), 0),"
+            " coalesce(CAST(items AS INTEGER), 0), coalesce(length(body), 0), CAST(refused AS TEXT)"
+            " FROM outbox_batches ORDER BY batch_id"
         )
         return [Kept(*row) for row in found]
 

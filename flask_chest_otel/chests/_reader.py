@@ -5,15 +5,18 @@ from __future__ import annotations
 import sqlite3
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel.chests._file import APPLICATION_ID
-from flask_chest_otel.chests._schema import SCHEMA_VERSION, key_at, read_value
+from flask_chest_otel.chests._schema import REQUESTS, SCHEMA_VERSION, VARIABLES, clean, key_at, read_value
 from flask_chest_otel.errors import ChestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from flask_chest_otel.chests._schema import Column, Table
 
 __all__ = [
     "RouteTiming",
@@ -27,6 +30,10 @@ __all__ = [
 
 BUSY_S = 5.0
 """How long a reader waits for a worker that is just making or upgrading the file, seconds."""
+
+
+MOST = 2**63 - 1
+"""The largest number that SQLite knows."""
 
 
 class StoreReadError(ChestError):
@@ -126,37 +133,65 @@ class StoreReader:
 
     def requests(self, wanted: Wanted, limit: int) -> list[StoredRequest]:
         """The newest requests, oldest of them first."""
-        sql = "SELECT record_key, time, request_id, trace_id, span_id, service, method, route, status, duration_ms"
-        rows = self._select(sql, wanted, "ORDER BY record_key DESC LIMIT ?", limit).fetchall()
+        columns = ("time", "request_id", "trace_id", "span_id", "service", "method", "route", "status", "duration_ms")
+        rows = self._select(columns, wanted, "ORDER BY record_key DESC LIMIT ?", min(limit, MOST)).fetchall()
         found = ([*row, self._variables(key)] for key, *row in reversed(rows))
         return [StoredRequest(*values) for values in found]
 
     def timings(self, wanted: Wanted) -> Iterator[RouteTiming]:
         """Application, route, method, status and duration of every request."""
-        return map(RouteTiming._make, self._select("SELECT service, route, method, status, duration_ms", wanted))
+        rows = self._select(("service", "route", "method", "status", "duration_ms"), wanted)
+        return (RouteTiming(*row) for _, *row in rows)
 
     def variable_sums(self, wanted: Wanted) -> Iterator[VariableSum]:
         """Sums of the numeric variables by application, route, method and name; true and false are no numbers here."""
         conditions, values = _conditions(wanted)
         # total, not sum: that one fails when whole numbers leave 64 bits.
         sql = [
-            "SELECT service, route, method, name, count(number_value), total(number_value), avg(number_value)",
+            f"SELECT {_typed(REQUESTS, 'service', 'route', 'method')}, {_typed(VARIABLES, 'name')},",
+            "count(number_value), total(number_value), total(number_value) / count(number_value)",
             "FROM chest_requests JOIN chest_variables ON request_key = record_key",
             "WHERE type IN ('int', 'float') AND number_value IS NOT NULL AND",
             conditions,
-            "GROUP BY service, route, method, name ORDER BY service, route, method, name",
+            "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
         ]
         return map(VariableSum._make, self._connection.execute(" ".join(sql), values))
 
-    def _select(self, what: str, wanted: Wanted, end: str = "", *more: Any) -> sqlite3.Cursor:
+    def _select(self, columns: Iterable[str], wanted: Wanted, end: str = "", *more: Any) -> sqlite3.Cursor:
+        """Each row's key, and ``columns`` of it."""
         conditions, values = _conditions(wanted)
-        return self._connection.execute(f"{what} FROM chest_requests WHERE {conditions} {end}", [*values, *more])
+        what = f"SELECT record_key, {_typed(REQUESTS, *columns)} FROM chest_requests"  # noqa: S608 - our own words
+        return self._connection.execute(f"{what} WHERE {conditions} {end}", [*values, *more])
 
     def _variables(self, key: str) -> dict[str, Any]:
         rows = self._connection.execute(
-            "SELECT name, type, text_value FROM chest_variables WHERE request_key = ? ORDER BY name", (key,)
+            f"SELECT {_typed(VARIABLES, 'name', 'type', 'text_value')} FROM chest_variables"  # noqa: S608 - our own words
+            " WHERE request_key = ? ORDER BY name",
+            (key,),
         )
-        return {name: read_value(kind, text) for name, kind, text in rows}
+        return {name: _value(kind, text) for name, kind, text in rows}
+
+
+_SQLITE_TYPES = {"integer": "INTEGER", "real": "REAL"}
+
+
+def _typed(table: Table, *names: str) -> str:
+    """Columns with the types that the table says: SQLite itself keeps whatever somebody wrote there."""
+    return ", ".join(_cast(column) for name in names for column in table.columns if column.name == name)
+
+
+def _cast(column: Column) -> str:
+    kind = _SQLITE_TYPES.get(column.kind, "TEXT")
+    cast = f"CAST({column.name} AS {kind})"
+    return cast if column.nullable else f"coalesce({cast}, CAST('' AS {kind}))"
+
+
+def _value(kind: str, text: str) -> Any:
+    """What was recorded; the text where it is none of its type."""
+    try:
+        return read_value(kind, text)
+    except ValueError:
+        return text
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -173,6 +208,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _opened(address: str) -> sqlite3.Connection:
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None)
+    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     try:
         # All answers are about one moment, whatever is written and deleted meanwhile.
         connection.execute("BEGIN")
@@ -213,7 +249,9 @@ def _conditions(wanted: Wanted) -> tuple[str, list[Any]]:
     if wanted.request_id is not None:
         terms.append(("request_id = ?", (wanted.request_id,)))
     terms += [_variable_condition(name, value) for name, value in wanted.variables]
-    return " AND ".join(sql for sql, _ in terms), [value for _, values in terms for value in values]
+    # As they were written: what a terminal passes on may have no encoding.
+    values = [clean(value) if isinstance(value, str) else value for _, given in terms for value in given]
+    return " AND ".join(sql for sql, _ in terms), values
 
 
 def _variable_condition(name: str, value: str | None) -> tuple[str, tuple[Any, ...]]:

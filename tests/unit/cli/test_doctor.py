@@ -470,3 +470,12 @@ def test_entry_points(tmp_path: Path) -> None:
     assert row(report, "entry_points", "instrumentor broken") == ("broken", "it cannot be imported")
     assert status == 1
     assert "'broken' cannot be loaded (ModuleNotFoundError" in report["problems"][0]
+
+
+@pytest.mark.parametrize("given", ["inf", "nan", "0", "1e999", "soon"])
+def test_a_time_that_is_none(chest: Callable[..., Result], app: Flask, given: str) -> None:
+    """A time that nobody can wait for is a usage error."""
+    FlaskChest(app)
+    result = chest("doctor", "--timeout", given)
+    assert result.exit_code == 2
+    assert "type seconds, from 0.1 to 3600" in result.stderr.replace("\n", " ")

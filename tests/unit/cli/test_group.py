@@ -13,16 +13,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 from flask.cli import ScriptInfo
 from opentelemetry.sdk.trace import TracerProvider
 
 from flask_chest_otel import FlaskChest
+from flask_chest_otel._cli import chest_cli
 from flask_chest_otel.chests._store import EmbeddedStore
 from flask_chest_otel.instrumentor import FlaskChestInstrumentor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from click.testing import Result
     from flask import Flask
@@ -256,3 +258,37 @@ def run_python(script: str, *arguments: str, **environment: str) -> subprocess.C
     )
     assert result.returncode == 0, result.stderr
     return result
+
+
+def every_command(
+    command: click.Command, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """A command and all below it, with the words that call it."""
+    yield words, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from every_command(below, (*words, name))
+
+
+EVERY_COMMAND = [words for words, _ in every_command(chest_cli)]
+
+
+@pytest.mark.parametrize("words", EVERY_COMMAND, ids=" ".join)
+def test_helps_fit_a_terminal(words: tuple[str, ...], chest: Callable[..., Result]) -> None:
+    """Each help, its examples included, fits into 80 columns, and no sentence about a command is cut."""
+    for line in chest(*words, "--help", env={"COLUMNS": "80"}).stdout.splitlines():
+        assert len(line) <= 80
+        assert not line.endswith("...") or line.startswith("Usage:")
+
+
+@pytest.mark.parametrize(
+    ("mistyped", "meant"), [(["reqests"], "requests"), (["outbox", "lst"], "list"), (["collector", "rendr"], "render")]
+)
+def test_a_slip_in_a_command(mistyped: list[str], meant: str, chest: Callable[..., Result]) -> None:
+    """A command that is not there is answered with the nearest one."""
+    result = chest(*mistyped)
+    assert result.exit_code == 2
+    assert f"Did you mean '{meant}'?" in result.stderr

@@ -181,3 +181,13 @@ def test_no_outbox_of_ours(tmp_path: Path) -> None:
     done = CliRunner().invoke(chest_cli, ["outbox", "clear", "--outbox", str(tmp_path)])
     assert done.exit_code == 1
     assert "cannot be read" in done.output
+
+
+@pytest.mark.parametrize("wrong", ["\x1b[2J\n", b"\x1b\xff", 2.5, -(2**63), 2**63 - 1, ""])
+def test_a_file_that_somebody_else_wrote(outbox: Outbox, wrong: object) -> None:
+    """A column of any type and any text ends in no traceback, and cannot drive the terminal."""
+    outbox.connection.execute(
+        "UPDATE outbox_batches SET signal = ?, created_unix_ns = ?, items = ?, refused = ?", [wrong] * 4
+    )
+    assert all(sign.isprintable() for sign in run(outbox, "list").replace("\n", ""))
+    assert len(json.loads(run(outbox, "list", "--json"))) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -179,3 +181,52 @@ def test_applications_in_one_store(
     assert [line.split()[2:4] for line in lines] == [["shop", "GET"], ["ba\\x1bnk", "GET"]]
     assert "SERVICE" not in chest("requests", "--service", "shop").stdout
     assert shown(chest("requests", "--json", "--service", "ba\x1bnk")) == ["r-2"]
+
+
+def spoil(path: Path, table: str, **columns: Any) -> None:
+    """Somebody else has written into the file: SQLite keeps any type in any column."""
+    with closing(sqlite3.connect(path)) as store, store:
+        names = ", ".join(f"{name} = ?" for name in columns)
+        store.execute(f"UPDATE {table} SET {names}", [*columns.values()])
+
+
+@pytest.mark.parametrize("wrong", ["\x1b[2Jx\n", b"\x1b\xff", 7, 2.5, float("inf"), -(2**63), "1e999", ""])
+@pytest.mark.parametrize("command", [["requests"], ["stats"], ["trace-id", "r-1"]])
+def test_a_file_that_somebody_else_wrote(
+    wrong: Any,
+    command: list[str],
+    fill: Callable[..., Path],
+    record: Callable[..., RequestRecord],
+    chest: Callable[..., Result],
+) -> None:
+    """A column of any type and any text ends in no traceback, and cannot drive the terminal; JSON stays JSON."""
+    path = fill(record(1, 0, variables={"a": 1}), record(2, 0, variables={"b": (1, 2)}))
+    names = ("time", "trace_id", "span_id", "service", "method", "route", "status", "duration_ms")
+    spoil(path, "chest_requests", **dict.fromkeys(names, wrong))
+    for number, kind in enumerate((wrong, "int", "float", "list", "bool")):
+        spoil(path, "chest_variables", type=kind, text_value=wrong, number_value=wrong, name=wrong)
+        for option in ([], ["--json"]):
+            result = chest(*command, *option)
+            assert (result.exit_code, result.exception) == (0, None), (number, result.output)
+            assert all(sign.isprintable() for sign in result.output.replace("\n", ""))
+            assert not option or json.loads(result.stdout)
+
+
+def test_questions_that_sqlite_does_not_take(shop: Path, chest: Callable[..., Result]) -> None:
+    """Numbers that are too large, and texts without an encoding, are questions like others."""
+    assert len(shown(chest("requests", "--json", "--limit", "9" * 20))) == 5
+    for options in (["--route", "\udcff"], ["--var", "a\udcff=\udcff"], ["--request-id", "\udcff"]):
+        assert shown(chest("requests", "--json", *options)) == []
+    assert chest("trace-id", "\udcff").exit_code == 0
+
+
+def test_a_schema_that_drives_the_terminal(shop: Path, chest: Callable[..., Result]) -> None:
+    """What SQLite says about a file quotes it: that is escaped, too."""
+    with closing(sqlite3.connect(shop)) as store, store:
+        store.execute("PRAGMA writable_schema = ON")
+        store.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE \x1b[2J(' WHERE name = 'chest_requests'")
+    result = chest("requests")
+    assert result.exit_code == 1
+    assert "cannot be read" in result.stderr
+    assert "\\x1b" in result.stderr
+    assert "\x1b" not in result.stderr
