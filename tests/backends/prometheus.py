@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -44,11 +45,26 @@ class _PromQl(Server):
 
 
 class Prometheus(_PromQl):
-    """A Prometheus that scrapes `scrape`, if given, and takes remote writes."""
+    """A Prometheus that scrapes `scrape`, if given, and takes remote writes.
 
-    def __init__(self, folder: Path, *, scrape: str | None = None) -> None:
+    Args:
+        folder: Its data, its configuration and its log.
+        scrape: `host:port` to fetch from.
+        rules: Rule files, which it evaluates every second.
+        lookback_s: How long a series that gets no more samples still counts as there.
+    """
+
+    def __init__(
+        self, folder: Path, *, scrape: str | None = None, rules: Sequence[Path] = (), lookback_s: int = 300
+    ) -> None:
         super().__init__(folder)
-        (folder / "prometheus.yml").write_text(SCRAPE.format(target=scrape) if scrape else "{}\n")
+        self._lookback_s = lookback_s
+        (folder / "prometheus.yml").write_text(
+            "rule_files: [rules-*.yaml]\n" + (SCRAPE.format(target=scrape) if scrape else "")
+        )
+        for number, path in enumerate(rules):
+            often = re.sub(r"^( +interval:) .+$", r"\1 1s", path.read_text(), flags=re.MULTILINE)
+            (folder / f"rules-{number}.yaml").write_text(often)
 
     def command(self) -> Sequence[str]:
         """Return Debian's prometheus with both doors open."""
@@ -59,6 +75,7 @@ class Prometheus(_PromQl):
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--web.enable-remote-write-receiver",
             "--enable-feature=exemplar-storage",
+            f"--query.lookback-delta={self._lookback_s}s",
             "--log.level=warn",
         ]
 

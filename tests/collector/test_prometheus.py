@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.real
 
-TOTAL = "sum(http_server_request_duration_seconds_count)"
+TOTAL = "sum(last_over_time(http_server_request_duration_seconds_count[30d]))"
 AVERAGE_OF_POST = (
-    'sum(http_server_request_duration_seconds_sum{http_request_method="POST"})'
-    ' / sum(http_server_request_duration_seconds_count{http_request_method="POST"})'
+    'sum(last_over_time(http_server_request_duration_seconds_sum{http_request_method="POST"}[30d]))'
+    ' / sum(last_over_time(http_server_request_duration_seconds_count{http_request_method="POST"}[30d]))'
 )
 CARTS = "sum(flask_g_cart_total_sum)"
 
