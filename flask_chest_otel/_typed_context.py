@@ -6,18 +6,17 @@ whatever ``OTEL_PROPAGATORS`` says, on excluded URLs, and where the request has 
 
 from __future__ import annotations
 
-import math
-import re
 from contextvars import ContextVar
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from flask import has_request_context, request
 
 from flask_chest_otel import _baggage
+from flask_chest_otel._field_types import as_text, as_type
 from flask_chest_otel._finding import own_record, present_request
 from flask_chest_otel._guard import guarded, note
-from flask_chest_otel._values import Limits, Refused, to_attribute
+from flask_chest_otel._values import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,7 +28,6 @@ __all__ = ["TypedContext"]
 
 _KEPT = "flask_chest_otel_context"
 _ENVIRON_KEY = "HTTP_BAGGAGE"
-_WHOLE = Limits(chars=_baggage.MOST_BYTES + 1)  # what is longer does not fit, and must not be sent cut off
 _making: ContextVar[bool] = ContextVar("flask_chest_making_context", default=False)
 
 
@@ -86,7 +84,7 @@ class TypedContext:
         found = {}
         for name in self._names:
             try:
-                text = _text(getattr(typed, name, None))
+                text = as_text(getattr(typed, name, None))
             except Refused as refused:
                 note(f"propagate {name}: {refused.reason}", "the field %s is not sent: %s", name, refused.reason)
             else:
@@ -108,7 +106,7 @@ class TypedContext:
     def _receive(self, typed: Any, environ: Mapping[str, Any]) -> None:
         for name, text in self._arriving(environ).items():
             try:
-                setattr(typed, name, _converted(text, self._type_of(type(typed), name)))
+                setattr(typed, name, as_type(text, self._type_of(type(typed), name)))
             except Refused as refused:
                 note(f"arriving {name}: {refused.reason}", "%s in baggage is not taken: %s", name, refused.reason)
             except Exception as error:  # noqa: BLE001 - a frozen class, a slot that is not there, a property's own
@@ -136,42 +134,3 @@ def _hints(cls: type) -> Mapping[str, Any]:
     except Exception as error:  # noqa: BLE001 - names that only a type checker knows, for example
         note(f"types of {cls.__name__}", "values in baggage stay text, as the annotations of %r fail: %s", cls, error)
         return {}
-
-
-def _text(value: Any) -> str | None:
-    converted = to_attribute(value, _WHOLE)
-    if isinstance(converted, tuple):
-        raise Refused("a list")
-    if isinstance(converted, bool):
-        return str(converted).lower()
-    return None if converted is None else str(converted)
-
-
-def _converted(text: str, hint: Any) -> Any:
-    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    wanted = [option for option in options if option is not NoneType]
-    convert = _CONVERTERS.get(wanted[0]) if len(wanted) == 1 else None
-    return text if convert is None else convert(text)
-
-
-def _whole_number(text: str) -> int:
-    if re.fullmatch(r"[+-]?[0-9]{1,300}", text) is None:
-        raise Refused("no whole number")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", text, re.IGNORECASE) is None:
-        raise Refused("no number")
-    if not math.isfinite(float(text)):
-        raise Refused("too large a number")
-    return float(text)
-
-
-def _truth(text: str) -> bool:
-    if text.lower() not in ("true", "false", "1", "0"):
-        raise Refused("neither true nor false")
-    return text.lower() in ("true", "1")
-
-
-_CONVERTERS: dict[Any, Callable[[str], Any]] = {int: _whole_number, float: _number, bool: _truth}

@@ -24,6 +24,7 @@ TESTS = Path(__file__).parent.parent
 PLAIN = {
     *(
         "_baggage",
+        "_field_types",
         "_arguments",
         "_definitions",
         "_patterns",

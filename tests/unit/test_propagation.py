@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import time as clock
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal, NewType
+from uuid import UUID
 
 import pytest
 from opentelemetry import baggage, propagate, trace
@@ -13,6 +18,8 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from flask_chest_otel import ChestConfigError, FlaskChest, FlaskChestInstrumentor, _guard, _propagation, current_context
+from flask_chest_otel._field_types import as_type
+from flask_chest_otel._values import Refused
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -34,6 +41,32 @@ class Order:
     price: float = 1.5
     vip: bool = False
     anything: Any = None
+
+
+class Plan(Enum):
+    """What a customer pays for."""
+
+    GOLD = "gold"
+    SILVER = 2
+
+
+Tenant = NewType("Tenant", str)
+
+
+@dataclass
+class Strict:
+    """Fields of every type that a text can become, and of some that none can."""
+
+    amount: Decimal = Decimal(1)
+    order: UUID = field(default_factory=lambda: UUID(int=1))
+    plan: Plan | None = None
+    size: Literal["s", 10, True] | None = None
+    day: date | None = None
+    at: datetime | None = None
+    tenant: Tenant = Tenant("ours")
+    either: float | str | None = None
+    lines: list[str] = field(default_factory=list)
+    nested: Order | None = None
 
 
 @dataclass(frozen=True)
@@ -267,6 +300,71 @@ def test_refused_values_keep_the_default(rig: Rig, header: str, kind: str, caplo
     assert dict(_guard.counts) == {kind: 2}
     (message,) = [found.getMessage() for found in caplog.records if found.name == "flask_chest_otel"]
     assert header.partition("=")[2] not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("amount", Decimal("17.50"), "17.5"),
+        ("amount", Decimal("-1E+400"), "-1E%2B400"),
+        ("order", UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+        ("plan", Plan.GOLD, "gold"),
+        ("plan", Plan.SILVER, "2"),
+        ("size", "s", "s"),
+        ("size", 10, "10"),
+        ("size", True, "true"),
+        ("day", date(2026, 1, 31), "2026-01-31"),
+        ("at", datetime(2026, 1, 31, 1, 2, tzinfo=timezone.utc), "2026-01-31T01%3A02%3A00%2B00%3A00"),
+        ("tenant", "theirs", "theirs"),
+        ("either", 1.5, "1.5"),
+        ("either", "1,5", "1%2C5"),
+    ],
+)
+def test_what_one_service_sends_another_one_takes(rig: Rig, send: Send, name: str, value: Any, text: str) -> None:
+    """Decimals, UUIDs, enums, literals, dates: what is sent for a field arrives as an equal value of its type."""
+    sender = rig.plain("sender")
+    rig.chest(sender, context=lambda: Strict(**{name: value}), propagate=[name])
+    header = send(sender)["baggage"]
+    assert header == f"{name}={text}"
+    receiver = rig.plain("receiver")
+    rig.chest(receiver, context=Strict, propagate=[name])
+    found = getattr(arrived(receiver, header), name)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.guard_on
+@pytest.mark.parametrize(
+    ("name", "texts", "reason"),
+    [
+        ("amount", ["cheap", "NaN", "1e999999999", "9" * 301, "1_0", "%D9%A3"], "no number"),
+        ("order", ["7", "{00000000-0000-0000-0000-000000000007}", "x" * 36], "no UUID"),
+        ("plan", ["GOLD", "bronze", "Plan.GOLD", ""], "none of the values that its type lists"),
+        ("size", ["m", "1", "False", "10.0"], "none of the values that its type lists"),
+        ("day", ["tomorrow", "2026-02-30"], "no date"),
+        ("at", ["now", "9" * 4000], "no datetime"),
+        ("lines", ["a", "[]"], "of a type that no text becomes"),
+        ("nested", ["a"], "of a type that no text becomes"),
+    ],
+)
+def test_each_is_checked_against_its_type(rig: Rig, name: str, texts: list[str], reason: str) -> None:
+    """A text that is no value of the field's type leaves the field as it was, and is counted."""
+    for number, text in enumerate(texts):
+        app = rig.plain(f"shop{number}")
+        rig.chest(app, context=Strict, propagate=[name])
+        assert getattr(arrived(app, f"{name}={text}"), name) == getattr(Strict(), name), text
+    assert dict(_guard.counts) == {f"arriving {name}: {reason}": len(texts)}
+
+
+@pytest.mark.guard_on
+@pytest.mark.parametrize("kind", [int, float, bool, Decimal, UUID, date, datetime, Plan, Literal["s"], float | int])
+@pytest.mark.parametrize("text", ["9" * 8000 + "x", "." + "9" * 8000 + "x", "1e" + "9" * 8000, "-" * 8000, "1." * 4000])
+def test_a_long_text_holds_nobody_up(kind: Any, text: str) -> None:
+    """Whatever a header of the longest size says, it is refused in less than a millisecond or two."""
+    start = clock.process_time()
+    for _ in range(10):
+        with pytest.raises(Refused):
+            as_type(text, kind)
+    assert clock.process_time() - start < 0.1
 
 
 @pytest.mark.guard_on
