@@ -164,6 +164,9 @@ def advised(said: list[str]) -> list[str]:
 
 
 _ADVICE = {
+    "no OTLP endpoint": (
+        "something else answers there: type the collector's address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
+    ),
     "WRONG_VERSION_NUMBER": "no TLS is spoken there: type an address that begins with http://",
     "parsing HTTP/2": (
         "no gRPC is spoken there: type the collector's port for it, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"

@@ -12,7 +12,7 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc.experimental.gevent import init_gevent  # type: ignore[import-untyped]
 
-from flask_chest_otel._export._target import Answer, in_short, partial_success, unanswered
+from flask_chest_otel._export._target import Answer, in_short, success, unanswered
 from flask_chest_otel._version import __version__
 
 if TYPE_CHECKING:
@@ -60,14 +60,13 @@ class GrpcTarget:
                 metadata=self._address.headers,
                 compression=_COMPRESSIONS[self._address.compression],
             )
-            rejected, says = partial_success(self._address.signal, content.result())
+            return success(self._address.signal, "OK", "", content.result())
         except grpc.RpcError as error:
             # A channel that failed waits longer and longer before it tries again; how long is the lane's to say.
             self.close()
             return _failure(error)
         except (OSError, ValueError) as error:  # a file of certificates; a header that gRPC does not take
             return unanswered(error)
-        return Answer(taken=True, retryable=False, status="OK", says=in_short(says), rejected=rejected)
 
     def close(self) -> None:
         """Hang up."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import io
+import ipaddress
 import ssl
 import time
 import urllib.request
@@ -18,7 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from flask_chest_otel._export._target import Answer, in_short, partial_success, unanswered
+from flask_chest_otel._export._target import Answer, in_short, success, unanswered, words
 from flask_chest_otel._guard import printable
 from flask_chest_otel._retry_after import retry_after_s
 from flask_chest_otel._version import __version__
@@ -37,6 +38,12 @@ ANSWER_BYTES = 64 * 1024
 
 TRY_AGAIN = frozenset({408, 429, 502, 503, 504})
 """What the OTLP specification calls retryable, and a proxy's 408."""
+
+INTERIM = range(102, 200)
+"""Statuses after which the answer is still to come; 101 would end HTTP, and nobody has asked for that."""
+
+EARLY_ANSWER_S = 0.2
+"""How long an answer is looked for where sending broke, or took all the time there was, seconds."""
 
 _COMPRESS: dict[str, Callable[[bytes], bytes]] = {"none": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
 
@@ -108,11 +115,25 @@ class HttpTarget:
         if self._connection is None:
             self._connection = self._connect()
         connection = self._connection
-        connection.request("POST", self._path, body, self._headers)
+        try:
+            connection.request("POST", self._path, body, self._headers)
+        except OSError as error:
+            return self._early_answer(connection, error)
         response = connection.getresponse()
         content = response.read(ANSWER_BYTES)
         if response.will_close or not response.isclosed():
             self.close()
+        return self._answer(response, content)
+
+    def _early_answer(self, connection: http.client.HTTPConnection, error: OSError) -> Answer:
+        """What a server said that would not read the request to its end, such as that it is too large."""
+        self._deadline.extend(EARLY_ANSWER_S)
+        try:
+            response = connection.getresponse()
+            content = response.read(ANSWER_BYTES)
+        except (OSError, http.client.HTTPException, ValueError):
+            raise error from None
+        self.close()
         return self._answer(response, content)
 
     def _connect(self) -> http.client.HTTPConnection:
@@ -130,6 +151,7 @@ class HttpTarget:
                 )
         else:
             connection = http.client.HTTPConnection(first.hostname or "", first.port, timeout=timeout_s)
+        connection.response_class = _Response
         connection.connect()
         connection.sock = _Deadlined(connection.sock, self._deadline)
         return connection
@@ -147,22 +169,30 @@ class HttpTarget:
         return context
 
     def _answer(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
-        rejected, says = 0, ""
-        taken = http.client.OK <= response.status < http.client.MULTIPLE_CHOICES
-        if taken:
-            rejected, says = partial_success(self._address.signal, content)
-        elif (response.getheader("Content-Type") or "").startswith(("text/", "application/json")):
-            says = content.decode("utf-8", "replace")
+        content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
         status = str(response.status)
+        if http.client.OK <= response.status < http.client.MULTIPLE_CHOICES:
+            return success(self._address.signal, status, content_type, content)
+        says = words(content_type, content)
         return Answer(
-            taken,
-            response.status in TRY_AGAIN,
-            status,
+            taken=False,
+            retryable=response.status in TRY_AGAIN,
+            status=status,
             # Many pages of errors begin with the status.
-            in_short(says.removeprefix(status)) or printable(response.reason),
-            retry_after_s(response.getheader("Retry-After")),
-            rejected,
+            says=in_short(says.removeprefix(status)) or printable(response.reason),
+            retry_after_s=retry_after_s(response.getheader("Retry-After")),
         )
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer; those before it (RFC 9110, section 15.2) are passed over, of which the standard library knows one."""
+
+    def begin(self) -> None:
+        super().begin()
+        while self.status in INTERIM:
+            # Whatever is left of it would make the next call believe that all is read.
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
 
 
 class _Deadline:
@@ -173,6 +203,10 @@ class _Deadline:
 
     def set(self, seconds: float) -> None:
         self._until = time.monotonic() + seconds
+
+    def extend(self, seconds: float) -> None:
+        """Leave so many seconds at least."""
+        self._until = max(self._until, time.monotonic() + seconds)
 
     def left(self) -> float:
         left = self._until - time.monotonic()
@@ -221,10 +255,28 @@ class _Reader(io.RawIOBase):
 
 def _proxy(parts: SplitResult) -> SplitResult | None:
     """The proxy that the environment names for an address."""
-    named = urllib.request.getproxies().get(parts.scheme)
-    if not named or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2]):
+    proxies = urllib.request.getproxies()
+    named = proxies.get(parts.scheme)
+    if (
+        not named
+        or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2])
+        or _is_among(parts.hostname or "", proxies.get("no", ""))
+    ):
         return None
     return urlsplit(named if "://" in named else f"http://{named}")
+
+
+def _is_among(host: str, exceptions: str) -> bool:
+    """Whether ``NO_PROXY`` names an IP address, or a network with it; the standard library knows neither of IPv6."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for text in exceptions.split(","):
+        with suppress(ValueError):  # a name
+            if address in ipaddress.ip_network(text.strip().strip("[]"), strict=False):
+                return True
+    return False
 
 
 def _credentials(header: str, parts: SplitResult) -> dict[str, str]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from google.protobuf import json_format  # type: ignore[import-untyped]  # its stubs are another distribution
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.util.re import parse_env_headers
@@ -17,10 +21,14 @@ from flask_chest_otel.errors import ChestConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Address", "Answer", "Target", "address_of", "in_short", "partial_success", "unanswered"]
+__all__ = ["Address", "Answer", "Target", "address_of", "in_short", "success", "unanswered", "words"]
 
 SHOWN_CHARS = 200
 """How much of what a collector says is shown and kept."""
+
+_JSON = "application/json"
+# The specification's name of the type, others, and none: https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
+_PROTOBUF = ("application/x-protobuf", "application/protobuf", "")
 
 _COMPRESSIONS = ("none", "gzip", "deflate")
 
@@ -136,16 +144,45 @@ def in_short(says: str) -> str:
     return " ".join(part for part in says.split() if part.isprintable())[:SHOWN_CHARS]
 
 
-def partial_success(signal: str, content: bytes) -> tuple[int, str]:
-    """Items that the collector did not take of what it took, by its answer's protobuf, and why."""
+def success(signal: str, status: str, content_type: str, content: bytes) -> Answer:
+    """What a success says: taken, taken in part, or that no OTLP is spoken there, such as where one has to log in.
+
+    Args:
+        signal: ``traces`` or ``metrics``.
+        status: As the protocol has it.
+        content_type: Without parameters, in lower case; empty: none was given.
+        content: OTLP's message, in protobuf or, as some back ends have it, in JSON; or nothing.
+    """
     response: Any = ExportTraceServiceResponse() if signal == "traces" else ExportMetricsServiceResponse()
     try:
-        response.ParseFromString(content)
-    except Exception:  # noqa: BLE001 - some back ends answer 200 with JSON or nothing: they took it
-        return 0, ""
+        if content_type == _JSON:
+            json_format.Parse(content or b"{}", response)
+        elif content_type in _PROTOBUF:
+            response.ParseFromString(content)
+        else:
+            raise ValueError  # noqa: TRY301 - the same end as for what cannot be decoded
+    except (ValueError, DecodeError, json_format.ParseError):
+        says = in_short(f"no OTLP endpoint: answers with {content_type or 'something else'}")
+        return Answer(taken=False, retryable=True, status=status, says=says)
     partial = response.partial_success
     rejected = partial.rejected_spans if signal == "traces" else partial.rejected_data_points
-    return int(rejected), str(partial.error_message)
+    return Answer(
+        taken=True,
+        retryable=False,
+        status=status,
+        says=in_short(partial.error_message),
+        rejected=int(rejected),
+    )
+
+
+def words(content_type: str, content: bytes) -> str:
+    """What the body of an error says."""
+    if content_type.startswith("text/") or content_type == _JSON:
+        return content.decode("utf-8", "replace")
+    status = Status()
+    with suppress(DecodeError):
+        status.ParseFromString(content if content_type in _PROTOBUF else b"")
+    return str(status.message)
 
 
 def _seconds(text: str | None) -> float:
