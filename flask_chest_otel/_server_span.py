@@ -297,7 +297,10 @@ class Exchange:
                 self._describe(span, status, error_type)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("describe", error)
-        span.end()
+        try:
+            span.end()
+        except Exception as error:  # noqa: BLE001 - a span processor of the application's, and the guard decides
+            caught("span processor", error)
         self._measure(duration_s, status, error_type)
 
     def _error_type(self, status: int) -> str | None:

@@ -90,7 +90,7 @@ CHEST_NAME = "flask_chest.chest"
 """Metric attribute, string: the chest's name, ``store`` for the embedded one."""
 
 SPANS_DROPPED = "flask_chest.spans.dropped"
-"""Metric, counter, ``{span}``: finished spans that came faster than they could be written."""
+"""Metric, counter, ``{span}``: finished spans that came too fast, or could not be written."""
 
 OUTBOX_DROPPED = "flask_chest.outbox.dropped"
 """Metric, counter, ``{item}``: spans and data points given up because of the outbox's bounds."""

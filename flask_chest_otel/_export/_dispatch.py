@@ -35,6 +35,9 @@ GATHER_S = 0.1
 LOOK_ROUND_S = 5.0
 """Time between two looks for what dead workers left, seconds."""
 
+ENDS_APART_S = 5.0
+"""Exporters that end so long after the time for an end was over are not part of that end, seconds."""
+
 DROPS_LOGGED_EVERY_S = 60.0
 """Time between two log lines about dropped items, seconds."""
 
@@ -113,11 +116,11 @@ class Dispatch:
         return self.shelf.is_empty()
 
     def leave(self, user: object) -> None:
-        """``user`` ends. All of them together wait for the collector no longer than the route says."""
+        """``user`` ends. All that end together wait for the collector no longer than the route says."""
         if user not in self._users:
             return
         now = time.monotonic()
-        if self._deadline is None:
+        if self._deadline is None or now > self._deadline + ENDS_APART_S:
             self._deadline = now + self._route.shutdown_timeout_s
         self._users.discard(user)
         self.flush(self._deadline - now)
@@ -182,7 +185,7 @@ class Dispatch:
             time.sleep(min(left, GATHER_S / 5))
 
     def _may_go_on(self) -> bool:
-        return not self._stopping and (self._deadline is None or time.monotonic() < self._deadline)
+        return not self._stopping
 
     def _report_drops(self) -> None:
         dropped, now = self.shelf.dropped, time.monotonic()

@@ -28,7 +28,12 @@ _INSTRUMENTS = (
     (names.REFUSED, "counter", "{value}", "What was not taken from the application or a client"),
     (names.ERRORS, "counter", "{error}", "Errors of flask_chest_otel, kept away from the application"),
     (names.RECORDS_DROPPED, "counter", "{record}", "Request records that a chest did not take"),
-    (names.SPANS_DROPPED, "counter", "{span}", "Finished spans that came faster than they could be written"),
+    (
+        names.SPANS_DROPPED,
+        "counter",
+        "{span}",
+        "Finished spans that came too fast, or could not be written",
+    ),
     (names.OUTBOX_DROPPED, "counter", "{item}", "Spans and data points given up because of the outbox's bounds"),
     (names.OUTBOX_BATCHES, "gauge", "{batch}", "Batches in the outbox"),
     (names.OUTBOX_SIZE, "gauge", "By", "What the outbox takes"),

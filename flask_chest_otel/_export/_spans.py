@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExportResult
 
 from flask_chest_otel._export import _own_metrics
+from flask_chest_otel._export._batching import batching_of
 from flask_chest_otel._guard import Log, guarded
 from flask_chest_otel._process import here
 from flask_chest_otel.names import SPANS_DROPPED
@@ -22,20 +25,18 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from flask_chest_otel._export._batching import Batching
     from flask_chest_otel._export._own_metrics import Figure
 
 __all__ = ["OutboxSpanProcessor"]
 
 _logger = Log("flask_chest_otel")
 
-GATHER_S = 0.5
-"""How long the thread lets spans gather, seconds: what `kill -9` takes is younger than that and one write."""
+REQUEST_WAITS_S = 1.0
+"""How long a request waits at most for another thread that is writing, where each request is to be written, seconds."""
 
-BATCH = 512
-"""Spans in one batch at most; so many do not wait any longer."""
-
-CAPACITY = 20_000
-"""Spans that wait for the thread at most; further ones are dropped and counted."""
+END_WAITS_S = 5.0
+"""How long the end waits at most for a batch that a thread is encoding or writing, seconds; then it is lost."""
 
 DROPS_LOGGED_EVERY_S = 60.0
 """Time between two log lines about dropped spans, seconds."""
@@ -52,9 +53,10 @@ class OutboxSpanProcessor(SpanProcessor):
     def __init__(self, exporter: SpanExporter, *, each_request: bool = False) -> None:
         self._exporter = exporter
         self._each_request = each_request
+        self._batching = batching_of(os.environ)
         self._lines: dict[object, _Line] = {}
         # Never started, and of no process: the first span begins a line.
-        self._line = _Line(exporter, object())
+        self._line = _Line(exporter, object(), self._batching)
         self._closed = False
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -70,13 +72,13 @@ class OutboxSpanProcessor(SpanProcessor):
             line = self._begin_here()
         line.put(span)
         if self._each_request and (span.parent is None or span.parent.is_remote):
-            line.write_all()
+            line.write_all(REQUEST_WAITS_S)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Write what has ended, and try to send it; whether all of it is sent."""
-        if self._line.process is here():
-            self._line.write_all()
-        return self._exporter.force_flush(timeout_millis)
+        deadline = time.monotonic() + timeout_millis / 1000
+        written = self._line.process is not here() or self._line.write_all(timeout_millis / 1000)
+        return self._exporter.force_flush(int(max(0.0, deadline - time.monotonic()) * 1000)) and written
 
     def shutdown(self) -> None:
         """Write what has ended, and let the exporter send what it can in its time."""
@@ -89,7 +91,7 @@ class OutboxSpanProcessor(SpanProcessor):
 
     def _begin_here(self) -> _Line:
         # Without a lock: one held by another thread at a fork would stay held in the child for ever.
-        fresh = _Line(self._exporter, here())
+        fresh = _Line(self._exporter, here(), self._batching)
         line = self._lines.setdefault(fresh.process, fresh)
         if line is fresh:
             self._lines = {fresh.process: fresh}
@@ -102,12 +104,17 @@ class OutboxSpanProcessor(SpanProcessor):
 class _Line:
     """One process's finished spans, and the thread that writes them."""
 
-    def __init__(self, exporter: SpanExporter, process: object) -> None:
+    def __init__(self, exporter: SpanExporter, process: object, batching: Batching) -> None:
         self.process = process
         self._exporter = exporter
+        self._batching = batching
         self._spans: deque[ReadableSpan] = deque()
         self._some = threading.Event()
         self._enough = threading.Event()
+        # Held from taking spans off the queue until they are in the outbox: whoever has it knows that all others are.
+        self._writing = threading.RLock()
+        self._writer: int | None = None
+        self._taken = 0
         self._stopping = False
         self._dropped = 0
         self._drops_logged = 0
@@ -128,35 +135,53 @@ class _Line:
 
     def put(self, span: ReadableSpan) -> None:
         waiting = len(self._spans)
-        if waiting >= CAPACITY:
+        if waiting >= self._batching.capacity:
             self._dropped += 1
             return
         self._spans.append(span)
         # After the append: the thread takes the flag down before it looks.
         if not self._some.is_set():
             self._some.set()
-        if waiting + 1 == BATCH:
+        if waiting + 1 == self._batching.batch:
             self._enough.set()
 
-    def write_all(self) -> None:
-        """Write what is there, in this thread."""
-        with suppress_instrumentation():
-            while batch := self._take():
-                self._exporter.export(batch)
+    def write_all(self, timeout_s: float = -1.0) -> bool:
+        """Write what is there, in this thread, when no other is writing; whether that was so in time."""
+        me = threading.get_ident()
+        if self._writer == me:
+            # A span that ended while spans are written, perhaps by the garbage collector: it is written next.
+            return True
+        if not self._writing.acquire(timeout=timeout_s):
+            return False
+        try:
+            self._writer = me
+            self._write_batches()
+        finally:
+            self._writer = None
+            self._writing.release()
+        return True
 
     def stop(self) -> None:
         self._stopping = True
         self._enough.set()
         self._some.set()
-        if self._thread is not None:
-            # It only writes to the local disk; what it has not taken is written here.
-            self._thread.join(1.0)
-        self.write_all()
+        if not self.write_all(END_WAITS_S):
+            lost = self._taken + len(self._spans)
+            self._dropped += lost
+            _logger.error("%d finished spans are lost: they could not be written in time at the end", lost)
+
+    def _write_batches(self) -> None:
+        with suppress_instrumentation():
+            while batch := self._take():
+                self._taken = len(batch)
+                if self._exporter.export(batch) is SpanExportResult.FAILURE:
+                    self._dropped += self._taken
+                self._taken = 0
 
     def _run(self) -> None:
         while not self._stopping:
             self._some.wait()
-            self._enough.wait(GATHER_S)
+            self._enough.wait(self._batching.gather_s)
             self._enough.clear()
             self._some.clear()
             self._write()
@@ -169,7 +194,7 @@ class _Line:
     def _take(self) -> list[ReadableSpan]:
         batch: list[ReadableSpan] = []
         try:
-            while len(batch) < BATCH:
+            while len(batch) < self._batching.batch:
                 batch.append(self._spans.popleft())
         except IndexError:
             pass
@@ -179,7 +204,7 @@ class _Line:
         dropped, now = self._dropped, time.monotonic()
         if dropped > self._drops_logged and now >= self._drops_logged_at:
             _logger.warning(
-                "%d finished spans were dropped: they came faster than they could be written",
+                "%d finished spans were dropped: they came faster than they could be written, or could not be encoded",
                 dropped - self._drops_logged,
             )
             self._drops_logged, self._drops_logged_at = dropped, now + DROPS_LOGGED_EVERY_S

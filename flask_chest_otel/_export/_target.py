@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.util.re import parse_env_headers
 
+from flask_chest_otel._export._batching import longest_export_s
 from flask_chest_otel._export._endpoint import GRPC, HTTP, grpc_target_of, url_of, without_password
 from flask_chest_otel._guard import printable
 from flask_chest_otel.chests._direct import shown_url
@@ -123,7 +124,7 @@ def address_of(signal: str, environ: Mapping[str, str], protocol: str = HTTP) ->
         protocol=protocol,
         encrypted=encrypted,
         headers=tuple(parse_env_headers(given("HEADERS") or "", liberal=True).items()),
-        timeout_s=_seconds(given("TIMEOUT")),
+        timeout_s=min(_seconds(given("TIMEOUT")), (signal == "traces" and longest_export_s(environ)) or float("inf")),
         compression=_compression(given("COMPRESSION")),
         certificate=given("CERTIFICATE"),
         client_certificate=(certificate, given("CLIENT_KEY")) if certificate else None,

@@ -21,11 +21,12 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.propagators import TraceResponsePropagator, set_global_response_propagator
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
-from flask_chest_otel import FlaskChestInstrumentor, current_request_id, flask_chest
+from flask_chest_otel import FlaskChestInstrumentor, _guard, current_request_id, flask_chest
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -117,6 +118,22 @@ def test_unknown_method_and_no_route(rig: Rig) -> None:
     assert (brew.attributes or {})["http.request.method"] == "_OTHER"
     assert (brew.attributes or {})["http.request.method_original"] == "BREW"
     assert {point.attributes["http.request.method"] for point in rig.points(DURATION)} == {"_OTHER", "GET"}
+
+
+@pytest.mark.guard_on
+def test_a_span_processor_that_raises(rig: Rig) -> None:
+    """One of the application's that fails at the span's end takes neither the measurement nor the answer with it."""
+
+    class Raising(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            raise LookupError(span.name)
+
+    rig.tracer_provider.add_span_processor(Raising())
+    app = rig.app()
+    app.add_url_rule("/x", view_func=lambda: "ok")
+    assert app.test_client().get("/x").text == "ok"
+    assert [point.count for point in rig.points(DURATION)] == [1]
+    assert _guard.totals()[1] == {"span processor": 1}
 
 
 def test_sampler_sees_the_request(rig: Rig) -> None:

@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 import flask_chest_otel
 from flask_chest_otel import FlaskChest, TrackedVar, _guard, names
 from flask_chest_otel._export import _own_metrics, _spans
+from flask_chest_otel._export._batching import Batching
 from flask_chest_otel._process import here
 from flask_chest_otel.chests import WebhookChest
 from tests.backends.outbox import kept
@@ -87,11 +88,10 @@ def test_records(rig: Rig) -> None:
     assert said(rig, names.RECORDS_DROPPED) == {"audit": 2}
 
 
-def test_spans(monkeypatch: pytest.MonkeyPatch, rig: Rig) -> None:
+def test_spans(rig: Rig) -> None:
     """Spans that came faster than they could be written are counted."""
-    monkeypatch.setattr(_spans, "CAPACITY", 3)
     rig.app().test_client().get("/")
-    line = _spans._Line(rig.exporter, here())  # noqa: SLF001 - a thread would empty it
+    line = _spans._Line(rig.exporter, here(), Batching(capacity=3))  # noqa: SLF001 - a thread would empty it
     _own_metrics.watch(line)
     for _ in range(5):
         line.put(rig.spans[0])
