@@ -1,4 +1,4 @@
-"""Write the reference pages, the README's settings table and the Grafana dashboards: ``make docs``.
+"""Write the reference pages, the README's settings table, dashboards and alerts' objects: ``make docs``.
 
 Settings come from ``config.ChestConfig``, names on the wire from ``tools.wire_names``, the API from docstrings.
 ``tests/docs/test_reference.py`` fails when a page is not what this makes.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import flask_chest_otel
 from flask_chest_otel import config, names, testing
 from flask_chest_otel.tracked import TrackedVars
-from tools import dashboards
+from tools import alerts, dashboards
 from tools.wire_names import REFERENCE
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def pages() -> dict[Path, str]:
         reference / "names.md": _names_page(),
         reference / "api.md": _api_page(),
         **dashboards.files(),
+        **alerts.files(),
     }
 
 

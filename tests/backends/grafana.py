@@ -2,8 +2,8 @@
 
 What Grafana does is done here by hand, for there is no Grafana: it replaces `$name`, `${name}` and
 `${name:doublequote}` by the value of a variable; in Flux `v.timeRangeStart`, `v.timeRangeStop`, `v.windowPeriod` and
-`v.defaultBucket` by literals; in PromQL `$__range`, `$__range_s`, `$__interval` and `$__interval_ms` by durations. A
-question of `label_values(…)` or `metrics(…)` is one to Prometheus' HTTP interface.
+`v.defaultBucket` by literals; in PromQL `$__range`, `$__range_s`, `$__interval`, `$__interval_ms` and
+`$__rate_interval` by durations. A question of `label_values(…)` or `metrics(…)` is one to Prometheus' HTTP interface.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Viewer:
             "__range_s": str(length),
             "__interval": f"{self.interval_s}s",
             "__interval_ms": str(self.interval_s * 1000),
+            "__rate_interval": f"{4 * self.interval_s}s",
             **self.choices,
         }
 

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-SCRAPE = """
+CONFIG = """
+rule_files: [rules-*.yaml]
 scrape_configs:
-  - job_name: flask-chest
+  - job_name: {job}
     honor_labels: true
     scrape_interval: 1s
-    static_configs: [{{targets: ["{target}"]}}]
+    static_configs: [{{targets: [{target}]}}]
 """
 
 
@@ -49,21 +50,27 @@ class Prometheus(_PromQl):
 
     Args:
         folder: Its data, its configuration and its log.
-        scrape: `host:port` to fetch from.
-        rules: Rule files, which it evaluates every second.
+        scrape: `host:port` to fetch from, every second.
+        job: Name of that scrape.
+        rules: Rule files; they are evaluated every second, and each of their minutes becomes a second.
         lookback_s: How long a series that gets no more samples still counts as there.
     """
 
     def __init__(
-        self, folder: Path, *, scrape: str | None = None, rules: Sequence[Path] = (), lookback_s: int = 300
+        self,
+        folder: Path,
+        *,
+        scrape: str | None = None,
+        job: str = "flask-chest",
+        rules: Sequence[Path] = (),
+        lookback_s: int = 300,
     ) -> None:
         super().__init__(folder)
         self._lookback_s = lookback_s
-        (folder / "prometheus.yml").write_text(
-            "rule_files: [rules-*.yaml]\n" + (SCRAPE.format(target=scrape) if scrape else "")
-        )
+        (folder / "prometheus.yml").write_text(CONFIG.format(job=job, target=scrape or ""))
         for number, path in enumerate(rules):
-            often = re.sub(r"^( +interval:) .+$", r"\1 1s", path.read_text(), flags=re.MULTILINE)
+            sooner = re.sub(r"\b(\d+)m\b", r"\1s", path.read_text())
+            often = re.sub(r"^( +interval:) .+$", r"\1 1s", sooner, flags=re.MULTILINE)
             (folder / f"rules-{number}.yaml").write_text(often)
 
     def command(self) -> Sequence[str]:

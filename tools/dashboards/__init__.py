@@ -1,7 +1,7 @@
 """The Grafana dashboards of ``collector-config/deploy/grafana``: written by ``make docs``.
 
-``_flux`` and ``_promql`` are the queries, ``_grafana`` is what stands around them. A dashboard of many panels repeats
-its query in each; here it is written once. ``tests/collector/test_dashboards.py`` asks every query of every file.
+``_flux``, ``_promql`` and ``_collector`` are the queries, ``_grafana`` is what stands around them. A dashboard of many
+panels repeats its query in each; here it is written once. ``tests/collector`` asks every query of every file.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tools.dashboards import _flux, _promql
+from tools.dashboards import _collector, _flux, _promql
 
 __all__ = ["FOLDER", "files"]
 
@@ -18,7 +18,10 @@ FOLDER = Path(__file__).resolve().parents[2] / "collector-config" / "deploy" / "
 
 def files() -> dict[Path, str]:
     """Path to what should stand there."""
-    dashboards = {"influxdb": [_flux.indicators(), _flux.one_request()], "prometheus": [_promql.indicators()]}
+    dashboards = {
+        "influxdb": [_flux.indicators(), _flux.one_request()],
+        "prometheus": [_promql.indicators(), _collector.collector()],
+    }
     return {
         FOLDER / source / f"{dashboard['uid']}.json": json.dumps(dashboard, indent=2) + "\n"
         for source, of_source in dashboards.items()

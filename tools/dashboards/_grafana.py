@@ -67,10 +67,11 @@ def panel(
     return found
 
 
-def variable(name: str, label: str, query: Any, *, regex: str = "", hide: bool = False) -> Json:
-    """A variable whose values the data source knows."""
+def variable(name: str, label: str, query: Any, *, regex: str = "", hide: bool = False, many: bool = False) -> Json:
+    """A variable whose values the data source knows; ``many`` of them may be chosen, at first all."""
     found = {"type": "query", "name": name, "label": label, "query": query, "regex": regex, "refresh": 2, "sort": 1}
-    return {**found, "hide": 2 if hide else 0}
+    every = {"multi": True, "includeAll": True, "current": {"text": "All", "value": "$__all"}} if many else {}
+    return {**found, "hide": 2 if hide else 0, **every}
 
 
 def textbox(name: str, label: str) -> Json:
