@@ -14,6 +14,7 @@ from opentelemetry.propagators.textmap import Getter, Setter
 
 from flask_chest_otel._patterns import from_variable
 from flask_chest_otel._plan import metric_method
+from flask_chest_otel._redaction import redacted_query
 from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, OTHER_METHOD
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ __all__ = [
     "span_name",
 ]
 
-# Credentials in query strings, which the conventions demand to be redacted.
-_SECRET_PARAMETERS = re.compile(r"((?:^|&)(?:AWSAccessKeyId|Signature|sig|X-Goog-Signature)=)[^&]*")
 _PROTOCOL = "HTTP/"
 # Beside letters and digits: https://www.rfc-editor.org/rfc/rfc3986#section-3.3
 _PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
+# A query comes encoded, as far as it is: only what is not ASCII has to be.
+_QUERY_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 # A proxy may pass on whatever a client says; these are attributes of metrics, so they have to be few.
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _VERSIONS = frozenset({"1.0", "1.1", "2", "2.0", "3", "3.0"})
@@ -108,7 +109,7 @@ def request_attributes(environ: Mapping[str, Any], site: Site) -> dict[str, Any]
     attributes["url.path"] = path if path.isascii() else _as_uri(path)
     query = get("QUERY_STRING")
     if query:
-        attributes["url.query"] = _SECRET_PARAMETERS.sub(r"\1REDACTED", query)
+        attributes["url.query"] = redacted_query(query if query.isascii() else _as_uri(query, _QUERY_CHARACTERS))
     client = get("REMOTE_ADDR")
     if client:
         attributes["client.address"] = client
@@ -118,9 +119,9 @@ def request_attributes(environ: Mapping[str, Any], site: Site) -> dict[str, Any]
     return attributes
 
 
-def _as_uri(path: str) -> str:
-    """A path as in a URI, percent-encoded, whatever its bytes mean: WSGI has decoded them as Latin-1."""
-    return quote(path, safe=_PATH_CHARACTERS, encoding="latin-1", errors="replace")
+def _as_uri(path: str, safe: str = _PATH_CHARACTERS) -> str:
+    """A part as in a URI, percent-encoded, whatever its bytes mean: WSGI has decoded them as Latin-1."""
+    return quote(path, safe=safe, encoding="latin-1", errors="replace")
 
 
 def _host_and_port(host: str) -> tuple[str, str]:

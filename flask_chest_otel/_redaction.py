@@ -13,8 +13,21 @@ from enum import Enum
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import unquote_plus
 
-__all__ = ["DROPPED", "MASK", "Dropped", "Redact", "Refused", "is_sensitive", "redactor"]
+from flask_chest_otel._lazy import is_model, is_proxy
+
+__all__ = [
+    "DROPPED",
+    "MASK",
+    "Dropped",
+    "Redact",
+    "Refused",
+    "is_sensitive",
+    "redacted_entry",
+    "redacted_query",
+    "redactor",
+]
 
 MASK: Final = "[REDACTED]"
 """What is recorded in place of a masked value."""
@@ -106,6 +119,38 @@ def _scan(name: str) -> bool:
 _cached = lru_cache(maxsize=1024)(_scan)
 
 
+# Beside the words above: OAuth's code, and what the HTTP conventions want to be redacted.
+_PARAMETERS: Final = frozenset({"code", "sig", "signature", "awsaccesskeyid", "x-goog-signature", "x-amz-signature"})
+_MASKED_PARAMETER: Final = "REDACTED"  # the conventions' own word
+# No name is sensitive without one of these in it; most queries have none.
+_HINT: Final = re.compile("%|code|sig|key|" + "|".join(sorted(_WORDS)), re.IGNORECASE)
+
+
+def redacted_query(query: str) -> str:
+    """A query string, the values of sensitive parameters replaced: https://opentelemetry.io/docs/specs/semconv/url/."""
+    if _HINT.search(query) is None:
+        return query
+    return "&".join(map(_redacted_parameter, query.split("&")))
+
+
+def redacted_entry(name: str, item: Any) -> Any:
+    """An entry of a mapping, queries in it redacted, as those of a WSGI environment."""
+    if type(item) is str:
+        if name == "QUERY_STRING":
+            return redacted_query(item)
+        if name in ("RAW_URI", "REQUEST_URI"):
+            path, mark, query = item.partition("?")
+            return path + mark + redacted_query(query)
+    return item
+
+
+def _redacted_parameter(parameter: str) -> str:
+    name, separator, value = parameter.partition("=")
+    plain = unquote_plus(name)
+    secret = value and (plain.lower() in _PARAMETERS or is_sensitive(plain))
+    return f"{name}{separator}{_MASKED_PARAMETER}" if secret else parameter
+
+
 def redactor(name: str, redact: Redact, secret: str | None) -> Callable[[Any], Any] | None:
     """What to do with the values of one variable, decided once.
 
@@ -178,6 +223,8 @@ def _called(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _text_of(value: Any) -> str:
     """The text that is hashed; raises `Refused` where there is none."""
+    if is_proxy(type(value)) or is_model(type(value)):
+        raise Refused("not asked for its text: TrackedVar(…, convert=…) says what to hash")
     try:
         if isinstance(value, (bytes, bytearray)):
             return value.decode("utf-8", "replace")

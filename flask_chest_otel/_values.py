@@ -10,12 +10,10 @@ https://opentelemetry.io/docs/specs/otel/common/#attribute
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import operator
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -23,10 +21,15 @@ from itertools import islice
 from math import isfinite, isnan
 from numbers import Rational
 from pathlib import PurePath
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-from flask_chest_otel._redaction import MASK, Refused, is_sensitive
+from flask_chest_otel._fields import field_names, is_machinery, is_mapping, is_record, names_of_tuple, shown_fields
+from flask_chest_otel._lazy import is_proxy, unwrapped
+from flask_chest_otel._redaction import MASK, Refused, is_sensitive, redacted_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["Attribute", "Limits", "Refused", "Scalar", "to_attribute", "to_dimension", "to_metric"]
 
@@ -63,6 +66,8 @@ _DIMENSION_CHARS: Final = 255  # SignalFx drops a dimension whose value is over 
 # What protobuf's UTF-8 check or a terminal chokes on: C0 but for \t \n \r, DEL, C1, lone surrogates.
 _BAD_CHARS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
+_ADDRESS: Final = re.compile(r" at 0x[0-9A-Fa-f]")
+_ADDRESS_WITHIN: Final = 4096  # characters
 _BLANKS: Final = re.compile("[\t\n\r]+")
 _DICT_VIEWS: Final[tuple[type, ...]] = (type({}.keys()), type({}.values()))
 
@@ -152,9 +157,13 @@ def _converter(kind: type) -> _Converter:
     for kinds, converter in _CONVERTERS:
         if issubclass(kind, kinds):
             return converter
-    if _is_record(kind) or issubclass(kind, Mapping):
+    if is_proxy(kind):
+        return _from_proxy
+    if is_machinery(kind):
+        return _from_mute
+    if is_record(kind) or is_mapping(kind):
         return _json
-    return _from_number_like if _is_number_like(kind) else _from_any
+    return _from_number_like if _is_number_like(kind) else _from_object
 
 
 # Texts
@@ -178,6 +187,39 @@ def _from_bytes(value: bytes | bytearray | memoryview, limits: Limits) -> str:
 def _from_any(value: Any, limits: Limits) -> str:
     """The text of an object: the first place where its own code runs."""
     return _text(str(value), limits.chars)
+
+
+def _from_object(value: Any, limits: Limits) -> Attribute | None:
+    """An object of an unknown type: its fields, masked, where it has any to show; else its text."""
+    kind = type(value)
+    if _is_mute(kind):
+        return _from_mute(value, limits)
+    return _json(value, limits) if _is_shown_by_fields(value, kind) else _from_text(value, limits)
+
+
+def _is_mute(kind: Any) -> bool:
+    return kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
+
+
+def _is_shown_by_fields(value: Any, kind: type) -> bool:
+    return not _is_mute(kind) and not issubclass(kind, (BaseException, type)) and bool(shown_fields(value))
+
+
+def _from_text(value: Any, limits: Limits) -> str:
+    """The object's own text, unless that is a mere address: ``<generator object f at 0x7f…>``."""
+    text = str(value)
+    mute = text.startswith("<") and _ADDRESS.search(text, 0, _ADDRESS_WITHIN) is not None
+    return _type_name(value)[: limits.chars] if mute else _text(text, limits.chars)
+
+
+def _from_mute(value: Any, limits: Limits) -> str:
+    """What has no text of its own, or must not be asked for it, is called after its class."""
+    return _type_name(value)[: limits.chars]
+
+
+def _from_proxy(value: Any, limits: Limits) -> Attribute | None:
+    behind = unwrapped(value)
+    return _from_mute(value, limits) if is_proxy(type(behind)) else to_attribute(behind, limits)
 
 
 def _from_date(value: date | time, limits: Limits) -> str:
@@ -246,7 +288,7 @@ def _plain_number(value: Any) -> bool | int | float | None:
 
 def _from_number_like(value: Any, limits: Limits) -> Attribute | None:
     number = _plain_number(value)
-    return _from_any(value, limits) if number is None else to_attribute(number, limits)
+    return _from_text(value, limits) if number is None else to_attribute(number, limits)
 
 
 def _number(value: Any, limits: Limits) -> float | None:  # noqa: ARG001 - a converter's shape
@@ -279,8 +321,19 @@ def _number(value: Any, limits: Limits) -> float | None:  # noqa: ARG001 - a con
 
 def _from_sequence(value: Iterable[Any], limits: Limits) -> Attribute:
     """A homogeneous tuple of at most ``limits.items`` elements, without ``None``."""
-    items = [_element(item, limits) for item in islice(_iterate(value), limits.items)]
+    items = [_element(item, limits) for item in _masked_items(value, limits)]
     return _homogeneous([item for item in items if item is not None], limits.chars)
+
+
+def _masked_items(value: Any, limits: Limits) -> Iterator[Any]:
+    """The first elements; those of a named tuple are masked by their names."""
+    items = islice(_iterate(value), limits.items)
+    names = names_of_tuple(type(value))
+    return items if names is None else (_masked(name, item) for name, item in zip(names, items, strict=False))
+
+
+def _masked(name: str, item: Any) -> Any:
+    return MASK if is_sensitive(name) else item
 
 
 def _from_set(value: Iterable[Any], limits: Limits) -> Attribute:
@@ -327,24 +380,6 @@ def _item_text(item: Scalar) -> str:
 # Nested data
 
 
-def _is_record(kind: type) -> bool:
-    """Whether a type is a dataclass, attrs' or pydantic's, whose text would show fields that must be masked."""
-    return (
-        hasattr(kind, "__dataclass_fields__")
-        or hasattr(kind, "__attrs_attrs__")
-        or hasattr(kind, "__pydantic_core_schema__")
-    )
-
-
-def _field_names(kind: Any) -> list[str]:
-    """The fields of such a type, without those that it keeps out of its own text (``repr=False``)."""
-    if hasattr(kind, "__dataclass_fields__"):
-        return [field.name for field in dataclasses.fields(kind) if field.repr]
-    if hasattr(kind, "__attrs_attrs__"):
-        return [field.name for field in kind.__attrs_attrs__ if field.repr is True]
-    return [name for name, field in kind.model_fields.items() if field.repr]
-
-
 def _json(value: Any, limits: Limits) -> str:
     """JSON text of nested data, cut to ``limits.chars`` characters (so a long one no longer parses)."""
     plain = _Plain(limits).data(value, _DEPTH)
@@ -367,9 +402,10 @@ class _Plain:
 
     def data(self, value: Any, depth: int) -> Any:
         """The value as dicts, lists and scalars."""
+        value = unwrapped(value)
         kind = type(value)
         nested = issubclass(kind, _ITERATED)
-        if nested or _is_record(kind) or issubclass(kind, Mapping):
+        if nested or _has_fields(value, kind):
             if depth == 0 or self.left <= 0:
                 self.left -= 5
                 return "…"
@@ -384,7 +420,7 @@ class _Plain:
         """A sequence or set as a list."""
         self.left -= 2
         result = []
-        for item in islice(_iterate(value), self.limits.items):
+        for item in _masked_items(value, self.limits):
             if self.left <= 0:
                 break
             result.append(self.data(item, depth - 1))
@@ -399,7 +435,7 @@ class _Plain:
                 break
             name = self.key(key)
             self.left -= len(name) + 4
-            result[name] = MASK if is_sensitive(name) else self.data(item, depth - 1)
+            result[name] = MASK if is_sensitive(name) else self.data(redacted_entry(name, item), depth - 1)
         return result
 
     def key(self, key: Any) -> str:
@@ -412,13 +448,26 @@ class _Plain:
         return "null" if converted is None else _item_text(converted)
 
 
+def _has_fields(value: Any, kind: type) -> bool:
+    """Whether a value that is no list is shown by its fields."""
+    if kind in _EXACT:
+        return kind is dict
+    converter = _converter(kind)
+    if converter is _from_object:
+        return _is_shown_by_fields(value, kind)
+    return converter is _json
+
+
 def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
     """Keys and values: of a ``dict`` and its subclasses without running their code."""
-    if issubclass(type(value), dict):
+    kind = type(value)
+    if issubclass(kind, dict):
         return iter(dict.items(value))
-    if issubclass(type(value), Mapping):
-        return iter(value.items())
-    return ((name, getattr(value, name)) for name in _field_names(type(value)))
+    if is_record(kind):
+        return ((name, getattr(value, name)) for name in field_names(kind))
+    if hasattr(kind, "_asdict"):
+        return iter(dict.items(value._asdict()))
+    return iter(value.items() if is_mapping(kind) else shown_fields(value))
 
 
 def _from_enum(value: Enum, limits: Limits) -> Attribute | None:

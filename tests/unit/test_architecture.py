@@ -25,6 +25,8 @@ PLAIN = {
     *(
         "_baggage",
         "_field_types",
+        "_fields",
+        "_lazy",
         "_arguments",
         "_definitions",
         "_patterns",

@@ -107,6 +107,24 @@ def test_paths_are_those_of_the_uri(rig: Rig, monkeypatch: pytest.MonkeyPatch, p
     assert (attributes["url.path"], attributes["http.target"]) == (path, f"{path}?a=b")
 
 
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("token=s3&page=2", "token=REDACTED&page=2"),
+        ("code=s3&state=x&api_key=s3", "code=REDACTED&state=x&api_key=REDACTED"),
+        ("X-Amz-Signature=s3&AWSAccessKeyId=s3", "X-Amz-Signature=REDACTED&AWSAccessKeyId=REDACTED"),
+        ("q=caf\u00c3\u00a9&a=%C3%A9+b", "q=caf%C3%A9&a=%C3%A9+b"),  # bytes of UTF-8, as PEP 3333 has them
+        ("q=\u00ff&pin=\u00ff", "q=%FF&pin=REDACTED"),
+    ],
+)
+def test_queries(rig: Rig, monkeypatch: pytest.MonkeyPatch, query: str, shown: str) -> None:
+    """Values of sensitive parameters are not shown, and bytes that are not ASCII are percent-encoded."""
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")
+    run_wsgi_app(rig.app(), {**environ("/"), "QUERY_STRING": query}, buffered=True)
+    attributes = rig.server().attributes or {}
+    assert (attributes["url.query"], attributes["http.target"]) == (shown, f"/?{shown}")
+
+
 def test_unknown_method_and_no_route(rig: Rig) -> None:
     """An unknown method is _OTHER, its span HTTP; without a route the name is the method alone."""
     app = rig.app()

@@ -8,6 +8,7 @@ import logging
 import re
 import time as clock
 from collections import ChainMap, OrderedDict, defaultdict, deque, namedtuple
+from contextvars import ContextVar
 from dataclasses import dataclass, field, make_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -15,7 +16,7 @@ from enum import Enum, Flag, IntEnum
 from fractions import Fraction
 from itertools import count
 from pathlib import PurePosixPath
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import MagicMock
 from uuid import UUID
@@ -27,7 +28,9 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from werkzeug.datastructures import EnvironHeaders, Headers, MultiDict
 from werkzeug.local import LocalProxy
+from werkzeug.wrappers import Request
 
 from flask_chest_otel._values import Limits, Refused, to_attribute, to_dimension, to_metric
 
@@ -40,6 +43,29 @@ LIMITS = Limits()
 BAD_CHARS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 thorough = settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
 NAMED = namedtuple("NAMED", "a b")  # noqa: PYI024 - the untyped kind is what is tested
+LOGIN = namedtuple("LOGIN", "name password")  # noqa: PYI024 - as above
+HELD: ContextVar[Any] = ContextVar("held", default=5)
+SHOWN_HEADERS = '{"Authorization": "[REDACTED]", "Accept": "*/*"}'
+
+
+class Nameless:
+    """It has no text of its own."""
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+
+class Slotted:
+    """It has slots, and a text that shows them."""
+
+    __slots__ = ("amount", "card", "unset")
+
+    def __init__(self, amount: int, card: str) -> None:
+        self.amount = amount
+        self.card = card
+
+    def __str__(self) -> str:
+        return f"{self.amount} from {self.card}"
 
 
 def kind_of(value: Any) -> str:
@@ -474,9 +500,28 @@ def test_the_encoder_check_can_fail() -> None:
         (datetime(2026, 1, 31, 1, 2, tzinfo=timezone.utc), "2026-01-31T01:02:00+00:00"),
         (timedelta(minutes=1.5), 90.0),
         (1 + 2j, "(1+2j)"),
-        (LocalProxy(lambda: 5), "5"),
-        (LocalProxy(lambda: "u1"), "u1"),
+        (LocalProxy(HELD), 5),
+        (LocalProxy(LocalProxy(HELD)), "LocalProxy"),
+        (LocalProxy(lambda: "u1"), "LocalProxy"),
         (ValueError("no"), "no"),
+        (object(), "object"),
+        (Nameless("s3cret"), "Nameless"),
+        ([Nameless("s3cret")], ("Nameless",)),
+        (re, "module"),
+        (kind_of, "function"),
+        ([].append, "builtin_function_or_method"),
+        (SimpleNamespace(a=1, api_key="s3cret"), '{"a": 1, "api_key": "[REDACTED]"}'),
+        ({"x": SimpleNamespace(api_key="s3cret")}, '{"x": {"api_key": "[REDACTED]"}}'),
+        ([SimpleNamespace(a=[SimpleNamespace(pin=1)])], ('{"a": [{"pin": "[REDACTED]"}]}',)),
+        (Slotted(5, "s3cret"), '{"amount": 5, "card": "[REDACTED]"}'),
+        (LOGIN("ada", "s3cret"), ("ada", "[REDACTED]")),
+        ({"who": LOGIN("ada", "s3cret")}, '{"who": ["ada", "[REDACTED]"]}'),
+        (Headers({"Authorization": "Bearer s3cret", "Accept": "*/*"}), SHOWN_HEADERS),
+        (EnvironHeaders({"HTTP_AUTHORIZATION": "Bearer s3cret", "HTTP_ACCEPT": "*/*"}), SHOWN_HEADERS),
+        (Request({"HTTP_AUTHORIZATION": "Bearer s3cret", "QUERY_STRING": "token=s3cret"}), "Request"),
+        (MultiDict([("token", "s3cret"), ("a", "1")]), '{"token": "[REDACTED]", "a": ["1"]}'),
+        ({"QUERY_STRING": "a=1&token=s3cret"}, '{"QUERY_STRING": "a=1&token=REDACTED"}'),
+        ({"RAW_URI": "/?code=s3cret"}, '{"RAW_URI": "/?code=REDACTED"}'),
         ([], ()),
         (["a", "b"], ("a", "b")),
         ((1, 2), (1, 2)),
@@ -516,6 +561,7 @@ def test_examples(value: Any, expected: Any) -> None:
     """Each kind of value has one documented result, of an exact type."""
     result = to_attribute(value, LIMITS)
     assert (result, type(result)) == (expected, type(expected))
+    assert "s3cret" not in str(result)
     if isinstance(result, tuple):
         assert [type(item) for item in result] == [type(item) for item in expected]
 
@@ -570,7 +616,7 @@ def test_generators_are_not_consumed() -> None:
     """An endless iterator is named, never iterated; a finite one is still whole afterwards."""
     assert to_attribute(count(), LIMITS) == "count(0)"
     numbers = (n for n in range(3))
-    assert str(to_attribute(numbers, LIMITS)).startswith("<generator object")
+    assert to_attribute(numbers, LIMITS) == "generator"
     assert list(numbers) == [0, 1, 2]
 
 
@@ -601,9 +647,9 @@ def test_a_hostile_metaclass_is_refused() -> None:
 def test_equality_and_hash_are_never_asked() -> None:
     """Neither comparison nor hash of a value runs, alone, in a list or in a mapping."""
     quiet = evil(BASES[0], {"__eq__": "raises", "__hash__": "raises", "__bool__": "raises", "__len__": "raises"})
-    assert str(to_attribute(quiet, LIMITS)).startswith("<")
-    assert len(to_attribute([quiet, quiet], LIMITS)) == 2  # type: ignore[arg-type]
-    assert str(to_attribute({"a": quiet}, LIMITS)).startswith('{"a": "<')
+    assert to_attribute(quiet, LIMITS) == "Evil"
+    assert to_attribute([quiet, quiet], LIMITS) == ("Evil", "Evil")
+    assert to_attribute({"a": quiet}, LIMITS) == '{"a": "Evil"}'
 
 
 def test_what_is_no_exception_passes() -> None:
