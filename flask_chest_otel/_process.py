@@ -1,4 +1,4 @@
-"""Which process this is, asked on every request: forks are noticed, also those that Python does not see.
+"""Which process this is, asked on every request: forks are noticed, also those that Python does not see. And its end.
 
 ``os.getpid`` costs a system call, about 1 µs, and ``os.register_at_fork`` is not called where a server written in C
 forks by itself (uWSGI). A page of memory that the kernel empties in the child (``MADV_WIPEONFORK``, Linux 4.14) tells
@@ -11,8 +11,14 @@ import mmap
 import os
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-__all__ = ["here", "notices_native_forks"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["at_end_of_child", "here", "notices_native_forks", "threads_run_here"]
+
+_AFTER_ALL_OTHERS = -1000
 
 _WIPE_ON_FORK = 18  # MADV_WIPEONFORK; Python has no name for it, see madvise(2)
 
@@ -42,6 +48,31 @@ def here() -> object:
 def notices_native_forks() -> bool:
     """Whether forks that Python does not see are noticed, too."""
     return isinstance(_mark, mmap.mmap)
+
+
+def at_end_of_child(work: Callable[[], object]) -> None:
+    """Call ``work`` when this process ends, if it is a child of ``multiprocessing``.
+
+    Such a child ends with ``os._exit``: ``atexit`` is not run in it, or its parent's functions are forgotten
+    (Python 3.13). Its own finalizers are run. Those of the application come first.
+    """
+    loaded = sys.modules.get("multiprocessing.process")
+    if loaded is not None and loaded.parent_process() is not None:
+        from multiprocessing.util import Finalize  # noqa: PLC0415 - loaded in such a child, and costly elsewhere
+
+        Finalize(None, work, exitpriority=_AFTER_ALL_OTHERS)
+
+
+def threads_run_here() -> bool:
+    """Whether a thread that begins here will run.
+
+    Where gevent has patched them, it is a greenlet of the thread that it begins in. A thread that is older than the
+    patches, or one of gevent's pool, waits without gevent, and never lets its greenlets run.
+    """
+    patches = sys.modules.get("gevent.monkey")
+    if patches is None or not patches.is_module_patched("threading"):
+        return True
+    return bool(sys.modules["gevent"].get_hub().main_hub)
 
 
 def _begin() -> None:

@@ -132,7 +132,7 @@ class FlaskChest(Generic[ContextT]):
                 "or call init_app once for each application"
             )
         config, sources = settle(self._arguments, app.config)
-        state = Lifecycle(config, Export(config, sources=sources))
+        state = Lifecycle(config, Export(config, sources=sources, service=app.name if config.enabled else ""))
         if config.enabled:
             state.planner.check(())
             for endpoint, view in app.view_functions.items():

@@ -1,26 +1,53 @@
 """Hooks for servers with worker processes, in the two lines that each needs.
 
 Counts are exact without them: providers are made with a worker's first request, and forks are noticed. The hooks add
-what only the server knows: that a worker is about to end. ``docs/how-to/reliability.md`` shows where they go.
+what only the server knows: that a worker begins, or is about to end. ``docs/how-to/reliability.md`` shows where they
+go.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 
+from flask_chest_otel._export import _senders
+from flask_chest_otel._export._meters import ProcessMeterProvider
 from flask_chest_otel._guard import guarded
+from flask_chest_otel._process import here
 from flask_chest_otel.chests._queue import close_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["UWSGI_THREADS", "end_worker", "gunicorn_worker_exit", "uwsgi_setup"]
+__all__ = [
+    "UWSGI_THREADS",
+    "begin_worker",
+    "end_worker",
+    "gunicorn_post_worker_init",
+    "gunicorn_worker_exit",
+    "uwsgi_setup",
+]
 
 UWSGI_THREADS = ("enable-threads", "threads")
 """Options of uWSGI with either of which Python's threads run."""
+
+
+MASTER_PATIENCE_MS = 500
+"""How long uWSGI's master waits for the collector before it makes a worker, milliseconds."""
+
+_master: object = None
+
+
+@guarded("beginning a worker")
+def begin_worker() -> None:
+    """Send what earlier processes have left in the outbox, before this one has served a request.
+
+    For servers that tell their workers when they begin: after the fork, and after the application was loaded.
+    """
+    _senders.start(_senders.exporters, _senders.applications)
 
 
 @guarded("ending a worker")
@@ -37,13 +64,18 @@ def end_worker() -> None:
             shutdown()
 
 
+def gunicorn_post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """For ``post_worker_init`` in gunicorn's configuration file; see :func:`begin_worker`."""
+    begin_worker()
+
+
 def gunicorn_worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
     """For ``worker_exit`` in gunicorn's configuration file; see :func:`end_worker`."""
     end_worker()
 
 
 def uwsgi_setup() -> None:
-    """Call this once where the application is made: checks uWSGI's options, and ends workers in good order.
+    """Call this once where the application is made: checks uWSGI's options, begins and ends workers in good order.
 
     Raises:
         RuntimeError: uWSGI runs without ``enable-threads``: nothing of a worker's would ever be exported.
@@ -55,3 +87,40 @@ def uwsgi_setup() -> None:
     if not any(name in uwsgi.opt for name in UWSGI_THREADS):
         raise RuntimeError("uWSGI runs without threads: put `enable-threads = true` into its configuration")
     uwsgi.atexit = end_worker
+    if uwsgi.worker_id() == 0:
+        _export_before_forks()
+        uwsgi.post_fork_hook = _after(getattr(uwsgi, "post_fork_hook", None))
+    else:  # lazy-apps
+        begin_worker()
+
+
+def _after(other: Callable[[], object] | None) -> Callable[[], None]:
+    """Begin a worker after what somebody else does there."""
+
+    def post_fork() -> None:
+        if other is not None:
+            other()
+        begin_worker()
+
+    return post_fork
+
+
+def _export_before_forks() -> None:
+    """In uWSGI's master, which never says that it ends: what it has counted must not wait for that."""
+    global _master  # noqa: PLW0603 - what a process knows about itself
+    _export_metrics()
+    if _master is None:
+        os.register_at_fork(before=_export_in_master)
+    _master = here()
+
+
+def _export_in_master() -> None:
+    if _master is here():
+        _export_metrics()
+
+
+@guarded("exporting before a fork")
+def _export_metrics() -> None:
+    provider = metrics.get_meter_provider()
+    if isinstance(provider, ProcessMeterProvider):
+        provider.force_flush(MASTER_PATIENCE_MS)

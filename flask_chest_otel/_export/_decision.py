@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 
-from flask_chest_otel._export import _own_metrics
+from flask_chest_otel._export import _own_metrics, _senders
 from flask_chest_otel._export._deferred import DeferredTracerProvider
 from flask_chest_otel._guard import Log
 from flask_chest_otel.tracked import NOTHING
@@ -42,6 +42,7 @@ class Export:
         config: The application's settings.
         may_build: Whether providers and stores may be made here; zero code leaves both to the distribution.
         sources: Where settings come from that are no defaults, for whoever explains them.
+        service: The application's name, where it is known already.
 
     Attributes:
         service: The application's name, in records.
@@ -50,9 +51,14 @@ class Export:
     """
 
     def __init__(
-        self, config: ChestConfig, *, may_build: bool = True, sources: Mapping[str, str] = MappingProxyType({})
+        self,
+        config: ChestConfig,
+        *,
+        may_build: bool = True,
+        sources: Mapping[str, str] = MappingProxyType({}),
+        service: str = "",
     ) -> None:
-        self.service = ""
+        self.service = service
         self.sources = sources
         self.store: Sink | None = None
         self._config = config
@@ -61,6 +67,7 @@ class Export:
         self._decided = False
         self._mode: str | None = None
         self._captured = False
+        _senders.applications.add(self)
 
     @property
     def deferred_tracer_provider(self) -> Any:
@@ -102,11 +109,19 @@ class Export:
         elif mode == "store":
             self._use_store(app)
         self._decided = True
+        _senders.start(_senders.exporters)
         _own_metrics.watch_chests(chest for chest in (*self._config.chests, self.store) if chest is not None)
         _own_metrics.observe(self._config.meter_provider)
         if self.metrics_go_nowhere and (self._may_build or self._config.tracked_vars != NOTHING):
             _say_once(METRICS_GO_NOWHERE)
         return (self.store,) if self.store is not None else ()
+
+    def start_sending(self) -> None:
+        """Send what earlier processes have left, if this application will export; nothing is decided by that."""
+        if self.service and self._may_build and not self._decided and self.mode() == "otlp":
+            from flask_chest_otel._export import _otlp  # noqa: PLC0415 - as in start
+
+            _otlp.start_sending(self.service, self._config)
 
     def instead_of_store(self) -> str | None:
         """What the application does, as things stand, in place of keeping its requests in the embedded store."""

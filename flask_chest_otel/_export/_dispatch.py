@@ -16,7 +16,7 @@ from flask_chest_otel._export import _own_metrics
 from flask_chest_otel._export._sender import Lane
 from flask_chest_otel._export._shelf import Keeping, Shelf
 from flask_chest_otel._guard import Log, caught
-from flask_chest_otel._process import here
+from flask_chest_otel._process import here, threads_run_here
 from flask_chest_otel.names import OUTBOX_AGE, OUTBOX_BATCHES, OUTBOX_DROPPED, OUTBOX_SIZE, STATE
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Dispatch:
 
     def start(self) -> None:
         """Begin to send: also what others left."""
-        if self._thread is not None:
+        if self._thread is not None or not threads_run_here():
             return
         with self._starting:
             if self._thread is None:

@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExpor
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from flask_chest_otel._export import _senders
 from flask_chest_otel._export._dispatch import dispatch_for
 from flask_chest_otel._export._identity import instance_id
 from flask_chest_otel._export._settings import route_of, user_instance_id
@@ -57,6 +58,12 @@ class _Outgoing:
         self._user_instance_id = user_instance_id(os.environ)
         self._dispatch: Dispatch | None = None
         self._ended: object = None
+        _senders.exporters.add(self)
+
+    def start_sending(self) -> None:
+        """Begin to send, also what was left by others, before there is anything of this process."""
+        if self._ended is not here() and not self._is_foreign():
+            self.dispatch().start()
 
     def dispatch(self) -> Dispatch:
         """The dispatch of this process."""
@@ -112,10 +119,6 @@ class OutboxSpanExporter(SpanExporter):
 
     def __init__(self, route: Route | None = None) -> None:
         self._outgoing = _Outgoing(route)
-
-    def start(self) -> None:
-        """Begin to send, also what was left by others, before there is anything of this process."""
-        self._outgoing.dispatch().start()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Keep a batch; on success it is safe, and not necessarily sent."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
 
-from flask_chest_otel._process import here
+from flask_chest_otel._process import at_end_of_child, here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,7 @@ class ProcessMeterProvider(metrics.MeterProvider):
             return found
         for observe in self._observables:
             observe()
+        at_end_of_child(self._at_exit)
         return found
 
     def get_meter(
@@ -79,6 +80,7 @@ class ProcessMeterProvider(metrics.MeterProvider):
     def _at_exit(self) -> None:
         found = self._built.get(here())
         if found is not None and self._ended is not here():
+            self._ended = here()
             found.shutdown()
 
 

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.util._importlib_metadata import entry_points
 
+from flask_chest_otel._export._dispatch import dispatch_for
 from flask_chest_otel._export._endpoint import EXPORTER, exporters_of, protocol_of
 from flask_chest_otel._export._exporters import OutboxMetricExporter, OutboxSpanExporter
 from flask_chest_otel._export._identity import instance_id
@@ -40,11 +41,8 @@ def build_global_providers(app_name: str, config: ChestConfig) -> None:
     Signals whose provider the application has set already keep theirs.
     """
     resource = _resource(app_name)
-    wanted = {signal: exporters_of(signal, os.environ) for signal in ("traces", "metrics")}
-    route = None
-    if any("otlp" in names or EXPORTER in names for names in wanted.values()):
-        protocols = {signal: _protocol(signal) for signal, names in wanted.items() if EXPORTER not in names}
-        route = route_of(os.environ, config, str(resource.attributes[SERVICE_NAME]), protocols)
+    wanted = _wanted()
+    route = _route(app_name, config, wanted)
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         processors = [_span_processor(exporter, config) for exporter in _exporters("traces", wanted["traces"], route)]
         provider = TracerProvider(resource=resource, id_generator=ChestIdGenerator())
@@ -59,15 +57,33 @@ def build_global_providers(app_name: str, config: ChestConfig) -> None:
         )
 
 
+def start_sending(app_name: str, config: ChestConfig) -> None:
+    """Send what earlier processes have left, before there is a provider."""
+    route = _route(app_name, config, _wanted())
+    if route is not None:
+        dispatch_for(route).start()
+
+
 def private_tracer_provider(app_name: str) -> TracerProvider:
     """A provider for one application: its requests have trace ids, and no span leaves the process."""
     return TracerProvider(resource=_resource(app_name), id_generator=ChestIdGenerator(), shutdown_on_exit=False)
 
 
+def _wanted() -> dict[str, list[str]]:
+    return {signal: exporters_of(signal, os.environ) for signal in ("traces", "metrics")}
+
+
+def _route(app_name: str, config: ChestConfig, wanted: dict[str, list[str]]) -> Route | None:
+    """The way to the collector; ``None`` where other exporters are wanted."""
+    if not any("otlp" in names or EXPORTER in names for names in wanted.values()):
+        return None
+    protocols = {signal: _protocol(signal) for signal, names in wanted.items() if EXPORTER not in names}
+    return route_of(os.environ, config, service_name(app_name), protocols)
+
+
 def _span_processor(exporter: Any, config: ChestConfig) -> SpanProcessor:
     if not isinstance(exporter, OutboxSpanExporter):
         return BatchSpanProcessor(exporter)
-    exporter.start()
     return OutboxSpanProcessor(exporter, each_request=config.durability == "request")
 
 

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from flask_chest_otel._export import _own_metrics
 from flask_chest_otel._export._batching import batching_of
 from flask_chest_otel._guard import Log, guarded
-from flask_chest_otel._process import here
+from flask_chest_otel._process import at_end_of_child, here
 from flask_chest_otel.names import SPANS_DROPPED
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class OutboxSpanProcessor(SpanProcessor):
             self._lines = {fresh.process: fresh}
             _own_metrics.watch(line)
             line.start()
+            at_end_of_child(self.shutdown)
         self._line = line
         return line
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._guard import Log, caught, printable
-from flask_chest_otel._process import here
+from flask_chest_otel._process import at_end_of_child, here
 from flask_chest_otel.chests._delivery import ChestOffError, Delivery
 from flask_chest_otel.chests._libraries import suppression
 
@@ -179,9 +179,10 @@ class _Line:
             logger.warning("flask_chest: chest %r is off: %s", self._name, error)
             return
         _running.add(self)
-        # Once per process, and again in a child of multiprocessing, which forgets its parent's.
+        # Once per process.
         atexit.unregister(close_all)
         atexit.register(close_all)
+        at_end_of_child(close_all)
 
     def flush(self, timeout_s: float) -> bool:
         if self._ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import sys
 import threading
 import time
@@ -58,6 +59,15 @@ class AppServer(Server):
     def kept(self) -> list[Kept]:
         """What is in its outbox."""
         return kept(self.outbox)
+
+
+class Quiet(AppServer):
+    """One that nobody asks for anything, not even whether it is ready."""
+
+    def is_ready(self) -> bool:
+        """Whether it listens."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 class Gunicorn(AppServer):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +15,7 @@ from tests.backends.moody import Moody
 from tests.backends.moody_grpc import MoodyGrpc
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import require_module
-from tests.faults.served import SITE, Gunicorn, Traffic, counted, numbers, wait_until
+from tests.faults.served import SITE, Gunicorn, Quiet, Traffic, counted, numbers, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,6 +136,81 @@ def test_a_fork_in_the_middle(tmp_path: Path, run_python: Callable[..., str], fo
         wait_until(lambda: len(numbers(collector.receiver)) >= 11)
         assert sorted(numbers(collector.receiver)) == [1, *range(10, 15), *range(20, 25)]
         assert sorted(point["sum"] or 0 for point in collector.receiver.latest("flask.g.amount")) == [5, 6]
+
+
+CHILDREN = """
+import multiprocessing, sys, warnings
+warnings.simplefilter("ignore")
+from fault_app import app
+
+def work(first):
+    client = app.test_client()
+    for number in range(first, first + 10):
+        client.get(f"/buy/{{number}}")
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context({method!r})
+    work(100)
+    children = [context.Process(target=work, args=(first,)) for first in (200, 300)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+        assert child.exitcode == 0
+    with context.Pool(2) as pool:
+        pool.map(work, (400, 500, 600), chunksize=1)
+        pool.close()
+        pool.join()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows only spawns, and ends children properly")
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("export", ["otlp", "store"])
+def test_short_children_of_multiprocessing(tmp_path: Path, receiver: OtlpReceiver, method: str, export: str) -> None:
+    """They end without the interpreter's end: what each has recorded arrives all the same, and once."""
+    (tmp_path / "jobs.py").write_text(CHILDREN.format(method=method))
+    instance = tmp_path / "instance"
+    server = Gunicorn(tmp_path, receiver.url, FAULT_EXPORT=export, FAULT_INSTANCE=str(instance))
+    server.env["OTEL_METRIC_EXPORT_INTERVAL"] = "60000"
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "jobs.py")],
+        env=server.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    served = sorted(first + number for first in range(100, 700, 100) for number in range(10))
+    if export == "store":
+        with closing(sqlite3.connect(next(instance.glob("*.sqlite3")))) as database:
+            assert database.execute("SELECT count(*) FROM chest_requests").fetchone() == (len(served),)
+    else:
+        assert sorted(numbers(receiver)) == served
+        assert counted(receiver) == len(served)
+        assert server.kept() == []
+
+
+class QuietGunicorn(Quiet, Gunicorn):
+    """Gunicorn that nobody asks for anything."""
+
+
+@pytest.mark.parametrize("kind", ["gthread preload with hook", "gevent with hook"])
+def test_a_worker_sends_before_its_first_request(tmp_path: Path, receiver: OtlpReceiver, kind: str) -> None:
+    """With the hook, what an earlier life left in the outbox arrives although nobody asks this one for anything."""
+    receiver.status = 503
+    traffic = Traffic()
+    with Gunicorn(tmp_path, receiver.url, "--workers", "2") as server:
+        traffic.send(server.port, range(20))
+    assert numbers(receiver) == []
+    receiver.status = 200
+    gevent = ("--worker-class", "gevent", "--config", f"{SITE}/gunicorn_hook.py")
+    again = QuietGunicorn(tmp_path, receiver.url, *(gevent if "gevent" in kind else WORKERS[kind]))
+    with again:
+        wait_until(lambda: not again.kept(), 10)
+        assert sorted(numbers(receiver)) == list(range(20))
+        assert counted(receiver) == 20
 
 
 GEVENT = """

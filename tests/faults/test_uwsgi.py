@@ -10,7 +10,7 @@ import pytest
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import missing
 from tests.backends.server import ServerError
-from tests.faults.served import BIN, Traffic, Uwsgi, counted, numbers
+from tests.faults.served import BIN, Quiet, Traffic, Uwsgi, counted, numbers, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,16 +53,42 @@ def test_counts_equal_requests(tmp_path: Path, receiver: OtlpReceiver, kind: str
     assert "flask_chest" not in server.log(), "nothing to say in a healthy life and a healthy shutdown"
 
 
-def test_requests_before_the_fork(tmp_path: Path, receiver: OtlpReceiver) -> None:
-    """Requests that the master serves while it loads the application are counted once, where Python hears of forks."""
+@pytest.mark.parametrize("interval_ms", ["1000", "60000"])
+@pytest.mark.parametrize("warm_up", ["early", "late"])
+def test_requests_before_the_fork(tmp_path: Path, receiver: OtlpReceiver, interval_ms: str, warm_up: str) -> None:
+    """Requests that the master serves while it loads the application are counted once, where Python hears of forks.
+
+    Before `uwsgi_setup()` or after it; and however long it is to the next export, which the master does not live to.
+    """
     traffic = Traffic()
     arguments = (*WORKERS["master"], "--py-call-uwsgi-fork-hooks")
-    with Uwsgi(tmp_path, receiver.url, *arguments, FAULT_WARM_UP="1") as server:
+    settings = {"FAULT_WARM_UP": warm_up, "OTEL_METRIC_EXPORT_INTERVAL": interval_ms}
+    with Uwsgi(tmp_path, receiver.url, *arguments, **settings) as server:
         traffic.send(server.port, range(100))
     served = sorted([*range(100), *range(1_000_000, 1_000_005)])
     assert traffic.failed == 0
     assert sorted(numbers(receiver)) == served
     assert counted(receiver) == len(served)
+
+
+class QuietUwsgi(Quiet, Uwsgi):
+    """uWSGI that nobody asks for anything."""
+
+
+@pytest.mark.parametrize("lazy", [(), ("--lazy-apps",)], ids=["master", "lazy-apps"])
+def test_a_worker_sends_before_its_first_request(tmp_path: Path, receiver: OtlpReceiver, lazy: tuple[str, ...]) -> None:
+    """What an earlier life left in the outbox arrives although nobody asks this one for anything."""
+    # One worker: uWSGI does not end a second one that is still loading the application.
+    arguments = ("--workers", "1", "--enable-threads", *lazy)
+    receiver.status = 503
+    with Uwsgi(tmp_path, receiver.url, *arguments) as server:
+        Traffic().send(server.port, range(20))
+    assert numbers(receiver) == []
+    receiver.status = 200
+    with QuietUwsgi(tmp_path, receiver.url, *arguments) as again:
+        wait_until(lambda: not again.kept(), 10)
+        assert sorted(numbers(receiver)) == list(range(20))
+        assert counted(receiver) == 20
 
 
 def test_without_threads(tmp_path: Path, receiver: OtlpReceiver) -> None:

@@ -37,7 +37,11 @@ def step(seconds: int) -> str:
     return "stepped"
 
 
-if "FAULT_WARM_UP" in os.environ:
-    # Served before the server forks: providers, threads and sums are there then.
+def warm_up() -> None:
+    """Serve before the server forks: providers, threads and sums are there then."""
     for warm in range(5):
         app.test_client().get(f"/buy/{1_000_000 + warm}")
+
+
+if os.environ.get("FAULT_WARM_UP", "late") != "late":
+    warm_up()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from fault_app import app  # type: ignore[import-not-found]  # beside it, on PYTHONPATH
+import os
+
+from fault_app import app, warm_up  # type: ignore[import-not-found]  # beside it, on PYTHONPATH
 
 from flask_chest_otel.servers import uwsgi_setup
 
 uwsgi_setup()
+
+if os.environ.get("FAULT_WARM_UP") == "late":
+    warm_up()
 
 __all__ = ["app"]

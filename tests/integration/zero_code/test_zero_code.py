@@ -9,6 +9,8 @@ import pytest
 
 from flask_chest_otel import trace_id_for
 from tests.backends.otlp_receiver import OtlpReceiver
+from tests.backends.outbox import kept
+from tests.backends.require import require_module
 from tests.faults.served import wait_until
 from tests.integration.zero_code.served import free_port, get, serve
 
@@ -136,6 +138,30 @@ def test_the_outbox_by_its_entry_points(tmp_path: Path) -> None:
         wait_until(lambda: len(receiver.latest("flask.g.cart_total")) == 2)
     assert sorted(span["attributes"]["flask.g.cart_total"] for span in spans) == [n + 0.5 for n in range(21)]
     assert sorted(point["count"] or 0 for point in receiver.latest("flask.g.cart_total")) == [1, 20]
+
+
+def test_a_short_life_under_gevent(tmp_path: Path, receiver: OtlpReceiver) -> None:
+    """Exporters named ``flask_chest_otlp`` send all spans of a worker that ends before the SDK's first export, at once.
+
+    The SDK's exporting thread is older than gevent's patches.
+    """
+    require_module("gevent", "gevent")
+    settings = {
+        "OTEL_TRACES_EXPORTER": "flask_chest_otlp",
+        "OTEL_METRICS_EXPORTER": "flask_chest_otlp",
+        "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "outbox"),
+        "OTEL_BSP_SCHEDULE_DELAY": "60000",
+        "OTEL_METRIC_EXPORT_INTERVAL": "60000",
+    }
+    command = (*INSTRUMENT, "gunicorn", "-k", "gevent", "--bind", "127.0.0.1:{port}", "plain_app:app")
+    with serve(command, receiver.url, **settings) as url:
+        assert [get(f"{url}/cart/{number}") for number in range(21)] == [200] * 21
+        ending = time.monotonic()
+    took_s = time.monotonic() - ending
+    assert sorted(span["attributes"]["flask.g.cart_total"] for span in receiver.spans()) == [n + 0.5 for n in range(21)]
+    assert sum(point["count"] or 0 for point in receiver.latest("flask.g.cart_total")) == 21
+    assert kept(tmp_path / "outbox") == []
+    assert took_s < 4
 
 
 @pytest.mark.parametrize(
