@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics
 from opentelemetry.metrics import Observation
 
+from flask_chest_otel._process import here
 from flask_chest_otel.names import HTTP_REQUEST_METHOD
 
 if TYPE_CHECKING:
@@ -22,23 +23,33 @@ class ActiveRequests:
     """The requests that are being answered, of all applications with one meter provider."""
 
     def __init__(self) -> None:
-        self._active: dict[tuple[str, str], set[Any]] = {}
+        self._processes: dict[object, dict[tuple[str, str], set[Any]]] = {}
 
     def enter(self, key: tuple[str, str], exchange: Any) -> None:
         """Count a request as active, by method and scheme."""
-        active = self._active.get(key)
+        all_here = self._here()
+        active = all_here.get(key)
         if active is None:
-            active = self._active.setdefault(key, set())
+            active = all_here.setdefault(key, set())
         active.add(exchange)
 
     def leave(self, key: tuple[str, str], exchange: Any) -> None:
-        """It is over."""
-        self._active[key].discard(exchange)
+        """It is over; a child that was forked inside the request never had it."""
+        self._here().get(key, set()).discard(exchange)
 
     def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         """How many there are just now."""
-        for (method, scheme), active in list(self._active.items()):
+        for (method, scheme), active in list(self._here().items()):
             yield Observation(len(active), {HTTP_REQUEST_METHOD: method, "url.scheme": scheme})
+
+    def _here(self) -> dict[tuple[str, str], set[Any]]:
+        """Those of this process: what its parent was answering at the fork, it answers still."""
+        process = here()
+        found = self._processes.get(process)
+        if found is None:
+            found = self._processes.setdefault(process, {})
+            self._processes = {process: found}
+        return found
 
 
 def active_requests(meter: Meter, meter_provider: Any) -> ActiveRequests:

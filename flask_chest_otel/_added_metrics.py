@@ -60,7 +60,8 @@ class AddedMetrics:
     def finish(self, live: LiveRequest) -> list[Measurement]:
         """At the end of a request: count it where its route says so, and record all that waited."""
         for count in live.plan.counts:
-            entry = self._entry(live, count.name, count.value_of(live.status), "Count", count.dimensions)
+            dimensions = count.dimensions or live.plan.metric_attributes
+            entry = self._entry(live, count.name, count.value_of(live.status), "Count", dimensions)
             if entry is not None:
                 live.added.append(entry)
         return self._record_waiting(live)

@@ -50,10 +50,9 @@ class Attachment:
 
     def unwrap(self, name: str) -> None:
         """Restore one method that is still ours; what others have wrapped meanwhile stays, and passes through."""
-        if name not in self._replaced:
-            return
-        previous, installed = self._replaced.pop(name)
-        if vars(self.target).get(name) is not installed:
+        # One step: of several threads that come past here together, one has something to restore.
+        previous, installed = self._replaced.pop(name, (_MISSING, _MISSING))
+        if vars(self.target).get(name, self) is not installed:
             return
         if previous is _MISSING:
             delattr(self.target, name)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from werkzeug.wrappers import Request
 
-__all__ = ["VARIABLES", "compile_patterns", "url_of"]
+__all__ = ["VARIABLES", "compile_patterns", "for_upstream", "path_of"]
 
 VARIABLES = (
     "OTEL_PYTHON_FLASK_CHEST_EXCLUDED_URLS",
@@ -23,16 +23,21 @@ VARIABLES = (
 
 
 def compile_patterns(patterns: tuple[str, ...] | None) -> re.Pattern[str] | None:
-    """One expression for all patterns, or ``None``; searched for in the whole URL."""
+    """One expression for all patterns, or ``None``; searched for in the path."""
     if patterns is not None:
         return joined(patterns)
     variable = next((name for name in VARIABLES if name in os.environ), None)
     return from_variable(os.environ, variable) if variable is not None else None
 
 
-def url_of(http: Request) -> str:
-    """The URL of a request; its path alone where the client's host is refused (``TRUSTED_HOSTS``) or is none."""
-    try:
-        return http.url
-    except Exception:  # noqa: BLE001 - HTTP and Unicode errors: the answer to them is the application's business
-        return http.path
+def path_of(http: Request) -> str:
+    """The path of a request, with the root that the application is mounted at.
+
+    The path alone: with a host or a query that contains a match, a client would hide any request.
+    """
+    return http.root_path + http.path
+
+
+def for_upstream(patterns: tuple[str, ...]) -> str:
+    """The same patterns for upstream's instrumentation, which searches in the whole URL."""
+    return ",".join(f"^[^/]*//[^/?]*[^?]*?(?:{pattern})" for pattern in patterns)

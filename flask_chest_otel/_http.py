@@ -33,6 +33,7 @@ __all__ = [
 _PROTOCOL = "HTTP/"
 # Beside letters and digits: https://www.rfc-editor.org/rfc/rfc3986#section-3.3
 _PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
+_PLAIN_PATH = re.compile(f"[A-Za-z0-9{re.escape(_PATH_CHARACTERS)}]*").fullmatch
 # A query comes encoded, as far as it is: only what is not ASCII has to be.
 _QUERY_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 # A proxy may pass on whatever a client says; these are attributes of metrics, so they have to be few.
@@ -55,7 +56,7 @@ class Site:
         method: As metrics may carry it.
         scheme: ``http`` or ``https``, ``_OTHER`` for what is none.
         attributes: The constant part of the span's.
-        durations: Attribute sets of the duration, by status and error type.
+        durations: Attribute sets that the duration is recorded under, by status and error type.
     """
 
     __slots__ = ("_chests", "attributes", "durations", "method", "name", "scheme")
@@ -66,7 +67,7 @@ class Site:
         self.scheme = scheme if scheme in _SCHEMES else OTHER_METHOD
         self._chests = chests
         self.name = span_name(method, route)
-        self.durations: dict[tuple[int, str | None], dict[str, Any]] = {}
+        self.durations: dict[tuple[int, str | None], Mapping[str, Any]] = {}
         self.attributes: dict[str, Any] = {HTTP_REQUEST_METHOD: self.method, "url.scheme": self.scheme}
         if self.method == OTHER_METHOD:
             self.attributes["http.request.method_original"] = method[:LONGEST_TEXT]
@@ -88,16 +89,13 @@ class Site:
 
     def duration_attributes(self, status: int, error_type: str | None) -> dict[str, Any]:
         """The attribute set of ``http.server.request.duration``."""
-        found = self.durations.get((status, error_type))
-        if found is None:
-            wanted = (HTTP_REQUEST_METHOD, "url.scheme", HTTP_ROUTE, "network.protocol.version")
-            found = {name: self.attributes[name] for name in wanted if name in self.attributes}
-            found[HTTP_RESPONSE_STATUS_CODE] = status
-            if self._chests is not None:
-                found[CHESTS] = self._chests
-            if error_type is not None:
-                found["error.type"] = error_type
-            self.durations[(status, error_type)] = found
+        wanted = (HTTP_REQUEST_METHOD, "url.scheme", HTTP_ROUTE, "network.protocol.version")
+        found = {name: self.attributes[name] for name in wanted if name in self.attributes}
+        found[HTTP_RESPONSE_STATUS_CODE] = status
+        if self._chests is not None:
+            found[CHESTS] = self._chests
+        if error_type is not None:
+            found["error.type"] = error_type
         return found
 
 
@@ -106,7 +104,7 @@ def request_attributes(environ: Mapping[str, Any], site: Site) -> dict[str, Any]
     get = environ.get
     attributes = dict(site.attributes)
     path: str = get("SCRIPT_NAME", "") + get("PATH_INFO", "") or "/"
-    attributes["url.path"] = path if path.isascii() else _as_uri(path)
+    attributes["url.path"] = path if _PLAIN_PATH(path) else _as_uri(path)
     query = get("QUERY_STRING")
     if query:
         attributes["url.query"] = redacted_query(query if query.isascii() else _as_uri(query, _QUERY_CHARACTERS))
@@ -241,4 +239,4 @@ class LegacyNames:
         found = {old: attributes[new] for new, old in self._SPAN.items() if new in attributes}
         if HTTP_ROUTE in attributes:
             found["http.target"] = attributes[HTTP_ROUTE]
-        return found
+        return found or dict(attributes)  # of the overflow point

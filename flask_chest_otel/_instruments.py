@@ -18,20 +18,42 @@ if TYPE_CHECKING:
 
     from flask_chest_otel.tracked import TrackedVar
 
-__all__ = ["Instrument", "Instruments"]
+__all__ = ["OVERFLOW_ATTRIBUTES", "AttributeSets", "Instrument", "Instruments"]
 
-_OVERFLOW_ATTRIBUTES = {OVERFLOW: True}
+OVERFLOW_ATTRIBUTES = {OVERFLOW: True}
+"""The one point beyond the limit."""
+
 _NO_NEGATIVES = frozenset({"histogram", "counter"})
 
 
-class Instrument:
-    """An instrument of the SDK, and the attribute sets it has seen.
+class AttributeSets:
+    """The attribute sets that one instrument has seen.
 
     The Python SDK has no cardinality limit, so it is kept here: ``limit - 1`` sets and one overflow point, as the
     metrics SDK specification has it. Sums stay exact.
     """
 
-    __slots__ = ("_admitting", "_limit", "_record", "_seen", "kind", "name", "refuses_negatives", "unit")
+    __slots__ = ("_admitting", "_limit", "seen")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.seen: dict[Hashable, Mapping[str, Any]] = {}
+        self._admitting = threading.Lock()
+
+    def admit(self, key: Hashable, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The set to record under: ``attributes``, or the overflow point where all places are taken."""
+        # Nobody waits once all places are taken, which is when this is called often.
+        if len(self.seen) < self._limit - 1:
+            with self._admitting:
+                if len(self.seen) < self._limit - 1:
+                    return self.seen.setdefault(key, attributes)
+        return self.seen.get(key, OVERFLOW_ATTRIBUTES)
+
+
+class Instrument:
+    """An instrument of the SDK, and the attribute sets it has seen."""
+
+    __slots__ = ("_record", "_sets", "kind", "name", "refuses_negatives", "unit")
 
     def __init__(self, name: str, kind: str, var: TrackedVar, meter: Meter, limit: int) -> None:
         self.name = name
@@ -39,9 +61,7 @@ class Instrument:
         self.unit = var.unit
         self.refuses_negatives = kind in _NO_NEGATIVES
         self._record = _make(meter, name, kind, var)
-        self._limit = limit
-        self._seen: dict[Hashable, Mapping[str, Any]] = {}
-        self._admitting = threading.Lock()
+        self._sets = AttributeSets(limit)
 
     def record(
         self, value: float, key: Hashable, attributes: Mapping[str, Any], context: Context | None
@@ -59,9 +79,9 @@ class Instrument:
         """
         if value < 0:
             self.check(value)
-        known = self._seen.get(key)
+        known = self._sets.seen.get(key)
         if known is None:
-            known = self._admit(key, attributes)
+            known = self._sets.admit(key, attributes)
         self._record(value, known, context)
         return known
 
@@ -73,14 +93,6 @@ class Instrument:
         """
         if value < 0 and self.refuses_negatives:
             raise Refused(f'a {self.kind} takes no negative value: type TrackedVar(…, metric="gauge")')
-
-    def _admit(self, key: Hashable, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-        # Nobody waits once all places are taken, which is when this is called often.
-        if len(self._seen) < self._limit - 1:
-            with self._admitting:
-                if len(self._seen) < self._limit - 1:
-                    return self._seen.setdefault(key, attributes)
-        return self._seen.get(key, _OVERFLOW_ATTRIBUTES)
 
 
 class Instruments:

@@ -15,7 +15,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from werkzeug.exceptions import HTTPException
 
-from flask_chest_otel import _excluded, _propagation, _span_processor, id_generator
+from flask_chest_otel import _abandoned, _excluded, _propagation, _span_processor, id_generator
 from flask_chest_otel._active_requests import active_requests
 from flask_chest_otel._added_metrics import AddedMetrics
 from flask_chest_otel._exceptions import record_exception
@@ -63,6 +63,12 @@ if TYPE_CHECKING:
 __all__ = ["Lifecycle"]
 
 _ABSENT = object()
+_MOST_ROOTS = 50
+"""Roots that one application is told apart by: a proxy may pass on whatever a client says is its prefix."""
+
+_ABANDONED_AT_ONCE = 8
+"""Requests without an end that one request ends for others: it should not wait for a thousand of them."""
+
 _PATIENCE_S = 1.0
 """How long ``add_metric`` waits for a first request to set up exports, seconds; then it records all the same."""
 
@@ -110,11 +116,12 @@ class Lifecycle:
         self.typed = TypedContext(config)
         self._quiet = quiet
         self._plans: dict[tuple[str, ...], Plan] = {}
+        self._roots: set[str] = set()
         self._counts = False
         self._recorder = Recorder(config, self.planner)
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
         self._excluded = _excluded.compile_patterns(config.excluded_urls)
-        self.excluded_urls = ",".join(config.excluded_urls) if config.excluded_urls is not None else None
+        self.excluded_urls = _excluded.for_upstream(config.excluded_urls) if config.excluded_urls is not None else None
         header = config.request_id_header
         # No client can send a header that becomes an empty key.
         self._inbound_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
@@ -128,6 +135,8 @@ class Lifecycle:
         """The WSGI entry: start the clock of a server span of our own; ``None`` where there will be none."""
         if not self._started:
             self._start(app)
+        if _abandoned.waiting:
+            _abandoned.work_off(_ABANDONED_AT_ONCE)
         if self._spans is None:
             return None
         if otel_context.get_current() and inside_server_span():
@@ -140,7 +149,7 @@ class Lifecycle:
     def begin(self, app: Flask) -> None:
         """Open the record: before every ``before_request`` function, the URL already matched."""
         http = present_request()
-        if self._excluded is not None and self._excluded.search(_excluded.url_of(http)):
+        if self._excluded is not None and self._excluded.search(_excluded.path_of(http)):
             return
         span_at_begin: Span = trace.INVALID_SPAN
         served = False
@@ -276,6 +285,7 @@ class Lifecycle:
     def force_flush(self, timeout_s: float) -> bool:
         """Wait until sinks and providers have passed on what they hold, at most ``timeout_s`` seconds."""
         deadline = time.monotonic() + timeout_s
+        _abandoned.work_off()
         flushed = self.sinks.flush(timeout_s)
         return self.export.force_flush(max(0.05, deadline - time.monotonic())) and flushed
 
@@ -332,7 +342,8 @@ class Lifecycle:
             return None
         tracer = trace.get_tracer(SCOPE, __version__, self.export.tracer_provider())
         active = active_requests(self._meter, self.config.meter_provider)
-        return ServerSpans(tracer, self._meter, active, self.config.value_limit_chars, *self._hooks)
+        limit = self.config.cardinality_limit
+        return ServerSpans(tracer, self._meter, active, limit, self.config.value_limit_chars, *self._hooks)
 
     def _plan_of(self, app: Flask, http: Any) -> Plan:
         rule = http.url_rule
@@ -340,13 +351,25 @@ class Lifecycle:
         # Only a matched rule bounds what a client may send as its method.
         if rule is None or rule.methods is None:
             method = metric_method(method)
-        key = (method,) if rule is None else (method, rule.endpoint, rule.rule)
+        # Where the application is mounted: most are nowhere, and then nothing is to be built.
+        root = http.root_path and self._root(http.root_path)
+        key = (method,) if rule is None else (method, rule.endpoint, rule.rule, root)
         plan = self._plans.get(key)
         if plan is None:
             marks = marks_of(app.view_functions.get(rule.endpoint), method) if rule is not None else ()
-            plan = self._plans[key] = self.planner.compile(marks, method, rule.rule if rule is not None else None)
+            plan = self.planner.compile(marks, method, rule.rule if rule is not None else None, root)
+            self._plans[key] = plan
             self._counts = self._counts or bool(plan.counts)
         return plan
+
+    def _root(self, root: str) -> str:
+        """The application's root for ``http.route``; none where there are so many that it says who is asking."""
+        if root not in self._roots:
+            if len(self._roots) >= _MOST_ROOTS:
+                note("roots", "mounted at more than %d roots: http.route goes without them from now on", _MOST_ROOTS)
+                return ""
+            self._roots.add(root)
+        return root
 
     def _choose_id(self, live: LiveRequest, inbound: str | None) -> None:
         if inbound is not None and is_legal(inbound):
@@ -422,7 +445,7 @@ class Lifecycle:
             trace_id=format_trace_id(span_context.trace_id) if valid else None,
             span_id=f"{span_context.span_id:016x}" if valid else None,
             method=live.method,
-            route=live.plan.route,
+            route=live.plan.rule,
             status=live.status,
             variables=self._recorder.variables(live, attributes),
             chests=live.plan.chests,

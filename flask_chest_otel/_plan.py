@@ -97,12 +97,18 @@ class PlannedVar:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Plan:
-    """What to record for one (endpoint, method)."""
+    """What to record for one (endpoint, method).
+
+    Attributes:
+        rule: The URL rule as it stands in the application.
+        route: The same behind the application's root: ``http.route``.
+    """
 
     variables: tuple[PlannedVar, ...]
     everything: bool
     request_id_generators: tuple[Callable[[], Any], ...]
     chests: tuple[str, ...] | None
+    rule: str | None
     route: str | None
     metric_attributes: Mapping[str, Any]
     key: Hashable
@@ -154,8 +160,16 @@ class Planner:
                         f"another name, as {other!r} has this one",
                     )
 
-    def compile(self, marks: tuple[RouteMark, ...], method: str, route: str | None) -> Plan:
-        """The plan for one route and method; of several marks the last has the last word."""
+    def compile(self, marks: tuple[RouteMark, ...], method: str, rule: str | None, root: str = "") -> Plan:
+        """The plan for one route and method; of several marks the last has the last word.
+
+        Args:
+            marks: What stands above the view.
+            method: The HTTP method.
+            rule: The URL rule that matched, if one did.
+            root: Where the application is mounted; it belongs to ``http.route``, by the semantic conventions.
+        """
+        route = root + rule if rule is not None else None
         of_route = [mark.request_id_generator for mark in marks if mark.request_id_generator][-1:]
         generators = [*of_route, *filter(None, [self._config.request_id_generator])]
         chests = next((mark.chests for mark in reversed(marks) if mark.chests is not None), None)
@@ -169,6 +183,7 @@ class Planner:
             everything=any(source.tracks_everything(method) for source in self._sources(marks)),
             request_id_generators=tuple(dict.fromkeys(generators)),
             chests=chests,
+            rule=rule,
             route=route,
             metric_attributes=attributes,
             key=tuple(attributes.values()),

@@ -14,6 +14,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
+from flask_chest_otel._body import Body
 from flask_chest_otel._exceptions import record_exception, type_name, words_of
 from flask_chest_otel._guard import caught, guarded
 from flask_chest_otel._http import (
@@ -25,11 +26,12 @@ from flask_chest_otel._http import (
     header_setter,
     request_attributes,
 )
+from flask_chest_otel._instruments import OVERFLOW_ATTRIBUTES, AttributeSets
 from flask_chest_otel.names import HTTP_RESPONSE_STATUS_CODE
 from flask_chest_otel.tracked import SECONDS_BUCKETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span, Tracer
@@ -60,6 +62,7 @@ class ServerSpans:
         tracer: Makes them.
         meter: Makes ``http.server.request.duration``.
         active: Counts ``http.server.active_requests``.
+        limit: Attribute sets of the duration, the overflow point included.
         text_chars: Longest text of an exception, in characters.
         request_hook: Called with the span and the WSGI environment when the span has started.
         response_hook: Called with the span, the status line and the headers when the response starts.
@@ -70,6 +73,7 @@ class ServerSpans:
         tracer: Tracer,
         meter: Meter,
         active: ActiveRequests,
+        limit: int,
         text_chars: int,
         request_hook: RequestHook | None = None,
         response_hook: ResponseHook | None = None,
@@ -81,6 +85,7 @@ class ServerSpans:
         self.capture = HeaderCapture()
         self.legacy = LegacyNames.wanted()
         self.active = active
+        self._durations = AttributeSets(limit)
         self._sites: dict[tuple[Any, ...], Site] = {}
         self.duration = meter.create_histogram(
             "http.server.request.duration",
@@ -111,6 +116,18 @@ class ServerSpans:
                 self._sites[place] = found
         return found
 
+    def duration_attributes(self, site: Site, status: int, error_type: str | None) -> Mapping[str, Any]:
+        """What the duration is recorded under, within the limit."""
+        end = status, error_type
+        found = site.durations.get(end)
+        if found is None:
+            attributes = site.duration_attributes(status, error_type)
+            found = self._durations.admit(tuple(attributes.items()), attributes)
+            # Not the overflow point: an application that makes up types of exceptions would fill the memory.
+            if found is not OVERFLOW_ATTRIBUTES:
+                site.durations[end] = found
+        return found
+
 
 class Exchange:
     """One request and its response, as the WSGI server sees them.
@@ -120,6 +137,7 @@ class Exchange:
         streamed: Whether the body is made while it is sent.
         has_page: Whether an ``HTTPException`` is the answer, whose body is complete.
         complete: What is to be done before the span ends, when the body has been sent.
+        ended: Whether the span has ended and was measured.
         described: The status that is on the span already, written together with the variables.
         answered: The status of the application's response, once it has one.
     """
@@ -128,7 +146,6 @@ class Exchange:
         "__weakref__",
         "_context",
         "_displaced",
-        "_ended",
         "_environ",
         "_error",
         "_site",
@@ -140,6 +157,7 @@ class Exchange:
         "answered",
         "complete",
         "described",
+        "ended",
         "has_page",
         "span",
         "streamed",
@@ -162,7 +180,7 @@ class Exchange:
         self._token: Any = None
         self._error: BaseException | None = None
         self._status: int | None = None
-        self._ended = False
+        self.ended = False
 
     # In the order of a request
 
@@ -239,7 +257,7 @@ class Exchange:
             # In memory, or a file that the server sends by itself if it is handed over unwrapped.
             self.end()
             return body
-        return _Body(body, self)
+        return Body(body, self)
 
     def raised(self, error: BaseException) -> None:
         """The application has let an exception out."""
@@ -254,13 +272,17 @@ class Exchange:
             self._step_out()
         self.end()
 
-    def end(self) -> None:
-        """End the span and measure it; once."""
-        if self._ended or self.span is None:
+    def end(self, ended_s: float | None = None) -> None:
+        """End the span and measure it; once.
+
+        Args:
+            ended_s: When it was over, on the monotonic clock; ``None``: now.
+        """
+        if self.ended or self.span is None:
             return
-        self._ended = True
+        self.ended = True
         try:
-            self._end(self.span)
+            self._end(self.span, ended_s)
         except Exception as error:  # noqa: BLE001 - the guard decides
             caught("end", error)
         finally:
@@ -285,8 +307,8 @@ class Exchange:
         else:
             self._environ.pop(EXCHANGE_KEY, None)
 
-    def _end(self, span: Span) -> None:
-        duration_s = time.perf_counter() - self._start_s
+    def _end(self, span: Span, ended_s: float | None) -> None:
+        duration_s = (time.perf_counter() if ended_s is None else ended_s) - self._start_s
         self._spans.active.leave((self._site.method, self._site.scheme), self)
         if self.complete is not None:
             self.complete()
@@ -298,7 +320,7 @@ class Exchange:
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("describe", error)
         try:
-            span.end()
+            span.end(None if ended_s is None else self._start_ns + int(duration_s * 1e9))
         except Exception as error:  # noqa: BLE001 - a span processor of the application's, and the guard decides
             caught("span processor", error)
         self._measure(duration_s, status, error_type)
@@ -325,57 +347,7 @@ class Exchange:
 
     def _measure(self, duration_s: float, status: int, error_type: str | None) -> None:
         spans = self._spans
-        attributes = self._site.duration_attributes(status, error_type)
+        attributes = spans.duration_attributes(self._site, status, error_type)
         spans.duration.record(duration_s, attributes, self._context)
         if spans.legacy_duration is not None and spans.legacy is not None:
             spans.legacy_duration.record(duration_s * 1000, spans.legacy.of_metric(attributes), self._context)
-
-
-class _Body:
-    """A body that is made while it is sent: the span is current inside it, and ends with it."""
-
-    __slots__ = ("_body", "_exchange", "_iterator")
-
-    def __init__(self, body: Any, exchange: Exchange) -> None:
-        self._body = body
-        self._iterator: Iterator[Any] | None = None
-        self._exchange = exchange
-
-    def __iter__(self) -> _Body:
-        return self
-
-    def __next__(self) -> Any:
-        exchange = self._exchange
-        token = exchange.resume()
-        try:
-            if self._iterator is None:
-                self._iterator = iter(self._body)
-            return next(self._iterator)
-        except StopIteration:
-            exchange.end()
-            raise
-        except BaseException as error:
-            exchange.fail(error)
-            exchange.end()
-            raise
-        finally:
-            exchange.pause(token)
-
-    def close(self) -> None:
-        """End the body, as every WSGI server must; a client may have gone before the last byte."""
-        exchange = self._exchange
-        token = exchange.resume()
-        try:
-            close = getattr(self._body, "close", None)
-            if close is not None:
-                close()
-        except BaseException as error:
-            exchange.fail(error)
-            raise
-        finally:
-            exchange.pause(token)
-            exchange.end()
-
-    def __del__(self) -> None:
-        # A server that forgets close() must not keep the request open for ever.
-        self._exchange.end()

@@ -225,7 +225,8 @@ class ChestConfig:
         None,
         _checks.url_patterns,
         "valid regular expressions without commas, commas between them",
-        "Requests whose URL contains a match are left alone altogether.",
+        "Requests whose path contains a match are left alone altogether. Clients choose host and query, so these do "
+        "not count.",
         optional=True,
     )
     cardinality_limit: int = _setting(

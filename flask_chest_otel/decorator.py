@@ -102,7 +102,8 @@ def count_requests(view: Any = None, /, *, metric_name: str = "RequestCount", di
     Args:
         view: The view, without further arguments: ``@count_requests``.
         metric_name: Name of the metric.
-        dimensions: ``{"Page": "index"}``, or CloudWatch's ``[{"Name": "Page", "Value": "index"}]``.
+        dimensions: ``{"Page": "index"}``, or CloudWatch's ``[{"Name": "Page", "Value": "index"}]``; without them,
+            ``http.request.method`` and ``http.route``.
 
     Raises:
         ChestConfigError: An argument cannot be used.
@@ -134,7 +135,8 @@ def count_failures(
         view: The view, without further arguments: ``@count_failures``.
         error_name: Name of the metric of 4xx.
         fault_name: Name of the metric of 5xx.
-        dimensions: ``{"Page": "index"}``, or CloudWatch's ``[{"Name": "Page", "Value": "index"}]``.
+        dimensions: ``{"Page": "index"}``, or CloudWatch's ``[{"Name": "Page", "Value": "index"}]``; without them,
+            ``http.request.method`` and ``http.route``.
 
     Raises:
         ChestConfigError: An argument cannot be used.

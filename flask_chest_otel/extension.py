@@ -65,7 +65,7 @@ class FlaskChest(Generic[ContextT]):
         tracer_provider: Instead of the global one.
         meter_provider: Instead of the global one.
         server_span: ``"auto"``, ``"upstream"``, ``"chest"`` or ``None``: who makes the server span.
-        excluded_urls: Regular expressions; requests whose URL contains a match are left alone.
+        excluded_urls: Regular expressions; requests whose path contains a match are left alone.
         cardinality_limit: Attribute sets per instrument, the overflow point included.
         value_limit_chars: Characters kept of a text.
         list_limit: Elements kept of a list.

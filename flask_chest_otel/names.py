@@ -60,7 +60,7 @@ HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
 """Span and metric attribute of the server span, integer (semantic conventions): the status."""
 
 HTTP_ROUTE = "http.route"
-"""Metric attribute, string (semantic conventions): the matched URL rule; absent where nothing matched."""
+"""Metric attribute, string (semantic conventions): matched URL rule behind the application's root; absent if none."""
 
 KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 """The values of ``http.request.method`` in the semantic conventions, from RFC 9110 and RFC 5789."""

@@ -84,7 +84,13 @@ REFERENCE: tuple[WireName, ...] = (
         "Destinations of a route with `chests=`, sorted, joined with commas; absent elsewhere.",
     ),
     WireName(HTTP_REQUEST_METHOD, "metric attribute", "string", "", "The method, `_OTHER` if unknown."),
-    WireName(HTTP_ROUTE, "metric attribute", "string", "", "The matched URL rule, absent if none matched."),
+    WireName(
+        HTTP_ROUTE,
+        "metric attribute",
+        "string",
+        "",
+        "The matched URL rule, behind the root at which the application is mounted; absent if none matched.",
+    ),
     WireName(
         OVERFLOW,
         "metric attribute",

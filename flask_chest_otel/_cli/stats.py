@@ -11,6 +11,7 @@ import click
 from flask_chest_otel._cli import _options
 from flask_chest_otel._cli._output import number, safe, say, say_json, say_table
 from flask_chest_otel._cli._source import open_store
+from flask_chest_otel._plan import metric_method
 from flask_chest_otel.chests._reader import Wanted
 from flask_chest_otel.tracked import looks_like_id
 
@@ -67,12 +68,14 @@ def command(
 
     Applications that share an instance folder share a store: each has rows of its own, and a column SERVICE.
 
+    Methods that HTTP does not know, which clients may make up, are one: _OTHER.
+
     Errors are responses with a status of 500 and above. P95: 95 of 100 requests were at most that slow.
     """
     wanted = Wanted(since_unix_ns=since, route=_options.route_of(route), method=method, service=service)
     with open_store(store) as reader:
         groups = _grouped(reader.timings(wanted))
-        sums = [found for found in reader.variable_sums(wanted) if not looks_like_id(found.name)]
+        sums = _summed(found for found in reader.variable_sums(wanted) if not looks_like_id(found.name))
     routes = {key: _timing(group) for key, group in sorted(groups.items(), key=_by_name)}
     total = _timing([request for group in groups.values() for request in group])
     if as_json:
@@ -103,7 +106,18 @@ def _grouped(timings: Iterable[RouteTiming]) -> dict[Key, list[RouteTiming]]:
 
 
 def _key(one: RouteTiming | VariableSum) -> Key:
-    return Key(one.service, one.route, one.method)
+    return Key(one.service, one.route, metric_method(one.method))
+
+
+def _summed(sums: Iterable[VariableSum]) -> list[VariableSum]:
+    """One sum for each row: methods that clients have made up are one."""
+    found: dict[tuple[Key, str], VariableSum] = {}
+    for one in sums:
+        place = _key(one), one.name
+        same = found.get(place, one._replace(samples=0, total=0.0))
+        samples, total = same.samples + one.samples, same.total + one.total
+        found[place] = one._replace(method=place[0].method, samples=samples, total=total, average=total / samples)
+    return list(found.values())
 
 
 def _timing(group: list[RouteTiming]) -> Timing:

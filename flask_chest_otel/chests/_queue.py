@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._abandoned import work_off
 from flask_chest_otel._guard import Log, caught, printable
 from flask_chest_otel._process import at_end_of_child, here
 from flask_chest_otel.chests._delivery import ChestOffError, Delivery
@@ -292,6 +293,7 @@ _running: weakref.WeakSet[_Line] = weakref.WeakSet()
 
 def close_all() -> None:
     """Write what is queued when the process ends: all queues at once, in one budget."""
+    work_off()
     deadline = time.monotonic() + EXIT_BUDGET_S
     mine = [line for line in list(_running) if line.process is here()]
     for line in mine:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flask_chest_otel.chests._file import APPLICATION_ID
 from flask_chest_otel.chests._schema import REQUESTS, SCHEMA_VERSION, VARIABLES, clean, key_at, read_value
 from flask_chest_otel.errors import ChestError
+from flask_chest_otel.names import KNOWN_METHODS, OTHER_METHOD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,7 +48,7 @@ class Wanted:
     Attributes:
         since_unix_ns: Begun at this time or later, nanoseconds since 1970 UTC.
         route: The URL rule; ``""`` stands for requests that matched none.
-        method: HTTP method, in capitals.
+        method: HTTP method, in capitals; ``_OTHER`` stands for all that HTTP does not know.
         service: Name of the application; several may write into one store.
         status: Lowest and highest status code.
         request_id: The request's id.
@@ -240,7 +241,10 @@ def _conditions(wanted: Wanted) -> tuple[str, list[Any]]:
         terms.append(("record_key >= ?", (key_at(wanted.since_unix_ns),)))
     if wanted.route is not None:
         terms.append(("coalesce(route, '') = ?", (wanted.route,)))
-    if wanted.method is not None:
+    if wanted.method == OTHER_METHOD:
+        unknown = f"method NOT IN ({', '.join('?' for _ in KNOWN_METHODS)})"
+        terms.append((unknown, tuple(KNOWN_METHODS)))
+    elif wanted.method is not None:
         terms.append(("method = ?", (wanted.method,)))
     if wanted.service is not None:
         terms.append(("service = ?", (wanted.service,)))

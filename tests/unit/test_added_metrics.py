@@ -367,7 +367,7 @@ def test_counting_decorators(rig: Rig, *, zero_code: bool) -> None:
     answers = [client.get(f"/{status}").status_code for status in (200, 302, 404, 410, 503, 599)]
     assert answers == [200, 302, 404, 410, 503, 500]
     client.get("/other")
-    assert sums(rig, "requestcount") == {"": (6, 6)}
+    assert sums(rig, "requestcount") == {"GET,/<int:status>": (6, 6)}
     assert sums(rig, "error") == {"index": (6, 2)}
     assert sums(rig, "fault") == {"index": (6, 2)}
 
@@ -396,7 +396,19 @@ def test_counting_leaves_the_view_alone(rig: Rig) -> None:
     app.test_client().get("/")
     app.test_client().post("/")
     assert sum(count for count, _ in sums(rig, "of_class").values()) == 2
-    assert sums(rig, "of_method") == {"": (1, 1)}
+    assert sums(rig, "of_method") == {"GET,/": (1, 1)}
+
+
+def test_two_counted_routes_are_two_series(rig: Rig) -> None:
+    """Without dimensions of its own, what is counted says of which method and route it is."""
+    app = rig.app()
+    for path in ("/a", "/b"):
+        app.add_url_rule(path, path, count_failures(lambda: ("", 500)))
+    for path in ("/a", "/b", "/b"):
+        app.test_client().get(path)
+    found = {point.attributes["http.route"]: (point.count, point.sum) for point in rig.points("fault")}
+    assert found == {"/a": (1, 1), "/b": (2, 2)}
+    assert {point.attributes["http.request.method"] for point in rig.points("fault")} == {"GET"}
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ PLAIN = {
         "_guard",
         "_request",
         "_process",
+        "_abandoned",
         "_forks",
         "_sqlite",
     ),
@@ -52,6 +53,7 @@ PLAIN = {
 }
 OTEL = {
     "_active_requests",
+    "_body",
     "_added_metrics",
     "_exceptions",
     "_http",

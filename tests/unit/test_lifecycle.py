@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +35,7 @@ from flask_chest_otel.testing import RequestRecord, capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from tests.conftest import Put, Rig
 
@@ -841,6 +844,25 @@ def test_excluded_urls(rig: Rig, put: Put) -> None:
     assert len(rig.servers()) == 1
 
 
+@pytest.mark.parametrize("url", ["/admin?x=/health", "/admin?/health", "/admin"])
+def test_no_client_hides_a_request(rig: Rig, put: Put, url: str) -> None:
+    """The path alone is excluded: neither a query nor a host with a match in it is."""
+    app = rig.plain()
+    app.add_url_rule("/admin", "admin", both)
+    records = put(app, tracked_vars=TRACKED, excluded_urls=["/health"])
+    app.test_client().get(url, headers={"Host": "health"})
+    assert_recorded(rig, records, 200, route="/admin")
+
+
+def test_excluded_below_a_root(rig: Rig, put: Put) -> None:
+    """The root at which an application is mounted belongs to the path."""
+    app = rig.plain()
+    app.add_url_rule("/", "view", both)
+    records = put(app, tracked_vars=TRACKED, excluded_urls=["/internal/"])
+    app.test_client().get("/", base_url="http://localhost/internal")
+    assert (records, rig.servers()) == ([], [])
+
+
 @pytest.mark.parametrize(
     "variable",
     ["OTEL_PYTHON_FLASK_CHEST_EXCLUDED_URLS", "OTEL_PYTHON_FLASK_EXCLUDED_URLS", "OTEL_PYTHON_EXCLUDED_URLS"],
@@ -1013,3 +1035,32 @@ def test_globals_without_a_dict(rig: Rig) -> None:
     app.app_ctx_globals_class = SlottedGlobals  # type: ignore[assignment]  # the point
     app.add_url_rule("/", "view", lambda: "ok")
     assert app.test_client().get("/").text == "ok"
+
+
+def test_two_threads_find_nothing_to_do(rig: Rig) -> None:
+    """Threads that take the wrapper off the WSGI entry line by line at the same time both get their answer."""
+    app, texts = rig.plain(), list[str]()
+    before = vars(app).get("wsgi_app")
+    rig.chest(app, server_span=None, response_headers=())
+    app.add_url_rule("/", "view", lambda: "ok")
+    both_there = threading.Barrier(2)
+
+    def in_step(frame: FrameType, _event: str, _arg: Any) -> Any:
+        if frame.f_code.co_name != "unwrap":
+            return None
+        with suppress(threading.BrokenBarrierError):  # the other one is through
+            both_there.wait(0.5)
+        return in_step
+
+    def ask() -> None:
+        sys.settrace(in_step)
+        texts.append(app.test_client().get("/").text)
+
+    app.test_client().get("/")
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert texts == ["ok", "ok"]
+    assert vars(app).get("wsgi_app") is before

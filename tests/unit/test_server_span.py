@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gc
 import io
+import os
 import threading
 import time
 import tracemalloc
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from wsgiref.util import FileWrapper
@@ -24,9 +25,10 @@ from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
-from flask_chest_otel import FlaskChestInstrumentor, _guard, current_request_id, flask_chest
+from flask_chest_otel import FlaskChestInstrumentor, _guard, count_requests, current_request_id, flask_chest
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -96,9 +98,11 @@ def test_names_and_attributes(rig: Rig) -> None:
     assert span.instrumentation_scope.name == "flask_chest_otel"
 
 
-@pytest.mark.parametrize("path", ["/caf%C3%A9", "/root/%E2%82%AC;v=1/a%20b", "/%FF", "/plain@1"])
+@pytest.mark.parametrize(
+    "path", ["/caf%C3%A9", "/root/%E2%82%AC;v=1/a%20b", "/%FF", "/plain@1", "/a%3Fb", "/a%23b%25/c%5B%22%5D"]
+)
 def test_paths_are_those_of_the_uri(rig: Rig, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
-    """A path that is not ASCII is percent-encoded as the client has sent it, also where it is no UTF-8."""
+    """What may not stand in a path is percent-encoded as the client has sent it, also where it is no UTF-8."""
     monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")
     app = rig.app()
     made = {**environ("/?a=b"), "PATH_INFO": unquote(path, "latin-1")}  # as PEP 3333 has it
@@ -265,14 +269,126 @@ def test_client_goes_away(rig: Rig) -> None:
 
 
 def test_server_forgets_to_close(rig: Rig) -> None:
-    """A body that is dropped without close() ends its span all the same."""
-    app = rig.app()
+    """A body that is dropped without close() ends its span as of that moment, with the next request or a flush."""
+    app = rig.plain()
+    chest = rig.chest(app, tracked_vars=["a"])
     app.add_url_rule("/", view_func=lambda: Response(map(chunk, range(3))))
-    body: Any = app(environ(), quiet)
-    next(body)
-    del body
-    gc.collect()
-    assert rig.server().name == "GET /"
+    app.add_url_rule("/next", "next", set_a)
+
+    def drop() -> int:
+        body: Any = app(environ(), quiet)
+        next(body)
+        cycle = [body]
+        cycle.append(cycle)
+        del body, cycle
+        gc.collect()
+        dropped_ns = time.time_ns()
+        time.sleep(0.2)
+        return dropped_ns
+
+    first_ns = drop()
+    assert rig.servers() == []
+    app.test_client().get("/next")
+    second_ns = drop()
+    chest.force_flush()
+    first, following, second = rig.servers()
+    assert [span.name for span in (first, following, second)] == ["GET /", "GET /next", "GET /"]
+    times_s = 0.0
+    for span, dropped_ns in ((first, first_ns), (second, second_ns)):
+        assert (span.start_time or 0) < (span.end_time or 0) < dropped_ns + 0.1e9
+        times_s += ((span.end_time or 0) - (span.start_time or 0)) / 1e9
+    (point,) = [point for point in rig.points(DURATION) if point.attributes["http.route"] == "/"]
+    assert point.sum == pytest.approx(times_s, abs=0.001)
+    assert [point.value for point in rig.points(ACTIVE)] == [0]
+
+
+def test_a_thousand_dropped_bodies_burden_no_request(rig: Rig) -> None:
+    """The next request ends a few of them; a flush ends all, and the record of each is there."""
+    app = rig.plain()
+    chest = rig.chest(app)
+    app.add_url_rule("/", view_func=lambda: Response(map(chunk, range(3))))
+    app.add_url_rule("/next", "next", set_a)
+    with capture(app) as records:
+        for _ in range(3):
+            bodies: list[Any] = [app(environ(), quiet) for _ in range(10)]
+            bodies.clear()
+        app.test_client().get("/next")
+        assert len(records) < 30
+        chest.force_flush()
+        assert len(records) == len(rig.servers()) == 31
+
+
+def test_active_requests_of_a_parent(rig: Rig) -> None:
+    """A child that is forked inside a request answers none of its parent's, and measures its own."""
+    app = rig.app()
+
+    @app.get("/")
+    def view() -> str:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            found = [point.value for point in rig.points(ACTIVE)]
+            os.write(writing, repr(found).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        return os.read(reading, 100).decode() + str([point.value for point in rig.points(ACTIVE)])
+
+    assert app.test_client().get("/").text == "[][1]"
+
+
+@pytest.mark.parametrize("dup", [False, True])
+def test_durations_are_as_many_as_the_limit(rig: Rig, monkeypatch: pytest.MonkeyPatch, *, dup: bool) -> None:
+    """Routes beyond ``cardinality_limit`` are one overflow point, under either name; the counts stay exact."""
+    if dup:
+        monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")
+    app = rig.app(cardinality_limit=4)
+    for number in range(6):
+        app.add_url_rule(f"/{number}", str(number), lambda: "ok")
+    for number in (*range(6), 0, 5):
+        app.test_client().get(f"/{number}")
+    for metric in (DURATION, "http.server.duration")[: 1 + dup]:
+        points = rig.points(metric)
+        assert len(points) == 4
+        (overflow,) = [point for point in points if dict(point.attributes) == {"otel.metric.overflow": True}]
+        assert (overflow.count, sum(point.count for point in points)) == (4, 8)
+
+
+def test_mounted_applications_are_told_apart(rig: Rig) -> None:
+    """``http.route`` has the root at which an application is mounted, on the span and on all metrics."""
+    shop, bank = rig.plain("shop"), rig.plain("bank")
+    with capture_both(rig, shop, bank) as records:
+        client = Client(DispatcherMiddleware(shop, {"/bank": bank, "/bank/two": bank}))
+        for path in ("/pay/1", "/bank/pay/1", "/bank/two/pay/1"):
+            client.get(path)
+    routes = ["/pay/<number>", "/bank/pay/<number>", "/bank/two/pay/<number>"]
+    assert [(span.attributes or {})["http.route"] for span in rig.servers()] == routes
+    assert [span.name for span in rig.servers()] == [f"GET {route}" for route in routes]
+    for metric in (DURATION, "flask.g.a", "requestcount"):
+        assert {point.attributes["http.route"] for point in rig.points(metric)} == set(routes), metric
+    assert {record.route for record in records} == {"/pay/<number>"}
+
+
+@contextmanager
+def capture_both(rig: Rig, *apps: Flask) -> Iterator[list[Any]]:
+    """What applications with one route each record, together."""
+    with ExitStack() as stack:
+        found: list[Any] = []
+        for app in apps:
+            rig.chest(app, tracked_vars=["a"])
+            app.add_url_rule("/pay/<number>", view_func=count_requests(lambda **_: set_a()))
+            stack.callback(found.extend, stack.enter_context(capture(app)))
+        yield found
+
+
+@pytest.mark.guard_on
+def test_roots_that_clients_choose(rig: Rig) -> None:
+    """A prefix that a proxy passes on unchecked does not multiply routes without end."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: "ok")
+    for number in range(60):
+        run_wsgi_app(app, {**environ(), "SCRIPT_NAME": f"/{number}"}, buffered=True)
+    routes = [(span.attributes or {})["http.route"] for span in rig.servers()]
+    assert routes == [f"/{number}/" for number in range(50)] + ["/"] * 10
 
 
 def test_generator_raises(rig: Rig) -> None:

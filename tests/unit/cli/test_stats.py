@@ -132,3 +132,16 @@ def test_applications_in_one_store(
     assert "SERVICE" not in chest("stats", "--service", "bank").stdout
     routes = json.loads(chest("stats", "--json", "--method", "get").stdout)["routes"]
     assert [(one["service"], one["transactions"]) for one in routes] == [("bank", 1), ("shop", 2)]
+
+
+def test_methods_that_clients_make_up(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """Whatever clients send as a method, it is one row, as in the metrics; and ``--method`` finds it by that name."""
+    fill(*[record(number, 0, method=f"BREW{number}", variables={"items": number}) for number in range(1, 4)])
+    fill(record(4, 0))
+    routes = json.loads(chest("stats", "--json").stdout)["routes"]
+    assert [(one["method"], one["transactions"]) for one in routes] == [("GET", 1), ("_OTHER", 3)]
+    assert routes[1]["variables"] == {"items": {"count": 3, "sum": 6.0, "average": 2.0}}
+    (other,) = json.loads(chest("stats", "--json", "--method", "_other").stdout)["routes"]
+    assert other == routes[1]
