@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import socket
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 
+from flask_chest_otel._addresses import shown_address, without_secrets
 from flask_chest_otel._collector import _binary
 from flask_chest_otel._collector._fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
 
@@ -58,7 +61,9 @@ def problems(
     for name in [*composition.targets, *(["kafka_consumer"] if composition.from_kafka else [])]:
         found += _target_problems(name, settings)
     found += [*_taken_ports(settings), *_folder_problems(settings), *_collector_problems(text)]
-    return list(dict.fromkeys(found))
+    # What servers, sockets and the collector say may quote what they were given.
+    given = {name: environ[name] for name in settings.defaults if name in environ}
+    return list(dict.fromkeys(without_secrets(one, given) for one in found))
 
 
 def _unknown_targets(application: Application | None) -> list[str]:
@@ -117,20 +122,22 @@ def _target_problems(name: str, settings: Settings) -> Iterator[str]:
 
 
 def _address_problems(name: str, variable: str, address: str, settings: Settings) -> Iterator[str]:
+    shown = shown_address(address)
     if variable.endswith("_URL") and "://" not in address:
-        yield f"{name}: {variable}={address} has no scheme. Type: export {variable}=http://{address}"
+        yield f"{name}: {variable}={shown} has no scheme. Type: export {variable}=http://{shown}"
         return
     if not address.startswith("http"):
-        if not _takes_connections(urlsplit(address).netloc if "://" in address else address):
-            yield f"{name}: nobody answers at {address}. Start it, or type: export {variable}=…"
+        server = urlsplit(address).netloc.rpartition("@")[2] if "://" in address else address
+        if not _takes_connections(server):
+            yield f"{name}: nobody answers at {shown}. Start it, or type: export {variable}=…"
         return
     status, answer = _ask(address) if name not in _PROBES else _PROBES[name](address, settings)
     if status == NOBODY:
-        yield f"{name}: nobody answers at {address} ({answer}). Start it, or type: export {variable}=URL"
+        yield f"{name}: nobody answers at {shown} ({answer}). Start it, or type: export {variable}=URL"
     elif status in REFUSED and name in _PROBES:
-        yield f"{name}: {address} refuses the credentials ({status}). Type: export {_CREDENTIALS[name]}=…"
+        yield f"{name}: {shown} refuses the credentials ({status}). Type: export {_CREDENTIALS[name]}=…"
     elif status == NOT_FOUND and name in _MISSING:
-        yield f"{name}: {_MISSING[name].format(address=address, settings=settings)}"
+        yield f"{name}: {_MISSING[name].format(address=shown, settings=settings)}"
 
 
 def _probe_influxdb(url: str, settings: Settings) -> tuple[int, str]:
@@ -184,7 +191,8 @@ _MISSING = {
 
 
 def _ask(url: str, headers: Mapping[str, str] | None = None, *, body: bytes | None = None) -> tuple[int, str]:
-    message = urllib.request.Request(url, body, dict(headers or {}))  # noqa: S310 - the operator's own address
+    url, user = _without_user(url)
+    message = urllib.request.Request(url, body, {**user, **(headers or {})})  # noqa: S310 - the operator's own address
     # The collector sends nothing for this machine through a proxy.
     loopback = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
     handlers = [urllib.request.ProxyHandler({})] if loopback else []
@@ -194,8 +202,18 @@ def _ask(url: str, headers: Mapping[str, str] | None = None, *, body: bytes | No
     except urllib.error.HTTPError as error:
         with error:
             return error.code, ""
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         return NOBODY, str(getattr(error, "reason", error))
+
+
+def _without_user(url: str) -> tuple[str, dict[str, str]]:
+    """An address without its user, who stands in a header, as the collector does it; urllib takes him for the host."""
+    parts = urlsplit(url)
+    user, _, server = parts.netloc.rpartition("@")
+    if not user:
+        return url, {}
+    basic = base64.b64encode(unquote(user).encode()).decode()
+    return urlunsplit(parts._replace(netloc=server)), {"Authorization": f"Basic {basic}"}
 
 
 def _takes_connections(address: str) -> bool:

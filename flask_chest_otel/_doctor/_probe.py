@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import metrics, trace
 
+from flask_chest_otel._addresses import without_secrets
 from flask_chest_otel._cli._output import counted
 from flask_chest_otel._doctor._part import Part, Row
 from flask_chest_otel._doctor._settings import sdk_is_off
@@ -49,7 +50,8 @@ def start(app: Flask, state: Lifecycle) -> list[str]:
     except ChestError as error:
         return [str(error)]
     except Exception as error:  # noqa: BLE001 - exporters are third parties
-        return [f"nothing can be exported ({type(error).__name__}: {error}): correct the OTEL_… variables above"]
+        said = _hidden(str(error))
+        return [f"nothing can be exported ({type(error).__name__}: {said}): correct the OTEL_… variables above"]
     return []
 
 
@@ -200,13 +202,18 @@ def _another_address() -> str:
     return f"OTEL_EXPORTER_OTLP_ENDPOINT=http://host:{PORTS[protocol_of('traces', os.environ)]}"
 
 
+def _hidden(said: str) -> str:
+    """Others quote what they could not use: what is no secret of OpenTelemetry's variables."""
+    return without_secrets(said, {name: text for name, text in os.environ.items() if name.startswith("OTEL_")})
+
+
 class _Ear(logging.Handler):
     def __init__(self, said: list[str]) -> None:
         super().__init__(logging.WARNING)
         self._said = said
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = record.getMessage().partition("\n")[0].removesuffix(COUNTED)
+        line = _hidden(record.getMessage().partition("\n")[0].removesuffix(COUNTED))
         if line not in self._said:
             self._said.append(line)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,9 @@ from opentelemetry import environment_variables as of_api
 from opentelemetry.instrumentation import environment_variables as of_instrumentation
 from opentelemetry.sdk import environment_variables as of_sdk
 
+from flask_chest_otel._addresses import shown_variable
 from flask_chest_otel._doctor._part import Part, Row
 from flask_chest_otel._guard import counts
-from flask_chest_otel._redaction import is_sensitive
 from flask_chest_otel.config import PREFIX, effective_environment, settle, unknown_variables
 from flask_chest_otel.errors import nearest
 
@@ -42,9 +41,6 @@ _OTEL_VARIABLES = [
 ]
 LIKE_A_SLIP = 0.92
 """How alike a slip is to what was meant. What only an instrumentation reads is less alike to every name of the SDK."""
-
-_SECRET_VARIABLE = re.compile(r"HEADERS|TOKEN|PASSWORD|_KEY$")
-_USER_INFO = re.compile(r"//[^/\s]*@")
 
 
 def versions() -> Part:
@@ -84,7 +80,9 @@ def _malformed(environ: Mapping[str, str]) -> list[str]:
 def environment(environ: Mapping[str, str]) -> Part:
     """OpenTelemetry's own variables, what may be a secret masked; and ours that are no settings, or of no use."""
     found = Part("environment", ("VARIABLE", "VALUE", ""))
-    found.rows = [Row(name, _shown(name, text)) for name, text in sorted(environ.items()) if name.startswith("OTEL_")]
+    found.rows = [
+        Row(name, shown_variable(name, text)) for name, text in sorted(environ.items()) if name.startswith("OTEL_")
+    ]
     found.problems = _malformed(environ) + [
         f"the environment variable {name} is no setting: {f'type {meant}' if meant else 'take it away'}"
         for name, meant in sorted(unknown_variables(environ))
@@ -112,9 +110,3 @@ def _misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
         meant = name if name in _OTEL_VARIABLES else nearest(name, _OTEL_VARIABLES, LIKE_A_SLIP)
         if meant not in (None, name):
             yield name, meant
-
-
-def _shown(name: str, text: str) -> str:
-    if _SECRET_VARIABLE.search(name) or is_sensitive(name):
-        return "***"
-    return _USER_INFO.sub("//***@", text)

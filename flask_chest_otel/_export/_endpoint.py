@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from flask_chest_otel._addresses import shown_address
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = [
     "problems",
     "protocol_of",
     "url_of",
-    "without_password",
 ]
 
 EXPORTER = "flask_chest_otlp"
@@ -37,11 +37,6 @@ PORTS = {GRPC: 4317, HTTP: 4318}
 """Where a collector listens for each protocol, unless it is told otherwise."""
 
 _SPOKEN = {EXPORTER: HTTP, "otlp_proto_http": HTTP, "otlp_proto_grpc": GRPC}
-_USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*:/+)?.*@", re.IGNORECASE)
-# Scheme, host, port, path: nothing that could be a password without its user.
-_PLAIN = re.compile(
-    r"([a-z][a-z0-9+.-]*:/+(?!/))?(\*\*\*@)?([\w.-]+|\[[0-9a-f:.]+\])?(:\d*)?(/[^\s:]*(:\d+)?)?", re.IGNORECASE
-)
 
 
 def url_of(signal: str, environ: Mapping[str, str]) -> str:
@@ -131,7 +126,7 @@ def _problems(signal: str, protocol: str, exporter: str, environ: Mapping[str, s
 def _wrong_port(variable: str, value: str, protocol: str, exporter: str) -> Iterator[str]:
     other = GRPC if protocol == HTTP else HTTP
     wrong, right = f":{PORTS[other]}", f":{PORTS[protocol]}"
-    shown = without_password(value)
+    shown = shown_address(value)
     if re.search(f"{wrong}(/|$)", shown):
         # Other names of exporters are those of one protocol.
         instead = f", or OTEL_EXPORTER_OTLP_PROTOCOL={other}" if exporter == "otlp" else ""
@@ -142,7 +137,7 @@ def _wrong_port(variable: str, value: str, protocol: str, exporter: str) -> Iter
 
 
 def _wrong_path(variable: str, value: str, signal: str) -> Iterator[str]:
-    shown = without_password(value).rstrip("/")
+    shown = shown_address(value).rstrip("/")
     base = re.sub("/v1/(traces|metrics)$", "", shown)
     if variable == GENERAL and base != shown:
         yield f"{variable}={shown} gets each signal's path behind it: type {variable}={base}"
@@ -159,7 +154,7 @@ def _given(signal: str, environ: Mapping[str, str]) -> tuple[str, str]:
 def _checked(variable: str, value: str) -> str:
     if _is_usable(value):
         return value
-    shown, allowed = without_password(value), f"an address such as {DEFAULT!r}"
+    shown, allowed = shown_address(value), f"an address such as {DEFAULT!r}"
     if not re.search("//|:/", value) and _is_usable(f"http://{value}"):
         allowed = f"its scheme, too: {variable}=http://{shown}"
     raise ChestConfigError(variable, shown, allowed)
@@ -171,9 +166,3 @@ def _is_usable(value: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-
-
-def without_password(value: str) -> str:
-    """``value`` without what may be a password; all of it where that is not clear."""
-    text = re.split(r"[?#]", _USER_INFO.sub(r"\1***@", value))[0]
-    return text if _PLAIN.fullmatch(text) else "***"

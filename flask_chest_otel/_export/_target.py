@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -13,10 +14,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.util.re import parse_env_headers
 
+from flask_chest_otel._addresses import shown_address
 from flask_chest_otel._export._batching import longest_export_s
-from flask_chest_otel._export._endpoint import GRPC, HTTP, grpc_target_of, url_of, without_password
-from flask_chest_otel._guard import printable
-from flask_chest_otel.chests._direct import shown_url
+from flask_chest_otel._export._endpoint import GRPC, HTTP, grpc_target_of, url_of
+from flask_chest_otel._guard import note, printable
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ _JSON = "application/json"
 # The specification's name of the type, others, and none: https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
 _PROTOBUF = ("application/x-protobuf", "application/protobuf", "")
 
+NO_HEADER = (
+    "OTEL_EXPORTER_OTLP_HEADERS has an entry that is no header and is not sent: "
+    "type OTEL_EXPORTER_OTLP_HEADERS=name=value, commas between them"
+)
+"""What the log and the doctor say in that case."""
+
+# As the SDK takes them: https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specifying-headers-via-environment-variables
+_HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
 _COMPRESSIONS = ("none", "gzip", "deflate")
 
 
@@ -112,18 +121,16 @@ def address_of(signal: str, environ: Mapping[str, str], protocol: str = HTTP) ->
     certificate = given("CLIENT_CERTIFICATE")
     if protocol == GRPC:
         url, encrypted = grpc_target_of(signal, environ, insecure=(given("INSECURE") or "").lower() == "true")
-        shown = without_password(url)
     else:
         url = url_of(signal, environ)
         encrypted = url.startswith("https:")
-        shown = shown_url(url)
     return Address(
         signal=signal,
         url=url,
-        shown=shown,
+        shown=shown_address(url, user=""),
         protocol=protocol,
         encrypted=encrypted,
-        headers=tuple(parse_env_headers(given("HEADERS") or "", liberal=True).items()),
+        headers=_headers(given("HEADERS") or ""),
         timeout_s=min(_seconds(given("TIMEOUT")), (signal == "traces" and longest_export_s(environ)) or float("inf")),
         compression=_compression(given("COMPRESSION")),
         certificate=given("CERTIFICATE"),
@@ -184,6 +191,18 @@ def words(content_type: str, content: bytes) -> str:
     with suppress(DecodeError):
         status.ParseFromString(content if content_type in _PROTOBUF else b"")
     return str(status.message)
+
+
+def _headers(text: str) -> tuple[tuple[str, str], ...]:
+    """The headers that a variable gives; an entry that is none is said without quoting it: it may be a key."""
+    found: dict[str, str] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        if _HEADER.fullmatch(entry):
+            found.update(parse_env_headers(entry, liberal=True))
+        else:
+            # The parser would quote it in the log.
+            note("header without a name", NO_HEADER)
+    return tuple(found.items())
 
 
 def _seconds(text: str | None) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from flask_chest_otel.chests._queue import CAPACITY, RecordQueue
 from flask_chest_otel.chests._queued import QueuedChest
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel.chests._delivery import Writer
 
-__all__ = ["CAPACITY", "TEN_MINUTES_S", "DirectChest", "checked_number", "shown_url"]
+__all__ = ["CAPACITY", "TEN_MINUTES_S", "DirectChest", "checked_number"]
 
 TEN_MINUTES_S = 600.0
 """How long one batch is tried again unless said otherwise, seconds; meanwhile the queue fills up."""
@@ -62,21 +61,3 @@ def checked_number(setting: str, value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
         return value
     raise ChestConfigError(setting, value, "a number greater than 0")
-
-
-def shown_url(url: str, *, path: bool = True) -> str:
-    """``url`` without what may be secret: user, password, query and fragment; all of it where that is not clear.
-
-    Args:
-        url: An address, right or wrong.
-        path: Whether the path is shown, too.
-    """
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-    except (AttributeError, TypeError, ValueError):
-        return "***"
-    # A password with a slash or a question mark that was not quoted ends in another part.
-    if not host or url.count("@") != parts.netloc.count("@"):
-        return "***"
-    return urlunsplit((parts.scheme, host, parts.path if path else "", "", ""))

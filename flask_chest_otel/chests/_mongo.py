@@ -6,9 +6,10 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._addresses import shown_address
 from flask_chest_otel.chests import _schema
 from flask_chest_otel.chests._delivery import AwayError
-from flask_chest_otel.chests._direct import CAPACITY, TEN_MINUTES_S, DirectChest, shown_url
+from flask_chest_otel.chests._direct import CAPACITY, TEN_MINUTES_S, DirectChest
 from flask_chest_otel.chests._libraries import library
 from flask_chest_otel.errors import ChestConfigError
 
@@ -69,7 +70,7 @@ class MongoChest(DirectChest):
         retry_for_s: float = TEN_MINUTES_S,
     ) -> None:
         _check_url(url)
-        address = f"{shown_url(url)} {database + '.' if database else ''}{collection}"
+        address = f"{shown_address(url, user='')} {database + '.' if database else ''}{collection}"
         open_writer = partial(_MongoWriter, url, database, collection)
         super().__init__(name, address, open_writer, capacity=capacity, retry_for_s=retry_for_s)
 
@@ -192,7 +193,7 @@ def _check_url(url: str) -> None:
         uri_parser.parse_uri(url)
     except (errors.PyMongoError, ValueError, TypeError, AttributeError):
         # Without the cause, whose message may hold the password.
-        raise ChestConfigError("url", shown_url(url), URLS) from None
+        raise ChestConfigError("url", shown_address(url, user=""), URLS) from None
 
 
 def _first_refusal(error: errors.BulkWriteError) -> str:

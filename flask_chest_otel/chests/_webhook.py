@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from flask_chest_otel._addresses import shown_address
 from flask_chest_otel._guard import Log
 from flask_chest_otel._retry_after import retry_after_s
 from flask_chest_otel._version import __version__
@@ -21,7 +22,6 @@ from flask_chest_otel.chests._direct import (
     TEN_MINUTES_S,
     DirectChest,
     checked_number,
-    shown_url,
 )
 from flask_chest_otel.chests._libraries import library
 from flask_chest_otel.errors import ChestConfigError
@@ -217,7 +217,7 @@ def _beginning(answer: requests.Response, deadline: float) -> str:
 
 def _origin(url: str) -> str:
     # Many services have their key in the path.
-    return shown_url(url, path=False)
+    return shown_address(url, path=False, user="")
 
 
 def _checked_url(url: str) -> str:

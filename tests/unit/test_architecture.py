@@ -23,6 +23,7 @@ TESTS = Path(__file__).parent.parent
 
 PLAIN = {
     *(
+        "_addresses",
         "_baggage",
         "_field_types",
         "_fields",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -407,3 +409,50 @@ def _drain(terminal: int) -> None:
     with suppress(OSError):
         while os.read(terminal, 4096):
             pass
+
+
+class Guarded(BaseHTTPRequestHandler):
+    """Answers those who bring the right user and password."""
+
+    def do_GET(self) -> None:
+        right = f"Basic {base64.b64encode(b'me:open@sesame').decode()}"
+        self.send_response(200 if self.headers["Authorization"] == right else 401)
+        self.end_headers()
+        self.wfile.write(b'["shop"]')
+
+    def log_message(self, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize("target", ["zipkin", "influxdb1", "clickhouse"])
+def test_check_asks_servers_that_want_a_user(target: str) -> None:
+    """A server that answers is there, also where its address has a user and a password."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Guarded) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        scheme = "tcp" if target == "clickhouse" else "http"
+        address = f"{scheme}://me:open%40sesame@127.0.0.1:{server.server_port}"
+        variable = TARGETS[target].where[0]
+        composition = Composition((target,))
+        found = problems(composition, render(composition, None), {variable: address, "INFLUXDB1_DATABASE": "shop"})
+        server.shutdown()
+    assert not [problem for problem in found if problem.startswith(f"{target}:")]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:sesame-open@127.0.0.1:9",
+        "http://me:open/sesame-open@127.0.0.1:9",
+        "http://127.0.0.1:9/?key=sesame-open",
+        "me:sesame-open@127.0.0.1:9",
+        "tcp://me:sesame-open@127.0.0.1:9?password=sesame-open",
+    ],
+)
+@pytest.mark.parametrize("target", [name for name, one in TARGETS.items() if one.where])
+def test_check_shows_no_secret(target: str, address: str) -> None:
+    """A server that does not answer is named without the user, the password and the query of its address."""
+    composition = Composition((target,))
+    variable = TARGETS[target].where[0]
+    found = problems(composition, render(composition, None), {variable: address, "AWS_PROFILE": "x"})
+    assert [problem for problem in found if problem.startswith(f"{target}:")]
+    assert "sesame" not in "".join(found)

@@ -479,3 +479,41 @@ def test_a_time_that_is_none(chest: Callable[..., Result], app: Flask, given: st
     result = chest("doctor", "--timeout", given)
     assert result.exit_code == 2
     assert "type seconds, from 0.1 to 3600" in result.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:9/?token=sesame-open",
+        "http://127.0.0.1:9/?mail=me@sesame-open",
+        "http://me:open/sesame-open@127.0.0.1:9",
+        "me:sesame-open@127.0.0.1:9",
+        "http://me:sesame-open",
+    ],
+)
+@pytest.mark.parametrize("under", [(), (str(BIN / "opentelemetry-instrument"),)], ids=["extension", "zero code"])
+def test_no_secret_of_an_address(tmp_path: Path, address: str, under: tuple[str, ...]) -> None:
+    """Neither the table nor a sentence shows passwords, queries and keys, whoever quotes them."""
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": address,
+        "OTEL_EXPORTER_OTLP_HEADERS": "sesame-header,a=b",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_LOGS_EXPORTER": "none",
+    }
+    _, report = doctor(tmp_path, "--timeout", "1", shop=PLAIN if under else SHOP, under=under, **variables)
+    assert "sesame" not in json.dumps(report)
+    assert report["problems"]
+
+
+def test_a_header_without_a_name(tmp_path: Path) -> None:
+    """A key without its name is said to be none, in the doctor and in the log, and not shown; the others are sent."""
+    with OtlpReceiver() as receiver:
+        variables = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_EXPORTER_OTLP_HEADERS": "sesame, a=c%20d, x = y z",
+        }
+        _, report = doctor(tmp_path, shop=SHOP, under=(), **variables)
+        assert {"a": "c d", "x": "y z"}.items() <= receiver.headers[0].items()
+    (problem,) = report["problems"]
+    assert "has an entry that is no header and is not sent: type OTEL_EXPORTER_OTLP_HEADERS=name=value" in problem
+    assert "sesame" not in json.dumps(report)

@@ -20,7 +20,7 @@ REFUSED: list[tuple[str, str, str]] = [
     ("http://host:0", "http://host:0", SAMPLE),
     ("ftp://me:pass-word@host", "ftp://***@host", SAMPLE),
     ("http://me:pass-word/x@host:4318", "http://***@host:4318", SAMPLE),
-    ("http://me:pass-word?x@host:4318", "http://***@host:4318", SAMPLE),
+    ("http://me:pass-word?x@host:4318", "***", SAMPLE),
     ("http://me:pass-word", "***", SAMPLE),
     ("me:pass-word", "***", SAMPLE),
     ("host:4318?key=pass-word", "host:4318", f"its scheme, too: {GENERAL}=http://host:4318"),
