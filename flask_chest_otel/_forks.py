@@ -35,6 +35,14 @@ class UnforkedLock:
         """Wait for it."""
         self.lock.acquire()
 
+    def acquire(self, timeout_s: float) -> bool:
+        """Wait for it, at most so many seconds; whether it is had."""
+        return self.lock.acquire(timeout=max(0.0, timeout_s))
+
+    def release(self) -> None:
+        """Let go of it."""
+        self.lock.release()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:

@@ -6,10 +6,11 @@ import errno
 import os
 import sqlite3
 import sys
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if sys.platform != "win32":
     import fcntl
@@ -19,20 +20,43 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "BUSY_S",
+    "Connection",
     "Layout",
     "NotOursError",
     "connect",
     "identity",
     "is_broken",
+    "is_full",
+    "is_locked",
     "is_unusable",
     "make",
+    "make_folder",
     "pragma",
     "set_aside",
     "transaction",
 ]
 
 BUSY_S = 5.0
-"""How long a worker waits for the others, seconds."""
+"""How long a worker waits for the others, seconds, unless a connection says otherwise."""
+
+LONGEST_NAP_S = 0.025
+"""Bound of the pause between two looks whether a file is still locked, seconds."""
+
+PRIVATE = 0o700
+"""Mode of a folder that its owner alone uses."""
+
+_BROKEN = (
+    "file is not a database",
+    "file is encrypted",
+    "database disk image is malformed",
+    "malformed database schema",
+    "unsupported file format",
+    # A file that says that it is ours, and lacks what every version of ours has made.
+    "no such table",
+    "no such column",
+    "Could not decode to UTF-8",
+)
 
 _PERMANENT = {
     errno.EACCES,
@@ -58,11 +82,47 @@ class Layout:
         application_id: The header field that SQLite has for saying whose a file is.
         version: The newest schema that we know.
         steps: The statements that lead from a version, 0 for an empty file, to ``version``.
+        additions: What a file of that version may lack, and older versions of this package do not mind: the name of a
+            table, and the statements that make it and the rest.
     """
 
     application_id: int
     version: int
     steps: Callable[[int], Iterable[str]]
+    additions: tuple[str, tuple[str, ...]] = ("", ())
+
+
+class Connection(sqlite3.Connection):
+    """Waits for other workers in Python: SQLite's own waiting, in C, would stop all of gevent's greenlets.
+
+    Attributes:
+        patience_s: How long one statement waits where there is no deadline, seconds.
+        deadline: Until when all statements wait, on the monotonic clock.
+    """
+
+    patience_s: float = BUSY_S
+    deadline: float | None = None
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        """As ``sqlite3.Connection.execute``; waits while others have the file locked."""
+        return self._patiently(super().execute, arguments)
+
+    def executescript(self, *arguments: Any) -> sqlite3.Cursor:
+        """As ``sqlite3.Connection.executescript``; waits while others have the file locked."""
+        return self._patiently(super().executescript, arguments)
+
+    def _patiently(self, run: Callable[..., sqlite3.Cursor], arguments: tuple[Any, ...]) -> sqlite3.Cursor:
+        until, nap_s = self.deadline, 0.001
+        while True:
+            try:
+                return run(*arguments)
+            except sqlite3.OperationalError as error:
+                now = time.monotonic()
+                until = now + self.patience_s if until is None else until
+                if not is_locked(error) or now >= until:
+                    raise
+            time.sleep(min(nap_s, until - now))
+            nap_s = min(nap_s * 2, LONGEST_NAP_S)
 
 
 def make(path: Path) -> None:
@@ -71,25 +131,42 @@ def make(path: Path) -> None:
     Raises:
         OSError: See ``is_unusable``.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent)
     # SQLite would make the file with the umask's mode; -wal and -shm take theirs from it.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def connect(path: Path, layout: Layout, *, any_thread: bool = False) -> sqlite3.Connection:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, for this user alone, whatever the umask says.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(mode=PRIVATE, exist_ok=True)
+    if not missing and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
+def connect(path: Path, layout: Layout, *, any_thread: bool = False, deadline: float | None = None) -> Connection:
     """Open the file at ``path`` for writing; tables are made or upgraded.
 
     Args:
         path: The file; see ``make``.
         layout: What is to be found in it.
         any_thread: Whether several threads will use the connection, one at a time.
+        deadline: Until when all of this waits for other workers, on the monotonic clock; ``BUSY_S`` unless given.
 
     Raises:
         NotOursError: The file is not ours, or of a newer version than we know. It was not changed.
         sqlite3.Error: See ``is_unusable`` and ``is_broken``.
     """
-    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=not any_thread)
+    connection = sqlite3.connect(
+        path, timeout=0, isolation_level=None, check_same_thread=not any_thread, factory=Connection
+    )
+    connection.patience_s, connection.deadline = BUSY_S, deadline
     try:
         _prepare(connection, path, layout)
     except BaseException:
@@ -109,8 +186,21 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 def is_broken(error: Exception) -> bool:
     """Whether SQLite says that the file is damaged or never was one of its own."""
-    words = ("file is not a database", "file is encrypted", "database disk image is malformed")
-    return isinstance(error, sqlite3.DatabaseError) and str(error).startswith(words)
+    if isinstance(error, UnicodeDecodeError):
+        # SQLite quotes a schema that is no text any more, and Python cannot read what it says.
+        return True
+    said = str(error)
+    return isinstance(error, sqlite3.DatabaseError) and (said.startswith(_BROKEN) or "has no column named" in said)
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether another connection has the file locked: that passes."""
+    return isinstance(error, sqlite3.OperationalError) and str(error).startswith("database is locked")
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the disk has no room: what is in the file can be read all the same."""
+    return isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error)
 
 
 def is_unusable(error: Exception, path: Path) -> bool:
@@ -187,6 +277,17 @@ def _prepare(connection: sqlite3.Connection, path: Path, layout: Layout) -> None
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {layout.application_id}")
             connection.execute(f"PRAGMA user_version = {layout.version}")
+    if not _has_additions(connection, layout):
+        with transaction(connection):
+            if not _has_additions(connection, layout):
+                for statement in layout.additions[1]:
+                    connection.execute(statement)
+
+
+def _has_additions(connection: sqlite3.Connection, layout: Layout) -> bool:
+    name, statements = layout.additions
+    known = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    return not statements or connection.execute(known, (name,)).fetchone() is not None
 
 
 def _recognise(connection: sqlite3.Connection, path: Path, layout: Layout) -> int:

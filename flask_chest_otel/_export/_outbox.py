@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel import _sqlite
 from flask_chest_otel._export import _folder
+from flask_chest_otel._export._layout import LAYOUT
+from flask_chest_otel._export._limits import Limits
 from flask_chest_otel._export._owner import owner_if_dead
 from flask_chest_otel._guard import Log, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 __all__ = ["FILENAME", "Kept", "Outbox", "Row", "Usage"]
@@ -27,28 +29,16 @@ _logger = Log("flask_chest_otel")
 FILENAME = "outbox.sqlite3"
 """Name of the file in an outbox's folder."""
 
-APPLICATION_ID = 0x4348424F
-"""``CHBO`` in the header of the file."""
-
-LOG_BYTES = 4 * 1024 * 1024
-"""What SQLite keeps of its write-ahead log when it has been played into the file."""
-
-AGED_EVERY_S = 10.0
-"""Time between two looks for batches that are too old, seconds."""
-
-_TABLE = """
-CREATE TABLE outbox_batches (
-    batch_id INTEGER PRIMARY KEY AUTOINCREMENT,
-    signal TEXT NOT NULL,
-    owner TEXT NOT NULL,
-    created_unix_ns INTEGER NOT NULL,
-    items INTEGER NOT NULL,
-    refused TEXT,
-    body BLOB NOT NULL
+_OWNERS = """
+WITH RECURSIVE owners (name) AS (
+    SELECT min(owner) FROM outbox_batches WHERE refused IS NULL
+    UNION ALL
+    SELECT (SELECT min(owner) FROM outbox_batches WHERE refused IS NULL AND owner > name)
+    FROM owners WHERE name IS NOT NULL
 )
+SELECT name FROM owners WHERE name IS NOT NULL AND name != ?
 """
-_INDEX = "CREATE INDEX outbox_waiting ON outbox_batches (owner, signal, batch_id) WHERE refused IS NULL"
-_LAYOUT = _sqlite.Layout(APPLICATION_ID, 1, lambda _version: (_TABLE, _INDEX))
+"""A step in the index for each owner, not for each batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +84,7 @@ class Usage:
     Attributes:
         waiting: Batches that are to be sent.
         refused: Batches that were put aside.
-        size_bytes: What it takes.
+        size_bytes: What it takes, its write-ahead log included.
         oldest_unix_ns: When the oldest waiting batch was made, nanoseconds since 1970 UTC; ``None``: none waits.
     """
 
@@ -111,6 +101,7 @@ class Outbox:
         path: The file; folder and file are made.
         max_bytes: What the batches may take; the oldest go first.
         max_age_s: Older batches are deleted, seconds.
+        deadline: Until when opening it waits for other workers, on the monotonic clock; some seconds unless given.
 
     Raises:
         OSError: Folder or file cannot be made.
@@ -119,22 +110,22 @@ class Outbox:
 
     Attributes:
         connection: To be kept from being collected in a forked child.
-        dropped: Items that were deleted because of the bounds.
     """
 
-    def __init__(self, path: Path, max_bytes: int, max_age_s: float) -> None:
+    def __init__(self, path: Path, max_bytes: int, max_age_s: float, *, deadline: float | None = None) -> None:
         _folder.make(path.parent)
         _sqlite.make(path)
         self.path = path
-        self.dropped = 0
-        self._max_bytes = max_bytes
-        self._max_age_s = max_age_s
-        self._next_aging = 0.0
         self._said = False
         # Before it is opened: should the file be replaced in between, `is_current` finds out.
         self.identity = _sqlite.identity(path)
-        self.connection = _sqlite.connect(path, _LAYOUT, any_thread=True)
-        self.connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        self.connection = _sqlite.connect(path, LAYOUT, any_thread=True, deadline=deadline)
+        self._limits = Limits(self.connection, path, max_bytes, max_age_s)
+
+    @property
+    def dropped(self) -> int:
+        """Items that were deleted because of the bounds."""
+        return self._limits.dropped
 
     @property
     def is_current(self) -> bool:
@@ -150,7 +141,9 @@ class Outbox:
 
         Raises:
             sqlite3.Error: None of them is kept.
+            HeldError: The same.
         """
+        self._limits.hold_back()
         now = time.time_ns()
         rows = [(signal, owner, now, items, body) for signal, items, body in batches]
         with _sqlite.transaction(self.connection):
@@ -158,7 +151,7 @@ class Outbox:
                 "INSERT INTO outbox_batches (signal, owner, created_unix_ns, items, body) VALUES (?, ?, ?, ?, ?)", rows
             )
         try:
-            self._keep_bounds()
+            self._limits.keep()
         except sqlite3.Error as error:
             # They are kept all the same, and whoever is told otherwise puts them once more. The next put tries again.
             if not self._said:
@@ -171,35 +164,42 @@ class Outbox:
                 )
         return len(rows)
 
-    def waiting(self, owner: str, signal: str, most: int, skip: Sequence[int] = ()) -> list[Row]:
-        """The oldest batches of ``owner`` that are to be sent, at most ``most``, without those in ``skip``."""
-        found = self.connection.execute(
-            "SELECT batch_id, items, body FROM outbox_batches WHERE owner = ? AND signal = ? AND refused IS NULL"
-            " ORDER BY batch_id LIMIT ?",
-            (owner, signal, most + len(skip)),
-        )
-        return [Row(*row) for row in found if row[0] not in skip][:most]
+    def waiting(self, owner: str, signal: str, most: int) -> list[Row]:
+        """The oldest batches of ``owner`` that are to be sent, at most ``most``."""
+        return self.read([batch_id for batch_id, _ in self.waiting_sizes(owner, signal, most)])
 
-    def count_waiting(self, owner: str) -> int:
-        """How many batches of ``owner`` are to be sent."""
-        (count,) = self.connection.execute(
-            "SELECT count(*) FROM outbox_batches WHERE owner = ? AND refused IS NULL", (owner,)
-        ).fetchone()
-        return int(count)
+    def waiting_sizes(self, owner: str, signal: str, most: int, after: int = 0) -> list[tuple[int, int]]:
+        """Which they are, and how large, without reading them; those behind batch ``after`` only."""
+        return self.connection.execute(
+            "SELECT batch_id, length(body) FROM outbox_batches WHERE owner = ? AND signal = ? AND refused IS NULL"
+            " AND batch_id > ? ORDER BY batch_id LIMIT ?",
+            (owner, signal, after, most),
+        ).fetchall()
+
+    def read(self, batch_ids: Iterable[int]) -> list[Row]:
+        """These batches, without those that are gone."""
+        rows = []
+        for batch_id in batch_ids:
+            rows += self.connection.execute(
+                "SELECT batch_id, items, body FROM outbox_batches WHERE batch_id = ?", (batch_id,)
+            ).fetchall()
+        return [Row(*row) for row in rows]
 
     def usage(self) -> Usage:
         """How full it is."""
-        waiting, refused, oldest_ns = self.connection.execute(
-            "SELECT count(*) FILTER (WHERE refused IS NULL), count(refused),"
-            " min(CAST(created_unix_ns AS INTEGER)) FILTER (WHERE refused IS NULL) FROM outbox_batches"
+        waiting, refused = self._limits.totals()
+        (oldest_ns,) = self.connection.execute(
+            "SELECT CAST(min(created_unix_ns) AS INTEGER) FROM outbox_batches WHERE refused IS NULL"
         ).fetchone()
-        return Usage(waiting, refused, self._used_bytes(), oldest_ns)
+        return Usage(waiting, refused, self._limits.used_bytes() + self._limits.log_bytes(), oldest_ns)
 
     def settle(self, accepted: Iterable[int], refused: Mapping[int, str] = MappingProxyType({})) -> int:
         """Delete what was accepted, and put aside what was refused, with the reason; how many batches there were.
 
         What is put aside is not sent again unless somebody asks for it.
         """
+        # Twice as much log as for new batches: what was sent should not be sent again.
+        self._limits.hold_back(2.0)
         with _sqlite.transaction(self.connection):
             deleted = self.connection.executemany(
                 "DELETE FROM outbox_batches WHERE batch_id = ?", [(batch_id,) for batch_id in accepted]
@@ -212,6 +212,7 @@ class Outbox:
 
     def put_refused(self, owner: str, signal: str, row: Row, reason: str) -> int:
         """Keep a batch that never was in the file, put aside at once; how many there were."""
+        self._limits.hold_back()
         with _sqlite.transaction(self.connection):
             return self.connection.execute(
                 "INSERT INTO outbox_batches (signal, owner, created_unix_ns, items, refused, body)"
@@ -224,9 +225,9 @@ class Outbox:
 
         A batch that nobody owns, because it is to be sent again, is taken as well.
         """
-        others = self.connection.execute(
-            "SELECT DISTINCT owner FROM outbox_batches WHERE refused IS NULL AND owner != ?", (owner,)
-        ).fetchall()
+        others = self.connection.execute(_OWNERS, (owner,)).fetchall()
+        if others:
+            self._limits.hold_back(2.0)
         taken = 0
         for (other,) in others:
             with owner_if_dead(self.path.parent, other) as dead:
@@ -262,46 +263,3 @@ class Outbox:
             return self.connection.execute(
                 "UPDATE outbox_batches SET owner = ? WHERE owner = ? AND refused IS NULL", (owner, other)
             ).rowcount
-
-    def _keep_bounds(self) -> None:
-        if time.monotonic() >= self._next_aging:
-            oldest_ns = time.time_ns() - int(self._max_age_s * 1e9)
-            self._drop("created_unix_ns < ?", oldest_ns)
-            self._next_aging = time.monotonic() + AGED_EVERY_S
-            pages, free = (_sqlite.pragma(self.connection, name) for name in ("page_count", "freelist_count"))
-            # Free pages are used again first; only many of them are worth the moving around.
-            if free > max(256, pages // 2):
-                self._give_back()
-        if self._used_bytes() > self._max_bytes:
-            # A twentieth at once: at the bound, not every batch has to make room for itself.
-            while self._used_bytes() > self._max_bytes * 0.95 and self._drop_oldest():
-                pass
-            self._give_back()
-
-    def _give_back(self) -> None:
-        # Each step of this statement frees one page, and execute would take only one.
-        self.connection.executescript("PRAGMA incremental_vacuum(4000)")
-
-    def _drop_oldest(self) -> bool:
-        (count,) = self.connection.execute("SELECT count(*) FROM outbox_batches").fetchone()
-        (last,) = self.connection.execute(
-            "SELECT max(batch_id) FROM (SELECT batch_id FROM outbox_batches ORDER BY batch_id LIMIT ?)",
-            (max(1, count // 20),),
-        ).fetchone()
-        if last is not None:
-            self._drop("batch_id <= ?", last)
-        return last is not None
-
-    def _drop(self, which: str, bound: int) -> None:
-        with _sqlite.transaction(self.connection):
-            (items,) = self.connection.execute(
-                f"SELECT sum(items) FROM outbox_batches WHERE {which}",  # noqa: S608 - our own words
-                (bound,),
-            ).fetchone()
-            if items is not None:
-                self.connection.execute(f"DELETE FROM outbox_batches WHERE {which}", (bound,))  # noqa: S608 - as above
-        self.dropped += items or 0
-
-    def _used_bytes(self) -> int:
-        used = _sqlite.pragma(self.connection, "page_count") - _sqlite.pragma(self.connection, "freelist_count")
-        return used * _sqlite.pragma(self.connection, "page_size")

@@ -6,6 +6,7 @@ that is only slow; a file lock ends with its process, at once, whatever ended it
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import contextmanager, suppress
@@ -24,6 +25,12 @@ __all__ = ["Owner", "owner_if_dead", "sweep"]
 
 _ENDING = ".owner"
 
+_HELD = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+"""What the system says of a lock that somebody else has; EACCES and EDEADLK on Windows."""
+
+TRIES = 100
+"""Times that somebody who sweeps may come in between while a lock file is made."""
+
 
 class Owner:
     """One process, in one outbox.
@@ -33,7 +40,7 @@ class Owner:
         name: Who it is: unique, also among those that were before.
 
     Raises:
-        OSError: The lock file cannot be made.
+        OSError: The lock file cannot be made, or not locked.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -60,12 +67,18 @@ class Owner:
                 os.close(handle)
 
     def _lock(self) -> int:
-        while True:
+        for _ in range(TRIES):
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            if _try_lock(handle) and _is_still(handle, self._path):
-                return handle
+            try:
+                if _try_lock(handle) and _is_still(handle, self._path):
+                    return handle
+            except OSError:
+                os.close(handle)
+                self._path.unlink(missing_ok=True)
+                raise
             # Somebody who was sweeping came in between, and has removed the file.
             os.close(handle)
+        raise BlockingIOError(errno.EAGAIN, "another process holds it", str(self._path))
 
 
 @contextmanager
@@ -78,7 +91,10 @@ def owner_if_dead(folder: Path, name: str) -> Iterator[bool]:
         yield isinstance(error, FileNotFoundError)
         return
     try:
-        dead = _try_lock(handle)
+        dead = False
+        # Where locks cannot be had, nobody can be told to be dead.
+        with suppress(OSError):
+            dead = _try_lock(handle)
         yield dead
         if dead:
             with suppress(OSError):
@@ -106,11 +122,18 @@ def _is_still(handle: int, path: Path) -> bool:
 
 
 def _try_lock(handle: int) -> bool:
+    """Lock a file; ``False`` where another process has done so.
+
+    Raises:
+        OSError: Nobody can lock it: the file system has no locks, or none left.
+    """
     try:
         if sys.platform == "win32":
             msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in _HELD:
+            return False
+        raise
     return True

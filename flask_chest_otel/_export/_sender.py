@@ -95,13 +95,7 @@ class Lane:
         # Protobuf messages that stand one behind the other are one message with the lists of all. Points of one
         # series, which a metric's successive batches have, are kept apart: not every back end takes two at once.
         joined = self._address.signal == "traces" and not self._alone
-        found = self._shelf.oldest(self._address.signal, ROWS_AT_ONCE if joined else 1)
-        size = 0
-        for count, row in enumerate(found):
-            size += len(row.body)
-            if count and size > BYTES_AT_ONCE:
-                return found[:count]
-        return found
+        return self._shelf.oldest(self._address.signal, ROWS_AT_ONCE if joined else 1, BYTES_AT_ONCE)
 
     def _send(self, rows: list[Row]) -> bool:
         answer = self._target.post(b"".join(row.body for row in rows))

@@ -24,11 +24,17 @@ AGED_EVERY_S = 60.0
 TRIM_BUDGET_S = 1.0
 """How long one look may delete, seconds; the rest is left to the next, as the queue fills up meanwhile."""
 
-SHARE_DELETED = 20
-"""One in so many requests is deleted in one transaction: other workers wait that long."""
+DELETED_AT_ONCE = 200
+"""Requests that are deleted in one transaction: other workers wait that long, and so do all greenlets of gevent."""
 
 PAGES_RETURNED = 4000
 """Free pages given back to the file system in one look at most."""
+
+PAGES_AT_ONCE = 200
+"""Of these, pages given back in one statement."""
+
+READER_S = 0.2
+"""How long a reader is waited for who keeps the write-ahead log from being emptied, seconds."""
 
 
 class StoreHeldError(Exception):
@@ -82,6 +88,7 @@ class Bounds:
         if time.monotonic() >= self._next_aging:
             oldest_ns = time.time_ns() - int(self.max_age_s * 1e9)
             while _delete_oldest(connection, before=key_at(oldest_ns)):
+                _let_others_run()
                 if time.monotonic() >= give_up_at:
                     break
             else:
@@ -90,6 +97,7 @@ class Bounds:
             while _used_bytes(connection) > self._file_bytes * 0.85 and time.monotonic() < give_up_at:
                 if not _delete_oldest(connection):
                     break
+                _let_others_run()
         self._give_back(connection)
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
@@ -97,19 +105,20 @@ class Bounds:
         too_large = pages * _pragma(connection, "page_size") > self._file_bytes
         # Free pages are used again first; only many of them are worth the moving around.
         if free and (too_large or free > max(256, pages // 2)):
-            # Each step of this statement frees one page, and execute would take only one.
-            connection.executescript(f"PRAGMA incremental_vacuum({PAGES_RETURNED})")
+            for _ in range(0, min(free, PAGES_RETURNED), PAGES_AT_ONCE):
+                # Each step of this statement frees one page, and execute would take only one.
+                connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
+                _let_others_run()
             _empty_log(connection)
 
 
 def _delete_oldest(connection: sqlite3.Connection, before: str = "g") -> bool:
-    """Delete a share of the oldest requests with keys below ``before``; ``False`` when there is none."""
+    """Delete some of the oldest requests with keys below ``before``; ``False`` when there is none."""
     with transaction(connection):
-        (count,) = connection.execute("SELECT count(*) FROM chest_requests").fetchone()
         (newest_out,) = connection.execute(
             "SELECT max(record_key) FROM (SELECT record_key FROM chest_requests"
             " WHERE record_key < ? ORDER BY record_key LIMIT ?)",
-            (before, max(1, count // SHARE_DELETED)),
+            (before, DELETED_AT_ONCE),
         ).fetchone()
         if newest_out is not None:
             connection.execute("DELETE FROM chest_variables WHERE request_key <= ?", (newest_out,))
@@ -119,10 +128,14 @@ def _delete_oldest(connection: sqlite3.Connection, before: str = "g") -> bool:
 
 def _empty_log(connection: sqlite3.Connection) -> None:
     # A reader is waited for, but not for long: the queue fills up meanwhile.
-    patience_ms = _pragma(connection, "busy_timeout")
-    connection.execute("PRAGMA busy_timeout = 200")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
+    until = time.monotonic() + READER_S
+    while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] and time.monotonic() < until:
+        time.sleep(READER_S / 10)
+
+
+def _let_others_run() -> None:
+    # Greenlets of gevent, which have no other chance while SQLite works.
+    time.sleep(0)
 
 
 def _used_bytes(connection: sqlite3.Connection) -> int:

@@ -100,7 +100,7 @@ class _StoreWriter:
                 connection.executemany(_INSERT_REQUEST, _request_rows(records, variable_rows))
                 connection.executemany(_INSERT_VARIABLE, variable_rows)
             self._bounds.after_write(connection)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             self.close()
             self._judge(error)
             raise

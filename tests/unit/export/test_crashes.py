@@ -43,8 +43,8 @@ def live(url, folder, name, batches, statements):
 
     begin = _outbox.Outbox.__init__
 
-    def traced(self, *arguments):
-        begin(self, *arguments)
+    def traced(self, *arguments, **options):
+        begin(self, *arguments, **options)
         self.connection.set_trace_callback(count)
 
     _outbox.Outbox.__init__ = traced

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from flask_chest_otel._export import _shelf
+from flask_chest_otel._export import _disk, _memory
 from flask_chest_otel._export._outbox import FILENAME, Outbox
 from flask_chest_otel._export._target import address_of
 from flask_chest_otel.errors import ChestConfigError
@@ -334,7 +334,7 @@ def test_without_a_disk_batches_wait_in_memory(
     begin: Begin, tmp_path: Path, moody: Moody, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Said once, in order; and as soon as the disk is there what waits is put on it."""
-    monkeypatch.setattr(_shelf, "DISK_AGAIN_S", 0.1)
+    monkeypatch.setattr(_disk, "DISK_AGAIN_S", 0.1)
     folder = tmp_path / "outbox"
     folder.write_text("a file where the folder should be")
     moody.mood = 503
@@ -358,7 +358,7 @@ def test_memory_is_sent_and_bounded(
     begin: Begin, tmp_path: Path, moody: Moody, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without any disk batches arrive all the same; when there are too many the oldest go and are counted."""
-    monkeypatch.setattr(_shelf, "MEMORY_BYTES", 10 * len(spans("s00")))
+    monkeypatch.setattr(_memory, "MEMORY_BYTES", 10 * len(spans("s00")))
     folder = tmp_path / "outbox"
     folder.write_text("")
     moody.mood = 503

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +49,7 @@ def test_batches_come_out_in_their_order(open_outbox: Open) -> None:
     first, _ = outbox.waiting("a", "traces", 5)
     outbox.settle([first.batch_id])
     assert bodies(outbox, "a") == [b"2"]
-    assert outbox.count_waiting("a") == 2
+    assert len(bodies(outbox, "a") + bodies(outbox, "a", "metrics")) == 2
 
 
 def test_files_are_their_owners_only(open_outbox: Open) -> None:
@@ -65,7 +66,7 @@ def test_what_is_too_old_goes(open_outbox: Open, monkeypatch: pytest.MonkeyPatch
     outbox = open_outbox(max_age_s=100.0)
     moment = 1_000_000 * 10**9
     monkeypatch.setattr("time.time_ns", lambda: moment)
-    monkeypatch.setattr("flask_chest_otel._export._outbox.AGED_EVERY_S", 0.0)
+    monkeypatch.setattr("flask_chest_otel._export._limits.AGED_EVERY_S", 0.0)
     outbox.put("a", [("traces", 3, b"old")])
     moment += 99 * 10**9
     outbox.put("a", [("traces", 1, b"new")])
@@ -81,7 +82,7 @@ def test_a_clock_that_is_stepped_back_loses_nothing(open_outbox: Open, monkeypat
     outbox = open_outbox(max_age_s=100.0)
     moment = 1_000_000 * 10**9
     monkeypatch.setattr("time.time_ns", lambda: moment)
-    monkeypatch.setattr("flask_chest_otel._export._outbox.AGED_EVERY_S", 0.0)
+    monkeypatch.setattr("flask_chest_otel._export._limits.AGED_EVERY_S", 0.0)
     outbox.put("a", [("traces", 1, b"first")])
     moment -= 86400 * 10**9
     outbox.put("a", [("traces", 1, b"second")])
@@ -164,3 +165,57 @@ def test_a_database_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(_sqlite.NotOursError, match="something else"):
         Outbox(path, 2**28, 1.0)
     assert path.read_bytes() == before
+
+
+def steps(outbox: Outbox, work: Callable[[], object]) -> int:
+    """How many hundreds of steps SQLite's machine makes for it."""
+    count = [0]
+
+    def tick() -> None:
+        count[0] += 1
+
+    outbox.connection.set_progress_handler(tick, 100)
+    work()
+    outbox.connection.set_progress_handler(None, 0)
+    return count[0]
+
+
+def test_nobody_walks_a_long_backlog(open_outbox: Open) -> None:
+    """What is asked with every collection of metrics, and with every look round, costs the same however much waits."""
+    outbox = open_outbox()
+    Owner(outbox.path.parent, "me")
+    outbox.put("me", [("traces", 1, b"x")] * 20_000)
+    bad, *_ = outbox.waiting("me", "traces", 1)
+    outbox.settle([], {bad.batch_id: "400"})
+    usage = outbox.usage()
+    assert (usage.waiting, usage.refused) == (19_999, 1)
+    assert steps(outbox, outbox.usage) < 5
+    assert steps(outbox, lambda: outbox.take_over("me")) < 5
+    assert steps(outbox, lambda: outbox.waiting_sizes("me", "traces", 64)) < 50
+
+
+def test_a_file_of_an_earlier_version(tmp_path: Path) -> None:
+    """Is taken over with what is in it, and counts go on where an earlier version writes beside this one."""
+    path = tmp_path / FILENAME
+    columns = "signal, owner, created_unix_ns, items, refused, body"
+    with closing(sqlite3.connect(path, isolation_level=None)) as earlier:
+        earlier.executescript(
+            "CREATE TABLE outbox_batches (batch_id INTEGER PRIMARY KEY AUTOINCREMENT, signal TEXT NOT NULL,"
+            " owner TEXT NOT NULL, created_unix_ns INTEGER NOT NULL, items INTEGER NOT NULL, refused TEXT,"
+            " body BLOB NOT NULL);"
+            "CREATE INDEX outbox_waiting ON outbox_batches (owner, signal, batch_id) WHERE refused IS NULL;"
+            "PRAGMA application_id = 0x4348424F; PRAGMA user_version = 1;"
+        )
+        insertion = f"INSERT INTO outbox_batches ({columns}) VALUES ('traces', 'a', 7, 1, ?, x'00')"
+        earlier.executemany(insertion, [(None,), (None,), ("400",)])
+        outbox = Outbox(path, 2**28, 3600.0)
+        before = outbox.usage()
+        earlier.executemany(insertion, [(None,), ("401",)])
+        earlier.execute("DELETE FROM outbox_batches WHERE batch_id = 1")
+        earlier.execute("UPDATE outbox_batches SET refused = '400' WHERE batch_id = 2")
+        after = outbox.usage()
+        outbox.close()
+        (version,) = earlier.execute("PRAGMA user_version").fetchone()
+    assert (before.waiting, before.refused, before.oldest_unix_ns) == (2, 1, 7)
+    assert (after.waiting, after.refused) == (1, 3)
+    assert version == 1
