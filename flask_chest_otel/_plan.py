@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel._definitions import Definitions
+from flask_chest_otel._deriving import deriver
 from flask_chest_otel._guard import note
 from flask_chest_otel._redaction import redactor
 from flask_chest_otel.errors import ChestConfigError, UnknownChestError
@@ -50,6 +51,7 @@ class PlannedVar:
 
     __slots__ = (
         "attribute",
+        "derive",
         "dimension",
         "instrument",
         "kind",
@@ -58,6 +60,8 @@ class PlannedVar:
         "name",
         "problem",
         "redact",
+        "root",
+        "special",
         "strict",
         "var",
     )
@@ -72,6 +76,9 @@ class PlannedVar:
         # With an instrument chosen by hand, a value that is no number is a mistake worth counting.
         self.strict = var.metric not in (None, "auto")
         self.redact = redactor(var.name, var.redact, config.request_id_secret)
+        self.root, *path = var.name.split(".")
+        self.derive = deriver(path, var.convert)
+        self.special = self.redact is not None or self.derive is not None
         # Nobody asked for it, so a number that loses its metric by it is worth a word.
         self.masked = self.redact is not None and var.redact == "auto"
         self.instrument: Instrument | None = None
@@ -106,6 +113,7 @@ class Plan:
 
     variables: tuple[PlannedVar, ...]
     everything: bool
+    left_out: frozenset[str]
     request_id_generators: tuple[Callable[[], Any], ...]
     chests: tuple[str, ...] | None
     rule: str | None
@@ -181,6 +189,7 @@ class Planner:
         return Plan(
             variables=self._variables(marks, method),
             everything=any(source.tracks_everything(method) for source in self._sources(marks)),
+            left_out=frozenset().union(*(source.leaves_out(method) for source in self._sources(marks))),
             request_id_generators=tuple(dict.fromkeys(generators)),
             chests=chests,
             rule=rule,

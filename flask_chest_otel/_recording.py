@@ -58,14 +58,14 @@ class Recorder:
         if plan.everything or len(variables) > self._most:
             variables = self._chosen(live, values)
         for planned in variables:
-            value = values.get(planned.name)
+            value = values.get(planned.root)
             if value is None and live.typed is not None:
-                value = _field(live.typed, planned.name)
+                value = _field(live.typed, planned.root)
             # By identity: a value's own == may raise, and setting the same object again is no news either.
-            if value is None or (before is not None and before.get(planned.name) is value):
+            if value is None or (before is not None and before.get(planned.root) is value):
                 continue
             try:
-                if planned.redact is not None:
+                if planned.special:
                     value = _redacted(planned, value)
                 kind = type(value)
                 if (
@@ -146,7 +146,7 @@ class Recorder:
 
     def _with_wild(self, plan: Plan, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
         """The variables of a route that tracks every public name."""
-        named = {planned.name for planned in plan.variables}
+        named = plan.left_out.union(planned.root for planned in plan.variables)
         wild = (name for name in list(values) if name not in named and not name.startswith("_"))
         found = (self._planner.wild(plan, name) for name in wild)
         return (*plan.variables, *(planned for planned in found if planned is not None))
@@ -158,8 +158,8 @@ class Recorder:
         present = tuple(
             planned
             for planned in variables
-            if values.get(planned.name) is not None
-            or (live.typed is not None and _field(live.typed, planned.name) is not None)
+            if values.get(planned.root) is not None
+            or (live.typed is not None and _field(live.typed, planned.root) is not None)
         )
         if len(present) > self._most:
             note("variables_limit", "more than %d variables in one request", self._most)
@@ -180,7 +180,9 @@ def _number(planned: PlannedVar, value: Any, numbers: list[tuple[PlannedVar, flo
 
 
 def _redacted(planned: PlannedVar, value: Any) -> Any:
-    """What may be recorded of a value; ``None``: nothing."""
+    """What may be recorded of what a view left on ``g``; ``None``: nothing."""
+    if planned.derive is not None:
+        value = planned.derive(value)
     if planned.masked and planned.kind is not None and type(value) in _NUMBERS:
         note(
             f"no metric for {planned.name}: masked",

@@ -97,7 +97,7 @@ class ChestConfig:
         NOTHING,
         _checks.tracked_vars,
         "names of variables of flask.g, TrackedVar objects, or lists of both by HTTP method",
-        "Variables that every route tracks; `*` for every public name in `g`.",
+        "Variables that every route tracks; `*` for every public name in `g`, `*,-ledger` for all but this one.",
     )
     request_id_generator: Callable[[], Any] | None = _setting(
         None,
@@ -448,7 +448,8 @@ def _in_words(meant: str | None, known: tuple[str, ...]) -> str:
 def effective_environment(config: ChestConfig) -> dict[str, str]:
     """The environment that would settle to ``config``, for what can be written there.
 
-    Objects have no text and are left out: callables, providers, chests, variables with a callable in ``redact``.
+    Objects have no text and are left out: callables, providers, chests, variables with a callable in
+    ``redact`` or ``convert``.
     """
     found: dict[str, str] = {}
     for row in fields(config):
@@ -477,16 +478,16 @@ def _as_text(value: Any) -> str | None:
 
 def _tracked_as_text(tracked: TrackedVars) -> str:
     if tracked.by_method is not None:
-        everything = tracked.tracks_everything
-        groups = {name: _group_as_json(group, everything(name)) for name, group in tracked.by_method.items()}
-        return json.dumps(groups)
-    group = _group_as_json(tracked.all_methods, tracked.everything_for is None)
+        return json.dumps({name: _group_as_json(tracked, group, name) for name, group in tracked.by_method.items()})
+    group = _group_as_json(tracked, tracked.all_methods, "")
     plain = all(isinstance(entry, str) and entry.lower() != "none" for entry in group)
     return ",".join(group) if plain else json.dumps(group)
 
 
-def _group_as_json(group: tuple[TrackedVar, ...], everything: bool) -> list[Any]:
-    return [_var_as_json(var) for var in group if not callable(var.redact)] + ["*"] * everything
+def _group_as_json(tracked: TrackedVars, group: tuple[TrackedVar, ...], method: str) -> list[Any]:
+    written = [_var_as_json(var) for var in group if not (callable(var.redact) or callable(var.convert))]
+    left_out = [f"-{name}" for name in sorted(tracked.leaves_out(method))]
+    return [*written, *(["*"] * tracked.tracks_everything(method)), *left_out]
 
 
 def _var_as_json(var: TrackedVar) -> Any:

@@ -58,7 +58,7 @@ def flask_chest(
         *names: Variables, the short way: ``@flask_chest("user_id", "cart_total")``.
         tracked_vars: Names, :class:`TrackedVar`, a dict of lists by HTTP method (a method that is not listed tracks
             nothing, ``HEAD`` included), or ``"*"`` for every public name in ``g`` (the first 1000
-            different ones).
+            different ones), ``"*,-ledger"`` for all but this one.
         request_id_generator: ``() -> str``, instead of the application's.
         chests: Where this route's data may go: direct chests by name, and collector targets. Default: everywhere.
         inherit: ``False``: instead of the application's variables, not besides them.

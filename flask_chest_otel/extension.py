@@ -46,7 +46,8 @@ class FlaskChest(Generic[ContextT]):
 
     Args:
         app: The application; or call :meth:`init_app` later, for any number of applications.
-        tracked_vars: Variables of every route: names, :class:`TrackedVar`, a dict of lists by HTTP method, or ``"*"``.
+        tracked_vars: Variables of every route: names, :class:`TrackedVar`, a dict of lists by HTTP method, or ``"*"``
+            (``"*,-ledger"``: all but this one).
         request_id_generator: ``() -> str``, for requests that brought no id.
         request_id_header: Inbound header with the id; ``None``: not read.
         request_id_secret: Key of the mapping from request ids to trace ids.

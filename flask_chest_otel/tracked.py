@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
 from flask_chest_otel._arguments import refuse_unknown
@@ -27,6 +28,9 @@ __all__ = [
 
 EVERYTHING = "*"
 """Stands for every public name in ``g``."""
+
+LEFT_OUT = "-"
+"""Stands before a name that ``"*"`` leaves out: ``"*,-ledger"``."""
 
 MetricKind = Literal["auto", "histogram", "counter", "up_down_counter", "gauge"]
 """How a variable becomes a metric; ``None``: it does not."""
@@ -49,7 +53,9 @@ class TrackedVar:
     that differ leave bare names at the defaults.
 
     Attributes:
-        name: Its name on ``g``.
+        name: Its name on ``g``, or a path from there: ``"user.id"`` is the attribute ``id`` of ``g.user``, or that
+            entry of a dictionary. What would have to be loaded for it is not there: attributes of a model that are
+            not read from the database yet, the user behind a ``current_user`` that nobody has asked for.
         attribute: Span attribute; by default the application's ``attribute_prefix`` and the name. Existing
             semantic conventions such as ``user.id`` are a good choice.
         metric: ``"histogram"``, ``"counter"``, ``"up_down_counter"``, ``"gauge"``, ``None``, or ``"auto"``: int and
@@ -62,6 +68,9 @@ class TrackedVar:
         dimension: Also put the value on this request's metrics, under the cardinality limit.
         redact: ``"auto"`` masks names with a word such as *password* or *token* in it; ``"mask"``, ``"hash"`` or
             ``"drop"`` the value; a callable makes the value to record; ``None`` leaves it.
+        convert: A callable that makes the value to record from what is found, before ``redact``: what is worth
+            recording of an object, for example ``lambda user: user.plan``, or ``str`` for its text. Where it returns
+            ``None`` there is no value; where it raises, the variable is refused, and counted.
 
     Raises:
         ChestConfigError: A field cannot be used; the message says what can.
@@ -77,6 +86,7 @@ class TrackedVar:
     buckets: Sequence[float] | None = None
     dimension: bool = False
     redact: Literal["auto", "mask", "hash", "drop"] | Callable[[Any], Any] | None = "auto"
+    convert: Callable[[Any], Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later, inside a request."""
@@ -87,6 +97,8 @@ class TrackedVar:
             raise self._error("unit", self.unit, "at most 63 ASCII characters, a UCUM unit such as 's' or '{EUR}'")
         if not (self.redact is None or callable(self.redact) or self.redact in _REDACT_WORDS):
             raise self._error("redact", self.redact, f"None, a callable or one of {', '.join(_REDACT_WORDS)}")
+        if not (self.convert is None or callable(self.convert)):
+            raise self._error("convert", self.convert, "None or a callable from the value on g to the value to record")
         if not isinstance(self.description, str):
             raise self._error("description", self.description, "a text")
         if not isinstance(self.dimension, bool):
@@ -107,9 +119,11 @@ class TrackedVar:
 
     def _check_names(self) -> None:
         name: Any = self.name  # callers without a type checker write anything here
-        if not isinstance(name, str) or not name.isidentifier():
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
             raise ChestConfigError(
-                "TrackedVar name", self.name, "the name of an attribute of flask.g, for example 'user_id'"
+                "TrackedVar name",
+                self.name,
+                "the name of an attribute of flask.g, for example 'user_id', or a path from there, 'user.id'",
             )
         if not self.name.isascii() and self.attribute is None:
             raise self._error("attribute", None, "an ASCII attribute name, as the variable's own is not ASCII")
@@ -146,7 +160,7 @@ TrackedVar.__init__ = refuse_unknown(TrackedVar.__init__)  # type: ignore[method
 
 def looks_like_id(name: str) -> bool:
     """Whether a variable's name says that its value identifies something: sums and averages of it mean nothing."""
-    lower = name.lower()
+    lower = name.lower().rpartition(".")[2]
     return lower == "id" or lower.endswith(("_id", "_ids", "_key", "_uuid"))
 
 
@@ -178,6 +192,8 @@ class TrackedVars(NamedTuple):
     by_method: Mapping[str, tuple[TrackedVar, ...]] | None = None
     everything_for: frozenset[str] | None = frozenset()
     """Methods that track every public name; ``None``: all methods do."""
+    left_out: Mapping[str | None, frozenset[str]] = MappingProxyType({})
+    """Names that they do not track all the same, by method; under ``None`` those of all methods."""
 
     def for_method(self, method: str) -> tuple[TrackedVar, ...]:
         """The variables that a request with this method tracks by name."""
@@ -188,6 +204,10 @@ class TrackedVars(NamedTuple):
     def tracks_everything(self, method: str) -> bool:
         """Whether a request with this method tracks every public name in ``g``."""
         return self.everything_for is None or method in self.everything_for
+
+    def leaves_out(self, method: str) -> frozenset[str]:
+        """The public names that a request with this method does not track for all its ``"*"``."""
+        return self.left_out.get(None if self.by_method is None else method, frozenset())
 
     def every_var(self) -> tuple[TrackedVar, ...]:
         """All variables, of whatever method."""
@@ -222,20 +242,25 @@ def parse_tracked_vars(value: Any, setting: str = "tracked_vars") -> TrackedVars
         raise ChestConfigError(setting, value, "a list of names; '*' tracks every public name in g, () none")
     if isinstance(value, Mapping):
         return _by_method(value, setting)
-    names, everything = _group(value, setting)
-    return TrackedVars(all_methods=names, everything_for=None if everything else frozenset())
+    names, everything, left_out = _group(value, setting)
+    return TrackedVars(
+        names, everything_for=None if everything else frozenset(), left_out={None: left_out} if left_out else {}
+    )
 
 
 def _by_method(value: Mapping[Any, Any], setting: str) -> TrackedVars:
     groups: dict[str, tuple[TrackedVar, ...]] = {}
     everything: set[str] = set()
+    left_out: dict[str | None, frozenset[str]] = {}
     for method, group in value.items():
         _check_method(method, setting)
-        names, everything_here = _group(group, f"{setting}[{method!r}]")
+        names, everything_here, left_out_here = _group(group, f"{setting}[{method!r}]")
         groups[method.upper()] = names
+        if left_out_here:
+            left_out[method.upper()] = left_out_here
         if everything_here:
             everything.add(method.upper())
-    return TrackedVars(by_method=groups, everything_for=frozenset(everything))
+    return TrackedVars(by_method=groups, everything_for=frozenset(everything), left_out=left_out)
 
 
 def _check_method(method: Any, setting: str) -> None:
@@ -256,21 +281,33 @@ def _check_method(method: Any, setting: str) -> None:
         )
 
 
-def _group(value: Any, setting: str) -> tuple[tuple[TrackedVar, ...], bool]:
+def _group(value: Any, setting: str) -> tuple[tuple[TrackedVar, ...], bool, frozenset[str]]:
     if isinstance(value, (str, TrackedVar)):
         value = [value]
     if not isinstance(value, Iterable):
         raise ChestConfigError(setting, value, "names or TrackedVar objects in a list, or a dict of such lists")
     found: dict[str, TrackedVar] = {}
-    everything = False
-    for entry in value:
-        if entry == EVERYTHING:
-            everything = True
+    entries = [part for entry in value for part in _parts(entry)]
+    left_out = frozenset(entry[1:].strip() for entry in entries if isinstance(entry, str) and entry[:1] == LEFT_OUT)
+    everything = EVERYTHING in entries
+    if not everything and left_out:
+        raise ChestConfigError(setting, f"-{min(left_out)}", "names to leave out beside '*' only: '*,-ledger'")
+    for entry in entries:
+        if isinstance(entry, str) and (entry == EVERYTHING or entry[:1] == LEFT_OUT):
             continue
         var = _one(entry, setting)
         if found.setdefault(var.name, var) != var:
             raise ChestConfigError(setting, var.name, "each variable once")
-    return tuple(found.values()), everything
+    if left_out & found.keys() or not all(map(str.isidentifier, left_out)):
+        raise ChestConfigError(setting, ",".join(sorted(left_out)), "names of flask.g, each either tracked or left out")
+    return tuple(found.values()), everything, left_out
+
+
+def _parts(entry: Any) -> list[Any]:
+    """``"*,-ledger"`` as one text among others, as in ``@flask_chest("*,-ledger")``."""
+    if isinstance(entry, str) and entry[:1] in (EVERYTHING, LEFT_OUT):
+        return [part.strip() for part in entry.split(",") if part.strip()]
+    return [entry]
 
 
 def _one(entry: Any, setting: str) -> TrackedVar:

@@ -28,6 +28,7 @@ PLAIN = {
         "_field_types",
         "_fields",
         "_lazy",
+        "_deriving",
         "_arguments",
         "_definitions",
         "_patterns",

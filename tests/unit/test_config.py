@@ -131,6 +131,13 @@ def test_tracked_vars_in_the_environment() -> None:
     assert not by_method.tracks_everything("GET")
 
 
+@pytest.mark.parametrize("spelling", ["*,-ledger", "a,*,-ledger,-b", '{"GET": ["*", "-ledger"], "POST": ["user.id"]}'])
+def test_names_left_out_survive_the_environment(spelling: str) -> None:
+    """What a star leaves out is written as it is read."""
+    config = resolve({}, {}, {"FLASK_CHEST_TRACKED_VARS": spelling})
+    assert resolve({}, {}, effective_environment(config)).tracked_vars == config.tracked_vars
+
+
 MALFORMED: list[tuple[str, Any, str]] = [
     ("tracked_vars", "user id", "flask.g"),
     ("tracked_vars", "{", "valid JSON"),

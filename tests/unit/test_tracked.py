@@ -41,6 +41,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": ""}, "flask.g"),
     ({"name": 3}, "flask.g"),
     ({"name": "*"}, "flask.g"),
+    ({"name": "user."}, "a path"),
+    ({"name": "user..id"}, "a path"),
+    ({"name": "user.id()"}, "a path"),
+    ({"name": "a", "convert": "str"}, "a callable"),
     ({"name": "größe"}, "attribute"),
     ({"name": "a", "attribute": ""}, "printable ASCII"),
     ({"name": "a", "attribute": "a b"}, "printable ASCII"),
@@ -136,3 +140,34 @@ def test_what_is_no_method(method: Any, said: str) -> None:
     """A slip of the pen, or one variable's fields where methods belong, is refused."""
     with pytest.raises(ChestConfigError, match=said):
         parse_tracked_vars({method: ["a"]})
+
+
+def test_paths() -> None:
+    """The last name of a path says whether it is an id; the attribute and the metric are called after all of it."""
+    assert TrackedVar("user.id").kind is None
+    assert TrackedVar("id.total").kind == "histogram"
+
+
+def test_names_left_out() -> None:
+    """A minus takes a name out of what the star means, for the methods in whose list it stands."""
+    spellings: tuple[Any, ...] = (
+        "*,-ledger, -books",
+        ["*", "-ledger", "-books"],
+        ("-books", "*", "-ledger"),
+        ("*,-ledger,-books",),
+    )
+    for spelling in spellings:
+        parsed = parse_tracked_vars(spelling)
+        assert parsed.tracks_everything("GET")
+        assert parsed.leaves_out("GET") == {"ledger", "books"}
+        assert parsed.every_var() == ()
+    by_method = parse_tracked_vars({"GET": ["*", "-ledger"], "POST": "*"})
+    assert by_method.leaves_out("GET") == {"ledger"}
+    assert not by_method.leaves_out("POST")
+
+
+@pytest.mark.parametrize("spelling", ["-ledger", "a,-ledger", "*,-", "*,-a b", "*,a,-a", "*,a.b,-a.b"])
+def test_what_cannot_be_left_out(spelling: str) -> None:
+    """Without a star there is nothing to leave out of; a name is tracked or left out."""
+    with pytest.raises(ChestConfigError, match=r"left out|leave out"):
+        parse_tracked_vars(spelling)
