@@ -1,8 +1,26 @@
-"""OpenTelemetry for ``flask.g``: named variables become span attributes and metrics; the request id, the trace id.
+"""OpenTelemetry for Flask: variables of ``flask.g`` become span attributes and metrics; the request id, the trace id.
 
-Names are loaded when they are first used: the entry points for pytest and the ``flask`` command live in this package
-and are imported by every run of those, which should not pay for an SDK.
+    from flask import Flask, g
+    from flask_chest_otel import FlaskChest, flask_chest
+
+    app = Flask(__name__)
+    chest = FlaskChest(app, tracked_vars=["user_id"])
+
+    @app.route("/cart")
+    @flask_chest("cart_total")
+    def cart():
+        g.user_id, g.cart_total = "u1", 42.5
+        return "thank you"
+
+Then ``flask chest requests`` shows the last requests, ``flask chest doctor`` what is set up, and ``flask chest --help``
+the rest. ``help(FlaskChest)`` lists all options, ``help(TrackedVar)`` what a variable can be.
+
+Direct chests (``SQLChest``, ``MongoChest``, ``WebhookChest``) are in ``flask_chest_otel.chests``, the test kit in
+``flask_chest_otel.testing``, hooks for gunicorn and uWSGI in ``flask_chest_otel.servers``.
 """
+
+# Names are loaded when they are first used: the entry points for pytest and the `flask` command live in this package
+# and are imported by every run of those, which should not pay for an SDK.
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -65,8 +83,22 @@ _HOMES = {
 }
 
 
+_ELSEWHERE = {
+    "MongoChest": "chests",
+    "SQLChest": "chests",
+    "WebhookChest": "chests",
+    "capture": "testing",
+    "gunicorn_post_worker_init": "servers",
+    "gunicorn_worker_exit": "servers",
+    "uwsgi_setup": "servers",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Load a public name from its module (PEP 562)."""
+    if name in _ELSEWHERE:
+        # No AttributeError, in place of which an import statement says something of its own.
+        raise ImportError(f"type: from {__name__}.{_ELSEWHERE[name]} import {name}", name=name)
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 import os
 import re
@@ -223,9 +224,17 @@ def _imported(value: Any) -> Any:
 
 def callable_(value: Any) -> Callable[[], Any]:
     found = _imported(value)
-    if callable(found):
+    if not callable(found):
+        raise NotAllowedError
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):  # written in C
         return found  # type: ignore[no-any-return]  # its result goes through str() whatever it is
-    raise NotAllowedError
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise NotAllowedError(str(error)) from error
+    return found  # type: ignore[no-any-return]  # as above
 
 
 def provider(method: str) -> Callable[[Any], Any]:

@@ -36,6 +36,7 @@ __all__ = [
     "settle",
     "unknown_setting",
     "unknown_variables",
+    "unset",
 ]
 
 _logger = Log("flask_chest_otel")
@@ -48,14 +49,26 @@ COMMAND_LINE_PREFIX = "FLASK_CHEST_CLI_"
 
 
 class _Unset:
-    """The absence of an argument, where ``None`` says something."""
+    """The absence of an argument, where ``None`` says something: look further, in ``app.config`` and so on.
+
+    In signatures it stands as the default that is used where nothing is found anywhere.
+    """
+
+    def __init__(self, setting: str = "") -> None:
+        self._setting = setting
 
     def __repr__(self) -> str:
-        return "unset"
+        found = [row.default for row in fields(ChestConfig) if row.name == self._setting]
+        return repr(() if found == [NOTHING] else found[0]) if found else "unset"
 
 
 UNSET: Any = _Unset()
-"""Default of every argument: look further, in ``app.config``, the environment and the defaults."""
+"""The absence of any argument."""
+
+
+def unset(setting: str) -> Any:
+    """The default of an argument: its absence, which shows as the setting's default."""
+    return _Unset(setting)
 
 
 class Setting(NamedTuple):
@@ -307,7 +320,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ChestConfigError: A value cannot be used.
     """
-    given = {name: value for name, value in arguments.items() if value is not UNSET}
+    given = {name: value for name, value in arguments.items() if not isinstance(value, _Unset)}
     return {
         name: value
         if name in _NAMES_CODE and isinstance(value, str) and ":" in value
@@ -362,7 +375,7 @@ def settle(
         places = (("argument", name, arguments), ("app.config", key, app_config), ("environment", key, environ))
         for place, label, source in places:
             given = source.get(label, UNSET)
-            if given is UNSET or (source is environ and given == "" and name != "attribute_prefix"):
+            if isinstance(given, _Unset) or (source is environ and given == "" and name != "attribute_prefix"):
                 continue
             try:
                 settled[name] = _checked(setting, label, given)

@@ -9,6 +9,7 @@ from werkzeug.local import LocalProxy
 
 from flask_chest_otel._finding import record_of
 from flask_chest_otel._state import state_here
+from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.extension import current_typed_context
 from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
 
@@ -37,7 +38,12 @@ def trace_id_for(request_id: str, *, secret: str | None = None) -> str:
         secret: ``request_id_secret`` of the application; inside an application its own is the default.
 
     A request that came with a ``traceparent`` belongs to its caller's trace instead.
+
+    Raises:
+        ChestConfigError: There is no id: ``None`` or an empty text identifies nothing.
     """
+    if not (request_id and legalise(request_id)):
+        raise ChestConfigError("request_id", request_id, "the id of a request: a text that is not empty")
     if secret is None:
         state = state_here()
         secret = state.config.request_id_secret if state is not None else None

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 
 from flask_chest_otel._added_metrics import Dimensions, dimension_pairs, legal_name
 from flask_chest_otel._arguments import refuse_unknown
+from flask_chest_otel._checks import NotAllowedError, callable_
 from flask_chest_otel._marks import MARK, own_marks
 from flask_chest_otel._plan import Count, RouteMark
 from flask_chest_otel._values import Refused
@@ -68,8 +69,8 @@ def flask_chest(
     """
     if len(names) == 1 and _is_view(names[0]):
         return _mark(names[0], RouteMark())
-    if request_id_generator is not None and not callable(request_id_generator):
-        raise ChestConfigError("request_id_generator", request_id_generator, "a callable without arguments, or None")
+    if request_id_generator is not None:
+        _check_generator(request_id_generator)
     if not isinstance(inherit, bool):
         raise ChestConfigError("inherit", inherit, "True or False")
     mark = RouteMark(
@@ -156,6 +157,16 @@ def _count(argument: str, name: Any, dimensions: Any, statuses: range) -> Count:
         return Count(name, dict(dimension_pairs(dimensions)), statuses)
     except Refused as refused:
         raise ChestConfigError("dimensions", dimensions, refused.reason) from refused
+
+
+def _check_generator(generator: Any) -> None:
+    # A text names code in settings only.
+    allowed = "a callable without arguments, or None"
+    try:
+        callable_(None if isinstance(generator, str) else generator)
+    except NotAllowedError as error:
+        reason = f"{allowed} ({error})" if str(error) else allowed
+        raise ChestConfigError("request_id_generator", generator, reason) from error
 
 
 def _is_view(value: Any) -> bool:

@@ -7,6 +7,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Generic
 
+from flask import Flask
 from typing_extensions import TypeVar
 
 from flask_chest_otel._arguments import refuse_unknown
@@ -17,14 +18,13 @@ from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle import Lifecycle
 from flask_chest_otel._routes import check_route
 from flask_chest_otel._state import EXTENSION_KEY, state_here
-from flask_chest_otel.config import UNSET, check_arguments, settle
-from flask_chest_otel.errors import ChestSetupError
+from flask_chest_otel.config import check_arguments, settle, unset
+from flask_chest_otel.errors import ChestConfigError, ChestSetupError
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from flask import Flask
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
@@ -85,35 +85,39 @@ class FlaskChest(Generic[ContextT]):
         self,
         app: Flask | None = None,
         *,
-        tracked_vars: str | Iterable[str | TrackedVar] | Mapping[str, Iterable[str | TrackedVar]] = UNSET,
-        request_id_generator: Callable[[], Any] | None = UNSET,
-        request_id_header: str | None = UNSET,
-        request_id_secret: str | None = UNSET,
-        response_headers: Sequence[str] = UNSET,
-        attribute_prefix: str = UNSET,
-        chests: Sequence[str | Sink] = UNSET,
-        context: Callable[[], ContextT] | None = UNSET,
-        propagate: Sequence[str] = UNSET,
-        propagate_to: Sequence[str] | None = UNSET,
-        export: str | None = UNSET,
-        durability: str = UNSET,
-        outbox_dir: str | os.PathLike[str] | None = UNSET,
-        outbox_max_bytes: int = UNSET,
-        outbox_max_age_s: float = UNSET,
-        shutdown_timeout_s: float = UNSET,
-        tracer_provider: TracerProvider | None = UNSET,
-        meter_provider: MeterProvider | None = UNSET,
-        server_span: str | None = UNSET,
-        excluded_urls: str | Sequence[str] | None = UNSET,
-        cardinality_limit: int = UNSET,
-        value_limit_chars: int = UNSET,
-        list_limit: int = UNSET,
-        variables_limit: int = UNSET,
-        handled_exceptions: bool = UNSET,
-        raise_exceptions: bool = UNSET,
-        enabled: bool = UNSET,
+        tracked_vars: str | Iterable[str | TrackedVar] | Mapping[str, Iterable[str | TrackedVar]] = unset(
+            "tracked_vars"
+        ),
+        request_id_generator: Callable[[], Any] | None = unset("request_id_generator"),
+        request_id_header: str | None = unset("request_id_header"),
+        request_id_secret: str | None = unset("request_id_secret"),
+        response_headers: Sequence[str] = unset("response_headers"),
+        attribute_prefix: str = unset("attribute_prefix"),
+        chests: Sequence[str | Sink] = unset("chests"),
+        context: Callable[[], ContextT] | None = unset("context"),
+        propagate: Sequence[str] = unset("propagate"),
+        propagate_to: Sequence[str] | None = unset("propagate_to"),
+        export: str | None = unset("export"),
+        durability: str = unset("durability"),
+        outbox_dir: str | os.PathLike[str] | None = unset("outbox_dir"),
+        outbox_max_bytes: int = unset("outbox_max_bytes"),
+        outbox_max_age_s: float = unset("outbox_max_age_s"),
+        shutdown_timeout_s: float = unset("shutdown_timeout_s"),
+        tracer_provider: TracerProvider | None = unset("tracer_provider"),
+        meter_provider: MeterProvider | None = unset("meter_provider"),
+        server_span: str | None = unset("server_span"),
+        excluded_urls: str | Sequence[str] | None = unset("excluded_urls"),
+        cardinality_limit: int = unset("cardinality_limit"),
+        value_limit_chars: int = unset("value_limit_chars"),
+        list_limit: int = unset("list_limit"),
+        variables_limit: int = unset("variables_limit"),
+        handled_exceptions: bool = unset("handled_exceptions"),
+        raise_exceptions: bool = unset("raise_exceptions"),
+        enabled: bool = unset("enabled"),
     ) -> None:
         given = dict(locals())
+        if app is not None:
+            check_application(app)
         self._arguments = check_arguments({name: given[name] for name in given if name not in ("self", "app")})
         self._states: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
         if app is not None:
@@ -127,6 +131,7 @@ class FlaskChest(Generic[ContextT]):
             UnknownChestError: A route names a chest that is not among ``chests``.
             ChestSetupError: The application has a chest already.
         """
+        check_application(app)
         if EXTENSION_KEY in app.extensions:
             raise ChestSetupError(
                 f"{app.name!r} has a FlaskChest already: create one FlaskChest() per application, "
@@ -191,6 +196,23 @@ class FlaskChest(Generic[ContextT]):
         deadline = time.monotonic() + timeout_s
         flushed = [state.force_flush(max(0.0, deadline - time.monotonic())) for state in list(self._states)]
         return all(flushed)
+
+
+def check_application(app: object) -> None:
+    """Refuse what is no application: the first argument is taken for other things.
+
+    Raises:
+        ChestConfigError: It is none; the message says where it belongs.
+    """
+    if isinstance(app, Flask):
+        return
+    if isinstance(app, type):
+        allowed = "an application made of that class: FlaskChest(app)"
+    elif callable(app):
+        allowed = "an application; in a factory: chest = FlaskChest(), and chest.init_app(app) where the app is made"
+    else:
+        allowed = "an application made with Flask(__name__); variables are FlaskChest(app, tracked_vars=[…])"
+    raise ChestConfigError("app", app, allowed)
 
 
 def current_typed_context() -> Any:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import flask_chest_otel
-from flask_chest_otel import config, names, testing
+from flask_chest_otel import chests, config, names, servers, testing
 from flask_chest_otel.tracked import TrackedVars
 from tools import alerts, dashboards
 from tools.wire_names import REFERENCE
@@ -150,16 +150,20 @@ def _api_page() -> str:
     parts = [_API_INTRODUCTION]
     parts += ["## `flask_chest_otel`\n", _CURRENT_CONTEXT, *(_entry(name, value) for name, value in others)]
     parts += ["## `flask_chest_otel.testing`\n", *(_entry(name, getattr(testing, name)) for name in testing.__all__)]
+    parts += ["## `flask_chest_otel.chests`\n", *(_entry(name, getattr(chests, name)) for name in chests.__all__)]
+    parts += ["## `flask_chest_otel.servers`\n", *(_entry(name, getattr(servers, name)) for name in _SERVERS)]
     parts += ["## Errors\n", *(_entry(name, value) for name, value in errors)]
     return GENERATED.format(source="docstrings") + "\n".join(parts)
 
 
 _API_INTRODUCTION = """# API
 
-Everything that may be imported from `flask_chest_otel` and `flask_chest_otel.testing`; modules whose names begin with
-`_` are not public. The commands explain themselves: `flask chest --help`.
+Everything that may be imported from `flask_chest_otel` and its modules `chests`, `servers` and `testing`; modules
+whose names begin with `_` are not public. The commands explain themselves: `flask chest --help`.
 """
 
+
+_SERVERS = [name for name in servers.__all__ if inspect.isfunction(getattr(servers, name))]
 
 # A proxy has no docstring of its own.
 _CURRENT_CONTEXT = """### `current_context`
@@ -214,8 +218,12 @@ def _parameters(signature: inspect.Signature) -> Iterable[str]:
             if not any(one.kind is one.VAR_POSITIONAL for one in signature.parameters.values()):
                 yield "*"
         star = _STARS.get(parameter.kind, "")
-        absent = parameter.default in (parameter.empty, config.UNSET)
-        yield f"{star}{parameter.name}" + ("" if absent else f"={parameter.default!r}")
+        absent = parameter.default is parameter.empty
+        yield f"{star}{parameter.name}" + ("" if absent else f"={_in_a_signature(parameter.default)}")
+
+
+def _in_a_signature(value: Any) -> str:
+    return value.__name__ if inspect.isfunction(value) else repr(value)
 
 
 def _markdown(doc: str) -> str:

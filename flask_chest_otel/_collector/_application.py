@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._definitions import Definitions
+from flask_chest_otel._guard import Log, printable
 from flask_chest_otel._marks import every_mark, marks_of
 from flask_chest_otel._redaction import redactor
+from flask_chest_otel._state import state_of
+from flask_chest_otel.config import resolve
+from flask_chest_otel.tracked import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,9 +21,12 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._plan import RouteMark
     from flask_chest_otel.config import ChestConfig
+    from flask_chest_otel.errors import ChestConfigError
     from flask_chest_otel.tracked import TrackedVar, TrackedVars
 
 __all__ = ["Application", "RouteChests", "Variable", "look_at"]
+
+_logger = Log("flask_chest_otel")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,12 +77,18 @@ class Application:
 
 
 def look_at(app: Flask | None) -> Application | None:
-    """Read an application's tracked variables and destinations; ``None`` where it has no chest."""
-    state = app.extensions.get("flask_chest") if app is not None else None
-    if app is None or state is None:
+    """Read an application's tracked variables and destinations; ``None`` where nothing is known of any.
+
+    One that is recorded without code has the instrumentor's settings, or, where that is not at work in this process,
+    those of the environment.
+    """
+    if app is None:
         return None
-    config: ChestConfig = state.config
+    state = state_of(app)
+    config = state.config if state is not None else resolve({}, {}, os.environ, on_malformed=_say)
     sources = list(_sources(app, config))
+    if state is None and all(source == NOTHING for source in sources) and not list(_routes(app)):
+        return None
     definitions = Definitions()
     for source in sources:
         definitions.learn(source.every_var())
@@ -87,6 +101,10 @@ def look_at(app: Flask | None) -> Application | None:
         any(source.everything_for is None or bool(source.everything_for) for source in sources),
         tuple(sorted(_targets(routes, config))),
     )
+
+
+def _say(error: ChestConfigError) -> None:
+    _logger.warning("%s; its default is used", printable(str(error)))
 
 
 def _sources(app: Flask, config: ChestConfig) -> Iterator[TrackedVars]:

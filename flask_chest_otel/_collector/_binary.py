@@ -18,19 +18,20 @@ NAMES = ("flask-chest-collector", "otelcol-contrib")
 """What it is called: the one that `make collector` builds, and OpenTelemetry's own package."""
 
 HOW_TO_GET_ONE = (
-    "no collector found (.build/bin/flask-chest-collector, or flask-chest-collector or otelcol-contrib on PATH): type "
-    "`make collector` in a checkout of flask_chest_otel, or install otelcol-contrib from "
+    "no collector found (flask-chest-collector or otelcol-contrib on PATH, or .build/bin of the checkout): type "
+    "`make collector` in the checkout that flask_chest_otel is installed from, or install otelcol-contrib from "
     "https://github.com/open-telemetry/opentelemetry-collector-releases"
 )
 
 
 def find() -> Path | None:
-    """The collector: of this checkout, else the first one on ``PATH``."""
-    checkouts = (Path.cwd(), Path(__file__).parents[2])
-    built = [folder / ".build" / "bin" / NAMES[0] for folder in checkouts]
-    found = next((path for path in built if os.access(path, os.X_OK)), None)
-    if found is not None:
-        return found
+    """The collector: built in the checkout that this package is installed from, else the first one on ``PATH``.
+
+    Not in the folder that one stands in: whoever can write there would have a program of his run.
+    """
+    built = Path(__file__).parents[2] / ".build" / "bin" / NAMES[0]
+    if os.access(built, os.X_OK):
+        return built
     on_path = next(filter(None, map(shutil.which, NAMES)), None)
     return Path(on_path) if on_path is not None else None
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import flask_chest_otel
-from flask_chest_otel import names
+from flask_chest_otel import chests, names, testing
 from flask_chest_otel.config import ChestConfig
 from tools.reference import REPOSITORY, pages
 from tools.wire_names import REFERENCE
@@ -39,3 +39,4 @@ def test_every_setting_name_and_public_object_is_there() -> None:
     assert not [text for text in texts - without_row if not any(row.name.startswith(text) for row in REFERENCE)]
     api = (reference / "api.md").read_text("utf-8")
     assert all(f"### `{name}`\n" in api for name in flask_chest_otel.__all__ if name != "__version__")
+    assert all(f"### `{name}`\n" in api for name in (*chests.__all__, *testing.__all__, "uwsgi_setup", "end_worker"))

@@ -289,3 +289,20 @@ def test_every_test_says_what_it_expects() -> None:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and not ast.get_docstring(node)
     ]
     assert silent == []
+
+
+@pytest.mark.parametrize(("name", "home"), vars(flask_chest_otel)["_ELSEWHERE"].items())
+def test_names_that_are_elsewhere(name: str, home: str) -> None:
+    """Importing them from the package says where they are, and there they are."""
+    with pytest.raises(ImportError, match=f"^type: from flask_chest_otel.{home} import {name}$"):
+        exec(f"from flask_chest_otel import {name}")  # noqa: S102 - as a user writes it
+    module = importlib.import_module(f"flask_chest_otel.{home}")
+    assert name in module.__all__
+    assert hasattr(module, name)
+
+
+def test_help_is_for_users() -> None:
+    """``help(flask_chest_otel)`` begins with an application, and names every public module."""
+    doc = str(flask_chest_otel.__doc__)
+    assert "FlaskChest(app" in doc
+    assert all(f"flask_chest_otel.{module}" in doc for module in ("chests", "servers", "testing"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import fields
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ from flask_chest_otel import (
     flask_chest,
 )
 from flask_chest_otel.config import UNSET, ChestConfig, check_arguments, effective_environment, resolve
+from flask_chest_otel.tracked import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -463,3 +466,55 @@ def test_objects_have_no_text() -> None:
     """Callables and variables with callables cannot be written and are left out."""
     settled = resolve({"request_id_generator": make_id, "tracked_vars": [TrackedVar("a", redact=str), "b"]}, {}, {})
     assert effective_environment(settled) == {"FLASK_CHEST_TRACKED_VARS": "b"}
+
+
+def test_signatures_have_the_real_defaults() -> None:
+    """Each argument stands with the default that its setting has where nobody gives one."""
+    parameters = signature(FlaskChest).parameters
+    defaults = {row.name: () if row.default is NOTHING else row.default for row in fields(ChestConfig)}
+    assert {name: repr(parameters[name].default) for name in defaults} == {
+        name: repr(default) for name, default in defaults.items()
+    }
+
+
+class NeedsArguments:
+    """A typed context that cannot be made."""
+
+    def __init__(self, user_id: str) -> None:
+        """Nothing to do."""
+
+
+def factory() -> Flask:
+    raise AssertionError("nobody calls it")
+
+
+@pytest.mark.parametrize(
+    ("given", "advice"),
+    [
+        (["user_id"], r"FlaskChest\(app, tracked_vars="),
+        ("user_id", r"FlaskChest\(app, tracked_vars="),
+        (factory, r"chest\.init_app\(app\) where the app is made"),
+        (Flask, r"an application made of that class"),
+        (3, "an application made with Flask"),
+    ],
+    ids=str,
+)
+def test_what_is_no_application(given: Any, advice: str) -> None:
+    """Something else in the application's place is an error of ours that says where it belongs."""
+    for put_on in (FlaskChest, FlaskChest().init_app):
+        with pytest.raises(ChestConfigError, match=advice):
+            put_on(given)
+
+
+@pytest.mark.parametrize("setting", ["context", "request_id_generator"])
+def test_what_needs_arguments(rig: Rig, setting: str) -> None:
+    """A class or function that cannot be called without arguments is refused at set-up, on a route as well."""
+    wrong: Any = {setting: NeedsArguments}
+    with pytest.raises(ChestConfigError, match=rf"^{setting}=.*without arguments.*'user_id'"):
+        FlaskChest(rig.plain(), **wrong)
+    app = rig.plain("other")
+    app.config[f"FLASK_CHEST_{setting.upper()}"] = NeedsArguments
+    with pytest.raises(ChestConfigError, match="without arguments"):
+        FlaskChest(app)
+    with pytest.raises(ChestConfigError, match=r"without arguments.*'user_id'"):
+        flask_chest(request_id_generator=wrong[setting])

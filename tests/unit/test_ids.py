@@ -9,14 +9,14 @@ import sys
 import uuid
 from collections import Counter
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
-from flask_chest_otel import ids
+from flask_chest_otel import ChestConfigError, ids, trace_id_for
 from flask_chest_otel.ids import MAX_CHARS, format_trace_id, is_legal, legalise, map_request_id, random_id
 
 if TYPE_CHECKING:
@@ -296,3 +296,10 @@ def test_format_pads_to_32_digits() -> None:
     """Trace ids are written with leading zeros, in lower case."""
     assert format_trace_id(0xABC) == "0" * 29 + "abc"
     assert format_trace_id(2**128 - 1) == "f" * 32
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_no_id_has_no_trace(nothing: Any) -> None:
+    """``None`` and an empty text identify nothing: an error, and not the trace id of their text."""
+    with pytest.raises(ChestConfigError, match="a text that is not empty"):
+        trace_id_for(nothing)

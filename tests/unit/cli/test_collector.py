@@ -26,9 +26,11 @@ from flask_chest_otel import FlaskChest, TrackedVar, flask_chest
 from flask_chest_otel._cli import chest_cli
 from flask_chest_otel._collector import Composition, render
 from flask_chest_otel._collector._application import look_at
+from flask_chest_otel._collector._binary import find
 from flask_chest_otel._collector._check import problems
 from flask_chest_otel._collector._fragments import ADD_ONS, TARGETS, folder, variables_of
 from flask_chest_otel.chests import SQLChest
+from flask_chest_otel.instrumentor import FlaskChestInstrumentor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -456,3 +458,41 @@ def test_check_shows_no_secret(target: str, address: str) -> None:
     found = problems(composition, render(composition, None), {variable: address, "AWS_PROFILE": "x"})
     assert [problem for problem in found if problem.startswith(f"{target}:")]
     assert "sesame" not in "".join(found)
+
+
+def test_an_application_without_code(app: Flask) -> None:
+    """One that only the instrumentor records has its variables and destinations; in its absence, the environment's."""
+    app.add_url_rule("/plan", view_func=flask_chest("rows", chests=["splunk"])(lambda: ""), endpoint="plan")
+    FlaskChestInstrumentor().instrument(tracked_vars=["user_id"])
+    try:
+        found = look_at(app)
+    finally:
+        FlaskChestInstrumentor().uninstrument()
+    assert found is not None
+    assert {variable.name for variable in found.variables} == {"user_id", "rows"}
+    assert found.targets == ("splunk",)
+
+
+def test_an_application_without_code_in_its_environment(chest: Callable[..., Result], app: Flask) -> None:
+    """The command is typed without `opentelemetry-instrument`, perhaps: FLASK_CHEST_… variables say the same."""
+    assert look_at(app) is None
+    environment = {"FLASK_CHEST_TRACKED_VARS": "cart_total", "FLASK_CHEST_CHESTS": "nowhere"}
+    rendered = chest("collector", "render", "--target", "file", "--raw-values", env=environment)
+    assert (rendered.exit_code, "flask.g.cart_total" in rendered.stdout) == (0, True)
+    checked = chest("collector", "check", "--target", "file", env=environment)
+    assert "there is no target 'nowhere'" in checked.stdout
+
+
+def test_no_program_of_the_folder_one_stands_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in the folder that one stands in is not run, whoever put it there."""
+    program = tmp_path / ".build" / "bin" / "flask-chest-collector"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    assert find() != program
+    on_path = tmp_path / "bin" / "otelcol-contrib"
+    on_path.parent.mkdir()
+    on_path.symlink_to(program)
+    monkeypatch.setenv("PATH", str(on_path.parent))
+    assert find() in (on_path, Path(__file__).resolve().parents[3] / ".build" / "bin" / program.name)
