@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import time
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._export._outbox import Kept, Outbox
+    from flask_chest_otel._export._dispatch import Route
+    from flask_chest_otel._export._outbox import Kept, Outbox, Usage
 
 __all__ = ["command"]
+
+LOOK_EVERY_S = 0.2
+"""Time between two looks at what is left to be sent, seconds."""
 
 HEAD = ("ID", "TIME (UTC)", "SIGNAL", "ITEMS", "BYTES", "STATE")
 
@@ -35,6 +40,7 @@ EXAMPLES = """\b
 Examples:
   flask chest outbox list
   flask chest outbox resend
+  flask chest outbox send --timeout 30
   flask chest outbox clear --everything --yes --outbox /var/lib/shop/outbox
 """
 
@@ -86,6 +92,64 @@ def resend(folder: Path | None) -> None:
     with _opened(folder) as outbox:
         count = outbox.resend()
     say(f"{counted(count, 'refused batch', 'refused batches')} will be sent again.")
+
+
+@command.command(short_help="Send what waits, before a node goes.")
+@_outbox_option
+@click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Longest wait, seconds.")
+def send(folder: Path | None, *, timeout_s: float) -> None:
+    """Send what waits, now and from here: for a node that is taken down.
+
+    Stop the application first: what waits for a process that runs is left to that one. The exit status is 0 when
+    nothing is left, neither waiting nor refused.
+    """
+    with _opened(folder):
+        left = _send(_route(folder), time.monotonic() + timeout_s)
+    if left:
+        raise click.ClickException(left)
+    say("Nothing is left.")
+
+
+def _route(folder: Path | None) -> Route:
+    """Where to send to: the collector's address is that of the application's environment."""
+    from flask_chest_otel._export._otlp import route_to_collector  # noqa: PLC0415 - as in _opened
+
+    app = app_if_any() if folder is None else None
+    state = state_of(app) if app is not None else None
+    route = route_to_collector(app.name if app is not None else None, state.config if state is not None else None)
+    return replace(route, keeping=replace(route.keeping, folder=_folder(app) if folder is None else folder))
+
+
+def _send(route: Route, until: float) -> str:
+    """Send until nothing waits here or the time is over; what is left, in words."""
+    from flask_chest_otel._export._dispatch import Dispatch  # noqa: PLC0415 - as in _opened
+
+    dispatch, shown = Dispatch(route), -1
+    dispatch.join(route)
+    dispatch.shelf.take_over()
+    dispatch.start()
+    while True:
+        usage, done = dispatch.shelf.usage(), dispatch.shelf.is_empty()
+        if usage.waiting != shown:
+            shown = usage.waiting
+            say(f"{counted(shown, 'batch waits', 'batches wait')}.", to_stderr=True)
+        if done or time.monotonic() >= until:
+            dispatch.leave(route)
+            return _left(usage, others=done)
+        time.sleep(LOOK_EVERY_S)
+
+
+def _left(usage: Usage, *, others: bool) -> str:
+    found = []
+    if usage.waiting:
+        which = "for processes that run: stop them first"
+        if not others:
+            which = "still, and nothing is lost: try again, or take the folder along"
+        found.append(f"{counted(usage.waiting, 'batch waits', 'batches wait')} {which}")
+    if usage.refused:
+        what = counted(usage.refused, "batch was", "batches were")
+        found.append(f"{what} refused for good: flask chest outbox list says why")
+    return "; ".join(found)
 
 
 @command.command(short_help="Delete refused batches, or all.")
@@ -179,11 +243,11 @@ def _say_if_none_is_needed(app: Flask) -> None:
 
 
 def _row(kept: Kept) -> tuple[str, ...]:
-    time = datetime.fromtimestamp(kept.created_unix_ns // 10**9, timezone.utc)
+    made = datetime.fromtimestamp(kept.created_unix_ns // 10**9, timezone.utc)
     state = "waiting" if kept.refused is None else f"refused: {safe(kept.refused)}"
     return (
         str(kept.batch_id),
-        f"{time:%Y-%m-%d %H:%M:%S}",
+        f"{made:%Y-%m-%d %H:%M:%S}",
         safe(kept.signal),
         str(kept.items),
         str(kept.size_bytes),

@@ -54,5 +54,7 @@ _ADDITIONS = (
     "CREATE INDEX outbox_refused_age ON outbox_batches (created_unix_ns) WHERE refused IS NOT NULL",
 )
 
-LAYOUT = _sqlite.Layout(APPLICATION_ID, 1, lambda _version: (_TABLE, _INDEX), ("outbox_totals", _ADDITIONS))
+LAYOUT = _sqlite.Layout(
+    APPLICATION_ID, 1, lambda version: () if version else (_TABLE, _INDEX), ("outbox_totals", _ADDITIONS)
+)
 """The version stays what it was: older versions of this package, which run beside this one, do not mind additions."""

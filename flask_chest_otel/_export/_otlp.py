@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._export._dispatch import Route
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["build_global_providers", "private_tracer_provider"]
+__all__ = ["build_global_providers", "private_tracer_provider", "route_to_collector", "start_sending"]
 
 _logger = Log("flask_chest_otel")
 
@@ -69,6 +69,12 @@ def private_tracer_provider(app_name: str) -> TracerProvider:
     return TracerProvider(resource=_resource(app_name), id_generator=ChestIdGenerator(), shutdown_on_exit=False)
 
 
+def route_to_collector(app_name: str | None, config: ChestConfig | None) -> Route:
+    """The outbox and the addresses of an application, or those that the environment describes."""
+    protocols = {signal: _protocol(signal) for signal, names in _wanted().items() if EXPORTER not in names}
+    return route_of(os.environ, config, service_name(app_name), protocols)
+
+
 def _wanted() -> dict[str, list[str]]:
     return {signal: exporters_of(signal, os.environ) for signal in ("traces", "metrics")}
 
@@ -77,8 +83,7 @@ def _route(app_name: str, config: ChestConfig, wanted: dict[str, list[str]]) -> 
     """The way to the collector; ``None`` where other exporters are wanted."""
     if not any("otlp" in names or EXPORTER in names for names in wanted.values()):
         return None
-    protocols = {signal: _protocol(signal) for signal, names in wanted.items() if EXPORTER not in names}
-    return route_of(os.environ, config, service_name(app_name), protocols)
+    return route_to_collector(app_name, config)
 
 
 def _span_processor(exporter: Any, config: ChestConfig) -> SpanProcessor:

@@ -1,4 +1,4 @@
-"""``flask chest outbox``: list, resend, clear."""
+"""``flask chest outbox``: list, resend, send, clear."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
 
 from flask_chest_otel import FlaskChest
 from flask_chest_otel._cli import chest_cli
 from flask_chest_otel._export._outbox import FILENAME, Outbox
+from flask_chest_otel._export._owner import Owner
+from tests.backends.otlp_receiver import OtlpReceiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +64,83 @@ def test_resend(outbox: Outbox) -> None:
     """What was refused waits again, for whoever comes first."""
     assert "1 refused" in run(outbox, "resend")
     assert [kept.refused for kept in outbox.kept()] == [None, None]
+
+
+def send(folder: Path, url: str, *arguments: str) -> tuple[int, str]:
+    """Exit status and output of `flask chest outbox send`, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "chest", "outbox", "send", "--outbox", str(folder), *arguments],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def spans(count: int) -> list[tuple[str, int, bytes]]:
+    """Batches of one span each, as an application writes them."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    tracer = provider.get_tracer("test")
+    found = []
+    for number in range(count):
+        with tracer.start_as_current_span(f"span {number}") as span:
+            pass
+        found.append(("traces", 1, encode_spans([span]).SerializeToString()))  # type: ignore[list-item]  # it has ended
+    return found
+
+
+def test_send(tmp_path: Path) -> None:
+    """All that waits for the dead arrives, in its order; the exit status says that nothing is left."""
+    outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
+    outbox.put("somebody who died", spans(50))
+    outbox.close()
+    with OtlpReceiver() as receiver:
+        status, output = send(tmp_path, receiver.url)
+        names = [span["name"] for span in receiver.spans()]
+    assert (status, names) == (0, [f"span {number}" for number in range(50)])
+    assert "50 batches wait." in output
+    assert output.count("Nothing is left.") == 1
+
+
+def test_send_to_nobody(tmp_path: Path) -> None:
+    """It ends in time, with exit status 1, and says why, and what is left; nothing is lost."""
+    outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
+    outbox.put("somebody who died", spans(3))
+    began = time.monotonic()
+    status, output = send(tmp_path, "http://127.0.0.1:9", "--timeout", "1")
+    assert status == 1
+    assert time.monotonic() - began < 15
+    assert "3 batches wait still, and nothing is lost" in output
+    assert "Connection refused" in output
+    assert [kept.refused for kept in outbox.kept()] == [None] * 3
+    outbox.close()
+
+
+def test_send_what_is_refused(tmp_path: Path) -> None:
+    """What the collector refuses for good is left, and said."""
+    outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
+    outbox.put("somebody who died", spans(1))
+    outbox.close()
+    with OtlpReceiver(status=401) as receiver:
+        status, output = send(tmp_path, receiver.url)
+    assert status == 1
+    assert "1 batch was refused for good: flask chest outbox list says why" in output
+
+
+def test_send_beside_a_process_that_runs(tmp_path: Path) -> None:
+    """Batches of the living are theirs to send."""
+    outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
+    living = Owner(tmp_path, "living")
+    outbox.put("living", spans(2))
+    with OtlpReceiver() as receiver:
+        status, output = send(tmp_path, receiver.url)
+        assert receiver.spans() == []
+    assert status == 1
+    assert "2 batches wait for processes that run: stop them first" in output
+    living.release()
+    outbox.close()
 
 
 def test_clear(outbox: Outbox) -> None:

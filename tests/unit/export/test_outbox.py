@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -50,6 +52,23 @@ def test_batches_come_out_in_their_order(open_outbox: Open) -> None:
     outbox.settle([first.batch_id])
     assert bodies(outbox, "a") == [b"2"]
     assert len(bodies(outbox, "a") + bodies(outbox, "a", "metrics")) == 2
+
+
+def test_workers_that_make_the_file_at_once(tmp_path: Path) -> None:
+    """Each finds it made, by itself or by another one."""
+    workers = 6
+    for attempt in range(10):
+        path, together = tmp_path / f"box-{attempt}" / FILENAME, threading.Barrier(workers)
+
+        def begin(name: str, path: Path = path, together: threading.Barrier = together) -> int:
+            together.wait()
+            outbox = Outbox(path, 2**28, 3600.0)
+            kept = outbox.put(name, [("traces", 1, b"1")])
+            outbox.close()
+            return kept
+
+        with ThreadPoolExecutor(workers) as pool:
+            assert list(pool.map(begin, map(str, range(workers)))) == [1] * workers
 
 
 def test_files_are_their_owners_only(open_outbox: Open) -> None:
