@@ -109,7 +109,7 @@ def _around_wsgi(attachment: Attachment, original: Method) -> Method:
     def wsgi_app(self: Flask, environ: dict[str, Any], start_response: Method) -> Any:
         lifecycle = attachment.fixed or attachment.find(self)
         exchange = None
-        if lifecycle is not None and lifecycle.spanless:
+        if lifecycle is not None and lifecycle.borderless:
             if attachment.fixed is not None:
                 attachment.unwrap("wsgi_app")
         elif lifecycle is not None:
@@ -183,7 +183,7 @@ def _around_response(attachment: Attachment, original: Method) -> Method:
         lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
             try:
-                lifecycle.respond(response)
+                response = lifecycle.respond(response)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("response", error)
         return response

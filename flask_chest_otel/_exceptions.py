@@ -10,11 +10,13 @@ from flask_chest_otel._values import Limits, to_attribute
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-__all__ = ["STACKTRACE_CHARS", "record_exception", "type_name", "words_of"]
+__all__ = ["STACKTRACE_CHARS", "record_exception", "status_of", "type_name", "words_of"]
 
 STACKTRACE_CHARS = 16_384
 """Longest stack trace on a span, in characters; of a longer one both ends are kept."""
 
+_SERVER_ERROR = 500
+_STATUSES = range(300, 600)
 _CUT = "\n[...]\n"
 
 
@@ -22,6 +24,26 @@ def type_name(error: BaseException) -> str:
     """The exception's class as ``error.type`` says it: with its module, unless it is built in."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def status_of(error: BaseException | None) -> int:
+    """The status of what is answered for an exception that leaves the application.
+
+    500, as servers have it, but for exceptions that are made to be an answer, and carry a status: of a class
+    ``HTTPException`` (Werkzeug's, Starlette's), or raised in place of one, as Connexion does. Others may carry a status
+    that somebody has answered to *them*.
+    """
+    if error is None or not any(map(_is_http, (error, error.__cause__, error.__context__))):
+        return _SERVER_ERROR
+    try:
+        carried = getattr(error, "status_code", None) or getattr(error, "code", None)
+    except Exception:  # noqa: BLE001 - the application's own code
+        return _SERVER_ERROR
+    return carried if isinstance(carried, int) and carried in _STATUSES else _SERVER_ERROR
+
+
+def _is_http(error: BaseException | None) -> bool:
+    return any(cls.__name__ == "HTTPException" for cls in type(error).__mro__)
 
 
 def words_of(error: BaseException, chars: int) -> str:

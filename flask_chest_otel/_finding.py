@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from flask import g, request
 from flask import globals as flask_globals
 from opentelemetry import context as otel_context
-from opentelemetry import trace
+from opentelemetry import propagate, trace
 
+from flask_chest_otel._http import environ_getter
 from flask_chest_otel._request import LiveRequest, live_request
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ __all__ = [
     "find_span",
     "inside_server_span",
     "is_instrumented_by_upstream",
+    "is_root",
     "is_suppressed",
     "own_record",
     "present_context",
@@ -39,6 +41,8 @@ present_g = g._get_current_object
 _contexts: Any = flask_globals.app_ctx if "request_ctx" not in vars(flask_globals) else flask_globals.request_ctx
 present_context: Callable[[], Any] = _contexts._get_current_object
 present_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]  # typed as a Request
+
+_ABSENT = object()
 
 ENVIRON_KEY = "flask_chest_otel.request"
 """Where a request's record lives in its WSGI environment."""
@@ -97,6 +101,17 @@ def _belongs_to_outer(live: LiveRequest, current: Span) -> bool:
     if outer is None or outer.finished:
         return False
     return getattr(current, "kind", None) is not trace.SpanKind.SERVER or current is outer.span
+
+
+def is_root(live: LiveRequest, span: Span) -> bool:
+    """Whether a request's span begins its trace; one that the sampler did not want cannot tell by itself."""
+    parent = getattr(span, "parent", _ABSENT)
+    if parent is not _ABSENT:
+        return parent is None and span.is_recording()
+    if not span.get_span_context().is_valid or live.span_at_begin.get_span_context().is_valid:
+        return False
+    arrived = propagate.extract(request.environ, otel_context.Context(), environ_getter)
+    return not trace.get_current_span(arrived).get_span_context().is_valid
 
 
 def is_suppressed() -> bool:

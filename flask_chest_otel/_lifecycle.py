@@ -18,12 +18,13 @@ from werkzeug.exceptions import HTTPException
 from flask_chest_otel import _abandoned, _excluded, _propagation, _span_processor, id_generator
 from flask_chest_otel._active_requests import active_requests
 from flask_chest_otel._added_metrics import AddedMetrics
-from flask_chest_otel._exceptions import record_exception
+from flask_chest_otel._exceptions import record_exception, status_of
 from flask_chest_otel._finding import (
     ENVIRON_KEY,
     find_span,
     inside_server_span,
     is_instrumented_by_upstream,
+    is_root,
     is_suppressed,
     own_record,
     present_context,
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Lifecycle"]
 
-_ABSENT = object()
 _MOST_ROOTS = 50
 """Roots that one application is told apart by: a proxy may pass on whatever a client says is its prefix."""
 
@@ -81,7 +81,7 @@ class Lifecycle:
         planner: Compiles what to record.
         sinks: Who gets the records of finished requests.
         typed: The typed contexts of its requests.
-        spanless: Whether it is known that the server spans are somebody else's, or nobody's.
+        borderless: Whether it is known that nothing is to be done at the WSGI border.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Lifecycle:
         self._hooks = hooks
         self._prepare = prepare
         self._spans: ServerSpans | None = None
-        self.spanless = False
+        self.borderless = False
         instruments = Instruments(self._meter, config.cardinality_limit)
         self.planner = Planner(config, instruments)
         self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
@@ -137,14 +137,12 @@ class Lifecycle:
             self._start(app)
         if _abandoned.waiting:
             _abandoned.work_off(_ABANDONED_AT_ONCE)
-        if self._spans is None:
-            return None
-        if otel_context.get_current() and inside_server_span():
+        if self.borderless:
             return None
         entered: Exchange | None = environ.get(EXCHANGE_KEY)
-        if entered is not None and entered.waits_for(self._spans):
+        if entered is not None and entered.waits_for(self):
             return None  # by the other one of __call__ and wsgi_app
-        return Exchange(self._spans, environ)
+        return Exchange(self, self._spans, environ)
 
     def begin(self, app: Flask) -> None:
         """Open the record: before every ``before_request`` function, the URL already matched."""
@@ -177,10 +175,9 @@ class Lifecycle:
         inbound = environ.get(self._inbound_key)
         if inbound is not None or plan.request_id_generators:
             self._choose_id(live, inbound)
-        if self._spans is not None and not served:
-            exchange = environ.get(EXCHANGE_KEY)
-            if exchange is not None and exchange.span is None:
-                exchange.open(live)
+        exchange: Exchange | None = environ.get(EXCHANGE_KEY)
+        if exchange is not None and exchange.waits_for(self):
+            exchange.open(live, inside=served)
 
     def dispatch(self) -> None:
         """The view comes next: what starts a root span from here on is not the server."""
@@ -218,22 +215,32 @@ class Lifecycle:
         if span is not None and span.is_recording():
             record_exception(span, error, self.config.value_limit_chars)
 
-    def respond(self, response: Response) -> None:
-        """The response is there, after every ``after_request`` function."""
+    def respond(self, response: Response) -> Response:
+        """The response is there, after every ``after_request`` function; what is sent in its place."""
         if self._headers is None and not self.sinks.wanted and self._spans is None and not self._counts:
-            return
+            return response
         live = own_record()
         if live is None or live.finished:
-            return
-        live.status = response.status_code
+            return response
+        live.status, live.answered = response.status_code, True
         if live.exchange is not None:
             live.exchange.answered = response.status_code
             live.exchange.streamed = not response.is_sequence and not _is_page(response, live.exchange)
-        elif live.span is None:
+        if live.span is None:
             find_span(live)
         live.dispatched = True
-        if self._headers is not None:
-            self._headers.set_on(response, live.request_id or self.decide_id(live), live.span)
+        if self._headers is None or live.at_border:
+            return response
+        # A framework has taken the application's WSGI callable before the extension was put on, as Connexion does.
+        return self._headers.on_copy(response, live.request_id or self.decide_id(live), live.span)
+
+    def headers_of(self, live: LiveRequest, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The response begins: its headers, and those that are wanted of us; ``headers`` stays as it is."""
+        if self._headers is None:
+            return [*headers]
+        if live.span is None and not live.finished:
+            find_span(live)
+        return self._headers.added_to(headers, live.request_id or self.decide_id(live), live.span)
 
     def finish(self, error: BaseException | None) -> None:
         """Teardown: close the record, before any teardown function ends the server span.
@@ -258,11 +265,13 @@ class Lifecycle:
             exchange.fail(error)
             if error is not None:
                 exchange.streamed = False  # what Flask says for it is complete
-            elif exchange.streamed:
+            elif exchange.streamed and exchange.is_own:
                 # The generator may still set values, on this g.
                 exchange.complete = lambda: self._record(live)
                 return
-        elif live.span is None:
+        if error is not None and not live.answered:
+            live.status = status_of(error)
+        if live.span is None:
             find_span(live)
         self._record(live)
 
@@ -271,12 +280,12 @@ class Lifecycle:
         if live.request_id is None:
             # Before the view, what is current may be a span inside the server's: looked at, not kept.
             span = live.span if live.dispatched or live.span is not None else span_here(live)
-            is_root = span is not None and getattr(span, "parent", _ABSENT) is None and span.is_recording()
-            if span is not None and is_root:
-                live.request_id = format_trace_id(span.get_span_context().trace_id)
+            root = span if span is not None and is_root(live, span) else None
+            if root is not None:
+                live.request_id = format_trace_id(root.get_span_context().trace_id)
             else:
                 live.request_id = random_id()
-            if not live.dispatched and (span is None or is_root):
+            if not live.dispatched and (span is None or root is not None):
                 # Asked for early: the server span that is still to come gets this id as its trace id.
                 live.root_trace_id = int(live.request_id, 16)
                 id_generator.shadow(self.export.tracer_provider())
@@ -329,7 +338,7 @@ class Lifecycle:
                 _propagation.install()
             self.sinks.add(*self.export.start(app))
             self._spans = self._server_spans(app)
-            self.spanless = self._spans is None
+            self.borderless = self._spans is None and self._headers is None
         except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
             caught("export", error)
 
@@ -428,7 +437,7 @@ class Lifecycle:
             if self._quiet and not attributes:
                 return
             self.decide_id(live)
-        if live.exchange is not None:
+        if live.exchange is not None and live.exchange.is_own:
             live.exchange.described = attributes[HTTP_RESPONSE_STATUS_CODE] = live.status
         attributes[REQUEST_ID] = live.request_id
         span.set_attributes(attributes)

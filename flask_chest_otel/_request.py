@@ -109,6 +109,8 @@ class LiveRequest:
         own_id: Whether the request brought or generated it (else it was made here).
         root_trace_id: Trace id for roots started before the view, once one was asked for.
         dispatched: Whether the view was reached, after which roots are somebody else's.
+        at_border: Whether its WSGI border is ours, where headers are put on.
+        answered: Whether the application had a response.
         finished: Whether the record is closed.
         status: HTTP status code, 500 until a response is there.
         method: HTTP method as it was received.
@@ -120,6 +122,8 @@ class LiveRequest:
 
     __slots__ = (
         "added",
+        "answered",
+        "at_border",
         "before",
         "context",
         "context_id",
@@ -161,6 +165,8 @@ class LiveRequest:
         self.own_id = False
         self.root_trace_id: int | None = None
         self.dispatched = False
+        self.at_border = False
+        self.answered = False
         self.finished = False
         self.status = 500
         self.added: list[Any] = []

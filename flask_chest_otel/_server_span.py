@@ -15,7 +15,7 @@ from opentelemetry.instrumentation.propagators import get_global_response_propag
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from flask_chest_otel._body import Body
-from flask_chest_otel._exceptions import record_exception, type_name, words_of
+from flask_chest_otel._exceptions import record_exception, status_of, type_name, words_of
 from flask_chest_otel._guard import caught, guarded
 from flask_chest_otel._http import (
     LONGEST_TEXT,
@@ -27,7 +27,7 @@ from flask_chest_otel._http import (
     request_attributes,
 )
 from flask_chest_otel._instruments import OVERFLOW_ATTRIBUTES, AttributeSets
-from flask_chest_otel.names import HTTP_RESPONSE_STATUS_CODE
+from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE
 from flask_chest_otel.tracked import SECONDS_BUCKETS
 
 if TYPE_CHECKING:
@@ -133,7 +133,9 @@ class Exchange:
     """One request and its response, as the WSGI server sees them.
 
     Attributes:
-        span: The server span, once the URL is matched.
+        live: The request's record, once the URL is matched.
+        span: What the end is described on, once the URL is matched: the server span of our own or of an
+            instrumentation around the application, or a span inside that; ``None`` where neither is wanted.
         streamed: Whether the body is made while it is sent.
         has_page: Whether an ``HTTPException`` is the answer, whose body is complete.
         complete: What is to be done before the span ends, when the body has been sent.
@@ -145,9 +147,12 @@ class Exchange:
     __slots__ = (
         "__weakref__",
         "_context",
+        "_counted",
         "_displaced",
+        "_ends",
         "_environ",
         "_error",
+        "_owner",
         "_site",
         "_spans",
         "_start_ns",
@@ -159,18 +164,22 @@ class Exchange:
         "described",
         "ended",
         "has_page",
+        "live",
         "span",
         "streamed",
     )
 
-    def __init__(self, spans: ServerSpans, environ: dict[str, Any]) -> None:
+    def __init__(self, owner: Any, spans: ServerSpans | None, environ: dict[str, Any]) -> None:
         self._start_ns = time.time_ns()
         self._start_s = time.perf_counter()
-        self._spans = spans
+        self._owner = owner
+        self._spans: Any = spans
         self._environ = environ
         self._displaced = environ.get(EXCHANGE_KEY)
         environ[EXCHANGE_KEY] = self
+        self.live: LiveRequest | None = None
         self.span: Span | None = None
+        self._ends = self._counted = False
         self.streamed = False
         self.has_page = False
         self.complete: Callable[[], None] | None = None
@@ -184,12 +193,50 @@ class Exchange:
 
     # In the order of a request
 
-    def waits_for(self, spans: ServerSpans) -> bool:
-        """Whether this is the entry to an application, whose dispatch has not been reached."""
-        return self.span is None and self._spans is spans
+    def waits_for(self, owner: Any) -> bool:
+        """Whether this is the entry to an application (its lifecycle), whose dispatch has not been reached."""
+        return self.live is None and self._owner is owner
 
-    def open(self, live: LiveRequest) -> None:
-        """Start the span and make it current: the URL is matched, the request id chosen."""
+    @property
+    def is_own(self) -> bool:
+        """Whether the server span is our own."""
+        return self._counted
+
+    def open(self, live: LiveRequest, *, inside: bool) -> None:
+        """The URL is matched, the request id chosen: start the span and make it current.
+
+        Args:
+            live: The request's record.
+            inside: Whether an instrumentation around the application has made a server span.
+        """
+        self.live = live
+        live.at_border = True
+        if self._spans is None:
+            return
+        live.exchange = self
+        if inside:
+            self._open_inside(live)
+        else:
+            self._open_server(live)
+
+    def _open_inside(self, live: LiveRequest) -> None:
+        """Say the route on the server span; where it says another one already, on a span of our own inside it."""
+        spans, route = self._spans, live.plan.route
+        site = self._site = spans.site(self._environ, live.method, live.plan)
+        self.span = live.span = server = trace.get_current_span()
+        self._context = live.context = otel_context.get_current()
+        if route is None or not server.is_recording():
+            return
+        if getattr(server, "attributes", None) is None or HTTP_ROUTE not in server.attributes:  # type: ignore[attr-defined]  # the SDK's
+            server.set_attribute(HTTP_ROUTE, route)
+            return
+        attributes = {HTTP_REQUEST_METHOD: site.method, HTTP_ROUTE: route}
+        self.span = spans.tracer.start_span(site.name, attributes=attributes, start_time=self._start_ns)
+        self._ends = True
+        self._context = trace.set_span_in_context(self.span)
+        self._token = otel_context.attach(self._context)
+
+    def _open_server(self, live: LiveRequest) -> None:
         spans, environ = self._spans, self._environ
         site = self._site = spans.site(environ, live.method, live.plan)
         attributes = request_attributes(environ, site)
@@ -199,7 +246,7 @@ class Exchange:
         parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
         span = spans.tracer.start_span(site.name, parent, SpanKind.SERVER, given, start_time=self._start_ns)
         self.span = live.span = span
-        live.exchange = self
+        self._ends = self._counted = True
         self._context = live.context = trace.set_span_in_context(span, parent)
         self._token = otel_context.attach(self._context)
         spans.active.enter((site.method, site.scheme), self)
@@ -212,20 +259,23 @@ class Exchange:
 
         def listening(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
             try:
-                self._started(status, headers)
+                headers = self._started(status, headers)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("start_response", error)
             return start_response(status, headers, *exc_info)
 
         return listening
 
-    def _started(self, status: str, headers: list[tuple[str, str]]) -> None:
+    def _started(self, status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """What goes to the server in place of ``headers``, which may be an object of the application's."""
         code = status[:3]
         if code.isdecimal():
             self._status = int(code)
-        span, spans = self.span, self._spans
-        if span is None or self._environ.get(EXCHANGE_KEY) is not self:
-            return
+        span, spans, live = self.span, self._spans, self.live
+        if live is not None:
+            headers = self._owner.headers_of(live, headers)
+        if span is None or not self._counted or self._environ.get(EXCHANGE_KEY) is not self:
+            return headers
         propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
         if propagator is not None:
             propagator.inject(headers, self._context, header_setter)
@@ -234,6 +284,7 @@ class Exchange:
         if spans.response_hook is not None:
             with guarded("response_hook"):
                 spans.response_hook(span, status, headers)
+        return headers
 
     def fail(self, error: BaseException | None) -> None:
         """Remember the exception that ends this request."""
@@ -309,10 +360,11 @@ class Exchange:
 
     def _end(self, span: Span, ended_s: float | None) -> None:
         duration_s = (time.perf_counter() if ended_s is None else ended_s) - self._start_s
-        self._spans.active.leave((self._site.method, self._site.scheme), self)
+        if self._counted:
+            self._spans.active.leave((self._site.method, self._site.scheme), self)
         if self.complete is not None:
             self.complete()
-        status = self._status or self.answered or _SERVER_ERROR
+        status = self._status or self.answered or self._status_of_error()
         error_type = self._error_type(status)
         if span.is_recording():
             try:
@@ -320,10 +372,17 @@ class Exchange:
             except Exception as error:  # noqa: BLE001 - the guard decides
                 caught("describe", error)
         try:
-            span.end(None if ended_s is None else self._start_ns + int(duration_s * 1e9))
+            if self._ends:
+                span.end(None if ended_s is None else self._start_ns + int(duration_s * 1e9))
         except Exception as error:  # noqa: BLE001 - a span processor of the application's, and the guard decides
             caught("span processor", error)
         self._measure(duration_s, status, error_type)
+
+    def _status_of_error(self) -> int:
+        status = status_of(self._error)
+        if status < _SERVER_ERROR:
+            self._error = None  # an answer, which is given further out
+        return status
 
     def _error_type(self, status: int) -> str | None:
         if self._error is not None:
@@ -331,6 +390,11 @@ class Exchange:
         return str(status) if status >= _SERVER_ERROR else None
 
     def _describe(self, span: Span, status: int, error_type: str | None) -> None:
+        if not self._ends:
+            # Its own instrumentation says the rest, and cannot see what Flask has answered with a 500.
+            if self._error is not None:
+                record_exception(span, self._error, self._spans.text_chars)
+            return
         if self.described != status:
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
         if self._spans.legacy is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -548,6 +550,74 @@ def test_one_response_for_many_requests(rig: Rig) -> None:
         assert own == "db;dur=1"
         assert trace_id in traceresponse
         assert trace_id in timing
+
+
+def test_a_wsgi_callable_that_was_taken_before(rig: Rig) -> None:
+    """Where a framework holds the application's WSGI callable already, answers have the id, and responses stay."""
+    app = rig.plain()
+    taken = app.wsgi_app
+    response = Response("ok")
+    before = list(response.headers)
+    rig.chest(app)
+    app.add_url_rule("/", "view", lambda: response)
+    for asked in ("r-1", "r-2"):
+        answer = Client(taken).get("/", headers={"X-Request-ID": asked})
+        assert (answer.text, answer.headers.getlist("X-Request-ID")) == ("ok", [asked])
+    assert list(response.headers) == before
+
+
+def test_one_response_for_many_threads(rig: Rig) -> None:
+    """A response that several threads send at once is never touched: each answer has its own id, all keep theirs."""
+    app = rig.plain()
+    response = Response("ok", headers={"X-Own": "1"})
+    before = list(response.headers)
+    app.add_url_rule("/", "view", lambda: response)
+    rig.chest(app, response_headers=["X-Request-ID", "traceresponse"])
+
+    def ask_many(worker: int) -> list[tuple[str, list[str], str | None, str | None]]:
+        client, found = app.test_client(), []
+        for number in range(100):
+            asked = f"r-{worker}-{number}"
+            headers = client.get("/", headers={"X-Request-ID": asked}).headers
+            found.append((asked, headers.getlist("X-Request-ID"), headers.get("Content-Type"), headers.get("X-Own")))
+        return found
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            answers = [answer for found in pool.map(ask_many, range(8)) for answer in found]
+    finally:
+        sys.setswitchinterval(interval)
+    kept = ("text/html; charset=utf-8", "1")
+    assert [answer for answer in answers if (answer[1], answer[2:]) != ([answer[0]], kept)] == []
+    assert list(response.headers) == before
+
+
+@pytest.mark.parametrize("server_span", ["chest", "upstream", None])
+def test_on_errors_of_after_request_functions(rig: Rig, server_span: str | None) -> None:
+    """An ``after_request`` function that raises leaves a 500, which has the id, too."""
+    app = rig.app(server_span=server_span)
+    app.add_url_rule("/", view_func=ok)
+
+    @app.after_request
+    def fail(_: Response) -> Response:
+        raise RuntimeError
+
+    record, response = ask(app)
+    assert (response.status_code, response.headers["X-Request-ID"]) == (500, record.request_id)
+
+
+@pytest.mark.parametrize("server_span", ["chest", "upstream"])
+def test_sampled_out_roots(rig: Rig, server_span: str) -> None:
+    """The id is the trace id of ``traceresponse`` also where nothing is kept; inside a trace it is one of its own."""
+    rig.tracer_provider = rig.provider(sampler=ALWAYS_OFF)
+    app = app_with(rig, response_headers=["X-Request-ID", "traceresponse"], server_span=server_span)
+    record, response = ask(app)
+    assert response.headers["traceresponse"].split("-")[1] == response.headers["X-Request-ID"] == record.request_id
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+    record, response = ask(app, traceparent=parent)
+    assert response.headers["traceresponse"].split("-")[1] == parent.split("-")[1] != response.headers["X-Request-ID"]
 
 
 def test_on_errors_too(rig: Rig) -> None:

@@ -25,6 +25,7 @@ from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode
+from werkzeug.exceptions import HTTPException as WerkzeugException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
@@ -966,3 +967,86 @@ def test_malformed_patterns(
     app.test_client().get("/excluded").get_data()
     assert (len(rig.servers()) == 1) == ("EXCLUDED" in variable)
     assert [line for line in caplog.messages if variable in line and "'*'" in line]
+
+
+class HTTPException(Exception):  # noqa: N818 - as Starlette calls it
+    """An answer of a framework around Flask, as Connexion raises it in place of Werkzeug's."""
+
+    def __init__(self, status_code: int) -> None:
+        super().__init__(status_code)
+        self.status_code = status_code
+
+
+@pytest.mark.parametrize("server_span", ["chest", "upstream", None])
+@pytest.mark.parametrize("status", [404, 503])
+def test_answers_that_are_given_further_out(rig: Rig, status: int, server_span: str | None) -> None:
+    """An exception that is an answer to be given further out has its own status; below 500 it is no failure."""
+    app = rig.app(server_span=server_span)
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    app.register_error_handler(WerkzeugException, raise_theirs)
+    app.add_url_rule("/", view_func=lambda: abort(status))
+    with capture(app) as records, pytest.raises(HTTPException):
+        app.test_client().get("/")
+    assert [record.status for record in records] == [status]
+    if server_span == "chest":
+        attributes = rig.server().attributes or {}
+        assert attributes["http.response.status_code"] == status
+        assert ("error.type" in attributes) == (status == 503)
+        assert (rig.server().status.status_code is StatusCode.ERROR) == (status == 503)
+        (point,) = rig.points(DURATION)
+        assert point.attributes["http.response.status_code"] == status
+
+
+def raise_theirs(error: WerkzeugException) -> Any:
+    raise HTTPException(error.code or 500) from None
+
+
+def test_a_status_that_somebody_else_has_answered(rig: Rig) -> None:
+    """A client library's error carries the status of another service: leaving the application, it is a 500 of ours."""
+
+    class RemoteError(Exception):
+        status_code = 404
+
+    app = rig.app()
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+
+    @app.get("/")
+    def view() -> str:
+        raise RemoteError
+
+    with pytest.raises(RemoteError):
+        app.test_client().get("/")
+    assert (rig.server().attributes or {})["http.response.status_code"] == 500
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["route missing", "route there"])
+@pytest.mark.parametrize("zero_code", [False, True])
+def test_inside_another_server_span(rig: Rig, *, named: bool, zero_code: bool) -> None:
+    """Route, exception and duration are there: on the span around, or on one inside where that has a route already."""
+    app = rig.plain()
+    app.add_url_rule("/<name>", view_func=lambda name: set_a() if name == "ok" else str(1 / 0))
+    if zero_code:
+        FlaskChestInstrumentor().instrument(tracked_vars=["a"], **rig.providers)
+    else:
+        rig.chest(app, tracked_vars=["a"])
+    tracer = rig.tracer_provider.get_tracer("outer")
+    for path in ("/ok", "/boom"):
+        with tracer.start_as_current_span("outer", kind=SpanKind.SERVER) as outer:
+            if named:
+                outer.set_attribute("http.route", "/mount/{path}")
+            app.test_client().get(path)
+    route = "/mount/{path}" if named else "/<name>"
+    assert [(span.attributes or {})["http.route"] for span in rig.servers()] == [route, route]
+    assert rig.tracked(rig.servers()[0]) == {"a": 1}
+    inner = [span for span in rig.spans if span.kind is SpanKind.INTERNAL]
+    names = [(span.name, (span.attributes or {})["http.route"]) for span in inner]
+    assert names == [("GET /<name>", "/<name>")] * 2 * named
+    described = inner if named else rig.servers()
+    assert [[event.name for event in span.events] for span in described] == [[], ["exception"]]
+    found = {point.attributes["http.response.status_code"]: point for point in rig.points(DURATION)}
+    assert {point.attributes["http.route"] for point in found.values()} == {"/<name>"}
+    assert {status: point.attributes.get("error.type") for status, point in found.items()} == {
+        200: None,
+        500: "ZeroDivisionError",
+    }
+    assert rig.points(ACTIVE) == []
