@@ -104,6 +104,8 @@ def tick():
 
 client = app.test_client()
 client.get("/ready")
+# The next one waits for the file again.
+gevent.sleep(1.2)
 ticking = gevent.spawn(tick)
 asking = [gevent.spawn(client.get, f"/buy/{number}") for number in range(4)]
 gevent.joinall(asking, raise_error=True)

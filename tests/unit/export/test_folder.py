@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from flask_chest_otel import _sqlite
 from flask_chest_otel._export import _folder
 from flask_chest_otel._export._outbox import FILENAME
 from flask_chest_otel._export._settings import outbox_folder
@@ -18,7 +19,7 @@ from flask_chest_otel._export._shelf import Keeping, Shelf
 from flask_chest_otel.config import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="each user has a folder for temporary files there")
 
@@ -88,3 +89,92 @@ def test_a_folder_that_somebody_prepared(
     (said,) = caplog.messages
     assert f"{_folder.temporary()} is not a folder of this user alone" in said
     assert "FLASK_CHEST_OUTBOX_DIR" in said
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    """Whoever started the process lets everybody write everywhere."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+def test_folders_above_it(tmp_path: Path) -> None:
+    """All that are made are their user's alone, whatever the umask says; those of the store, too."""
+    shelf = Shelf(Keeping(tmp_path / "a" / "b" / "c", 2**28, 3600.0))
+    shelf.put("traces", 1, b"1")
+    shelf.close()
+    _sqlite.make(tmp_path / "d" / "e" / "store.sqlite3")
+    made = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert len(made) == 5
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o700}
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """A folder where all users may write, as in ``/tmp``."""
+    found = tmp_path / "shared"
+    found.mkdir()
+    found.chmod(0o1777)
+    return found
+
+
+def prepared(given: Path) -> None:
+    given.mkdir()
+    given.chmod(0o777)
+
+
+def linked(given: Path) -> None:
+    elsewhere = given.parent.with_name("elsewhere")
+    elsewhere.mkdir(mode=0o700)
+    given.symlink_to(elsewhere)
+
+
+def linked_to_nothing(given: Path) -> None:
+    given.symlink_to(given.parent.with_name("nothing"))
+
+
+def of_another_user(given: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can give a folder away")
+    given.mkdir(mode=0o700)
+    os.chown(given, 65534, -1)
+
+
+@pytest.mark.parametrize("prepare", [prepared, linked, linked_to_nothing, of_another_user])
+@pytest.mark.parametrize("below", ["", "outbox"])
+@pytest.mark.parametrize("through", ["", "a link of ours"])
+def test_a_given_folder_that_somebody_prepared(
+    tmp_path: Path, shared: Path, prepare: Callable[[Path], None], below: str, through: str
+) -> None:
+    """The same holds for a folder of the user's choice below one where all users may write."""
+    prepare(shared / "shop")
+    start = shared
+    if through:
+        start = tmp_path / through
+        start.symlink_to(shared)
+    shelf = Shelf(Keeping(start / "shop" / below, 2**28, 3600.0))
+    shelf.put("traces", 1, b"1")
+    assert [row.body for row in shelf.oldest("traces", 5, 2**20)] == [b"1"]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    shelf.close()
+
+
+def test_the_shared_folder_itself(shared: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is no outbox's folder: files in it can be prepared, too."""
+    shelf = Shelf(Keeping(shared, 2**28, 3600.0))
+    shelf.put("traces", 1, b"1")
+    assert list(shared.iterdir()) == []
+    assert "all users share" in caplog.text
+    shelf.close()
+
+
+def test_a_given_folder_of_ones_own(shared: Path) -> None:
+    """One that this user has made there is used, also where others can see it."""
+    (shared / "shop").mkdir()
+    (shared / "shop").chmod(0o755)
+    shelf = Shelf(Keeping(shared / "shop" / "outbox", 2**28, 3600.0))
+    shelf.put("traces", 1, b"1")
+    shelf.close()
+    assert (shared / "shop" / "outbox" / FILENAME).exists()
