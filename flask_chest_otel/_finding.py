@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from flask import g, request
+from flask import g, has_request_context, request
 from flask import globals as flask_globals
 from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
@@ -31,6 +31,7 @@ __all__ = [
     "present_g",
     "present_request",
     "record_of",
+    "record_of_context",
     "span_here",
     "upstream_is_disabled",
 ]
@@ -52,6 +53,11 @@ def record_of(environ: Mapping[str, Any]) -> LiveRequest | None:
     """The record of the request with this WSGI environment."""
     found: LiveRequest | None = environ.get(ENVIRON_KEY)
     return found
+
+
+def record_of_context() -> LiveRequest | None:
+    """The record of the request whose context is here: its own, or a thread's copy, also after its end."""
+    return record_of(request.environ) if has_request_context() else None
 
 
 def own_record() -> LiveRequest | None:

@@ -31,6 +31,7 @@ from flask_chest_otel._finding import (
     present_g,
     present_request,
     record_of,
+    record_of_context,
     span_here,
     upstream_is_disabled,
 )
@@ -128,6 +129,7 @@ class Lifecycle:
         self._started = False
         self._starting: dict[object, threading.RLock] = {}
         self._starting_in: object = None
+        self._rule: _propagation.Rule | None = None
 
     # Steps, in the order in which Flask comes past them
 
@@ -335,6 +337,7 @@ class Lifecycle:
             if self._prepare is not None:
                 self._prepare(app)
             if self.typed.propagates:
+                self._rule = _propagation.Rule(self.config.propagate, self.config.propagate_to)
                 _propagation.install()
             self.sinks.add(*self.export.start(app))
             self._spans = self._server_spans(app)
@@ -394,7 +397,7 @@ class Lifecycle:
 
     @guarded("destinations")
     def _name_destinations(self, live: LiveRequest) -> None:
-        _span_processor.ensure_on(self.export.tracer_provider())
+        _span_processor.ensure_on(self.export.tracer_provider(), record_of_context)
         span = span_here(live)
         if span is not None and live.plan.chests_text is not None:
             # Started before the request, by an instrumentation around the application.

@@ -7,6 +7,7 @@ application propagates fields; outside of requests of such an application it doe
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,7 +16,8 @@ from flask import current_app, has_request_context
 from opentelemetry import propagate, trace
 from opentelemetry.propagators.textmap import Setter, TextMapPropagator, default_getter, default_setter
 
-from flask_chest_otel import _baggage
+from flask_chest_otel import _baggage, _bound_baggage
+from flask_chest_otel._bound_baggage import BoundBaggage
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._state import state_of
 
@@ -23,14 +25,35 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import CarrierT, Getter
 
-__all__ = ["FieldsPropagator", "install", "uninstall"]
+__all__ = ["FieldsPropagator", "Rule", "install", "uninstall"]
 
 _HOSTS = ("server.address", "net.peer.name")  # semantic conventions of HTTP, and the names they had before
 _URLS = ("url.full", "http.url")
 
 
+class Rule:
+    """Fields that travel to some hosts only, by the wish of one application.
+
+    Attributes:
+        names: The fields.
+        hosts: The hosts.
+    """
+
+    def __init__(self, names: tuple[str, ...], hosts: tuple[str, ...] | None) -> None:
+        """Count from now on, as long as somebody keeps this object."""
+        self.names = names
+        self.hosts = hosts or ()
+        if names and hosts:
+            _rules.add(self)
+
+
+_rules: weakref.WeakSet[Rule] = weakref.WeakSet()
+
+
 def install() -> None:
-    """Wrap the global propagator, where it is not wrapped."""
+    """Wrap the global propagator, where it is not wrapped; and HTTP connections where fields go to some hosts only."""
+    if _rules:
+        _bound_baggage.install()
     if isinstance(propagate.get_global_textmap(), FieldsPropagator):
         return
     with _installing:
@@ -41,6 +64,7 @@ def install() -> None:
 
 def uninstall() -> None:
     """Restore the global propagator, if ours is still outermost."""
+    _bound_baggage.uninstall()
     with _installing:
         current = propagate.get_global_textmap()
         if isinstance(current, FieldsPropagator):
@@ -85,7 +109,7 @@ class FieldsPropagator(TextMapPropagator):
             key, there = (_baggage.HEADER, held.text) if held.text is not None else _set_before(carrier)
             text, left_out = _baggage.written(there, entries)
             if text or (there and held.text is None):
-                setter.set(carrier, key, text)
+                setter.set(carrier, key, _bound(text, entries))
             for name in left_out:
                 note(f"propagate {name}: no room", "the field %s is not sent: the baggage would be too long", name)
 
@@ -104,10 +128,31 @@ class _HeldBaggage(Setter[Any]):
             self._setter.set(carrier, key, value)
 
 
+def _bound(text: str, entries: Mapping[str, str | None]) -> str:
+    """The baggage, so that a redirection to a host that is not listed leaves our entries out."""
+    hosts = getattr(entries, "hosts", ())
+    if not hosts:
+        return text
+    elsewhere, _ = _baggage.written(text, dict.fromkeys(entries))
+    return BoundBaggage.of(text, elsewhere, lambda host: _is_among(host, hosts))
+
+
+class _Entries(dict[str, "str | None"]):
+    """What leaves for a host of a list.
+
+    Attributes:
+        hosts: The list; empty: for all hosts.
+    """
+
+    hosts: tuple[str, ...] = ()
+
+
 @guarded("propagate")
 def _leaving(context: Context | None) -> Mapping[str, str | None] | None:
     """Entries to send, those to take out as ``None``; nothing where this is not our business."""
-    state = state_of(current_app) if has_request_context() else None
+    if not has_request_context():
+        return _held_back(context)
+    state = state_of(current_app)
     if state is None or not state.typed.propagates:
         return None
     names, hosts = state.config.propagate, state.config.propagate_to
@@ -122,7 +167,20 @@ def _leaving(context: Context | None) -> Mapping[str, str | None] | None:
         # OpenTelemetry passes on what arrived, to whomever.
         return dict.fromkeys(names)
     fields = state.typed.leaving()
-    return None if fields is None else {name: fields.get(name) for name in names}
+    if fields is None:
+        return None
+    entries = _Entries((name, fields.get(name)) for name in names)
+    entries.hosts = hosts or ()
+    return entries
+
+
+def _held_back(context: Context | None) -> Mapping[str, None] | None:
+    """Outside of a request: in a stream and in threads, OpenTelemetry's context may still hold what arrived in one."""
+    rules = list(_rules)
+    if not rules:
+        return None
+    host = _host(context)
+    return {name: None for rule in rules if not _is_among(host, rule.hosts) for name in rule.names}
 
 
 def _is_among(host: str | None, hosts: tuple[str, ...]) -> bool:

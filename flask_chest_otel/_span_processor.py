@@ -13,19 +13,33 @@ from flask_chest_otel._request import live_request
 from flask_chest_otel.names import CHESTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import Span
+
+    from flask_chest_otel._request import LiveRequest
 
 __all__ = ["DestinationsProcessor", "ensure_on"]
 
 
 class DestinationsProcessor(SpanProcessor):
-    """Sets ``flask.chests`` at the start of a span, from the running request or from its parent."""
+    """Sets ``flask.chests`` at the start of a span, from the request around it or from its parent.
+
+    Args:
+        of_context: The record of the request whose context is here, in a thread with a copy of it, too.
+    """
+
+    def __init__(self, of_context: Callable[[], LiveRequest | None] = lambda: None) -> None:
+        self._of_context = of_context
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Ask the running request, then the parent: work may go on in threads without a request."""
+        """Ask the running request, the request's context, then the parent: work may go on in threads without either."""
         live = live_request.get()
-        destinations = live.plan.chests_text if live is not None and not live.finished else None
+        if live is None or live.finished:
+            # A copied context has the request, but no variables of the thread that it is from; and it may outlive it.
+            live = self._of_context()
+        destinations = live.plan.chests_text if live is not None else None
         if destinations is None:
             parent_attributes = getattr(trace.get_current_span(parent_context), "attributes", None)
             destinations = parent_attributes.get(CHESTS) if parent_attributes else None
@@ -41,10 +55,10 @@ _carriers: weakref.WeakKeyDictionary[Any, DestinationsProcessor] = weakref.WeakK
 
 
 @guarded("span processor")
-def ensure_on(provider: Any) -> None:
+def ensure_on(provider: Any, of_context: Callable[[], LiveRequest | None] = lambda: None) -> None:
     """Give ``provider`` the processor, once; a provider that takes none (no SDK) is left alone."""
     if provider not in _carriers and hasattr(provider, "add_span_processor"):
-        fresh = DestinationsProcessor()
+        fresh = DestinationsProcessor(of_context)
         # Of several first requests, one finds its own in the dictionary.
         if _carriers.setdefault(provider, fresh) is fresh:
             provider.add_span_processor(fresh)

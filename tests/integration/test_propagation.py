@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from flask import request
+from flask import Response, redirect, request
+from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from werkzeug.serving import make_server
 
@@ -17,7 +21,7 @@ from flask_chest_otel import FlaskChest, TrackedVar
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from flask import Flask
 
@@ -130,6 +134,98 @@ def test_a_host_that_is_not_listed_gets_nothing(
     assert answer["correlation_id"] == ("c-17" if gets_it else "nobody's")
     assert answer["baggage"] == ("tenant=t1,correlation_id=c-17,depth=1" if gets_it else "tenant=t1")
     assert len({span.context.trace_id for span in rig.servers()}) == 1
+
+
+def with_urllib(url: str) -> Any:
+    """The standard library's client, and what an instrumentation of it does."""
+    headers: dict[str, str] = {}
+    with trace.get_tracer("urllib").start_as_current_span(
+        "GET", kind=trace.SpanKind.CLIENT, attributes={"url.full": url}
+    ):
+        propagate.inject(headers)
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+            return json.load(answer)
+
+
+CLIENTS: dict[str, Callable[[str], Any]] = {
+    "requests": lambda url: requests.get(url, timeout=10, headers={"X-Own": "kept"}).json(),
+    "urllib": with_urllib,
+    "requests with a session": lambda url: requests.Session().get(url, timeout=10).json(),
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(("target", "gets_it"), [("127.0.0.1", True), ("localhost", False)])
+def test_a_redirection_to_a_host_that_is_not_listed(
+    rig: Rig, callee: tuple[Flask, int], client: str, target: str, monkeypatch: pytest.MonkeyPatch, *, gets_it: bool
+) -> None:
+    """A listed host sends the client elsewhere: our fields stay behind, entries of others and headers go along."""
+    app, port = callee
+    app.add_url_rule("/moved", view_func=lambda: redirect(f"http://{target}:{port}/seen"))
+    monkeypatch.setattr(trace, "get_tracer", rig.tracer_provider.get_tracer)
+    caller = rig.plain("caller")
+    chest = FlaskChest[Order](
+        caller, context=Order, propagate=["correlation_id"], propagate_to=["127.0.0.1"], **rig.providers
+    )
+
+    @caller.get("/")
+    def index() -> Any:
+        chest.context.correlation_id = "c-17"
+        return CLIENTS[client](f"http://127.0.0.1:{port}/moved")
+
+    for arriving, others in (("correlation_id=theirs,tenant=t1", "tenant=t1"), ("correlation_id=theirs", None)):
+        answer = caller.test_client().get("/", headers={"baggage": arriving}).get_json()
+        expected = ",".join(filter(None, [others, "correlation_id=c-17"])) if gets_it else others
+        assert answer["baggage"] == expected
+
+
+@pytest.mark.parametrize(("target", "gets_it"), [("other.test", True), ("elsewhere.test", False)])
+def test_a_redirection_behind_a_proxy(rig: Rig, callee: tuple[Flask, int], target: str, *, gets_it: bool) -> None:
+    """It is the host behind the proxy that has to be listed."""
+    app, port = callee
+    app.add_url_rule("/moved", view_func=lambda: redirect(f"http://{target}/seen"))
+    caller = rig.plain("caller")
+    rig.chest(caller, context=Order, propagate=["correlation_id"], propagate_to=["other.test"])
+    proxies = {"http": f"http://127.0.0.1:{port}"}
+    caller.add_url_rule(
+        "/", view_func=lambda: requests.get("http://other.test/moved", proxies=proxies, timeout=10).json()
+    )
+    answer = caller.test_client().get("/").get_json()
+    assert answer["baggage"] == ("correlation_id=nobody%27s" if gets_it else None)
+
+
+@pytest.mark.parametrize(("host", "gets_it"), [("127.0.0.1", True), ("localhost", False)])
+def test_streams_and_threads(rig: Rig, callee: tuple[Flask, int], host: str, *, gets_it: bool) -> None:
+    """Without a request around them they know no fields; what OpenTelemetry would pass on goes to listed hosts only."""
+    url = f"http://{host}:{callee[1]}/seen"
+    caller = rig.plain("caller")
+    rig.chest(caller, context=Order, propagate=["correlation_id"], propagate_to=["127.0.0.1"])
+    seen: list[Any] = []
+
+    def ask() -> None:
+        seen.append(requests.get(url, timeout=10).json()["baggage"])
+
+    @caller.get("/")
+    def index() -> Response:
+        here = otel_context.get_current()
+
+        def work() -> None:
+            token = otel_context.attach(here)
+            ask()
+            otel_context.detach(token)
+
+        def body() -> Iterator[str]:
+            ask()
+            yield "ok"
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return Response(body())
+
+    arriving = {"baggage": "correlation_id=theirs,tenant=t1"}
+    assert caller.test_client().get("/", headers=arriving).text == "ok"
+    assert seen == ["correlation_id=theirs,tenant=t1" if gets_it else "tenant=t1"] * 2
 
 
 @pytest.mark.guard_on

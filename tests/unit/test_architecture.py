@@ -25,6 +25,7 @@ PLAIN = {
     *(
         "_addresses",
         "_baggage",
+        "_bound_baggage",
         "_field_types",
         "_fields",
         "_lazy",

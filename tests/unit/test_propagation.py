@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import time as clock
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from enum import Enum
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Literal, NewType
 from uuid import UUID
 
@@ -189,6 +191,24 @@ def test_only_to_hosts_of_the_list(rig: Rig, send: Send, attribute: str) -> None
         rig.chest(app, context=Order, propagate=["correlation_id"], propagate_to=hosts)
         carrier = send(app, host, attribute=attribute, baggage="other=1,correlation_id=theirs")
         assert carrier["baggage"] == ("other=1,correlation_id=theirs" if gets_it else "other=1"), host
+
+
+def test_connections_are_wrapped_for_a_list_only(rig: Rig, send: Send) -> None:
+    """Where fields go to every host the standard library is left alone; taken off, it is as it was."""
+    before = dict(vars(HTTPConnection))
+    everywhere, somewhere = rig.plain("everywhere"), rig.plain("somewhere")
+    rig.chest(everywhere, context=Order, propagate=["correlation_id"])
+    rig.chest(somewhere, context=Order, propagate=["correlation_id"], propagate_to=["orders"])
+    gc.collect()
+    send(everywhere)
+    assert dict(vars(HTTPConnection)) == before
+    send(somewhere)
+    assert {name for name, value in vars(HTTPConnection).items() if before[name] is not value} == {
+        "putheader",
+        "putrequest",
+    }
+    _propagation.uninstall()
+    assert dict(vars(HTTPConnection)) == before
 
 
 def test_an_unknown_host_is_not_on_the_list(rig: Rig, send: Send) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, g, request
+from flask import Response, copy_current_request_context, g, request, stream_with_context
 from opentelemetry import context, trace
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace import SpanProcessor
@@ -15,6 +15,8 @@ from flask_chest_otel import flask_chest
 from flask_chest_otel._span_processor import DestinationsProcessor, ensure_on
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
     from flask import Flask
 
@@ -66,6 +68,61 @@ def test_on_every_span_and_metric(rig: Rig, put: Put) -> None:
     (point,) = rig.points("flask.g.n")
     assert point.attributes["flask.chests"] == "audit,splunk"
     assert records[0].chests == ("splunk", "audit", "splunk")
+
+
+def test_threads_with_a_copied_request_context(rig: Rig, put: Put) -> None:
+    """Flask's own way to work on in a thread, while the request runs and after its end."""
+    app = rig.plain()
+    tracer = rig.tracer_provider.get_tracer("mine")
+    ended = threading.Event()
+    threads = []
+
+    @app.route("/some")
+    @flask_chest("n", chests=["audit"])
+    def some() -> str:
+        @copy_current_request_context
+        def early() -> None:
+            tracer.start_span("early").end()
+
+        @copy_current_request_context
+        def late() -> None:
+            ended.wait(10)
+            tracer.start_span("late").end()
+
+        for work in (early, late):
+            threads.append(threading.Thread(target=work))
+            threads[-1].start()
+        threads[0].join()
+        return "ok"
+
+    put(app)
+    app.test_client().get("/some").get_data()
+    ended.set()
+    threads[1].join()
+    assert destinations(rig) == dict.fromkeys(["GET /some", "early", "late"], "audit")
+
+
+def test_streams_and_teardown(rig: Rig, put: Put) -> None:
+    """What a stream with the request's context does, and a teardown function, belongs to the request, too."""
+    app = rig.plain()
+    tracer = rig.tracer_provider.get_tracer("mine")
+
+    @app.route("/some")
+    @flask_chest("n", chests=["audit"])
+    def some() -> Response:
+        def body() -> Iterator[str]:
+            tracer.start_span("stream", context=context.Context()).end()
+            yield "ok"
+
+        return Response(stream_with_context(body()))
+
+    @app.teardown_request
+    def teardown(_error: BaseException | None) -> None:
+        tracer.start_span("teardown", context=context.Context()).end()
+
+    put(app)
+    assert app.test_client().get("/some").text == "ok"
+    assert destinations(rig) == dict.fromkeys(["GET /some", "stream", "teardown"], "audit")
 
 
 def test_absent_elsewhere(rig: Rig, put: Put) -> None:

@@ -1,0 +1,96 @@
+"""Baggage that holds for some hosts, wherever a client takes it along.
+
+``requests``, ``urllib3`` and ``urllib`` put the headers of a call onto the call to which a redirection leads, and ask
+nobody. All of them write their headers with the standard library's ``HTTPConnection``: it is wrapped where
+``propagate_to`` is used, and does what it did before to every header but those made here.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["BoundBaggage", "install", "uninstall"]
+
+
+class BoundBaggage(str):
+    """A header's value for some hosts.
+
+    Attributes:
+        elsewhere: What all others get; an empty text: no such header.
+        is_meant: Whether it is for a host.
+    """
+
+    __slots__ = ("elsewhere", "is_meant")
+
+    elsewhere: str
+    is_meant: Callable[[str], bool]
+
+    @classmethod
+    def of(cls, text: str, elsewhere: str, is_meant: Callable[[str], bool]) -> BoundBaggage:
+        """Such a value."""
+        made = cls(text)
+        made.elsewhere, made.is_meant = elsewhere, is_meant
+        return made
+
+
+def install() -> None:
+    """Wrap the two methods, where they are not wrapped."""
+    for name, wrapping in _WRAPPINGS.items():
+        current = getattr(HTTPConnection, name)
+        if not hasattr(current, _MARK):
+            wrapped = wrapping(current)
+            setattr(wrapped, _MARK, current)
+            setattr(HTTPConnection, name, wrapped)
+
+
+def uninstall() -> None:
+    """Restore those of the two that nobody has wrapped since."""
+    for name in _WRAPPINGS:
+        original = vars(HTTPConnection)[name].__dict__.get(_MARK)
+        if original is not None:
+            setattr(HTTPConnection, name, original)
+
+
+def _noting_target(putrequest: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(putrequest)
+    def wrapper(self: Any, method: str, url: Any, *args: Any, **kwargs: Any) -> None:
+        # Only a proxy is sent whole addresses.
+        if isinstance(url, str) and "://" in url:
+            _through_proxies[self] = urlsplit(url).hostname or ""
+        elif _through_proxies:
+            _through_proxies.pop(self, None)
+        putrequest(self, method, url, *args, **kwargs)
+
+    return wrapper
+
+
+def _binding(putheader: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(putheader)
+    def wrapper(self: Any, header: Any, *values: Any) -> None:
+        if len(values) == 1 and type(values[0]) is BoundBaggage:
+            bound = values[0]
+            if not bound.is_meant(_host_of(self)):
+                if not bound.elsewhere:
+                    return
+                values = (bound.elsewhere,)
+        putheader(self, header, *values)
+
+    return wrapper
+
+
+def _host_of(connection: Any) -> str:
+    """Whom a connection reaches in the end."""
+    found = _through_proxies.get(connection) or getattr(connection, "_tunnel_host", None) or connection.host
+    return str(found).strip("[]")
+
+
+_MARK = "flask_chest_wrapped"
+_WRAPPINGS = {"putrequest": _noting_target, "putheader": _binding}
+_through_proxies: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
