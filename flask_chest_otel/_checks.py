@@ -7,6 +7,7 @@ import inspect
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
@@ -64,10 +65,10 @@ def boolean(value: Any) -> bool:
     raise NotAllowedError
 
 
-def integer_from(minimum: int) -> Callable[[Any], int]:
+def integer_from(minimum: int, maximum: int = sys.maxsize) -> Callable[[Any], int]:
     def check(value: Any) -> int:
         number = int(value) if isinstance(value, str) else value
-        if isinstance(number, bool) or not isinstance(number, int) or number < minimum:
+        if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
             raise NotAllowedError
         return number
 

@@ -205,6 +205,13 @@ class ChestConfig:
     outbox_max_age_s: float = _setting(
         86400.0, _checks.seconds, "a number of seconds greater than 0", "How long the outbox keeps a batch, seconds."
     )
+    export_batch_bytes: int = _setting(
+        4 * 1024 * 1024,
+        _checks.integer_from(64 * 1024, 32 * 1024 * 1024),
+        "a whole number of bytes from 65536 to 33554432",
+        "How large one OTLP request becomes, before compression; larger batches go in parts. A single span may be "
+        "larger.",
+    )
     shutdown_timeout_s: float = _setting(
         2.0,
         _checks.seconds,

@@ -62,6 +62,7 @@ class FlaskChest(Generic[ContextT]):
         outbox_dir: Folder of the OTLP outbox.
         outbox_max_bytes: How large the outbox becomes.
         outbox_max_age_s: How long the outbox keeps a batch, seconds.
+        export_batch_bytes: How large one OTLP request becomes.
         shutdown_timeout_s: How long the end of the process waits for the collector, seconds.
         tracer_provider: Instead of the global one.
         meter_provider: Instead of the global one.
@@ -102,6 +103,7 @@ class FlaskChest(Generic[ContextT]):
         outbox_dir: str | os.PathLike[str] | None = unset("outbox_dir"),
         outbox_max_bytes: int = unset("outbox_max_bytes"),
         outbox_max_age_s: float = unset("outbox_max_age_s"),
+        export_batch_bytes: int = unset("export_batch_bytes"),
         shutdown_timeout_s: float = unset("shutdown_timeout_s"),
         tracer_provider: TracerProvider | None = unset("tracer_provider"),
         meter_provider: MeterProvider | None = unset("meter_provider"),

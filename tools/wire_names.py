@@ -127,7 +127,7 @@ REFERENCE: tuple[WireName, ...] = (
         "metric",
         "counter",
         "{span}",
-        "Finished spans that came faster than they could be written into the outbox.",
+        "Finished spans that came too fast, or could not be written into the outbox.",
     ),
     WireName(
         OUTBOX_DROPPED,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from flask_chest_otel._export import _own_metrics
+from flask_chest_otel._export._parts import Part, parts_of
 from flask_chest_otel._export._sender import Lane
 from flask_chest_otel._export._shelf import Keeping, Shelf
 from flask_chest_otel._guard import Log, caught
@@ -50,11 +51,13 @@ class Route:
         keeping: The outbox.
         addresses: One per signal.
         shutdown_timeout_s: How long the end of the process may take, seconds.
+        batch_bytes: How large one request becomes.
     """
 
     keeping: Keeping
     addresses: tuple[Address, ...]
     shutdown_timeout_s: float
+    batch_bytes: int = 4 * 1024 * 1024
 
 
 class Dispatch:
@@ -69,7 +72,7 @@ class Dispatch:
         self.process = here()
         self.shelf = Shelf(route.keeping)
         self._route = route
-        self._lanes = [Lane(self.shelf, address) for address in route.addresses]
+        self._lanes = [Lane(self.shelf, address, route.batch_bytes) for address in route.addresses]
         self._users: set[object] = set()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -88,8 +91,9 @@ class Dispatch:
         self._users.add(user)
 
     def put(self, signal: str, items: int, body: bytes) -> None:
-        """Keep one batch, and have it sent; returns when it is kept."""
-        self.shelf.put(signal, items, body)
+        """Keep one batch, in parts where it is too large, and have it sent; returns when it is kept."""
+        for part in parts_of(signal, Part(items, body), self._route.batch_bytes):
+            self.shelf.put(signal, part.items, part.body)
         self.start()
         self._bell.set()
 

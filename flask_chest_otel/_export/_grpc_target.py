@@ -12,7 +12,7 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc.experimental.gevent import init_gevent  # type: ignore[import-untyped]
 
-from flask_chest_otel._export._target import Answer, in_short, success, unanswered
+from flask_chest_otel._export._target import Answer, in_short, speaks_of_size, success, unanswered
 from flask_chest_otel._version import __version__
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ _COMPRESSIONS = {
     "gzip": grpc.Compression.Gzip,
     "deflate": grpc.Compression.Deflate,
 }
+
+HALVED_FROM_BYTES = 64 * 1024
+"""Smaller requests that exhaust something, nobody says what, are not taken for too large ones."""
 
 _DETAILS = "grpc-status-details-bin"
 
@@ -64,7 +67,7 @@ class GrpcTarget:
         except grpc.RpcError as error:
             # A channel that failed waits longer and longer before it tries again; how long is the lane's to say.
             self.close()
-            return _failure(error)
+            return _failure(error, len(body))
         except (OSError, ValueError) as error:  # a file of certificates; a header that gRPC does not take
             return unanswered(error)
 
@@ -100,17 +103,23 @@ def _content(path: str | None) -> bytes | None:
     return None if path is None else Path(path).read_bytes()
 
 
-def _failure(error: Any) -> Answer:
+def _failure(error: Any, size_bytes: int) -> Answer:
     """A failed call, which is its own error."""
     status: str = error.code().name
     retry_after_s = _retry_after_s(error.trailing_metadata() or ())
+    # Before the last one, all that failed in the same way.
+    says = in_short((error.details() or "").rpartition("last error: ")[2])
+    too_large = retry_after_s is None and (
+        # Without a word it may be a quota as well, which small requests would only use up.
+        speaks_of_size(says) or (status == "RESOURCE_EXHAUSTED" and size_bytes > HALVED_FROM_BYTES)
+    )
     return Answer(
         taken=False,
-        retryable=status in _TRY_AGAIN or retry_after_s is not None,
+        retryable=not too_large and (status in _TRY_AGAIN or retry_after_s is not None),
         status=status,
-        # Before the last one, all that failed in the same way.
-        says=in_short((error.details() or "").rpartition("last error: ")[2]),
+        says=says,
         retry_after_s=retry_after_s,
+        too_large=too_large,
     )
 
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from flask_chest_otel._export._target import Answer, in_short, success, unanswered, words
+from flask_chest_otel._export._target import Answer, in_short, speaks_of_size, success, unanswered, words
 from flask_chest_otel._guard import printable
 from flask_chest_otel._retry_after import retry_after_s
 from flask_chest_otel._version import __version__
@@ -38,6 +38,9 @@ ANSWER_BYTES = 64 * 1024
 
 TRY_AGAIN = frozenset({408, 429, 502, 503, 504})
 """What the OTLP specification calls retryable, and a proxy's 408."""
+
+TOO_LARGE = 413
+"""What is smaller may be taken."""
 
 INTERIM = range(102, 200)
 """Statuses after which the answer is still to come; 101 would end HTTP, and nobody has asked for that."""
@@ -174,13 +177,16 @@ class HttpTarget:
         if http.client.OK <= response.status < http.client.MULTIPLE_CHOICES:
             return success(self._address.signal, status, content_type, content)
         says = words(content_type, content)
+        retryable = response.status in TRY_AGAIN
         return Answer(
             taken=False,
-            retryable=response.status in TRY_AGAIN,
+            retryable=retryable,
             status=status,
             # Many pages of errors begin with the status.
             says=in_short(says.removeprefix(status)) or printable(response.reason),
             retry_after_s=retry_after_s(response.getheader("Retry-After")),
+            # The collector itself says 400 and a word.
+            too_large=response.status == TOO_LARGE or (not retryable and speaks_of_size(says)),
         )
 
 

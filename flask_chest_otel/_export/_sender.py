@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._export._endpoint import GRPC
 from flask_chest_otel._export._http_target import HttpTarget
+from flask_chest_otel._export._outbox import Row
+from flask_chest_otel._export._parts import Part, name_of, parts_of
+from flask_chest_otel._export._target import in_short
 from flask_chest_otel._guard import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._export._outbox import Row
     from flask_chest_otel._export._shelf import Shelf
     from flask_chest_otel._export._target import Address, Answer, Target
 
@@ -49,15 +52,18 @@ class Lane:
     Args:
         shelf: Where they wait.
         address: Where they go.
+        most_bytes: How large one post becomes; a single span or data point may be larger.
     """
 
-    def __init__(self, shelf: Shelf, address: Address) -> None:
+    def __init__(self, shelf: Shelf, address: Address, most_bytes: int) -> None:
         self._shelf = shelf
         self._target = _target_of(address)
         self._address = address
         self._failures = 0
         self._not_before = 0.0
         self._alone = 0
+        self._bound = self._most_bytes = most_bytes
+        self._split: _Split | None = None
         self._away = False
         self._said: dict[str, float] = {}
 
@@ -95,10 +101,13 @@ class Lane:
         # Protobuf messages that stand one behind the other are one message with the lists of all. Points of one
         # series, which a metric's successive batches have, are kept apart: not every back end takes two at once.
         joined = self._address.signal == "traces" and not self._alone
-        return self._shelf.oldest(self._address.signal, ROWS_AT_ONCE if joined else 1, BYTES_AT_ONCE)
+        most_bytes = min(BYTES_AT_ONCE, self._most_bytes)
+        return self._shelf.oldest(self._address.signal, ROWS_AT_ONCE if joined else 1, most_bytes)
 
     def _send(self, rows: list[Row]) -> bool:
-        answer = self._target.post(b"".join(row.body for row in rows))
+        split = self._split_of(rows)
+        body = split.waiting[0].body if split is not None else b"".join(row.body for row in rows)
+        answer = self._target.post(body)
         if answer.retryable:
             self._try_again(f"{answer.status} {answer.says}", answer.retry_after_s)
             return False
@@ -107,8 +116,56 @@ class Lane:
         if self._away:
             self._away = False
             _logger.info("%s takes %s again", self._address.shown, self._address.signal)
-        self._settle(rows, answer)
+        if answer.too_large and self._make_smaller(rows, len(body)):
+            self._shelf.keep()
+        elif split is not None:
+            self._settle_part(split, answer)
+        else:
+            self._settle(rows, answer)
         return True
+
+    def _split_of(self, rows: list[Row]) -> _Split | None:
+        """What is left of the first batch, where that goes in parts: it stays where it is until all are settled."""
+        first = rows[0]
+        if self._split is not None and self._split.row.batch_id != first.batch_id:
+            self._split = None
+        if self._split is None and len(first.body) > self._most_bytes:
+            self._split = self._parted(first)
+        return self._split
+
+    def _parted(self, row: Row) -> _Split | None:
+        parts = parts_of(self._address.signal, Part(row.items, row.body), self._most_bytes)
+        return _Split(row, parts) if len(parts) > 1 else None
+
+    def _make_smaller(self, rows: list[Row], size: int) -> bool:
+        """Halve what was too large; whether that can be done."""
+        before, self._most_bytes = self._most_bytes, size // 2
+        if self._split is None:
+            if len(rows) == 1:
+                self._split = self._parted(rows[0])
+            if len(rows) > 1 or self._split is not None:
+                return True
+        elif len(parts_of(self._address.signal, self._split.waiting[0], self._most_bytes)) > 1:
+            waiting = self._split.waiting
+            self._split.waiting = [
+                part for whole in waiting for part in parts_of(self._address.signal, whole, self._most_bytes)
+            ]
+            return True
+        self._most_bytes = before
+        return False
+
+    def _settle_part(self, split: _Split, answer: Answer) -> None:
+        part = split.waiting.pop(0)
+        if not answer.taken or answer.rejected:
+            split.refused.append((part, answer))
+        if split.waiting:
+            self._shelf.keep()
+            return
+        self._split = None
+        for part, refusal in split.refused:
+            # A batch that never was in the outbox.
+            self._put_aside([Row(0, part.items, part.body)], refusal)
+        self._shelf.done([split.row])
 
     def _settle(self, rows: list[Row], answer: Answer) -> None:
         """The collector has decided: taken, taken in part, or refused for good."""
@@ -126,6 +183,11 @@ class Lane:
     def _put_aside(self, rows: list[Row], answer: Answer) -> None:
         part = f"{answer.rejected} items rejected: " if answer.rejected else ""
         reason = f"{answer.status} {part}{answer.says}"
+        if answer.too_large:
+            name = in_short(name_of(self._address.signal, rows[0].body))
+            reason = f"{reason}; too large alone: {name!r}, {len(rows[0].body)} bytes"
+        # The size may not have been it, or only this one's.
+        self._most_bytes = self._bound
         for row in rows:
             self._shelf.refuse(row, self._address.signal, reason)
         self._say(
@@ -158,6 +220,21 @@ class Lane:
         if now >= self._said.get(kind, 0.0):
             self._said[kind] = now + SAID_EVERY_S
             _logger.warning(message, *words)
+
+
+@dataclass(slots=True)
+class _Split:
+    """A batch that goes in parts.
+
+    Attributes:
+        row: The whole.
+        waiting: What has no answer yet, in its order.
+        refused: What the collector did not take, with its answers.
+    """
+
+    row: Row
+    waiting: list[Part]
+    refused: list[tuple[Part, Answer]] = field(default_factory=list)
 
 
 def _target_of(address: Address) -> Target:

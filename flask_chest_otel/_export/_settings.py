@@ -57,6 +57,7 @@ def route_of(
         Keeping(outbox_folder(config, service), config.outbox_max_bytes, config.outbox_max_age_s),
         tuple(address_of(signal, environ, protocols.get(signal, HTTP)) for signal in ("traces", "metrics")),
         config.shutdown_timeout_s,
+        config.export_batch_bytes,
     )
 
 

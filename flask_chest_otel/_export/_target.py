@@ -23,7 +23,7 @@ from flask_chest_otel.errors import ChestConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Address", "Answer", "Target", "address_of", "in_short", "success", "unanswered", "words"]
+__all__ = ["Address", "Answer", "Target", "address_of", "in_short", "speaks_of_size", "success", "unanswered", "words"]
 
 SHOWN_CHARS = 200
 """How much of what a collector says is shown and kept."""
@@ -40,6 +40,11 @@ NO_HEADER = (
 
 # As the SDK takes them: https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specifying-headers-via-environment-variables
 _HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
+
+# Go's net/http and gRPC in Go, C, Java and Rust: "http: request body too large", "received message larger than max",
+# "message exceeds maximum size", "decoded message length too large".
+_TOO_LARGE = re.compile("too large|larger than max|exceeds (the )?max", re.IGNORECASE)
+
 _COMPRESSIONS = ("none", "gzip", "deflate")
 
 
@@ -82,6 +87,7 @@ class Answer(NamedTuple):
         says: Its words.
         retry_after_s: How long it wants to be left alone, seconds.
         rejected: Items that it did not take although it took the rest.
+        too_large: Where it has refused: whether for the size, so that a part of it may be taken.
     """
 
     taken: bool
@@ -90,6 +96,7 @@ class Answer(NamedTuple):
     says: str
     retry_after_s: float | None = None
     rejected: int = 0
+    too_large: bool = False
 
 
 class Target(Protocol):
@@ -150,6 +157,11 @@ def unanswered(error: Exception) -> Answer:
 def in_short(says: str) -> str:
     """A collector's words, as they may be shown and kept: on one line, not too long."""
     return " ".join(part for part in says.split() if part.isprintable())[:SHOWN_CHARS]
+
+
+def speaks_of_size(says: str) -> bool:
+    """Whether a refusal is for the size: collectors have many statuses for that, and few words."""
+    return _TOO_LARGE.search(says) is not None
 
 
 def success(signal: str, status: str, content_type: str, content: bytes) -> Answer:

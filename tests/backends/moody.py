@@ -33,6 +33,8 @@ class Moody:
             or a status.
         headers: Sent with a status.
         body: Sent with a status, and with `partial` as a success.
+        most_bytes: Larger requests are answered with 413, whatever the mood; as they are on the wire.
+        sizes: How large each request was, bytes.
         attempts: When each request came, by the monotonic clock, seconds.
         receiver: What was taken.
     """
@@ -41,6 +43,8 @@ class Moody:
         self.mood = mood
         self.headers: dict[str, str] = {}
         self.body = b""
+        self.most_bytes: int | None = None
+        self.sizes: list[int] = []
         self.attempts: list[float] = []
         self.receiver = OtlpReceiver()
         self.released = threading.Event()
@@ -98,8 +102,11 @@ class _Handler(BaseHTTPRequestHandler):
         moody = self.server.moody
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         moody.attempts.append(time.monotonic())
+        moody.sizes.append(len(body))
         mood = moody.mood
-        if mood == "hang":
+        if moody.most_bytes is not None and len(body) > moody.most_bytes:
+            self._answer(413, b"", {})
+        elif mood == "hang":
             moody.released.wait(60)
             self.close_connection = True
         elif mood == "reset":

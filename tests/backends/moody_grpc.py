@@ -36,6 +36,7 @@ class MoodyGrpc:
         mood: See below.
         address: Where to listen.
         certificate: Speak TLS with this certificate and its key, in one file.
+        most_bytes: How large a message it takes; gRPC's own 4 MiB unless given.
 
     Attributes:
         mood: ``OK``; ``hang``: never answer; or the name of a status.
@@ -47,7 +48,14 @@ class MoodyGrpc:
         receiver: What was taken.
     """
 
-    def __init__(self, mood: str = "OK", *, address: str = "127.0.0.1:0", certificate: Path | None = None) -> None:
+    def __init__(
+        self,
+        mood: str = "OK",
+        *,
+        address: str = "127.0.0.1:0",
+        certificate: Path | None = None,
+        most_bytes: int = 4194304,
+    ) -> None:
         self.mood = mood
         self.says = "no"
         self.retry_after_s: float | None = None
@@ -56,7 +64,7 @@ class MoodyGrpc:
         self.headers: list[dict[str, str]] = []
         self.receiver = OtlpReceiver()
         self._released = threading.Event()
-        self._server = grpc.server(ThreadPoolExecutor(4))
+        self._server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", most_bytes)])
         self._server.add_generic_rpc_handlers(
             [
                 grpc.method_handlers_generic_handler(

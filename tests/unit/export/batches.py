@@ -31,8 +31,9 @@ def route_to(
     max_bytes: int = 2**28,
     max_age_s: float = 86400.0,
     protocol: str = HTTP,
+    batch_bytes: int = 4 * 1024 * 1024,
     **variables: str,
 ) -> Route:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, **variables}
     addresses = tuple(address_of(signal, environ, protocol) for signal in ("traces", "metrics"))
-    return Route(Keeping(folder, max_bytes, max_age_s), addresses, 1.0)
+    return Route(Keeping(folder, max_bytes, max_age_s), addresses, 1.0, batch_bytes)

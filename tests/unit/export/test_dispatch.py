@@ -124,7 +124,7 @@ def test_pauses_grow(begin: Begin, moody: Moody, tmp_path: Path) -> None:
     moody.receiver.wait_for_spans(1)
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 404, 413, 500])
+@pytest.mark.parametrize("status", [301, 400, 401, 404, 500])
 def test_refusals_are_put_aside(
     begin: Begin, moody: Moody, tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
