@@ -14,7 +14,7 @@ OTHERS := .venvs/others/.installed
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel lint bench bench-scaling bench-server bench-export bench-imports bench-memory bench-others bench-pipeline collector pipeline docs clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare lint bench bench-scaling bench-server bench-export bench-imports bench-memory bench-others bench-pipeline collector pipeline docs clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-declarative: $(DECLARATIVE) ## Test declarative configuration (OTEL_CONFIG_
 test-wheel: $(DEV) ## Build sdist and wheel, install the wheel in a fresh environment and use it there.
 	@echo "== the wheel"
 	$(BIN)/python -m pytest tests/packaging
+
+test-bare: ## Run .ci/run in a bare Debian 12, then 13, which debootstrap makes; needs root, takes hours, no part of CI.
+	tools/bare.sh $(SUITE)
 
 lint: $(DEV) ## Check style, formatting and types.
 	$(BIN)/ruff check
