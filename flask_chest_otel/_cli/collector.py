@@ -10,7 +10,7 @@ import click
 
 from flask_chest_otel._cli._output import safe, say, say_json, say_table
 from flask_chest_otel._cli._source import app_if_any
-from flask_chest_otel._collector import _binary, _check
+from flask_chest_otel._collector import _binary, _check, _signals
 from flask_chest_otel._collector._application import look_at
 from flask_chest_otel._collector._compose import Composition, CompositionError, render
 from flask_chest_otel._collector._fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
@@ -29,12 +29,15 @@ HEAD = ("TARGET", "WHAT", "TAKES", "MUST BE SET", "MAY BE SET")
 
 
 def target_name(text: str) -> str:
-    """The name of a target; an unknown one is answered with the nearest and all others."""
+    """The name of a target, with a signal or without; an unknown one is answered with the nearest and all others."""
+    name, colon, signal = text.partition(":")
     # A route may call it so, and Flask-Chest did.
-    name = "splunk" if text == ALIAS else text
+    name = "splunk" if name == ALIAS else name
     if name not in TARGETS:
         raise click.BadParameter(unknown(name))
-    return name
+    if colon and (sentence := _signals.wrong(name, signal)):
+        raise click.BadParameter(sentence)
+    return f"{name}{colon}{signal}"
 
 
 EXAMPLES = """\b
@@ -48,6 +51,7 @@ Examples:
 RENDER_EXAMPLES = """\b
 Examples:
   flask chest collector render --target influxdb --target splunk
+  flask chest collector render --target influxdb:metrics --target zipkin
   flask --app shop chest collector render --target influxdb --raw-values
   flask chest collector render --target file --redaction -o collector.yaml
 """
@@ -64,7 +68,7 @@ OPTIONS = (
         type=target_name,
         metavar="NAME",
         multiple=True,
-        help="Send there; at least one. May be repeated.",
+        help="Send there; at least one. May be repeated. NAME:traces, NAME:metrics: only these.",
     ),
     click.option("--raw-values", is_flag=True, help="Also one gauge point per request and variable; needs --app."),
     click.option("--span-metrics", is_flag=True, help="Also count transactions and response time from spans."),
@@ -170,7 +174,8 @@ def _rendered(chosen: dict[str, Any]) -> tuple[Composition, str, Application | N
             f"no target is named: type --target NAME, where NAME is one of {', '.join(TARGETS)}; "
             "what each needs: flask chest collector targets"
         )
-    composition = Composition(**chosen)
+    signals = _signals.chosen(chosen["targets"])
+    composition = Composition(**{**chosen, "targets": tuple(signals)}, signals=signals)
     application = look_at(app_if_any())
     try:
         text = render(composition, application)

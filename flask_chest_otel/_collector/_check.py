@@ -28,6 +28,7 @@ __all__ = ["problems", "unset"]
 
 TIMEOUT_S = 3.0
 _DOLLARS = re.compile(r"\$\$|\$\{[^}]*\}")
+_BUCKETS = {"metrics": "INFLUXDB_BUCKET", "traces": "INFLUXDB_SPANS_BUCKET"}
 NOBODY = 0
 """Instead of a status: nobody answered."""
 
@@ -41,9 +42,12 @@ class Settings:
 
     environ: Mapping[str, str]
     defaults: Mapping[str, str | None]
+    unused: frozenset[str] = frozenset()
 
     def __getitem__(self, name: str) -> str:
-        """The value of a variable, as the collector will see it; empty where it has none."""
+        """The value of a variable, as the collector will see it; empty where it has none, or nothing needs it."""
+        if name in self.unused:
+            return ""
         return self.environ.get(name) or self.defaults.get(name) or ""
 
 
@@ -55,7 +59,9 @@ def problems(
     application: Application | None = None,
 ) -> list[str]:
     """Every problem of a rendered configuration on this machine."""
-    settings = Settings(environ, variables_of(text))
+    signals = composition.signals.get("influxdb", frozenset(_BUCKETS))
+    unused = frozenset(bucket for signal, bucket in _BUCKETS.items() if signal not in signals)
+    settings = Settings(environ, variables_of(text), unused)
     found = [f"chests= in the application: {unknown(name)}" for name in _unknown_targets(application)]
     found += [*unset(composition, environ), *_unreadable(composition, environ), *_misread(settings)]
     for name in [*composition.targets, *(["kafka_consumer"] if composition.from_kafka else [])]:
@@ -137,14 +143,20 @@ def _address_problems(name: str, variable: str, address: str, settings: Settings
     elif status in REFUSED and name in _PROBES:
         yield f"{name}: {shown} refuses the credentials ({status}). Type: export {_CREDENTIALS[name]}=…"
     elif status == NOT_FOUND and name in _MISSING:
-        yield f"{name}: {_MISSING[name].format(address=shown, settings=settings)}"
+        yield f"{name}: {_MISSING[name].format(address=shown, settings=settings, answer=answer)}"
 
 
 def _probe_influxdb(url: str, settings: Settings) -> tuple[int, str]:
-    wanted = urlencode({"name": settings["INFLUXDB_BUCKET"], "org": settings["INFLUXDB_ORG"]}, quote_via=quote)
     headers = {"Authorization": f"Token {settings['INFLUXDB_TOKEN']}"}
-    status, answer = _ask(f"{url.rstrip('/')}/api/v2/buckets?{wanted}", headers)
-    return (NOT_FOUND, answer) if status == OK and '"buckets": []' in answer else (status, answer)
+    status, answer = OK, ""
+    for bucket in filter(None, (settings[variable] for variable in _BUCKETS.values())):
+        wanted = urlencode({"name": bucket, "org": settings["INFLUXDB_ORG"]}, quote_via=quote)
+        status, answer = _ask(f"{url.rstrip('/')}/api/v2/buckets?{wanted}", headers)
+        if status == NOT_FOUND or '"buckets": []' in answer:
+            return NOT_FOUND, bucket
+        if status != OK:
+            break
+    return status, answer
 
 
 def _probe_influxdb1(url: str, settings: Settings) -> tuple[int, str]:
@@ -180,9 +192,9 @@ _CREDENTIALS = {
 }
 
 _MISSING = {
-    "influxdb": "{address} has no bucket {settings[INFLUXDB_BUCKET]!r} in the organisation "
+    "influxdb": "{address} has no bucket {answer!r} in the organisation "
     "{settings[INFLUXDB_ORG]!r}, or the token may not see it. Make it, or type: export INFLUXDB_BUCKET=… "
-    "INFLUXDB_ORG=…",
+    "INFLUXDB_SPANS_BUCKET=… INFLUXDB_ORG=…",
     "influxdb1": "{address} has no database {settings[INFLUXDB1_DATABASE]!r}. Make it: CREATE DATABASE, "
     "or type: export INFLUXDB1_DATABASE=…",
     "prometheus_remote_write": "{address} takes no remote writes. Start Prometheus with "

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._collector import _fragments
+from flask_chest_otel._collector import _fragments, _signals
 from flask_chest_otel._collector._generate import emf_declarations, raw_values, route_conditions
 from flask_chest_otel._collector._outline import Node, merge, parse, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from flask_chest_otel._collector._application import Application
 
@@ -51,6 +51,7 @@ class Composition:
         tail_sampling: Keep errors, slow requests and a share of the rest.
         secure: TLS and a token at the door.
         from_kafka: Take what other collectors have put into Kafka.
+        signals: What targets shall get, ``traces`` or ``metrics``; one that is not named gets all that it takes.
     """
 
     targets: tuple[str, ...]
@@ -60,6 +61,7 @@ class Composition:
     tail_sampling: bool = False
     secure: bool = False
     from_kafka: bool = False
+    signals: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def check(self, application: Application | None) -> None:
         """Refuse what cannot work.
@@ -108,6 +110,9 @@ def render(composition: Composition, application: Application | None = None) -> 
         heads.append(f"# {'=' * 20} {name}.yaml\n{head}\n")
         merge(merged, parse(f"\n{body}"))
     root = Node("", children=merged)
+    pipelines = root.at("service", "pipelines")
+    if pipelines is not None:
+        _signals.drop_others(pipelines, composition.signals)
     if composition.secure:
         _open_inner_door(root)
     if application is not None:
@@ -119,11 +124,19 @@ def render(composition: Composition, application: Application | None = None) -> 
 
 
 def _title(composition: Composition, application: Application | None) -> str:
-    parts = " + ".join(composition.fragments)
+    parts = " + ".join(
+        f"{name} ({' and '.join(sorted(composition.signals[name]))} only)" if _is_cut(composition, name) else name
+        for name in composition.fragments
+    )
     whose = f", for {application.name!r}" if application is not None else ""
     return (
         f"# Made by `flask chest collector render`{whose}: {parts}.\n# Secrets are not in here: see what to set.\n#\n"
     )
+
+
+def _is_cut(composition: Composition, name: str) -> bool:
+    """Whether a target gets less than it takes."""
+    return name in composition.signals and composition.signals[name] != _signals.chosen([name])[name]
 
 
 def _write_application(root: Node, composition: Composition, application: Application) -> None:

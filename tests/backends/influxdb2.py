@@ -34,7 +34,7 @@ def influxql_rows(query: str, answer: bytes) -> list[dict[str, Any]]:
 
 
 class InfluxDB2(Server):
-    """An InfluxDB 2.7 server with one organisation, one bucket and one token."""
+    """An InfluxDB 2.7 server with one organisation, one bucket (more can be made) and one token."""
 
     # SIGTERM ends it at once, without closing its files.
     stop_signal = signal.SIGINT
@@ -93,12 +93,19 @@ class InfluxDB2(Server):
             "INFLUXDB_URL": self.url,
             "INFLUXDB_ORG": self.org,
             "INFLUXDB_BUCKET": self.bucket,
+            "INFLUXDB_SPANS_BUCKET": self.bucket,
             "INFLUXDB_TOKEN": self.token,
         }
 
-    def influxql(self, query: str) -> list[dict[str, Any]]:
+    def make_bucket(self, name: str, **more: Any) -> str:
+        """Make another bucket in the same organisation; return its id."""
+        [org] = json.loads(self._call("/api/v2/orgs"))["orgs"]
+        made = self._call("/api/v2/buckets", json.dumps({"orgID": org["id"], "name": name, **more}).encode())
+        return str(json.loads(made)["id"])
+
+    def influxql(self, query: str, bucket: str | None = None) -> list[dict[str, Any]]:
         """Ask an InfluxQL query; return its rows, tags of GROUP BY included."""
-        address = "/query?" + urlencode({"db": self.bucket, "q": query})
+        address = "/query?" + urlencode({"db": bucket or self.bucket, "q": query})
         return influxql_rows(query, self._call(address, headers={"Accept": "application/json"}))
 
     def flux(self, query: str) -> list[dict[str, str]]:

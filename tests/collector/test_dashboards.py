@@ -26,10 +26,11 @@ from tests.backends.traffic import DURATION, eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-INFLUXDB, REQUEST, PROMETHEUS = (
+INFLUXDB, REQUEST, PROMETHEUS, COLLECTOR = (
     "flask-chest-indicators-influxdb",
     "flask-chest-request-influxdb",
     "flask-chest-indicators-prometheus",
+    "flask-chest-collector-prometheus",
 )
 RESPONSE_TIME = "flask.g.response_time"
 VARIABLES = {RESPONSE_TIME: "flask_g_response_time_seconds", "flask.g.cart_total": "flask_g_cart_total"}
@@ -435,7 +436,8 @@ def test_every_panel_is_asked() -> None:
     assert {panel["title"] for panel in load(INFLUXDB)["panels"]} == asked
     assert {panel["title"] for panel in load(PROMETHEUS)["panels"]} == asked
     assert len(load(REQUEST)["panels"]) == 2
-    assert {path.stem for path in dashboard_files()} == {INFLUXDB, REQUEST, PROMETHEUS}
+    # The collector's own is asked in test_alerts.py.
+    assert {path.stem for path in dashboard_files()} == {INFLUXDB, REQUEST, PROMETHEUS, COLLECTOR}
 
 
 @pytest.mark.parametrize("name", [INFLUXDB, REQUEST, PROMETHEUS])
@@ -454,7 +456,8 @@ def test_dashboards_are_well_formed(name: str) -> None:
     ]
     assert len(set(cells)) == len(cells)
     assert max(x for x, _ in cells) < 24
-    source = {"type": name.rpartition("-")[2], "uid": f"flask-chest-{name.rpartition('-')[2]}"}
+    kind = name.rpartition("-")[2]
+    source = {"type": kind, "uid": f"flask-chest-{kind}{'-spans' if name == REQUEST else ''}"}
     chosen = dict.fromkeys((one["name"] for one in dashboard["templating"]["list"]), "x")
     for title, target in targets(dashboard):
         assert target["datasource"] == source, title

@@ -231,8 +231,10 @@ def test_grafana_finds_sources_and_dashboards() -> None:
     assert provider["options"]["path"] in mounted
     home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home.rpartition("/")[2].removesuffix(".json") in {path.stem for path in dashboard_files()}
-    text = (PROVISIONING / "datasources" / "influxdb.yaml").read_text()
-    assert set(re.findall(r"\$\{(\w+)\}", text)) <= set(grafana["environment"])
+    for name in ("influxdb", "influxdb-spans"):
+        text = (PROVISIONING / "datasources" / f"{name}.yaml").read_text()
+        assert set(re.findall(r"\$\{(\w+)\}", text)) <= set(grafana["environment"])
+        assert f"/etc/grafana/provisioning/datasources/{name}.yaml" in mounted
 
 
 def test_the_image_is_the_same_everywhere() -> None:

@@ -250,4 +250,6 @@ def one_request() -> Json:
         panel("table", "Every span of its trace", [trace], size=(24, 12), columns=("duration",)),
     ]
     variables = [textbox("request_id", "Request id"), variable("trace_id", "Trace", _TRACE, hide=True)]
-    return dashboard("flask-chest-request-influxdb", "Flask: one request (InfluxDB)", "influxdb", panels, variables)
+    return dashboard(
+        "flask-chest-request-influxdb", "Flask: one request (InfluxDB)", "influxdb-spans", panels, variables
+    )

@@ -80,8 +80,11 @@ def textbox(name: str, label: str) -> Json:
 
 
 def dashboard(uid: str, title: str, source: str, panels: Sequence[Json], variables: Sequence[Json]) -> Json:
-    """A dashboard whose panels and variables all ask one data source, laid out line by line."""
-    datasource = {"type": source, "uid": f"flask-chest-{source}"}
+    """A dashboard whose panels and variables all ask one data source, laid out line by line.
+
+    ``source`` is the kind of the data source, with what tells it from others of its kind behind a hyphen.
+    """
+    datasource = {"type": source.partition("-")[0], "uid": f"flask-chest-{source}"}
     for number, one in enumerate(_laid_out(panels), 1):
         one |= {"id": number, "datasource": datasource}
         for target in one["targets"]:
