@@ -10,6 +10,7 @@ import functools
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._finding import is_of_upstream, reached_upstream
 from flask_chest_otel._guard import caught
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def attach(target: Flask | type[Flask], lifecycle: Lifecycle | None = None, *, f
         attachment.wrap("__call__", _around_wsgi)
     attachment.wrap("wsgi_app", _around_wsgi)
     attachment.wrap("full_dispatch_request", _around_request)
+    attachment.wrap("ensure_sync", _around_call)
     attachment.wrap("dispatch_request", _around_view)
     attachment.wrap("handle_user_exception", _around_handler)
     attachment.wrap("process_response", _around_response)
@@ -140,6 +142,17 @@ def _around_request(attachment: Attachment, original: Method) -> Method:
         return original(self, *args, **kwargs)
 
     return full_dispatch_request
+
+
+def _around_call(attachment: Attachment, original: Method) -> Method:
+    def ensure_sync(self: Flask, func: Method, *args: Any, **kwargs: Any) -> Any:
+        if is_of_upstream(func):
+            reached_upstream()
+        elif attachment.fixed is not None and attachment.fixed.alone:
+            attachment.unwrap("ensure_sync")
+        return original(self, func, *args, **kwargs)
+
+    return ensure_sync
 
 
 def _around_view(attachment: Attachment, original: Method) -> Method:

@@ -24,12 +24,14 @@ __all__ = [
     "find_span",
     "inside_server_span",
     "is_instrumented_by_upstream",
+    "is_of_upstream",
     "is_root",
     "is_suppressed",
     "own_record",
     "present_context",
     "present_g",
     "present_request",
+    "reached_upstream",
     "record_of",
     "record_of_context",
     "span_here",
@@ -142,6 +144,18 @@ def is_instrumented_by_upstream(app: Flask) -> bool:
     """Whether opentelemetry-instrumentation-flask makes this application's server spans already."""
     # The one private name that is read: upstream leaves no other sign.
     return bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
+
+
+def is_of_upstream(function: Any) -> bool:
+    """Whether a function that Flask is about to call is upstream's, which begins its server span in one."""
+    return getattr(function, "__module__", None) == "opentelemetry.instrumentation.flask"
+
+
+def reached_upstream() -> None:
+    """The running request has come past upstream, which has begun a server span by now, or leaves it alone."""
+    live = live_request.get()
+    if live is not None:
+        live.reached_upstream = True
 
 
 def upstream_is_disabled() -> bool:

@@ -82,6 +82,7 @@ class Lifecycle:
         planner: Compiles what to record.
         sinks: Who gets the records of finished requests.
         typed: The typed contexts of its requests.
+        alone: Whether it is known that no other instrumentation makes the server spans of this application.
         borderless: Whether it is known that nothing is to be done at the WSGI border.
     """
 
@@ -109,7 +110,9 @@ class Lifecycle:
         self._hooks = hooks
         self._prepare = prepare
         self._spans: ServerSpans | None = None
+        self._stand_ins: ServerSpans | None = None
         self.borderless = False
+        self.alone = False
         instruments = Instruments(self._meter, config.cardinality_limit)
         self.planner = Planner(config, instruments)
         self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
@@ -219,7 +222,7 @@ class Lifecycle:
 
     def respond(self, response: Response) -> Response:
         """The response is there, after every ``after_request`` function; what is sent in its place."""
-        if self._headers is None and not self.sinks.wanted and self._spans is None and not self._counts:
+        if self._headers is None and not self.sinks.wanted and self._spans is None and not self._counts and self.alone:
             return response
         live = own_record()
         if live is None or live.finished:
@@ -229,7 +232,7 @@ class Lifecycle:
             live.exchange.answered = response.status_code
             live.exchange.streamed = not response.is_sequence and not _is_page(response, live.exchange)
         if live.span is None:
-            find_span(live)
+            self._settle_span(live)
         live.dispatched = True
         if self._headers is None or live.at_border:
             return response
@@ -241,7 +244,7 @@ class Lifecycle:
         if self._headers is None:
             return [*headers]
         if live.span is None and not live.finished:
-            find_span(live)
+            self._settle_span(live)
         return self._headers.added_to(headers, live.request_id or self.decide_id(live), live.span)
 
     def finish(self, error: BaseException | None) -> None:
@@ -271,11 +274,7 @@ class Lifecycle:
                 # The generator may still set values, on this g.
                 exchange.complete = lambda: self._record(live)
                 return
-        if error is not None and not live.answered:
-            live.status = status_of(error)
-        if live.span is None:
-            find_span(live)
-        self._record(live)
+        self._close(live, error)
 
     def decide_id(self, live: LiveRequest) -> str:
         """The request's id, decided now if it was not: the root's trace id, else a fresh one."""
@@ -340,22 +339,33 @@ class Lifecycle:
                 self._rule = _propagation.Rule(self.config.propagate, self.config.propagate_to)
                 _propagation.install()
             self.sinks.add(*self.export.start(app))
-            self._spans = self._server_spans(app)
+            self._spans, self._stand_ins = self._server_spans(app)
+            self.alone = self._stand_ins is None
             self.borderless = self._spans is None and self._headers is None
         except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
             caught("export", error)
 
-    def _server_spans(self, app: Flask) -> ServerSpans | None:
-        """Decided with the first request: upstream may instrument the application at any time before."""
-        mode = self.config.server_span
-        if mode not in ("auto", "chest") or is_instrumented_by_upstream(app):
-            return None
+    def _server_spans(self, app: Flask) -> tuple[ServerSpans | None, ServerSpans | None]:
+        """Our own, or those that stand in where upstream makes none.
+
+        Decided with the first request: upstream may instrument the application at any time before.
+        """
+        mode, upstream = self.config.server_span, is_instrumented_by_upstream(app)
+        if mode is None or (mode == "upstream" and not upstream):
+            return None, None
         if mode == "auto" and self._quiet and upstream_is_disabled():
-            return None
+            return None, None
         tracer = trace.get_tracer(SCOPE, __version__, self.export.tracer_provider())
         active = active_requests(self._meter, self.config.meter_provider)
         limit = self.config.cardinality_limit
-        return ServerSpans(tracer, self._meter, active, limit, self.config.value_limit_chars, *self._hooks)
+        made = ServerSpans(tracer, self._meter, active, limit, self.config.value_limit_chars, *self._hooks)
+        return (None, made) if upstream else (made, None)
+
+    def _settle_span(self, live: LiveRequest) -> None:
+        """The server span is there by now, or upstream's never began: a URL preprocessor has ended the request."""
+        find_span(live)
+        if live.span is None and self._stand_ins is not None and not (live.reached_upstream or live.dispatched):
+            self._stand_ins.stand_in(live, request.environ)
 
     def _plan_of(self, app: Flask, http: Any) -> Plan:
         rule = http.url_rule
@@ -404,6 +414,15 @@ class Lifecycle:
             span.set_attribute(CHESTS, live.plan.chests_text)
 
     # Parts of finish
+
+    def _close(self, live: LiveRequest, error: BaseException | None) -> None:
+        if error is not None and not live.answered:
+            live.status = status_of(error)
+        if live.span is None:
+            self._settle_span(live)
+        self._record(live)
+        if live.stands_in and self._stand_ins is not None:
+            self._stand_ins.end_stand_in(live, error)
 
     def _record(self, live: LiveRequest) -> None:
         recorded = self._recorder.read(live)

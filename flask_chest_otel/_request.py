@@ -105,6 +105,8 @@ class LiveRequest:
         span: The server span, once it is known.
         context: The OpenTelemetry context in which that span is current.
         exchange: The request and its response at the WSGI border, where the server span is ours.
+        reached_upstream: Whether it came past the function in which upstream begins its server span.
+        stands_in: Whether the server span is ours because upstream's never began.
         request_id: The id, once it is decided.
         own_id: Whether the request brought or generated it (else it was made here).
         root_trace_id: Trace id for roots started before the view, once one was asked for.
@@ -137,10 +139,12 @@ class LiveRequest:
         "own_id",
         "owner",
         "plan",
+        "reached_upstream",
         "request_id",
         "root_trace_id",
         "span",
         "span_at_begin",
+        "stands_in",
         "start_s",
         "start_unix_ns",
         "status",
@@ -161,6 +165,7 @@ class LiveRequest:
         self.span: Any = None
         self.context: Any = None
         self.exchange: Any = None
+        self.reached_upstream = self.stands_in = False
         self.request_id: str | None = None
         self.own_id = False
         self.root_trace_id: int | None = None

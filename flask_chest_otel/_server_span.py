@@ -128,6 +128,37 @@ class ServerSpans:
                 site.durations[end] = found
         return found
 
+    def stand_in(self, live: LiveRequest, environ: dict[str, Any]) -> None:
+        """Start the server span of a request that ended before upstream began one; its duration upstream measures."""
+        site = self.site(environ, live.method, live.plan)
+        parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
+        attributes = request_attributes(environ, site)
+        live.span = self.tracer.start_span(
+            site.name, parent, SpanKind.SERVER, attributes, start_time=live.start_unix_ns
+        )
+        live.context = trace.set_span_in_context(live.span, parent)
+        live.stands_in = True
+
+    def end_stand_in(self, live: LiveRequest, error: BaseException | None) -> None:
+        """End it with the request."""
+        failed = str(live.status) if live.status >= _SERVER_ERROR else None
+        error_type = type_name(error) if error is not None else failed
+        live.span.set_attribute(HTTP_RESPONSE_STATUS_CODE, live.status)
+        describe_failure(live.span, error_type, error, self.text_chars)
+        live.span.end()
+
+
+def describe_failure(span: Span, error_type: str | None, error: BaseException | None, chars: int) -> None:
+    """What a server span says of a request that failed; nothing where ``error_type`` is ``None``."""
+    if error_type is None:
+        return
+    span.set_attribute("error.type", error_type)
+    if error is None:
+        span.set_status(Status(StatusCode.ERROR))
+        return
+    span.set_status(Status(StatusCode.ERROR, f"{error_type}: {words_of(error, chars)}"))
+    record_exception(span, error, chars)
+
 
 class Exchange:
     """One request and its response, as the WSGI server sees them.
@@ -399,15 +430,7 @@ class Exchange:
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
         if self._spans.legacy is not None:
             span.set_attribute("http.status_code", status)
-        if error_type is None:
-            return
-        span.set_attribute("error.type", error_type)
-        if self._error is None:
-            span.set_status(Status(StatusCode.ERROR))
-            return
-        chars = self._spans.text_chars
-        span.set_status(Status(StatusCode.ERROR, f"{error_type}: {words_of(self._error, chars)}"))
-        record_exception(span, self._error, chars)
+        describe_failure(span, error_type, self._error, self._spans.text_chars)
 
     def _measure(self, duration_s: float, status: int, error_type: str | None) -> None:
         spans = self._spans

@@ -22,6 +22,7 @@ from flask import (
     stream_with_context,
 )
 from opentelemetry import trace
+from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -29,7 +30,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
-from flask_chest_otel import TrackedVar, current_request_id
+from flask_chest_otel import FlaskChestInstrumentor, TrackedVar, current_request_id
 from flask_chest_otel._guard import totals
 from flask_chest_otel.testing import RequestRecord, capture
 
@@ -968,8 +969,6 @@ def test_deleted_values(rig: Rig, put: Put) -> None:
 
 def test_untouched_where_nothing_is_tracked(rig: Rig) -> None:
     """Under the instrumentor, a request that tracks nothing and has no id looks as it does without us."""
-    from flask_chest_otel import FlaskChestInstrumentor  # noqa: PLC0415 - this test's own
-
     FlaskChestInstrumentor().instrument(**rig.providers)
     app = rig.plain()
     app.add_url_rule("/", "view", both)
@@ -1064,3 +1063,47 @@ def test_two_threads_find_nothing_to_do(rig: Rig) -> None:
         thread.join()
     assert texts == ["ok", "ok"]
     assert vars(app).get("wsgi_app") is before
+
+
+@pytest.mark.parametrize("zero_code", [False, True])
+@pytest.mark.parametrize("end", ["abort", "redirect", "raise"])
+def test_ended_before_upstream_begins(rig: Rig, *, zero_code: bool, end: str) -> None:
+    """What a URL preprocessor or an earlier function ends has a server span, an id and its variables all the same."""
+    app = rig.plain()
+
+    @app.url_value_preprocessor
+    def prepare(*_: Any) -> None:
+        set_both()
+        if request.path == "/end":
+            if end == "raise":
+                raise LookupError
+            abort(404 if end == "abort" else redirect("/login"))
+
+    app.add_url_rule("/<what>", "view", lambda what: what)
+    FlaskInstrumentor().instrument_app(app, excluded_urls="left-alone", **rig.providers)  # type: ignore[no-untyped-call]
+    if zero_code:
+        FlaskChestInstrumentor().instrument(tracked_vars=TRACKED, **rig.providers)
+    else:
+        rig.chest(app, tracked_vars=TRACKED)
+    with capture(app) as records:
+        answer = app.test_client().get("/end")
+    status = {"abort": 404, "redirect": 302, "raise": 500}[end]
+    assert_recorded(rig, records, status, route="/<what>")
+    assert answer.headers.get("X-Request-ID") == (None if zero_code else records[0].request_id)
+    span = rig.server()
+    assert (span.attributes or {})["http.response.status_code"] == status
+    assert records[0].trace_id == records[0].request_id
+    assert [event.name for event in span.events] == (["exception"] if end == "raise" else [])
+    app.test_client().get("/view")
+    app.test_client().get("/left-alone")
+    assert len(rig.servers()) == 2
+
+
+def test_what_upstream_leaves_alone(rig: Rig) -> None:
+    """A URL that upstream excludes gets no span of ours, also where a ``before_request`` function answers it."""
+    app = rig.plain()
+    FlaskInstrumentor().instrument_app(app, excluded_urls="left-alone", **rig.providers)  # type: ignore[no-untyped-call]
+    app.before_request(lambda: "alive" if request.path == "/left-alone" else None)
+    rig.chest(app)
+    assert app.test_client().get("/left-alone").text == "alive"
+    assert rig.servers() == []
