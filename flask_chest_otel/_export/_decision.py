@@ -12,7 +12,7 @@ from opentelemetry import metrics, trace
 
 from flask_chest_otel._export import _own_metrics, _senders
 from flask_chest_otel._export._deferred import DeferredTracerProvider
-from flask_chest_otel._guard import Log
+from flask_chest_otel._guard import Log, guarded
 from flask_chest_otel.tracked import NOTHING
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _ENDPOINTS = (
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 )
-_EXPORTERS = ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER")
+_EXPORTERS = {"traces": "OTEL_TRACES_EXPORTER", "metrics": "OTEL_METRICS_EXPORTER"}
 
 
 class Export:
@@ -108,6 +108,7 @@ class Export:
             _otlp.build_global_providers(app.name, self._config)
         elif mode == "store":
             self._use_store(app)
+            self._use_named_exporters(app)
         self._decided = True
         _senders.start(_senders.exporters)
         _own_metrics.watch_chests(chest for chest in (*self._config.chests, self.store) if chest is not None)
@@ -180,8 +181,18 @@ class Export:
 
             self._private = _otlp.private_tracer_provider(app.name)
 
+    @guarded("exporters beside the store")
+    def _use_named_exporters(self, app: Flask) -> None:
+        """Beside the store, what the environment names goes where it says; nothing by default."""
+        named = named_exporters(os.environ)
+        if named and self._may_build:
+            from flask_chest_otel._export import _otlp  # noqa: PLC0415 - as in start
+
+            _otlp.build_global_providers(app.name, self._config, named)
+
     def _use_store(self, app: Flask) -> None:
-        self._use_private_provider(app)
+        if "traces" not in named_exporters(os.environ):
+            self._use_private_provider(app)
         from flask_chest_otel.chests._store import STORE_FILENAME, EmbeddedStore  # noqa: PLC0415
 
         path = Path(app.instance_path) / STORE_FILENAME
@@ -207,9 +218,13 @@ def _say_once(message: str) -> None:
 
 def asks_for_otlp(environ: Mapping[str, str]) -> bool:
     """Whether the standard variables name an OTLP end point or an exporter."""
-    exporters = (environ.get(variable, "none") for variable in _EXPORTERS)
-    return any(environ.get(variable) for variable in _ENDPOINTS) or any(
-        exporter.strip() not in ("", "none") for exporter in exporters
+    return any(environ.get(variable) for variable in _ENDPOINTS) or bool(named_exporters(environ))
+
+
+def named_exporters(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The signals for which the standard variables name an exporter."""
+    return tuple(
+        signal for signal, variable in _EXPORTERS.items() if environ.get(variable, "").strip() not in ("", "none")
     )
 
 

@@ -27,6 +27,8 @@ from flask_chest_otel.id_generator import ChestIdGenerator
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flask_chest_otel._export._dispatch import Route
     from flask_chest_otel.config import ChestConfig
 
@@ -35,21 +37,21 @@ __all__ = ["build_global_providers", "private_tracer_provider", "route_to_collec
 _logger = Log("flask_chest_otel")
 
 
-def build_global_providers(app_name: str, config: ChestConfig) -> None:
+def build_global_providers(app_name: str, config: ChestConfig, signals: Sequence[str] = ("traces", "metrics")) -> None:
     """Set global providers with the exporters that the environment names; OTLP over HTTP unless it says otherwise.
 
-    Signals whose provider the application has set already keep theirs.
+    Signals whose provider the application has set already keep theirs, and those not among ``signals`` get none.
     """
     resource = _resource(app_name)
-    wanted = _wanted()
+    wanted = {signal: names for signal, names in _wanted().items() if signal in signals}
     route = _route(app_name, config, wanted)
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    if "traces" in wanted and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         processors = [_span_processor(exporter, config) for exporter in _exporters("traces", wanted["traces"], route)]
         provider = TracerProvider(resource=resource, id_generator=ChestIdGenerator())
         for processor in processors:
             provider.add_span_processor(processor)
         trace.set_tracer_provider(provider)
-    if not hasattr(metrics.get_meter_provider(), "shutdown"):
+    if "metrics" in wanted and not hasattr(metrics.get_meter_provider(), "shutdown"):
         metrics.set_meter_provider(ProcessMeterProvider(partial(_meter_provider, app_name, wanted["metrics"], route)))
     if route is not None:
         _logger.info(

@@ -224,7 +224,7 @@ class Page:
     def _here(self, command: str) -> str:
         command = command.replace(".venv/bin/", "")
         for shown, free in self._ports.items():
-            command = re.sub(rf"(?<=[: ]){shown}\b", str(free), command)
+            command = re.sub(rf"(?<=[:= ]){shown}\b", str(free), command)
         return command
 
     def _error(self, block: Block, what: str) -> PageError:
