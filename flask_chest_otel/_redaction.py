@@ -122,13 +122,14 @@ _cached = lru_cache(maxsize=1024)(_scan)
 # Beside the words above: OAuth's code, and what the HTTP conventions want to be redacted.
 _PARAMETERS: Final = frozenset({"code", "sig", "signature", "awsaccesskeyid", "x-goog-signature", "x-amz-signature"})
 _MASKED_PARAMETER: Final = "REDACTED"  # the conventions' own word
-# No name is sensitive without one of these in it; most queries have none.
+# No name is sensitive without one of these in it. Looking for them takes longer than a few names that are known.
 _HINT: Final = re.compile("%|code|sig|key|" + "|".join(sorted(_WORDS)), re.IGNORECASE)
+_FEW: Final = 16
 
 
 def redacted_query(query: str) -> str:
     """A query string, the values of sensitive parameters replaced: https://opentelemetry.io/docs/specs/semconv/url/."""
-    if _HINT.search(query) is None:
+    if query.count("&") > _FEW and _HINT.search(query) is None:
         return query
     return "&".join(map(_redacted_parameter, query.split("&")))
 
@@ -146,9 +147,16 @@ def redacted_entry(name: str, item: Any) -> Any:
 
 def _redacted_parameter(parameter: str) -> str:
     name, separator, value = parameter.partition("=")
-    plain = unquote_plus(name)
-    secret = value and (plain.lower() in _PARAMETERS or is_sensitive(plain))
+    secret = value and (_cached_parameter(name) if len(name) <= _CACHED_CHARS else _is_secret_parameter(name))
     return f"{name}{separator}{_MASKED_PARAMETER}" if secret else parameter
+
+
+def _is_secret_parameter(name: str) -> bool:
+    plain = unquote_plus(name)
+    return plain.lower() in _PARAMETERS or is_sensitive(plain)
+
+
+_cached_parameter = lru_cache(maxsize=1024)(_is_secret_parameter)
 
 
 def redactor(name: str, redact: Redact, secret: str | None) -> Callable[[Any], Any] | None:
