@@ -10,8 +10,9 @@ import functools
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._finding import is_of_upstream, reached_upstream
+from flask_chest_otel._finding import UPSTREAM
 from flask_chest_otel._guard import caught
+from flask_chest_otel._request import live_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,10 +147,12 @@ def _around_request(attachment: Attachment, original: Method) -> Method:
 
 def _around_call(attachment: Attachment, original: Method) -> Method:
     def ensure_sync(self: Flask, func: Method, *args: Any, **kwargs: Any) -> Any:
-        if is_of_upstream(func):
-            reached_upstream()
-        elif attachment.fixed is not None and attachment.fixed.alone:
-            attachment.unwrap("ensure_sync")
+        live = live_request.get()
+        # Several times in a request: nothing is asked any more once upstream was reached.
+        if live is not None and not live.reached_upstream:
+            live.reached_upstream = getattr(func, "__module__", None) == UPSTREAM
+            if attachment.fixed is not None and attachment.fixed.alone:
+                attachment.unwrap("ensure_sync")
         return original(self, func, *args, **kwargs)
 
     return ensure_sync

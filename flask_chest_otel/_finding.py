@@ -21,17 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENVIRON_KEY",
+    "UPSTREAM",
     "find_span",
     "inside_server_span",
     "is_instrumented_by_upstream",
-    "is_of_upstream",
     "is_root",
     "is_suppressed",
     "own_record",
     "present_context",
     "present_g",
     "present_request",
-    "reached_upstream",
     "record_of",
     "record_of_context",
     "span_here",
@@ -44,6 +43,9 @@ present_g = g._get_current_object
 _contexts: Any = flask_globals.app_ctx if "request_ctx" not in vars(flask_globals) else flask_globals.request_ctx
 present_context: Callable[[], Any] = _contexts._get_current_object
 present_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]  # typed as a Request
+
+UPSTREAM = "opentelemetry.instrumentation.flask"
+"""The module of upstream's functions that Flask calls; in one of them its server span begins."""
 
 _ABSENT = object()
 
@@ -118,7 +120,10 @@ def is_root(live: LiveRequest, span: Span) -> bool:
         return parent is None and span.is_recording()
     if not span.get_span_context().is_valid or live.span_at_begin.get_span_context().is_valid:
         return False
-    arrived = propagate.extract(request.environ, otel_context.Context(), environ_getter)
+    own = live.exchange is not None and live.exchange.is_own
+    arrived = (
+        live.exchange.parent if own else propagate.extract(request.environ, otel_context.Context(), environ_getter)
+    )
     return not trace.get_current_span(arrived).get_span_context().is_valid
 
 
@@ -144,18 +149,6 @@ def is_instrumented_by_upstream(app: Flask) -> bool:
     """Whether opentelemetry-instrumentation-flask makes this application's server spans already."""
     # The one private name that is read: upstream leaves no other sign.
     return bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
-
-
-def is_of_upstream(function: Any) -> bool:
-    """Whether a function that Flask is about to call is upstream's, which begins its server span in one."""
-    return getattr(function, "__module__", None) == "opentelemetry.instrumentation.flask"
-
-
-def reached_upstream() -> None:
-    """The running request has come past upstream, which has begun a server span by now, or leaves it alone."""
-    live = live_request.get()
-    if live is not None:
-        live.reached_upstream = True
 
 
 def upstream_is_disabled() -> bool:

@@ -165,6 +165,7 @@ class Exchange:
 
     Attributes:
         live: The request's record, once the URL is matched.
+        parent: The OpenTelemetry context in which a server span of our own was started.
         span: What the end is described on, once the URL is matched: the server span of our own or of an
             instrumentation around the application, or a span inside that; ``None`` where neither is wanted.
         streamed: Whether the body is made while it is sent.
@@ -196,6 +197,7 @@ class Exchange:
         "ended",
         "has_page",
         "live",
+        "parent",
         "span",
         "streamed",
     )
@@ -208,6 +210,7 @@ class Exchange:
         self._environ = environ
         self._displaced = environ.get(EXCHANGE_KEY)
         environ[EXCHANGE_KEY] = self
+        self.parent: Any = None
         self.live: LiveRequest | None = None
         self.span: Span | None = None
         self._ends = self._counted = False
@@ -274,7 +277,7 @@ class Exchange:
         if spans.capture.request is not None:
             attributes.update(spans.capture.of_request(environ))
         given = spans.legacy.add_to(attributes) if spans.legacy is not None else attributes
-        parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
+        parent = self.parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
         span = spans.tracer.start_span(site.name, parent, SpanKind.SERVER, given, start_time=self._start_ns)
         self.span = live.span = span
         self._ends = self._counted = True
