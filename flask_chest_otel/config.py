@@ -193,7 +193,7 @@ class ChestConfig:
         _checks.folder,
         "the path of a folder",
         "Folder of the OTLP outbox, shared by the workers of one application; unless given, "
-        "`flask_chest_otel/<service name>` in the user's state folder.",
+        "one by service name and address in `flask_chest_otel` in the user's state folder.",
         optional=True,
     )
     outbox_max_bytes: int = _setting(

@@ -20,6 +20,7 @@ from flask_chest_otel._cli._output import counted, safe, say, say_json, say_tabl
 from flask_chest_otel._cli._source import app_if_any
 from flask_chest_otel._sqlite import NotOursError
 from flask_chest_otel._state import state_of
+from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,7 +118,7 @@ def _route(folder: Path | None) -> Route:
     app = app_if_any() if folder is None else None
     state = state_of(app) if app is not None else None
     route = route_to_collector(app.name if app is not None else None, state.config if state is not None else None)
-    return replace(route, keeping=replace(route.keeping, folder=_folder(app) if folder is None else folder))
+    return route if folder is None else replace(route, keeping=replace(route.keeping, folder=folder, home=None))
 
 
 def _send(route: Route, until: float) -> str:
@@ -207,12 +208,15 @@ def _opened(given: Path | None) -> Iterator[Outbox]:
 
 
 def _folder(app: Flask | None) -> Path:
-    from flask_chest_otel._export._settings import outbox_folder, service_name  # noqa: PLC0415
+    from flask_chest_otel._export._settings import folder_here  # noqa: PLC0415
     from flask_chest_otel.config import resolve  # noqa: PLC0415
 
     state = state_of(app) if app is not None else None
     config = state.config if state is not None else resolve({}, {}, os.environ)
-    return outbox_folder(config, service_name(app.name if app is not None else None))
+    try:
+        return folder_here(config, app.name if app is not None else None, os.environ)
+    except ChestConfigError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _say_if_none_is_needed(app: Flask) -> None:

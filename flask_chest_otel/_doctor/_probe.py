@@ -15,6 +15,7 @@ from flask_chest_otel._addresses import without_secrets
 from flask_chest_otel._cli._output import counted
 from flask_chest_otel._doctor._part import Part, Row
 from flask_chest_otel._doctor._settings import sdk_is_off
+from flask_chest_otel._export._elsewhere import NOBODY_SENDS, elsewhere
 from flask_chest_otel._export._endpoint import PORTS, exporters_of, protocol_of
 from flask_chest_otel._export._own_metrics import figures
 from flask_chest_otel._guard import COUNTED
@@ -59,13 +60,23 @@ def kept(app: Flask, state: Lifecycle) -> Part:
     """Outbox and store: where they are, whether they can be written, what waits there."""
     # Imported here: they bring an exporter, and the store is the usual case.
     from flask_chest_otel._export._outbox import FILENAME, Outbox  # noqa: PLC0415
-    from flask_chest_otel._export._settings import outbox_folder, service_name  # noqa: PLC0415
+    from flask_chest_otel._export._settings import folder_here  # noqa: PLC0415
 
     found = Part("kept", ("KEPT", "WHERE", "STATE"))
     store = getattr(state.export.store, "path", None)
     if store is not None:
         found.rows.append(Row("store", str(store), _writable(store.parent, found, "FLASK_CHEST_EXPORT=none")))
-    folder = outbox_folder(state.config, service_name(app.name))
+    try:
+        folder = folder_here(state.config, app.name, os.environ)
+    except ChestError:
+        # What is wrong with the address is said where the address is shown.
+        return found
+    if state.config.outbox_dir is None:
+        # Facts, no problems: they may be another application's.
+        for other, count in elsewhere(folder.parent, folder):
+            found.rows.append(
+                Row("outbox of the same name", str(other), f"{counted(count, 'batch lies', 'batches lie')} there")
+            )
     if (folder / FILENAME).exists():
         try:
             outbox = Outbox(folder / FILENAME, 2**63 - 1, 1e9)
@@ -213,6 +224,9 @@ class _Ear(logging.Handler):
         self._said = said
 
     def emit(self, record: logging.LogRecord) -> None:
+        # The doctor has a row for that, and it may be another application's.
+        if record.msg == NOBODY_SENDS:
+            return
         line = _hidden(record.getMessage().partition("\n")[0].removesuffix(COUNTED))
         if line not in self._said:
             self._said.append(line)

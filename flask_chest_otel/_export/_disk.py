@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flask_chest_otel import _sqlite
 from flask_chest_otel._export import _folder, _memory
+from flask_chest_otel._export._elsewhere import NOBODY_SENDS, elsewhere
 from flask_chest_otel._export._limits import HeldError
 from flask_chest_otel._export._outbox import FILENAME, Outbox
 from flask_chest_otel._export._owner import Owner, sweep
@@ -49,11 +50,13 @@ class Keeping:
         folder: The outbox's folder.
         max_bytes: How large the outbox becomes.
         max_age_s: How long a batch is kept, seconds.
+        home: Folder of all outboxes of the same name; ``None`` where the user chose the folder.
     """
 
     folder: Path
     max_bytes: int
     max_age_s: float
+    home: Path | None = None
 
 
 class Disk:
@@ -151,6 +154,8 @@ class Disk:
             self._owner = Owner(keeping.folder, self.name)
             sweep(keeping.folder, self.name)
         self._outbox = Outbox(self._path, keeping.max_bytes, keeping.max_age_s, deadline=give_up_at)
+        if self._file is None:
+            self._say_what_lies_elsewhere()
         if self._outbox.identity != self._file:
             # Numbers of a file that is gone mean nothing in the next.
             self.settled.clear()
@@ -186,6 +191,11 @@ class Disk:
                 aside,
             )
         return True
+
+    def _say_what_lies_elsewhere(self) -> None:
+        home = self._keeping.home
+        for folder, count in elsewhere(home, self._keeping.folder) if home is not None else ():
+            _logger.warning(NOBODY_SENDS, count, folder, folder, folder)
 
     def _say(self, error: Exception) -> None:
         if self._in_trouble:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Owner", "owner_if_dead", "sweep"]
+__all__ = ["Owner", "is_used", "owner_if_dead", "sweep"]
 
 _ENDING = ".owner"
 
@@ -110,6 +110,15 @@ def sweep(folder: Path, keep: str) -> None:
         if name != keep:
             with owner_if_dead(folder, name):
                 pass
+
+
+def is_used(folder: Path) -> bool:
+    """Whether any process that lives uses the outbox there."""
+    for path in folder.glob(f"*{_ENDING}"):
+        with owner_if_dead(folder, path.name.removesuffix(_ENDING)) as dead:
+            if not dead:
+                return True
+    return False
 
 
 def _is_still(handle: int, path: Path) -> bool:

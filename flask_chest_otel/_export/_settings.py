@@ -8,25 +8,29 @@ import re
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
 from opentelemetry.sdk.resources import Resource
 
 from flask_chest_otel._export import _folder
 from flask_chest_otel._export._dispatch import Route
-from flask_chest_otel._export._endpoint import HTTP
+from flask_chest_otel._export._endpoint import EXPORTER, HTTP, exporters_of, protocol_of
 from flask_chest_otel._export._shelf import Keeping
 from flask_chest_otel._export._target import address_of
 from flask_chest_otel._guard import Log, printable
+from flask_chest_otel._redaction import is_sensitive
 from flask_chest_otel.config import ChestConfig, resolve
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from flask_chest_otel._export._target import Address
     from flask_chest_otel.errors import ChestConfigError
 
-__all__ = ["outbox_folder", "route_of", "service_name", "user_instance_id"]
+__all__ = ["folder_here", "outbox_folder", "route_of", "service_name", "user_instance_id"]
 
+_SIGNALS = ("traces", "metrics")
 _NAME_CHARS = 100  # file systems take 255 bytes
 
 _logger = Log("flask_chest_otel")
@@ -53,23 +57,56 @@ def route_of(
         config = resolve({}, {}, environ, on_malformed=_say)
     if service is None:
         service = service_name(None)
-    return Route(
-        Keeping(outbox_folder(config, service), config.outbox_max_bytes, config.outbox_max_age_s),
-        tuple(address_of(signal, environ, protocols.get(signal, HTTP)) for signal in ("traces", "metrics")),
-        config.shutdown_timeout_s,
-        config.export_batch_bytes,
-    )
+    addresses = _addresses(environ, protocols)
+    folder = outbox_folder(config, service, addresses)
+    home = folder.parent if config.outbox_dir is None else None
+    keeping = Keeping(folder, config.outbox_max_bytes, config.outbox_max_age_s, home)
+    return Route(keeping, addresses, config.shutdown_timeout_s, config.export_batch_bytes)
 
 
-def outbox_folder(config: ChestConfig, service: str) -> Path:
-    """Where an application's outbox lies: the setting, else one folder per user and service."""
+def folder_here(config: ChestConfig, app_name: str | None, environ: Mapping[str, str]) -> Path:
+    """Where the outbox of an application lies that is run with this environment.
+
+    Raises:
+        ChestConfigError: A variable of the OTLP exporter cannot be used.
+    """
+    if config.outbox_dir is not None:
+        return outbox_folder(config, "", ())
+    signals = [signal for signal in _SIGNALS if EXPORTER not in exporters_of(signal, environ)]
+    protocols = {signal: protocol_of(signal, environ) for signal in signals}
+    return outbox_folder(config, service_name(app_name), _addresses(environ, protocols))
+
+
+def outbox_folder(config: ChestConfig, service: str, addresses: Iterable[Address]) -> Path:
+    """Where an outbox lies: the setting, else one folder per user, service and where that sends to."""
     if config.outbox_dir is not None:
         return Path(config.outbox_dir).absolute()
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", service).strip(".")[:_NAME_CHARS] or "unknown"
     if name != service:
         # Another service's name may have become the same.
-        name = f"{name}-{hashlib.blake2b(service.encode(errors='replace'), digest_size=4).hexdigest()}"
-    return _state_folder() / "flask_chest_otel" / name
+        name = f"{name}-{_digest(service)}"
+    return _state_folder() / "flask_chest_otel" / name / _digest("\n".join(map(_destination, addresses)))
+
+
+def _addresses(environ: Mapping[str, str], protocols: Mapping[str, str]) -> tuple[Address, ...]:
+    return tuple(address_of(signal, environ, protocols.get(signal, HTTP)) for signal in _SIGNALS)
+
+
+def _destination(address: Address) -> str:
+    """Where an address leads to, and as whom, without keys: those are changed, and what waits is to be sent then."""
+    parts = urlsplit(address.url)
+    user, _, host = parts.netloc.rpartition("@")
+    query = sorted(pair for pair in parse_qsl(parts.query) if not is_sensitive(pair[0]))
+    headers = sorted(
+        (name.lower(), value)
+        for name, value in address.headers
+        if name.lower() not in ("authorization", "cookie") and not is_sensitive(name)
+    )
+    return repr((address.signal, parts.scheme, user.partition(":")[0], host, parts.path, query, headers))
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=4).hexdigest()
 
 
 def service_name(app_name: str | None) -> str:

@@ -54,7 +54,8 @@ def doctor(
     """Status and JSON of the command, in a process of its own where global providers may be set."""
     (folder / "shop.py").write_text(shop.format(folder=str(folder)))
     command = [*under, str(BIN / "flask"), "--app", "shop", "chest", "doctor", "--json", *arguments]
-    plain = {**os.environ, "FLASK_CHEST_OUTBOX_DIR": str(folder / "box"), **environ}
+    given = {**os.environ, "FLASK_CHEST_OUTBOX_DIR": str(folder / "box"), **environ}
+    plain = {name: value for name, value in given.items() if value}
     done = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True, check=False)
     assert "hunter2" not in done.stdout + done.stderr
     # Under a distribution its own exporters log, old ones with a traceback.
@@ -90,6 +91,31 @@ def test_all_is_well(tmp_path: Path) -> None:
     assert row(report, "providers", "tracer provider")[1] == "the global one"
     assert row(report, "providers", "trace id") == ("ChestIdGenerator", "the request id decides")
     assert row(report, "entry_points", "instrumentor flask_chest")[0] == "skipped"
+
+
+def test_batches_of_another_application(tmp_path: Path) -> None:
+    """What one of the same name has in its outbox is a fact, and no problem of this application."""
+    state = tmp_path / "state"
+    with OtlpReceiver() as receiver:
+        examine = partial(
+            doctor,
+            tmp_path,
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
+            FLASK_CHEST_OUTBOX_DIR="",
+            XDG_STATE_HOME=str(state),
+        )
+        assert examine()[0] == 0
+        (mine,) = state.rglob("outbox.sqlite3")
+        other = mine.parent.with_name("0123abcd")
+        outbox = Outbox(other / mine.name, 2**28, 1e9)
+        outbox.put("somebody", [("traces", 1, b"1"), ("traces", 1, b"2")])
+        outbox.settle([], {1: "401 no"})
+        outbox.connection.execute("UPDATE outbox_batches SET created_unix_ns = 1")
+        outbox.close()
+        status, report = examine()
+        assert [span["name"] for span in receiver.spans()] == ["flask chest doctor"] * 2
+    assert (status, report["problems"]) == (0, [])
+    assert row(report, "kept", "outbox of the same name") == (str(other), "2 batches lie there")
 
 
 def test_nobody_listens(tmp_path: Path) -> None:

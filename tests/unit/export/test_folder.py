@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.setenv("HOME", "/nonexistent")
-    return outbox_folder(resolve({}, {}, {}), "shop")
+    return outbox_folder(resolve({}, {}, {}), "shop", ())
 
 
 def open_to_others(top: Path) -> None:
@@ -59,11 +59,12 @@ def somebody_elses(top: Path) -> None:
 def test_each_service_has_its_own(folder: Path) -> None:
     """Also where names differ only in what no folder's name takes, or only at the end of a long one."""
     names = ["shop", "a/b", "a_b", "a:b", "商店", "支付", ".", "..", "", "unknown", "x" * 400, "x" * 401]
-    found = [outbox_folder(resolve({}, {}, {}), name) for name in names]
+    found = [outbox_folder(resolve({}, {}, {}), name, ()) for name in names]
     assert found[0] == folder
-    assert len(set(found)) == len(names)
-    assert {one.parent for one in found} == {folder.parent}
-    assert all(one.name.isascii() and len(one.name) < 255 for one in found)
+    homes = [one.parent for one in found]
+    assert len(set(homes)) == len(names)
+    assert {one.parent for one in homes} == {folder.parent.parent}
+    assert all(one.name.isascii() and len(one.name) < 255 for one in homes)
 
 
 def test_a_folder_of_ones_own(folder: Path) -> None:
