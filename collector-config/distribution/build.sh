@@ -14,13 +14,13 @@ Builds the OpenTelemetry Collector with every component that collector-config/*.
 
   $bin_dir/$program
 
-from builder.yaml, go.mod and go.sum beside this script, with Go 1.26 or newer and the Go module proxy. The first
+from builder.yaml, go.mod, go.sum and guard/ beside this script, with Go 1.26 or newer and the Go module proxy. The first
 time takes 3 to 10 minutes and 3 GB of Go caches.
 TEXT
 }
 
 options "$@"
-unless_current "$here/build.sh" "$here/builder.yaml" "$here/go.mod" "$here/go.sum"
+unless_current "$here/build.sh" "$here/builder.yaml" "$here/go.mod" "$here/go.sum" "$here"/guard/*.go "$here"/guard/*/*.go
 need_go "$(awk '$1 == "go" { sub(/\.0$/, "", $2); print $2 }' "$here/go.mod")"
 workplace
 
@@ -28,7 +28,7 @@ say "writing main.go from builder.yaml"
 # --skip-get-modules: the builder would resolve versions anew; the lock beside this script is what was tested.
 (cd "$work" && clean_env go run "$builder" --config "$here/builder.yaml" --skip-get-modules --skip-compilation \
   >builder.log 2>&1) || { cat "$work/builder.log" >&2; exit 1; }
-cp -- "$here/go.mod" "$here/go.sum" "$work/source/"
+cp -r -- "$here/go.mod" "$here/go.sum" "$here/guard" "$work/source/"
 
 say "compiling (about 1700 packages the first time)"
 (cd "$work/source" && clean_env CGO_ENABLED=0 GOFLAGS=-mod=readonly \

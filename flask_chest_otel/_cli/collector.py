@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,7 +11,7 @@ import click
 
 from flask_chest_otel._cli._output import safe, say, say_json, say_table
 from flask_chest_otel._cli._source import app_if_any
-from flask_chest_otel._collector import _binary, _check, _signals
+from flask_chest_otel._collector import _binary, _check, _drain, _resend, _room, _signals
 from flask_chest_otel._collector._application import look_at
 from flask_chest_otel._collector._compose import Composition, CompositionError, render
 from flask_chest_otel._collector._fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
@@ -155,17 +156,65 @@ def run(**chosen: Any) -> None:
     """Start the built or installed collector with this configuration, in the foreground.
 
     The collector takes the place of this command: its signals, output and exit code are its own. It is not started
-    while a variable that a target needs, such as its token, is not set: it would drop that target's data.
+    while a variable that a target needs, such as its token, is not set, while another collector has its queues, or on a
+    disk that the queues would fill.
     """
     composition, text, _ = _rendered(chosen)
-    missing = list(_check.unset(composition))
-    if missing:
-        raise click.ClickException("\n".join(missing))
+    refused = [*_check.unset(composition), *_room.room_problems(text, os.environ)]
+    if refused:
+        raise click.ClickException("\n".join(refused))
+    binary = _found()
+    for problem in _room.stranded(text, os.environ):
+        say(problem, to_stderr=True)
+    say(f"Starting {binary}", to_stderr=True)
+    _binary.replace_process(binary, text)
+
+
+@command.command(short_help="Send again what targets refused for its content.")
+def resend() -> None:
+    """Send again what targets refused for its content, such as a field of another type; exit code 1 when some stays.
+
+    The bundled collector keeps it in `$CHEST_REFUSED_DIR` (`$CHEST_QUEUE_DIR/refused`). Run this where the collector
+    runs, with its environment, when the reason is mended. What is refused again stays there. Delete the files to give
+    it up.
+    """
+    sent, kept = _resend.resend(_resend.folder(), told=lambda line: say(line, to_stderr=True))
+    say(f"Sent again: {sent}. Refused again, and still kept: {kept}.")
+    if kept:
+        raise click.exceptions.Exit(1)
+
+
+@command.command(short_help="Send what waits for a target that is no longer chosen.")
+@click.option(
+    "--target", "targets", type=target_name, metavar="NAME", multiple=True, help="Whose queues; at least one."
+)
+@click.option(
+    "--within", "within_s", type=float, default=3600.0, show_default=True, help="Give up after these seconds."
+)
+def drain(*, targets: tuple[str, ...], within_s: float) -> None:
+    """Send what waits in the queues of targets that are no longer chosen; exit code 1 when something is left.
+
+    A collector with these targets alone runs beside the one that is there, on ports that nobody knows, until its
+    queues are empty. The targets' variables must be set as they were.
+    """
+    composition, text, _ = _rendered({"targets": targets})
+    refused = [*_check.unset(composition), *_room.in_use(text, os.environ)]
+    if refused:
+        raise click.ClickException("\n".join(refused))
+    if not _drain.left(text, os.environ):
+        say(f"Nothing waits for {', '.join(targets)} in {_room.folder_of(os.environ)}.")
+        return
+    left = _drain.drain(_found(), text, os.environ, within_s=within_s)
+    if left:
+        raise click.ClickException(f"{left} batches wait still: see the collector's log above")
+    say(f"Sent what waited for {', '.join(targets)}.")
+
+
+def _found() -> Path:
     binary = _binary.find()
     if binary is None:
         raise click.ClickException(_binary.HOW_TO_GET_ONE)
-    say(f"Starting {binary}", to_stderr=True)
-    _binary.replace_process(binary, text)
+    return binary
 
 
 def _rendered(chosen: dict[str, Any]) -> tuple[Composition, str, Application | None]:
@@ -197,6 +246,6 @@ def _as_json(name: str, target: Target) -> dict[str, Any]:
 
 def _optional(name: str) -> list[str]:
     """Variables with a default that people change; ports and bounds of the gates are in the file's comment."""
-    hidden = ("_GATE_PORT", "_QUEUE_PORT", "_QUEUE_BYTES")
+    hidden = ("_GATE_PORT", "_QUEUE_PORT", "_QUEUE_BYTES", "_GATE_BYTES")
     known = {*variables_of(read("base")), *{**TARGETS, **ADD_ONS}[name].must}
     return [one for one in variables_of(read(name)) if one not in known and not one.endswith(hidden)]

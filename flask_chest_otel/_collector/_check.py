@@ -17,6 +17,8 @@ from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
 from flask_chest_otel._addresses import shown_address, without_secrets
 from flask_chest_otel._collector import _binary
 from flask_chest_otel._collector._fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
+from flask_chest_otel._collector._locks import lock_problems
+from flask_chest_otel._collector._room import room_problems, stranded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,13 +65,16 @@ def problems(
     unused = frozenset(bucket for signal, bucket in _BUCKETS.items() if signal not in signals)
     settings = Settings(environ, variables_of(text), unused)
     found = [f"chests= in the application: {unknown(name)}" for name in _unknown_targets(application)]
-    found += [*unset(composition, environ), *_unreadable(composition, environ), *_misread(settings)]
+    found += [*unset(composition, environ), *_misread(settings)]
     for name in [*composition.targets, *(["kafka_consumer"] if composition.from_kafka else [])]:
         found += _target_problems(name, settings)
     found += [*_taken_ports(settings), *_folder_problems(settings), *_collector_problems(text)]
     # What servers, sockets and the collector say may quote what they were given.
     given = {name: environ[name] for name in settings.defaults if name in environ}
-    return list(dict.fromkeys(without_secrets(one, given) for one in found))
+    found = [without_secrets(one, given) for one in found]
+    # These name files, and no value that is a secret.
+    found += [*lock_problems(environ, secure=composition.secure), *room_problems(text, environ)]
+    return list(dict.fromkeys([*found, *stranded(text, environ)]))
 
 
 def _unknown_targets(application: Application | None) -> list[str]:
@@ -82,15 +87,8 @@ def unset(composition: Composition, environ: Mapping[str, str] = os.environ) -> 
     parts = {**TARGETS, **ADD_ONS}
     for name in composition.fragments:
         for variable in parts[name].must if name in parts else ():
-            if not environ.get(variable):
+            if not environ.get(variable) and not environ.get(f"{variable}_FILE"):
                 yield f"{name}: {variable} is not set. Type: export {variable}={_explanation(name, variable)}"
-
-
-def _unreadable(composition: Composition, environ: Mapping[str, str]) -> Iterator[str]:
-    for variable in ("CHEST_TLS_CERT", "CHEST_TLS_KEY"):
-        path = environ.get(variable)
-        if composition.secure and path and not os.access(path, os.R_OK):
-            yield f"secure: {variable}={path} cannot be read. Type the path of a PEM file, and let this user read it."
 
 
 def _misread(settings: Settings) -> Iterator[str]:
@@ -105,6 +103,8 @@ def _misread(settings: Settings) -> Iterator[str]:
         elif value and _DOLLARS.search(value):
             # Not the value itself: it may be a password.
             yield f"{variable}: the collector reads $$ as $, and ${{…}} as a variable. Type every $ in the value twice."
+        elif value and default and default.isdigit() and not value.isdigit():
+            yield f"{variable}={value} is no whole number, such as {default}. Type: export {variable}={default}"
 
 
 def _explanation(name: str, variable: str) -> str:

@@ -1,0 +1,18 @@
+// Package influxdb is the exporter with a guard in front of its target.
+package influxdb
+
+import (
+	upstream "github.com/open-telemetry/opentelemetry-collector-contrib/exporter/influxdbexporter"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/exporter"
+
+	"flask-chest-collector/guard"
+)
+
+// NewFactory is what the builder asks for.
+func NewFactory() exporter.Factory {
+	return guard.Wrap(upstream.NewFactory(), func(cfg component.Config) *confighttp.ClientConfig {
+		return &cfg.(*upstream.Config).ClientConfig
+	})
+}

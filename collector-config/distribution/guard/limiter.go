@@ -1,0 +1,104 @@
+package guard
+
+import (
+	"context"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor"
+	upstream "go.opentelemetry.io/collector/processor/memorylimiterprocessor"
+)
+
+// NewLimiterFactory makes memory_limiter, which refuses also when the disk of the queues is nearly full. It must be
+// refused here, in front of the queue: what a queue itself cannot write counts as waiting there for ever.
+func NewLimiterFactory() processor.Factory {
+	up := upstream.NewFactory()
+	traces := func(ctx context.Context, set processor.Settings, cfg component.Config, next consumer.Traces) (processor.Traces, error) {
+		inner, err := up.CreateTraces(ctx, set, cfg, next)
+		return &traceLimiter{Traces: inner}, err
+	}
+	metrics := func(ctx context.Context, set processor.Settings, cfg component.Config, next consumer.Metrics) (processor.Metrics, error) {
+		inner, err := up.CreateMetrics(ctx, set, cfg, next)
+		return &metricLimiter{Metrics: inner}, err
+	}
+	logs := func(ctx context.Context, set processor.Settings, cfg component.Config, next consumer.Logs) (processor.Logs, error) {
+		inner, err := up.CreateLogs(ctx, set, cfg, next)
+		return &logLimiter{Logs: inner}, err
+	}
+	return processor.NewFactory(up.Type(), up.CreateDefaultConfig,
+		processor.WithTraces(traces, up.TracesStability()),
+		processor.WithMetrics(metrics, up.MetricsStability()),
+		processor.WithLogs(logs, up.LogsStability()))
+}
+
+// watch finds the disk of the queues among the extensions.
+type watch struct{ disk *disk }
+
+func (w *watch) look(host component.Host) {
+	for _, one := range host.GetExtensions() {
+		if found, ok := one.(*guard); ok {
+			w.disk = found.disk
+		}
+	}
+}
+
+func (w *watch) check() error {
+	if w.disk != nil && w.disk.isShort() {
+		return errShort
+	}
+	return nil
+}
+
+type traceLimiter struct {
+	processor.Traces
+	watch
+}
+
+func (l *traceLimiter) Start(ctx context.Context, host component.Host) error {
+	l.look(host)
+	return l.Traces.Start(ctx, host)
+}
+
+func (l *traceLimiter) ConsumeTraces(ctx context.Context, data ptrace.Traces) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	return l.Traces.ConsumeTraces(ctx, data)
+}
+
+type metricLimiter struct {
+	processor.Metrics
+	watch
+}
+
+func (l *metricLimiter) Start(ctx context.Context, host component.Host) error {
+	l.look(host)
+	return l.Metrics.Start(ctx, host)
+}
+
+func (l *metricLimiter) ConsumeMetrics(ctx context.Context, data pmetric.Metrics) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	return l.Metrics.ConsumeMetrics(ctx, data)
+}
+
+type logLimiter struct {
+	processor.Logs
+	watch
+}
+
+func (l *logLimiter) Start(ctx context.Context, host component.Host) error {
+	l.look(host)
+	return l.Logs.Start(ctx, host)
+}
+
+func (l *logLimiter) ConsumeLogs(ctx context.Context, data plog.Logs) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	return l.Logs.ConsumeLogs(ctx, data)
+}

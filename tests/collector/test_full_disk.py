@@ -1,0 +1,99 @@
+"""The disk of the queues is full: what was accepted is not lost, and what cannot be kept is not accepted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.backends.raw_otlp import post, trace_request
+from tests.backends.require import missing
+from tests.backends.server import request
+from tests.backends.traffic import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.backends.collector import Collector
+    from tests.backends.influxdb2 import InfluxDB2
+    from tests.collector.conftest import StartCollector
+
+pytestmark = pytest.mark.real
+
+COUNT = "SELECT count(duration_nano) AS count FROM spans"
+SPANS = 40
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 mebibytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if sys.platform != "linux" or os.geteuid() != 0:
+        missing("only root can mount a small tmpfs here")
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        missing(f"a small tmpfs cannot be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Write until there is no room."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+
+
+def accepted(collector: Collector, posts: int) -> int:
+    """Send batches; return how many spans were answered with 200."""
+    bodies = (trace_request(SPANS, {"text": "x" * 5000}, name=f"batch {n}") for n in range(posts))
+    answers = [post(collector.otlp_http, "traces", body) for body in bodies]
+    return answers.count(200) * SPANS
+
+
+def test_the_door_closes_before_the_disk_is_full(
+    start_collector: StartCollector, influxdb: InfluxDB2, small_disk: Path
+) -> None:
+    """16 000 spans for a target that is away: the door refuses what has no room, and all that it took arrives."""
+    env = {**influxdb.collector_env, "CHEST_QUEUE_DIR": str(small_disk)}
+    collector = start_collector("influxdb", env=env)
+    influxdb.stop()
+    took = accepted(collector, 400)
+    assert 0 < took < 16_000
+    assert collector.log().count("The disk of the queues is nearly full") == 1
+    assert collector.own_metric("otelcol_chest_queue_disk_free") < collector.own_metric(
+        "otelcol_chest_queue_disk_reserve"
+    )
+    influxdb.start()
+    eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [took], within_s=60)
+    assert collector.own_metric("otelcol_exporter_send_failed_spans") == 0
+    # There is room again, and the door takes what comes.
+    eventually(lambda: accepted(collector, 1), SPANS)
+
+
+@pytest.mark.parametrize("how", ["goes on", "stop", "kill9"])
+def test_others_fill_the_disk(how: str, start_collector: StartCollector, influxdb: InfluxDB2, small_disk: Path) -> None:
+    """Someone else fills the disk while much waits: nothing of that is lost when there is room again."""
+    env = {**influxdb.collector_env, "CHEST_QUEUE_DIR": str(small_disk)}
+    collector = start_collector("influxdb", env=env)
+    influxdb.stop()
+    took = accepted(collector, 200)
+    assert took > 0
+    eventually(lambda: collector.own_metric("otelcol_exporter_queue_size", exporter="otlp_grpc/influxdb_gate"), 0)
+    fill(small_disk / "ballast")
+    assert accepted(collector, 20) == 0
+    influxdb.start()
+    assert request(f"http://127.0.0.1:{collector.env['CHEST_HEALTH_PORT']}/")[0] == 200
+    if how != "goes on":
+        getattr(collector, how)()
+    (small_disk / "ballast").unlink()
+    if how != "goes on":
+        collector.start()
+    eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [took], within_s=60)
