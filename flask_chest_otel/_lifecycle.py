@@ -259,7 +259,7 @@ class Lifecycle:
         if self.typed.propagates:
             self.typed.complete(live)
             # The application may have set a global propagator of its own meanwhile.
-            _propagation.install()
+            _propagation.install(self._rule)
         live.finished = True
         if live_request.get() is live:
             live_request.set(live.outer)
@@ -337,7 +337,7 @@ class Lifecycle:
                 self._prepare(app)
             if self.typed.propagates:
                 self._rule = _propagation.Rule(self.config.propagate, self.config.propagate_to)
-                _propagation.install()
+                _propagation.install(self._rule)
             self.sinks.add(*self.export.start(app))
             self._spans, self._stand_ins = self._server_spans(app)
             self.alone = self._stand_ins is None

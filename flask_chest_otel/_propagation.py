@@ -40,19 +40,18 @@ class Rule:
     """
 
     def __init__(self, names: tuple[str, ...], hosts: tuple[str, ...] | None) -> None:
-        """Count from now on, as long as somebody keeps this object."""
+        """Remember it; it counts once it is installed, as long as somebody keeps it."""
         self.names = names
         self.hosts = hosts or ()
-        if names and hosts:
-            _rules.add(self)
 
 
 _rules: weakref.WeakSet[Rule] = weakref.WeakSet()
 
 
-def install() -> None:
+def install(rule: Rule | None = None) -> None:
     """Wrap the global propagator, where it is not wrapped; and HTTP connections where fields go to some hosts only."""
-    if _rules:
+    if rule is not None and rule.hosts:
+        _rules.add(rule)
         _bound_baggage.install()
     if isinstance(propagate.get_global_textmap(), FieldsPropagator):
         return
@@ -64,6 +63,7 @@ def install() -> None:
 
 def uninstall() -> None:
     """Restore the global propagator, if ours is still outermost."""
+    _rules.clear()
     _bound_baggage.uninstall()
     with _installing:
         current = propagate.get_global_textmap()
