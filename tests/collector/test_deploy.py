@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import kubernetes_validate
@@ -18,10 +19,13 @@ from flask_chest_otel._collector import Composition, render
 from flask_chest_otel._collector._fragments import variables_of
 from tests.backends.collector import CONFIG
 from tests.backends.grafana import dashboard_files, load
+from tests.backends.raw_otlp import post, trace_request
 from tests.backends.require import REPOSITORY, built, require_built
+from tests.backends.traffic import eventually
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.backends.influxdb2 import InfluxDB2
+    from tests.collector.conftest import StartCollector
 
 DEPLOY = CONFIG / "deploy"
 COMPOSE = DEPLOY / "compose" / "compose.yaml"
@@ -141,6 +145,9 @@ def test_pods_are_looked_after(role: str) -> None:
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert collector[probe]["httpGet"]["port"] == "health"
     assert collector["securityContext"]["runAsNonRoot"] is True
+    assert collector["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    # Not one of the classes that evict what the cluster itself needs.
+    assert not str(pods()[role]["spec"].get("priorityClassName", "")).startswith("system-")
     assert collector["resources"]["limits"]["memory"]
     selector = of_kind("DaemonSet", "Deployment", "StatefulSet")[role]["spec"]["selector"]["matchLabels"]
     assert selector.items() <= pods()[role]["metadata"]["labels"].items()
@@ -171,6 +178,20 @@ def test_scaled_and_guarded() -> None:
     assert f"as: {metric}" in (DEPLOY / "README.md").read_text()
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_networks_are_closed_both_ways(role: str) -> None:
+    """Each role has a policy for what comes and what goes, and may ask for names."""
+    policy = of_kind("NetworkPolicy")[role]["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= pods()[role]["metadata"]["labels"].items()
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    ports = [port["port"] for rule in policy["egress"] for port in rule["ports"]]
+    assert ports.count(53) == 2
+    [places] = [one for one in kustomization()["configMapGenerator"] if one["name"] == "places"]
+    where = {"agent": "KAFKA_BROKERS", "router": "KAFKA_BROKERS", "gateway": "INFLUXDB_URL"}[role]
+    [address] = [one for one in places["literals"] if one.startswith(where)]
+    assert int(address.rpartition(":")[2]) in ports
+
+
 def compose() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
     return found
@@ -199,13 +220,14 @@ def test_compose_mounts_and_variables_exist() -> None:
             there = (COMPOSE.parent / source).exists() if source.startswith(".") else source in document["volumes"]
             assert there, volume
     collector = document["services"]["collector"]
-    read = {name for file in ("base", "influxdb") for name in variables_of((CONFIG / f"{file}.yaml").read_text())}
+    files = [Path(one.partition("=")[2]).stem for one in collector["command"]]
+    read = {name for file in files for name in variables_of((CONFIG / f"{file}.yaml").read_text())}
     assert set(collector["environment"]) <= read
     example = dict(re.findall(r"^(\w+)=(.*)$", (COMPOSE.parent / ".env.example").read_text(), re.MULTILINE))
     assert {name for name, value in example.items() if not value} == set(
         re.findall(r"\$\{(\w+):\?", COMPOSE.read_text())
     )
-    assert set(example) == set(re.findall(r"\$\{(\w+):", COMPOSE.read_text()))
+    assert set(example) == set(re.findall(r"(?<!\$)\$\{(\w+):", COMPOSE.read_text()))
     for name in re.findall(r"^COPY (?!--)(.+) \S+$", (COMPOSE.parent / "shop.Dockerfile").read_text(), re.MULTILINE):
         assert all((CONFIG.parent / part).exists() for part in name.split())
 
@@ -215,6 +237,52 @@ def test_only_the_shop_and_grafana_are_published() -> None:
     published = {name: one["ports"] for name, one in compose()["services"].items() if "ports" in one}
     assert set(published) == {"shop", "grafana"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_every_service_is_bounded() -> None:
+    """Memory and logs have an end; what runs once needs neither."""
+    for name, service in compose()["services"].items():
+        if service["restart"] != "no":
+            assert service["mem_limit"], name
+            assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}, name
+
+
+def test_nobody_has_the_operators_token() -> None:
+    """The collector's token may write, Grafana's may read; each is in a volume of its reader and InfluxDB alone."""
+    services = compose()["services"]
+    holders = {name for name, one in services.items() if "${INFLUXDB_TOKEN" in str(one)}
+    assert holders == {"influxdb"}
+    for volume, reader in (("write-token", "collector"), ("read-token", "grafana")):
+        mounted = {name for name, one in services.items() if any(v.startswith(f"{volume}:") for v in one["volumes"])}
+        assert mounted - {"queue-owner"} == {"influxdb", reader}
+        assert f"{volume}:/run/flask-chest:ro" in services[reader]["volumes"]
+    # The file that the script writes is the one that they read.
+    script = (COMPOSE.parent / "influxdb-init.sh").read_text()
+    assert "file=${TOKENS:-/tokens}/$1/token" in script
+    assert "$${file:/run/flask-chest/token}" in services["collector"]["environment"].values()
+    source = (PROVISIONING / "datasources" / "influxdb.yaml").read_text()
+    assert "token: $__file{/run/flask-chest/token}" in source
+
+
+@pytest.mark.real
+def test_a_token_is_read_from_a_file(start_collector: StartCollector, influxdb: InfluxDB2, tmp_path: Path) -> None:
+    """A variable may name the file that holds the secret, as in Compose."""
+    token = tmp_path / "token"
+    token.write_text(influxdb.token)
+    collector = start_collector("influxdb", env={**influxdb.collector_env, "INFLUXDB_TOKEN": f"${{file:{token}}}"})
+    assert post(collector.otlp_http, "traces", trace_request(3)) == 200
+    eventually(lambda: len(influxdb.influxql("SELECT duration_nano FROM spans")), 3)
+
+
+def test_prometheus_scrapes_the_collector() -> None:
+    """Its own metrics under the job that the alerts know, and the applications'."""
+    document = yaml.safe_load((COMPOSE.parent / "prometheus.yml").read_text())
+    jobs = {one["job_name"]: one["static_configs"][0]["targets"] for one in document["scrape_configs"]}
+    assert jobs == {"flask-chest-collector": ["collector:8888"], "flask-chest": ["collector:8889"]}
+    environment = compose()["services"]["collector"]["environment"]
+    # Where the door itself is open to the network.
+    hosts = {environment[name] for name in ("CHEST_OTLP_HOST", "CHEST_METRICS_HOST", "PROMETHEUS_SCRAPE_HOST")}
+    assert len(hosts) == 1
 
 
 def test_grafana_finds_sources_and_dashboards() -> None:
