@@ -103,6 +103,9 @@ class _StoreWriter:
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             self.close()
             self._judge(error)
+            if isinstance(error, UnicodeDecodeError):
+                # The file's fault, not that of a record.
+                raise sqlite3.DatabaseError(str(error)) from error
             raise
 
     def close(self) -> None:

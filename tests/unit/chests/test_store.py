@@ -282,6 +282,23 @@ def test_damage_inside_a_store(path: Path, make_record: Callable[..., RequestRec
     assert rows(path, "SELECT request_id FROM chest_requests") == [("after",)]
 
 
+@pytest.mark.parametrize("name", ["'chest_requests'", "CAST(x'fffe' AS TEXT)"], ids=["half a table", "no text"])
+def test_a_damaged_schema(path: Path, make_record: Callable[..., RequestRecord], name: str) -> None:
+    """A store whose tables cannot be read is set aside like any broken one; what comes afterwards is kept."""
+    with closing(EmbeddedStore(path)) as store:
+        store.put(make_record())
+        assert store.flush(5)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = 1")
+        connection.execute(f"UPDATE sqlite_master SET name = {name}, sql = {name} WHERE name = 'chest_requests'")
+    with closing(EmbeddedStore(path)) as store:
+        store.put(make_record(request_id="after"))
+        assert store.flush(10)
+    assert list(path.parent.glob(f"{path.name}.corrupt-*"))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT request_id FROM chest_requests").fetchall() == [("after",)]
+
+
 def test_processes_that_find_the_damage_together(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     """Of four processes that meet a broken file at once, one sets it aside; none renames another's new store."""
     path.parent.mkdir()
