@@ -74,6 +74,12 @@ _PATIENCE_S = 1.0
 """How long ``add_metric`` waits for a first request to set up exports, seconds; then it records all the same."""
 
 
+ADDED_NOWHERE = (
+    "add_metric(%r) goes nowhere: outside of a request only a meter provider takes it, and there is none; "
+    "type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, or FlaskChest(app, meter_provider=…)"
+)
+
+
 class Lifecycle:
     """Everything that happens to the requests of one application.
 
@@ -309,6 +315,8 @@ class Lifecycle:
             # In a command or a job: there will be no first request to set up exports.
             # Perhaps by a log handler, under its lock, which the thread that starts waits for: not for ever.
             self._start(current_app._get_current_object(), _PATIENCE_S)  # type: ignore[attr-defined]  # as a Flask
+        if live is None and not self.export.has_metrics:
+            note("add_metric nowhere", ADDED_NOWHERE, name)
         self._added.add(live, name, value, unit, dimensions)
 
     # Parts of begin

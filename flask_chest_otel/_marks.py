@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flask_chest_otel._plan import RouteMark
 
-__all__ = ["MARK", "every_mark", "marks_of", "own_marks"]
+__all__ = ["MARK", "every_mark", "marked", "marks_of", "own_marks", "remember"]
 
 MARK = "__flask_chest__"
 """Attribute of a marked function or class: a tuple of marks, the innermost decorator first."""
+
+
+_marked: WeakSet[Any] = WeakSet()
+
+
+def remember(target: Any) -> None:
+    """Keep in mind that ``target`` is marked, as long as it lives: some are on no route."""
+    with suppress(TypeError):  # of a kind that cannot be referred to weakly, or has no hash
+        _marked.add(target)
+
+
+def marked() -> Iterator[tuple[str, tuple[RouteMark, ...]]]:
+    """Every function and class that was marked in this process: its name, and its marks."""
+    found = ((f"{target.__module__}.{target.__qualname__}", own_marks(target)) for target in list(_marked))
+    yield from sorted(found, key=lambda pair: pair[0])
 
 
 def own_marks(target: Any) -> tuple[RouteMark, ...]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, overload
 from flask_chest_otel._added_metrics import Dimensions, dimension_pairs, legal_name
 from flask_chest_otel._arguments import refuse_unknown
 from flask_chest_otel._checks import NotAllowedError, callable_
-from flask_chest_otel._marks import MARK, own_marks
+from flask_chest_otel._marks import MARK, own_marks, remember
 from flask_chest_otel._plan import Count, RouteMark
 from flask_chest_otel._values import Refused
 from flask_chest_otel.config import check_chest_name
@@ -197,6 +197,7 @@ def _mark(view: F, mark: RouteMark) -> F:
     try:
         # A new tuple: functools.wraps shares the old one with what it wraps.
         setattr(target, MARK, (*own_marks(target), mark))
+        remember(target)
     except AttributeError as error:
         raise ChestConfigError(
             "flask_chest", view, "a view that is a function or class, which can be marked"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import flask_chest_otel
 from flask_chest_otel import chests, config, names, servers, testing
+from flask_chest_otel.chests._store import QUARTER_GIB, WEEK_S
 from flask_chest_otel.tracked import TrackedVars
 from tools import alerts, dashboards
 from tools.wire_names import REFERENCE
@@ -98,7 +99,7 @@ def _setting_section(row: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
-_SETTINGS_INTRODUCTION = """# Settings
+_SETTINGS_INTRODUCTION = f"""# Settings
 
 Each can be given in three places. The first that says something wins:
 
@@ -115,6 +116,9 @@ unknown environment variable gets one warning. Without code (`opentelemetry-inst
 line in the log and its default. Options of the `flask chest` commands begin with `FLASK_CHEST_CLI_` in the environment.
 
 OpenTelemetry's own variables (`OTEL_…`) keep their meaning.
+
+The embedded store has no settings: it keeps requests for {WEEK_S / 86400:g} days and takes {QUARTER_GIB // 2**20} MiB
+at most, its write-ahead log included; the oldest requests go first. `flask chest doctor` says how full it is.
 
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._doctor import _entry_points, _probe, _providers, _servers, _settings
+from flask_chest_otel._doctor import _entry_points, _probe, _providers, _servers, _settings, _silent
 from flask_chest_otel._doctor._part import Part, Row
 from flask_chest_otel._export._endpoint import problems
 from flask_chest_otel._state import state_of
@@ -33,7 +33,7 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
     if state is None:
         parts[0].problems.append(NO_CHEST)
         others = (_settings.environment, _entry_points.part, _servers.part)
-        return [*parts, *(part(os.environ) for part in others)]
+        return [*parts, *(part(os.environ) for part in others), _silent.part(app, None, None)]
     parts.append(_settings.part(state))
     addresses = problems(os.environ) if state.config.enabled and state.export.follows_environment() else []
     sending = send and state.config.enabled
@@ -57,5 +57,6 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
         parts[0].problems += [*started, *_probe.advised(said)]
     parts[0].problems += addresses
     # After the probe, which may have left something there.
-    parts += [_probe.kept(app, state), _probe.counters()]
+    store = getattr(state.export.store, "path", None)
+    parts += [_probe.kept(app, state), _silent.part(app, state, store), _probe.counters()]
     return parts

@@ -21,6 +21,7 @@ from flask_chest_otel._export._own_metrics import figures
 from flask_chest_otel._guard import COUNTED
 from flask_chest_otel._sqlite import NotOursError
 from flask_chest_otel._version import __version__
+from flask_chest_otel.chests._store import QUARTER_GIB, WEEK_S
 from flask_chest_otel.errors import ChestError
 from flask_chest_otel.names import DOCTOR, SCOPE
 
@@ -37,6 +38,11 @@ __all__ = ["advised", "counters", "heard", "kept", "sent", "start"]
 
 OLD_S = 60.0
 """A batch that waits longer than this is worth a word, seconds."""
+
+NEARLY_FULL = 0.9
+"""Share of its bound from which on a store or an outbox is called nearly full."""
+
+MIB, DAY_S = 1024 * 1024, 86400.0
 
 SPAN_NAME = "flask chest doctor"
 NOBODY = "nobody exports it"
@@ -65,7 +71,8 @@ def kept(app: Flask, state: Lifecycle) -> Part:
     found = Part("kept", ("KEPT", "WHERE", "STATE"))
     store = getattr(state.export.store, "path", None)
     if store is not None:
-        found.rows.append(Row("store", str(store), _writable(store.parent, found, "FLASK_CHEST_EXPORT=none")))
+        writable = _writable(store.parent, found, "FLASK_CHEST_EXPORT=none")
+        found.rows.append(Row("store", str(store), f"{writable}; {_store_use(store)}"))
     try:
         folder = folder_here(state.config, app.name, os.environ)
     except ChestError:
@@ -81,7 +88,7 @@ def kept(app: Flask, state: Lifecycle) -> Part:
         try:
             outbox = Outbox(folder / FILENAME, 2**63 - 1, 1e9)
             try:
-                _judge(folder, outbox.usage(), found)
+                _judge(folder, outbox.usage(), found, state.config.outbox_max_bytes)
             finally:
                 outbox.close()
         except (sqlite3.Error, OSError, NotOursError) as error:
@@ -145,11 +152,25 @@ def counters() -> Part:
     return Part("counters", ("COUNTER", "VALUE", "OF"), rows)
 
 
-def _judge(folder: Path, usage: Usage, found: Part) -> None:
+def _store_use(path: Path) -> str:
+    """How full the store is, and what its bounds are."""
+    files = (path, path.with_name(f"{path.name}-wal"))
+    used = sum(file.stat().st_size for file in files if file.exists())
+    bounds = f"{used / MIB:.1f} of {QUARTER_GIB / MIB:g} MiB, requests of the last {WEEK_S / DAY_S:g} days"
+    near = used > NEARLY_FULL * QUARTER_GIB
+    return bounds + ("; nearly full: the oldest requests go first" if near else "")
+
+
+def _judge(folder: Path, usage: Usage, found: Part, max_bytes: int) -> None:
     waiting = counted(usage.waiting, "batch waits", "batches wait")
     refused = counted(usage.refused, "was refused", "were refused")
     state = f"{waiting}, {refused}, {usage.size_bytes} bytes"
     found.rows.append(Row("outbox", str(folder), state))
+    if usage.size_bytes > NEARLY_FULL * max_bytes:
+        found.problems.append(
+            f"the outbox {folder} is nearly full ({usage.size_bytes} of {max_bytes} bytes), and the oldest batches go "
+            "first: start the collector, or type a larger FLASK_CHEST_OUTBOX_MAX_BYTES"
+        )
     if usage.refused:
         found.problems.append(
             f"the collector has refused {counted(usage.refused, 'batch', 'batches')} for good: "

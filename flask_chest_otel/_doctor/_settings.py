@@ -6,18 +6,14 @@ import platform
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from opentelemetry import environment_variables as of_api
-from opentelemetry.instrumentation import environment_variables as of_instrumentation
-from opentelemetry.sdk import environment_variables as of_sdk
-
 from flask_chest_otel._addresses import shown_variable
 from flask_chest_otel._doctor._part import Part, Row
+from flask_chest_otel._export._variables import misspelt
 from flask_chest_otel._guard import counts
 from flask_chest_otel.config import PREFIX, effective_environment, settle, unknown_variables
-from flask_chest_otel.errors import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from flask_chest_otel._lifecycle import Lifecycle
     from flask_chest_otel.errors import ChestConfigError
@@ -36,11 +32,6 @@ _DISTRIBUTIONS = (
     "gunicorn",
     "uwsgi",
 )
-_OTEL_VARIABLES = [
-    name for module in (of_api, of_sdk, of_instrumentation) for name in vars(module) if name.startswith("OTEL_")
-]
-LIKE_A_SLIP = 0.92
-"""How alike a slip is to what was meant. What only an instrumentation reads is less alike to every name of the SDK."""
 
 
 def versions() -> Part:
@@ -87,10 +78,7 @@ def environment(environ: Mapping[str, str]) -> Part:
         f"the environment variable {name} is no setting: {f'type {meant}' if meant else 'take it away'}"
         for name, meant in sorted(unknown_variables(environ))
     ]
-    found.problems += [
-        f"the environment variable {name} says nothing to OpenTelemetry: type {meant}"
-        for name, meant in _misspelt(row.name for row in found.rows)
-    ]
+    found.problems += misspelt(environ)
     if sdk_is_off(environ):
         found.problems.append(
             f"{SDK_DISABLED}=true switches OpenTelemetry off: there are no spans, trace ids and metrics; "
@@ -102,11 +90,3 @@ def environment(environ: Mapping[str, str]) -> Part:
 def sdk_is_off(environ: Mapping[str, str]) -> bool:
     """Whether all providers of the SDK do nothing, read as the SDK does."""
     return environ.get(SDK_DISABLED, "").strip().lower() == "true"
-
-
-def _misspelt(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """OpenTelemetry's variables that nobody reads, and the one that differs in a letter or two."""
-    for name in names:
-        meant = name if name in _OTEL_VARIABLES else nearest(name, _OTEL_VARIABLES, LIKE_A_SLIP)
-        if meant not in (None, name):
-            yield name, meant

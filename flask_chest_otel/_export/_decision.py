@@ -113,6 +113,12 @@ class Export:
         _senders.start(_senders.exporters)
         _own_metrics.watch_chests(chest for chest in (*self._config.chests, self.store) if chest is not None)
         _own_metrics.observe(self._config.meter_provider)
+        if any(name.startswith("OTEL_") for name in os.environ):
+            # Imported here: most processes have none, or the SDK already.
+            from flask_chest_otel._export._variables import misspelt  # noqa: PLC0415
+
+            for problem in misspelt(os.environ):
+                _say_once(problem)
         if self.metrics_go_nowhere and (self._may_build or self._config.tracked_vars != NOTHING):
             _say_once(METRICS_GO_NOWHERE)
         return (self.store,) if self.store is not None else ()

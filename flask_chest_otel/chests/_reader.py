@@ -158,6 +158,14 @@ class StoreReader:
         ]
         return map(VariableSum._make, self._connection.execute(" ".join(sql), values))
 
+    def has_variable(self, service: str, name: str) -> bool:
+        """Whether any request of an application has had a variable."""
+        sql = (
+            "SELECT 1 FROM chest_variables JOIN chest_requests ON record_key = request_key"
+            " WHERE name = ? AND service = ? LIMIT 1"
+        )
+        return self._connection.execute(sql, (clean(name), clean(service))).fetchone() is not None
+
     def _select(self, columns: Iterable[str], wanted: Wanted, end: str = "", *more: Any) -> sqlite3.Cursor:
         """Each row's key, and ``columns`` of it."""
         conditions, values = _conditions(wanted)

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask import abort, copy_current_request_context, stream_with_context
+from flask import Flask, abort, copy_current_request_context, stream_with_context
 from flask.views import MethodView
 
 from flask_chest_otel import (
@@ -28,8 +28,6 @@ from tests.backends.otlp_receiver import OtlpReceiver
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from flask import Flask
 
     from tests.conftest import Rig
 
@@ -447,3 +445,13 @@ def test_in_a_job_without_any_request(run_python: Callable[..., str], tmp_path: 
             },
         )
         assert [point["sum"] for point in receiver.latest("jobs")] == [3.0]
+
+
+def test_a_value_that_nobody_takes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In a command of an application that has the store alone, one line says that it goes nowhere; not in requests."""
+    app = Flask("shop", instance_path=str(tmp_path))
+    chest = FlaskChest(app, export="store")
+    with app.app_context():
+        chest.add_metric("Jobs", 1)
+        chest.add_metric("Jobs", 2)
+    assert caplog.text.count("add_metric('Jobs') goes nowhere: outside of a request") == 1

@@ -543,3 +543,82 @@ def test_a_header_without_a_name(tmp_path: Path) -> None:
     (problem,) = report["problems"]
     assert "has an entry that is no header and is not sent: type OTEL_EXPORTER_OTLP_HEADERS=name=value" in problem
     assert "sesame" not in json.dumps(report)
+
+
+SILENT = """
+from flask import Flask, g
+from flask_chest_otel import FlaskChest, flask_chest
+
+app = Flask("shop", instance_path={folder!r})
+chest = FlaskChest(app, export="store")
+
+@app.route("/bare")
+@flask_chest
+def bare():
+    return ""
+
+@flask_chest("lost")
+@app.route("/upside-down")
+def upside_down():
+    return ""
+
+@flask_chest("never")
+def no_route():
+    return ""
+
+@app.route("/cart")
+@flask_chest("cart_total", "cart_totl")
+def cart():
+    g.cart_total = 1.0
+    return ""
+"""
+
+
+def test_what_says_nothing(tmp_path: Path) -> None:
+    """Decorators without effect and names that no request has had are listed; they are no problems."""
+    (tmp_path / "shop.py").write_text(SILENT.format(folder=str(tmp_path)))
+    visit = "import shop; shop.app.test_client().get('/cart'); assert shop.chest.force_flush(5)"
+    subprocess.run([sys.executable, "-c", visit], cwd=tmp_path, check=True)
+    status, report = doctor(tmp_path, shop=SILENT)
+    assert (status, report["problems"]) == (0, [])
+    assert {entry["name"]: entry["value"] for entry in report["silent"]} == {
+        "shop.no_route": "no route of this application has it",
+        "bare": "@flask_chest tracks nothing here",
+        "g.cart_totl": "no request in the store has had it",
+        "g.lost": "no request in the store has had it",
+    }
+
+
+def test_decorators_without_a_chest(tmp_path: Path) -> None:
+    """The application's problem is that it has none; nothing else is called silent."""
+    status, report = doctor(tmp_path, shop=SILENT.replace('FlaskChest(app, export="store")', "None"))
+    assert status == 1
+    assert report["problems"][0].startswith("this application has no FlaskChest")
+    assert [entry["name"] for entry in report["silent"]] == ["shop.no_route"]
+
+
+def test_the_log_says_what_is_misspelt(
+    rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable of OpenTelemetry that nobody reads is one line at the first request."""
+    monkeypatch.setattr("flask_chest_otel._export._decision._said", set())
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPONT", "http://127.0.0.1:4318")
+    client = rig.app().test_client()
+    for _ in range(2):
+        client.get("/")
+    assert caplog.text.count("OTEL_EXPORTER_OTLP_ENDPONT says nothing to OpenTelemetry: type") == 1
+
+
+def test_how_full_it_is(tmp_path: Path, chest: Callable[..., Result], app: Flask) -> None:
+    """The store's bounds and use stand beside its path; what is near them is said, and of an outbox it is a problem."""
+    FlaskChest(app)
+    assert "0.0 of 256 MiB, requests of the last 7 days" in " ".join(chest("doctor", "--json").stdout.split())
+    path = Path(app.instance_path) / "flask_chest.sqlite3"
+    path.parent.mkdir()
+    with path.open("wb") as file:
+        file.truncate(250 * 1024 * 1024)
+    assert "nearly full: the oldest requests go first" in chest("doctor", "--json").stdout
+    with closing(Outbox(tmp_path / "box" / FILENAME, 2**28, 3600.0)) as outbox:
+        outbox.put("somebody", [("traces", 3, b"x" * 1_020_000)])
+    _, report = doctor(tmp_path, "--no-send", FLASK_CHEST_OUTBOX_MAX_BYTES="1048576")
+    assert any("is nearly full" in problem and "OUTBOX_MAX_BYTES" in problem for problem in report["problems"])
