@@ -12,6 +12,7 @@ from tests.backends.raw_otlp import gauge_request, post, set_attribute, trace_re
 from tests.backends.traffic import DURATION, Traffic, eventually
 
 if TYPE_CHECKING:
+    from tests.backends.collector import Collector
     from tests.backends.influxdb2 import InfluxDB2
     from tests.collector.conftest import StartCollector
 
@@ -90,3 +91,53 @@ def test_a_share_of_the_rest_is_kept(start_collector: StartCollector) -> None:
         traffic.flush()
         path = collector.folder / "telemetry.jsonl"
         eventually(lambda: len({span["spanId"] for span in jsonl.spans(path)}), 400)
+
+
+TRACE = bytes(range(16))
+
+
+def part(name: str) -> bytes:
+    """One span of the trace; it has an error where its name is `failed`."""
+
+    def change(span: Any, number: int) -> None:
+        slow_or_failed(span, number)
+        span.trace_id = TRACE
+
+    return trace_request(1, name=name, change=change)
+
+
+def kept(collector: Collector) -> list[str]:
+    """Names of the trace's spans in the file."""
+    spans = jsonl.spans(collector.folder / "telemetry.jsonl")
+    return sorted(span["name"] for span in spans if span["traceId"] == TRACE.hex())
+
+
+def test_a_late_span_shares_the_fate_of_its_trace(start_collector: StartCollector) -> None:
+    """Also when the trace itself is long forgotten, for the decision is remembered."""
+    text = render(Composition(("file",), tail_sampling=True))
+    env = {"CHEST_KEEP_PERCENT": "0", "CHEST_SAMPLING_WAIT": "1s", "CHEST_SAMPLING_TRACES": "10"}
+    collector = start_collector(whole=text, env=env)
+    assert post(collector.otlp_http, "traces", part("failed")) == 200
+    eventually(lambda: kept(collector), ["failed"])
+    # More traces than may wait: the first one gives way.
+    assert post(collector.otlp_http, "traces", trace_request(50, name="quick")) == 200
+    assert post(collector.otlp_http, "traces", part("late")) == 200
+    eventually(lambda: kept(collector), ["failed", "late"])
+
+
+def test_a_trace_in_two_collectors_is_judged_twice(start_collector: StartCollector) -> None:
+    """What the documentation says of a changed number of collectors: the share of the rest is the same in both."""
+    text = render(Composition(("file",), tail_sampling=True))
+    env = {"CHEST_KEEP_PERCENT": "50", "CHEST_SAMPLING_WAIT": "1s"}
+    both = [start_collector(whole=text, env=env) for _ in range(2)]
+    with_same_ids = trace_request(200, name="quick")
+    for collector in both:
+        assert post(collector.otlp_http, "traces", with_same_ids) == 200
+
+    def shares() -> list[set[str]]:
+        return [{span["traceId"] for span in jsonl.spans(one.folder / "telemetry.jsonl")} for one in both]
+
+    eventually(lambda: all(len(share) > 50 for share in shares()), expected=True)
+    first, second = shares()
+    assert first == second
+    assert len(first) < 150
