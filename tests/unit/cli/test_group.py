@@ -285,7 +285,8 @@ def test_helps_fit_a_terminal(words: tuple[str, ...], chest: Callable[..., Resul
 
 
 @pytest.mark.parametrize(
-    ("mistyped", "meant"), [(["reqests"], "requests"), (["outbox", "lst"], "list"), (["collector", "rendr"], "render")]
+    ("mistyped", "meant"),
+    [(["reqests"], "requests"), (["outbox", "lst"], "list"), (["collector", "targts"], "targets")],
 )
 def test_a_slip_in_a_command(mistyped: list[str], meant: str, chest: Callable[..., Result]) -> None:
     """A command that is not there is answered with the nearest one."""
