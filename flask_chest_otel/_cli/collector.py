@@ -13,7 +13,7 @@ from flask_chest_otel._cli._output import safe, say, say_json, say_table
 from flask_chest_otel._cli._source import app_if_any
 from flask_chest_otel._collector import _binary, _check, _drain, _resend, _room, _signals
 from flask_chest_otel._collector._application import look_at
-from flask_chest_otel._collector._compose import Composition, CompositionError, render
+from flask_chest_otel._collector._compose import Composition, CompositionError, composition_of, render
 from flask_chest_otel._collector._fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
 
 if TYPE_CHECKING:
@@ -133,21 +133,26 @@ def render_command(*, output: Path | None, **chosen: Any) -> None:
 
 
 @command.command(short_help="Look for what would go wrong.")
+@click.option("--config", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="A rendered file instead.")
 @composition_options
-def check(**chosen: Any) -> None:
+def check(*, config: Path | None, **chosen: Any) -> None:
     """Look for what would go wrong on this machine, and say what to type; exit code 1 when there is something.
 
     Are the variables set, do the servers answer, do they take the credentials (where it is cheap to ask), are the
     ports free, can the queue be written, and what does the collector itself say about the configuration? Run it
     where the collector will run, with its environment, before it runs.
     """
-    composition, text, application = _rendered(chosen)
+    if config is None:
+        composition, text, application = _rendered(chosen)
+    else:
+        text = config.read_text(encoding="utf-8")
+        composition, application = composition_of(text), None
     found = _check.problems(composition, text, application=application)
     for problem in found:
         say(problem)
     if found:
         raise click.exceptions.Exit(1)
-    say(f"All is well: {', '.join(composition.targets)}.")
+    say(f"All is well: {', '.join(composition.targets) or config}.")
 
 
 @command.command(epilog=RUN_EXAMPLES, short_help="Start the collector in the foreground.")

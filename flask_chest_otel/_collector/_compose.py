@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._collector import _fragments, _signals
 from flask_chest_otel._collector._generate import emf_declarations, raw_values, route_conditions
 from flask_chest_otel._collector._outline import Node, merge, parse, text_of
+from flask_chest_otel._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from flask_chest_otel._collector._application import Application
 
-__all__ = ["Composition", "CompositionError", "render"]
+__all__ = ["Composition", "CompositionError", "composition_of", "render"]
 
 DOOR = "otlp"
 """The receiver where the application's data come in; what a target's pipelines do begins there."""
@@ -32,6 +33,7 @@ receivers:
         max_recv_msg_size_mib: 64
 """
 
+_MADE = re.compile(r"# Made by `flask chest collector render` .*: (base(?: \+ .+)*)\.\n")
 _PATTERN = re.compile(r'IsMatch\([^,]+, (".*")\)')
 
 
@@ -130,7 +132,28 @@ def _title(composition: Composition, application: Application | None) -> str:
     )
     whose = f", for {application.name!r}" if application is not None else ""
     return (
-        f"# Made by `flask chest collector render`{whose}: {parts}.\n# Secrets are not in here: see what to set.\n#\n"
+        f"# Made by `flask chest collector render` of flask_chest_otel {__version__}{whose}: {parts}.\n"
+        "# Secrets are not in here: see what to set.\n#\n"
+    )
+
+
+def composition_of(text: str) -> Composition:
+    """What was asked for when a configuration was rendered, by its first line; nothing where it was not.
+
+    Args:
+        text: The configuration.
+    """
+    made = _MADE.match(text)
+    names = [name.partition(" (")[0] for name in made[1].split(" + ")] if made is not None else []
+    targets = tuple(name for name in names if name in _fragments.TARGETS)
+    return Composition(
+        targets,
+        raw_values="raw_values" in names,
+        span_metrics="span_metrics" in names,
+        redaction="redaction" in names,
+        tail_sampling="tail_sampling" in names,
+        secure="secure" in names,
+        from_kafka="kafka_consumer" in names,
     )
 
 

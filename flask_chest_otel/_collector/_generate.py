@@ -31,12 +31,12 @@ def raw_values(application: Application) -> list[str]:
 
 
 def _raw_value(variable: Variable, dimensions: Iterable[str]) -> list[str]:
-    value = f"attributes[{_ottl(variable.attribute)}]"
+    value = f"span.attributes[{_ottl(variable.attribute)}]"
     is_number = f"(IsDouble({value}) or IsInt({value}))"
     return [
         f"      - name: {variable.name}",
         f"        description: {_yaml(f'{variable.attribute} of one request')}",
-        f"        conditions: [{_yaml(f'{is_number} and attributes[{_ottl(REQUEST_ID)}] != nil')}]",
+        f"        conditions: [{_yaml(f'{is_number} and span.attributes[{_ottl(REQUEST_ID)}] != nil')}]",
         "        include_resource_attributes: [{key: service.name}]",
         "        attributes:",
         f"          - {{key: {REQUEST_ID}}}",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from tests.backends.collector import CONFIG, MUST_BE_SET, fragments, validate
 from tests.backends.require import require_built
+
+if TYPE_CHECKING:
+    from tests.collector.conftest import StartCollector
 
 GATED = [name for name in fragments() if "_gate:" in (CONFIG / f"{name}.yaml").read_text()]
 ADD_ONS = ("secure", "raw_values", "span_metrics", "kafka_consumer", "redaction", "tail_sampling")
@@ -80,7 +83,7 @@ def test_application_meets_only_gates(name: str) -> None:
                 "enabled": True,
                 "storage": "file_storage",
                 "sizer": "bytes",
-                "queue_size": 256 * MIB,
+                "queue_size": "${env:CHEST_GATE_BYTES:-268435456}",
                 "num_consumers": 100,
                 "batch": {"flush_timeout": "200ms", "min_size": 1_000_000, "max_size": 4_000_000},
             },
@@ -145,3 +148,13 @@ def test_variables_are_explained(name: str) -> None:
         assert default or variable in MUST_BE_SET, f"{variable} has no default"
         explained = variable in head or ("_PORT" in variable and variable.removesuffix("_PORT") in head)
         assert explained, f"{variable} is not explained"
+
+
+@pytest.mark.real
+def test_a_start_has_no_old_notation(start_collector: StartCollector) -> None:
+    """The collector has nothing to say about paths in statements: no note of what a later release may refuse."""
+    collector = start_collector(
+        "influxdb", "influxdb1", "aws", "splunk", "otlp", "zipkin", "file", "raw_values", "span_metrics"
+    )
+    assert "paths were modified" not in collector.log()
+    assert "deprecated" not in collector.log()

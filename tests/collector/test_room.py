@@ -176,6 +176,16 @@ def test_the_lock_is_looked_at(tmp_path: Path) -> None:
     assert "secure:" not in said(secure, from_file)
 
 
+def test_a_rendered_file_is_checked(tmp_path: Path) -> None:
+    """`check --config` knows of a rendered file what it is for, and looks at it as at what it would render."""
+    path = tmp_path / "collector.yaml"
+    path.write_text(render(Composition(("file", "splunk"), secure=True)))
+    checked = CliRunner().invoke(command, ["check", "--config", str(path)], env={"CHEST_QUEUE_DIR": str(tmp_path)})
+    assert checked.exit_code == 1
+    assert "splunk: SPLUNK_ACCESS_TOKEN is not set" in checked.output
+    assert "secure: CHEST_OTLP_TOKEN is not set" in checked.output
+
+
 def test_an_open_door_is_told(tmp_path: Path) -> None:
     """An address of the network without --secure is told."""
     env = {"CHEST_QUEUE_DIR": str(tmp_path)}

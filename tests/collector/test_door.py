@@ -1,0 +1,96 @@
+"""The lock on the door: several tokens, changed while it runs; a certificate of the caller; who is refused is told."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.backends.raw_otlp import HEADERS, trace_request
+from tests.backends.require import require_installed
+from tests.backends.traffic import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.collector.conftest import StartCollector
+
+pytestmark = pytest.mark.real
+
+OLD, NEW = "the-old-token-0123456789", "the-new-token-0123456789"
+
+
+def certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """Make a certificate for this machine that is its own authority; return it and its key."""
+    require_installed("openssl", "openssl")
+    paths = folder / f"{name}.pem", folder / f"{name}.key"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={name}"]
+    make += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(paths[0]), "-keyout", str(paths[1])]
+    subprocess.run(make, check=True, capture_output=True)
+    return paths
+
+
+def send(url: str, trust: ssl.SSLContext, token: str) -> int:
+    """Send a span; return the status, 0 where there was no answer."""
+    headers = {**HEADERS, "Authorization": f"Bearer {token}"}
+    message = urllib.request.Request(f"{url}/v1/traces", trace_request(1), headers)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust))
+    try:
+        with opener.open(message, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return 0
+
+
+def test_tokens_change_while_it_runs(start_collector: StartCollector, tmp_path: Path) -> None:
+    """Each token of the file is good, without a restart when the file changes; others are refused, counted, logged."""
+    public, key = certificate(tmp_path, "door")
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{OLD}\n")
+    env = {"CHEST_OTLP_TOKEN": "", "CHEST_OTLP_TOKEN_FILE": str(tokens)}
+    env |= {"CHEST_TLS_CERT": str(public), "CHEST_TLS_KEY": str(key)}
+    collector = start_collector("debug", "secure", env=env)
+    trust = ssl.create_default_context(cafile=str(public))
+    assert (send(collector.otlp_http, trust, OLD), send(collector.otlp_http, trust, NEW)) == (200, 401)
+    assert collector.own_metric("otelcol_chest_callers_refused") == 1
+    assert "A caller is refused" in collector.log()
+    assert NEW not in collector.log()
+    tokens.write_text(f"{OLD}\n{NEW} the new one\n")
+    eventually(lambda: send(collector.otlp_http, trust, NEW), 200)
+    assert send(collector.otlp_http, trust, OLD) == 200
+    tokens.write_text(f"{NEW} the new one\n")
+    eventually(lambda: send(collector.otlp_http, trust, OLD), 401)
+    # Without TLS, or by someone who does not trust it: the log says from where.
+    assert send(collector.otlp_http, ssl.create_default_context(), NEW) == 0
+    eventually(lambda: "TLS handshake error from 127.0.0.1" in collector.log(), expected=True)
+
+
+def test_callers_show_a_certificate(start_collector: StartCollector, tmp_path: Path) -> None:
+    """With CHEST_TLS_CLIENT_CA, who has no certificate of that authority does not come in, token or not."""
+    public, key = certificate(tmp_path, "door")
+    caller, caller_key = certificate(tmp_path, "caller")
+    env = {"CHEST_OTLP_TOKEN": NEW, "CHEST_TLS_CERT": str(public), "CHEST_TLS_KEY": str(key)}
+    collector = start_collector("debug", "secure", env={**env, "CHEST_TLS_CLIENT_CA": str(caller)})
+    without = ssl.create_default_context(cafile=str(public))
+    assert send(collector.otlp_http, without, NEW) == 0
+    known = ssl.create_default_context(cafile=str(public))
+    known.load_cert_chain(caller, caller_key)
+    assert send(collector.otlp_http, known, NEW) == 200
+    assert send(collector.otlp_http, known, OLD) == 401
+
+
+def test_trying_again_is_seen(start_collector: StartCollector) -> None:
+    """At the documented log level (info) the log says that a target is away and that it is tried again."""
+    collector = start_collector("otlp", env={"OTLP_TARGET_URL": "http://127.0.0.1:9"})
+    body = trace_request(1)
+    message = urllib.request.Request(f"{collector.otlp_http}/v1/traces", body, HEADERS)
+    with urllib.request.urlopen(message, timeout=10) as answer:
+        assert answer.status == 200
+    eventually(lambda: "Exporting failed. Will retry" in collector.log(), expected=True)
