@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import ssl
 import subprocess
 import urllib.error
@@ -10,8 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.backends.raw_otlp import HEADERS, trace_request
+from flask_chest_otel._collector import Composition, render
+from tests.backends import jsonl
+from tests.backends.raw_otlp import HEADERS, post, trace_request
 from tests.backends.require import require_installed
+from tests.backends.server import free_port
 from tests.backends.traffic import eventually
 
 if TYPE_CHECKING:
@@ -94,3 +99,15 @@ def test_trying_again_is_seen(start_collector: StartCollector) -> None:
     with urllib.request.urlopen(message, timeout=10) as answer:
         assert answer.status == 200
     eventually(lambda: "Exporting failed. Will retry" in collector.log(), expected=True)
+
+
+def test_a_changed_file_is_read_on_sighup(start_collector: StartCollector, tmp_path: Path) -> None:
+    """SIGHUP makes the same process read its file again: a target that is new there gets what comes from then on."""
+    collector = start_collector(whole=render(Composition(("debug",))))
+    path = tmp_path / "rendered0.yaml"
+    text = render(Composition(("file",))).replace("${env:CHEST_FILE_GATE_PORT:-14302}", str(free_port()))
+    path.write_text(text.replace("${env:CHEST_FILE_QUEUE_PORT:-14303}", str(free_port())))
+    os.kill(collector.pid, signal.SIGHUP)
+    eventually(lambda: collector.log().count("Everything is ready"), 2)
+    assert post(collector.otlp_http, "traces", trace_request(3)) == 200
+    eventually(lambda: len(jsonl.spans(collector.folder / "telemetry.jsonl")), 3)

@@ -72,7 +72,7 @@ def test_the_door_closes_before_the_disk_is_full(
         "otelcol_chest_queue_disk_reserve"
     )
     influxdb.start()
-    eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [took], within_s=60)
+    eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [took], within_s=120)
     assert collector.own_metric("otelcol_exporter_send_failed_spans") == 0
     # There is room again, and the door takes what comes.
     eventually(lambda: accepted(collector, 1), SPANS)
@@ -96,4 +96,4 @@ def test_others_fill_the_disk(how: str, start_collector: StartCollector, influxd
     (small_disk / "ballast").unlink()
     if how != "goes on":
         collector.start()
-    eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [took], within_s=60)
+    eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [took], within_s=120)
