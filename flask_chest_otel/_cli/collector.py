@@ -14,6 +14,7 @@ from flask_chest_otel._cli._source import app_if_any
 from flask_chest_otel._collector import _binary, _check, _drain, _resend, _room, _signals
 from flask_chest_otel._collector._application import look_at
 from flask_chest_otel._collector._compose import Composition, CompositionError, composition_of, render
+from flask_chest_otel._collector._diff import changes
 from flask_chest_otel._collector._fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
 
 if TYPE_CHECKING:
@@ -115,10 +116,19 @@ def targets(*, as_json: bool) -> None:
 @command.command(name="render", epilog=RENDER_EXAMPLES, short_help="Print one configuration for some targets.")
 @composition_options
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
-def render_command(*, output: Path | None, **chosen: Any) -> None:
+@click.option(
+    "--diff",
+    "old",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="Say instead what would change in this file.",
+)
+def render_command(*, output: Path | None, old: Path | None, **chosen: Any) -> None:
     """Print one commented configuration for the chosen targets; secrets stay in environment variables."""
     _, text, _ = _rendered(chosen)
-    if output is None:
+    if old is not None:
+        for change in changes(old.read_text(encoding="utf-8"), text) or ["nothing changes"]:
+            say(change)
+    elif output is None:
         click.echo(text, nl=False)
         if sys.stdout.isatty():
             say("\nTo keep it: -o collector.yaml. Then: flask-chest-collector --config collector.yaml", to_stderr=True)

@@ -186,6 +186,20 @@ def test_a_rendered_file_is_checked(tmp_path: Path) -> None:
     assert "secure: CHEST_OTLP_TOKEN is not set" in checked.output
 
 
+def test_what_an_upgrade_changes_is_said(tmp_path: Path) -> None:
+    """`render --diff` says which settings are new, gone or different; the same file again changes nothing."""
+    path = tmp_path / "old.yaml"
+    text = render(Composition(("file",)))
+    path.write_text(text)
+    same = CliRunner().invoke(command, ["render", "--target", "file", "--diff", str(path)])
+    assert same.output == "nothing changes\n"
+    path.write_text(text.replace("max_backups: 8", "max_backups: 3"))
+    told = CliRunner().invoke(command, ["render", "--target", "file", "--target", "debug", "--diff", str(path)])
+    assert "changed: exporters > file > rotation > max_backups: 3 becomes 8\n" in told.output
+    assert "new: exporters > debug > " in told.output
+    assert "gone" not in told.output
+
+
 def test_an_open_door_is_told(tmp_path: Path) -> None:
     """An address of the network without --secure is told."""
     env = {"CHEST_QUEUE_DIR": str(tmp_path)}
