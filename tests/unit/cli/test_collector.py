@@ -191,8 +191,8 @@ def test_raw_values_of_an_application(cart: Flask) -> None:
     text = render(Composition(("influxdb",), raw_values=True), look_at(cart))
     entries = yaml.safe_load(text)["connectors"]["signal_to_metrics"]["spans"]
     assert {one["name"]: one["gauge"]["value"] for one in entries} == {
-        "amount": 'Double(attributes["order.amount"])',
-        "rows": 'Double(attributes["flask.g.rows"])',
+        "amount": 'Double(span.attributes["order.amount"])',
+        "rows": 'Double(span.attributes["flask.g.rows"])',
     }
     keys = [entry["key"] for entry in entries[0]["attributes"]]
     assert keys == ["flask.request_id", "http.route", "flask.chests", "flask.g.plan"]
