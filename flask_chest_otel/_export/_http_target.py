@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import gzip
 import http.client
-import io
 import ipaddress
 import ssl
-import time
 import urllib.request
 import zlib
 from base64 import b64encode
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from flask_chest_otel._answers import Answered, Deadline, Deadlined
 from flask_chest_otel._export._target import Answer, in_short, speaks_of_size, success, unanswered, words
 from flask_chest_otel._guard import printable
 from flask_chest_otel._retry_after import retry_after_s
 from flask_chest_otel._version import __version__
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
     from urllib.parse import SplitResult
 
@@ -41,9 +39,6 @@ TRY_AGAIN = frozenset({408, 429, 502, 503, 504})
 
 TOO_LARGE = 413
 """What is smaller may be taken."""
-
-INTERIM = range(102, 200)
-"""Statuses after which the answer is still to come; 101 would end HTTP, and nobody has asked for that."""
 
 EARLY_ANSWER_S = 0.2
 """How long an answer is looked for where sending broke, or took all the time there was, seconds."""
@@ -62,7 +57,7 @@ class HttpTarget:
         self._address = address
         self._parts = urlsplit(address.url)
         self._connection: http.client.HTTPConnection | None = None
-        self._deadline = _Deadline()
+        self._deadline = Deadline()
         self._proxy = _proxy(self._parts)
         path = self._parts.path or "/"
         self._path = f"{path}?{self._parts.query}" if self._parts.query else path
@@ -154,9 +149,9 @@ class HttpTarget:
                 )
         else:
             connection = http.client.HTTPConnection(first.hostname or "", first.port, timeout=timeout_s)
-        connection.response_class = _Response
+        connection.response_class = Answered
         connection.connect()
-        connection.sock = _Deadlined(connection.sock, self._deadline)
+        connection.sock = Deadlined(connection.sock, self._deadline)
         return connection
 
     def _tls(self) -> ssl.SSLContext:
@@ -188,75 +183,6 @@ class HttpTarget:
             # The collector itself says 400 and a word.
             too_large=response.status == TOO_LARGE or (not retryable and speaks_of_size(says)),
         )
-
-
-class _Response(http.client.HTTPResponse):
-    """An answer; those before it (RFC 9110, section 15.2) are passed over, of which the standard library knows one."""
-
-    def begin(self) -> None:
-        super().begin()
-        while self.status in INTERIM:
-            # Whatever is left of it would make the next call believe that all is read.
-            self.headers = self.msg = None  # type: ignore[assignment]
-            super().begin()
-
-
-class _Deadline:
-    """The end of one post."""
-
-    def __init__(self) -> None:
-        self._until = 0.0
-
-    def set(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
-
-    def extend(self, seconds: float) -> None:
-        """Leave so many seconds at least."""
-        self._until = max(self._until, time.monotonic() + seconds)
-
-    def left(self) -> float:
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the answer was not there in time")
-        return left
-
-
-class _Deadlined:
-    """A socket whose reads and writes, however many, all end at one moment."""
-
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
-        self._sock = sock
-        self._deadline = deadline
-
-    def sendall(self, data: Any) -> None:
-        self._sock.settimeout(self._deadline.left())
-        self._sock.sendall(data)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self._sock, self._deadline))
-
-    def close(self) -> None:
-        self._sock.close()
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
-        self._sock = sock
-        self._deadline = deadline
-        # Keeps the socket open until the answer is read, also when the connection is closed before.
-        self._raw = sock.makefile("rb", buffering=0)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(self._deadline.left())
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-        super().close()
 
 
 def _proxy(parts: SplitResult) -> SplitResult | None:

@@ -23,6 +23,7 @@ from flask_chest_otel.chests._direct import (
     DirectChest,
     checked_number,
 )
+from flask_chest_otel.chests._http_adapter import Adapter
 from flask_chest_otel.chests._libraries import library
 from flask_chest_otel.errors import ChestConfigError
 
@@ -145,6 +146,8 @@ class _WebhookWriter:
         self._address = address
         self._payload_generator = payload_generator
         self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, Adapter())
         if address.verify is False:
             _say_no_more(address.url)
 

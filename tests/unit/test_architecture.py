@@ -24,6 +24,7 @@ TESTS = Path(__file__).parent.parent
 PLAIN = {
     *(
         "_addresses",
+        "_answers",
         "_baggage",
         "_bound_baggage",
         "_field_types",

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_chest_otel.chests import WebhookChest
+from tests.backends.raw_http import RawHttp, head_of, request_of
 from tests.integration.chests.conftest import Ingest
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -242,3 +244,93 @@ def test_an_answer_that_drips_holds_nothing_up(ingest: Ingest, make_record: Make
             assert time.monotonic() - started < 5
         assert chest.lost == 0
     assert len(ingest.posts) == 2
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+def test_interim_answers_are_none(make_record: MakeRecord) -> None:
+    """The answer is what comes after 102 and 103: posted once, on one connection."""
+    bodies: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        while True:
+            bodies.append(request_of(connection))
+            interim = b"HTTP/1.1 103 Early Hints\r\nLink: </s.css>\r\n\r\nHTTP/1.1 102 Busy\r\n\r\n"
+            connection.sendall(interim * 2 + OK)
+
+    with RawHttp(talk) as server, closing(WebhookChest(server.url)) as chest:
+        for _ in range(2):
+            chest.put(make_record())
+            assert chest.flush(5)
+        assert (len(bodies), server.connections) == (2, 1)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_batch_refused_before_its_end_is_posted_one_by_one(
+    certificate: Path, make_record: MakeRecord, encrypted: bool
+) -> None:
+    """A server that answers 413 to a large post without reading it gets each request's variables alone."""
+    bodies: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        size = int(head_of(connection)["content-length"])
+        if size > 1_000_000:
+            connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return
+        body = b""
+        while len(body) < size:
+            body += connection.recv(size)
+        bodies.append(body)
+        connection.sendall(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+    with (
+        RawHttp(talk, certificate=certificate if encrypted else None) as server,
+        closing(WebhookChest(server.url, verify=str(certificate))) as chest,
+    ):
+        for _ in range(100):
+            chest.put(make_record(variables={"text": "x" * 50_000}))
+        assert chest.flush(20)
+        assert (chest.lost, len(bodies)) == (0, 100)
+
+
+@pytest.mark.parametrize("piece", [b"X-Slow: 1\r\n", b"\r\nHTTP/1.1 103 Early Hints\r\n"])
+def test_an_answer_without_an_end_is_none(make_record: MakeRecord, until: Callable[..., None], piece: bytes) -> None:
+    """Headers that drip, or interim answers for ever: given up after the timeout, and tried again."""
+    bodies: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        bodies.append(request_of(connection))
+        if len(bodies) > 1:
+            connection.sendall(OK)
+            return
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\n")
+        while True:
+            connection.sendall(piece)
+            time.sleep(0.1)
+
+    with RawHttp(talk) as server, closing(WebhookChest(server.url, timeout_s=0.5)) as chest:
+        chest.put(make_record())
+        until(lambda: server.connections > 0)
+        assert chest.flush(8)
+        assert (chest.lost, len(bodies)) == (0, 2)
+
+
+def test_a_late_answer_leaves_the_next_post_its_time(make_record: MakeRecord) -> None:
+    """The next post on the same connection has its whole timeout, however little the last answer left."""
+    bodies: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        bodies.append(request_of(connection))
+        time.sleep(0.8)
+        connection.sendall(OK)
+        time.sleep(0.6)
+        bodies.append(request_of(connection))
+        connection.sendall(OK)
+
+    with RawHttp(talk) as server, closing(WebhookChest(server.url, timeout_s=1.0)) as chest:
+        for size in (1, 20_000_000):
+            chest.put(make_record(variables={"text": "x" * size}))
+            assert chest.flush(5)
+        assert (chest.lost, len(bodies), server.connections) == (0, 2, 1)
