@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from traceback import TracebackException
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from flask_chest_otel._process import here
+from flask_chest_otel._base.process import here
 from flask_chest_otel.errors import ChestError
 
 if TYPE_CHECKING:

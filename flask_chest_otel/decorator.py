@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
-from flask_chest_otel._added_metrics import Dimensions, dimension_pairs, legal_name
-from flask_chest_otel._arguments import refuse_unknown
-from flask_chest_otel._checks import NotAllowedError, callable_
-from flask_chest_otel._marks import MARK, own_marks, remember
-from flask_chest_otel._plan import Count, RouteMark
-from flask_chest_otel._values import Refused
+from flask_chest_otel._request.added_metrics import Dimensions, dimension_pairs, legal_name
+from flask_chest_otel._tracking.marks import MARK, own_marks, remember
+from flask_chest_otel._tracking.plan import Count, RouteMark
+from flask_chest_otel._values.convert import Refused
 from flask_chest_otel.config import check_chest_name
+from flask_chest_otel.config.arguments import refuse_unknown
+from flask_chest_otel.config.checks import NotAllowedError, callable_
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.tracked import TrackedVar, TrackedVars, parse_tracked_vars
 

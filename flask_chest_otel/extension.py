@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Generic
 from flask import Flask
 from typing_extensions import TypeVar
 
-from flask_chest_otel._arguments import refuse_unknown
-from flask_chest_otel._attach import attach
-from flask_chest_otel._export import Export
-from flask_chest_otel._finding import is_instrumented_by_upstream
 from flask_chest_otel._guard import guarded, note
-from flask_chest_otel._lifecycle import Lifecycle
-from flask_chest_otel._routes import check_route
-from flask_chest_otel._state import EXTENSION_KEY, state_here
+from flask_chest_otel._lifecycle.attach import attach
+from flask_chest_otel._lifecycle.state import EXTENSION_KEY, state_here
+from flask_chest_otel._lifecycle.steps import Lifecycle
+from flask_chest_otel._providers.decision import Export
+from flask_chest_otel._request.lookup import is_instrumented_by_upstream
+from flask_chest_otel._tracking.routes import check_route
 from flask_chest_otel.config import check_arguments, settle, unset
+from flask_chest_otel.config.arguments import refuse_unknown
 from flask_chest_otel.errors import ChestConfigError, ChestSetupError
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from flask_chest_otel._added_metrics import Dimensions
-    from flask_chest_otel._request import Sink
+    from flask_chest_otel._request.added_metrics import Dimensions
+    from flask_chest_otel._request.live import Sink
     from flask_chest_otel.config import ChestConfig
     from flask_chest_otel.tracked import TrackedVar
 

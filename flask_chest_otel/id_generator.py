@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from flask_chest_otel._guard import guarded
-from flask_chest_otel._request import live_request
+from flask_chest_otel._request.live import live_request
 from flask_chest_otel.ids import map_request_id
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import flask.app
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
 
 from flask_chest_otel import id_generator
-from flask_chest_otel._attach import Attachment, attach
-from flask_chest_otel._export import Export
 from flask_chest_otel._guard import Log, guarded, note
-from flask_chest_otel._lifecycle import Lifecycle
-from flask_chest_otel._state import EXTENSION_KEY, INSTRUMENTOR_KEY, find_also
+from flask_chest_otel._lifecycle.attach import Attachment, attach
+from flask_chest_otel._lifecycle.state import EXTENSION_KEY, INSTRUMENTOR_KEY, find_also
+from flask_chest_otel._lifecycle.steps import Lifecycle
+from flask_chest_otel._providers.decision import Export
 from flask_chest_otel.config import UNSET, ChestConfig, settle, unknown_setting
 from flask_chest_otel.extension import bring_server_span
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from flask_chest_otel._server_span import RequestHook, ResponseHook
+    from flask_chest_otel._server_span.span import RequestHook, ResponseHook
     from flask_chest_otel.errors import ChestConfigError
 
 __all__ = ["FlaskChestInstrumentor"]

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 
-from flask_chest_otel._export import _senders
-from flask_chest_otel._export._meters import ProcessMeterProvider
+from flask_chest_otel._base.process import here
 from flask_chest_otel._guard import guarded
-from flask_chest_otel._process import here
-from flask_chest_otel.chests._queue import close_all
+from flask_chest_otel._outbox import senders
+from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
+from flask_chest_otel._records.queue import close_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ def begin_worker() -> None:
 
     For servers that tell their workers when they begin: after the fork, and after the application was loaded.
     """
-    _senders.start(_senders.exporters, _senders.applications)
+    senders.start(senders.exporters, senders.applications)
 
 
 @guarded("ending a worker")

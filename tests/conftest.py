@@ -25,8 +25,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from flask_chest_otel import FlaskChest, FlaskChestInstrumentor, _guard, _propagation
-from flask_chest_otel._request import live_request
+from flask_chest_otel import FlaskChest, FlaskChestInstrumentor, _guard
+from flask_chest_otel._context import propagator
+from flask_chest_otel._request.live import live_request
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def hygiene(
         if instrumentor.is_instrumented_by_opentelemetry:
             instrumentor.uninstrument()
     set_global_response_propagator(None)  # type: ignore[no-untyped-call]
-    _propagation.uninstall()
+    propagator.uninstall()
     left = _left_behind()
     live_request.set(None)
     otel_context.attach(otel_context.Context())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import flask_chest_otel
 from flask_chest_otel import chests, config, names, servers, testing
-from flask_chest_otel.chests._store import QUARTER_GIB, WEEK_S
+from flask_chest_otel._store.store import QUARTER_GIB, WEEK_S
 from flask_chest_otel.tracked import TrackedVars
 from tools import alerts, dashboards
 from tools.wire_names import REFERENCE

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from flask_chest_otel._cli._group import chest_cli
+from flask_chest_otel._cli.group import chest_cli
 
 __all__ = ["chest_cli"]

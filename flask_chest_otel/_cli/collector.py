@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from flask_chest_otel._cli._output import safe, say, say_json, say_table
-from flask_chest_otel._cli._source import app_if_any
-from flask_chest_otel._collector import _binary, _check, _drain, _resend, _room, _signals
-from flask_chest_otel._collector._application import look_at
-from flask_chest_otel._collector._compose import Composition, CompositionError, composition_of, render
-from flask_chest_otel._collector._diff import changes
-from flask_chest_otel._collector._fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
+from flask_chest_otel._cli.output import safe, say, say_json, say_table
+from flask_chest_otel._cli.source import app_if_any
+from flask_chest_otel._collector import binary as collector_binary
+from flask_chest_otel._collector import check as collector_check
+from flask_chest_otel._collector import drain as collector_drain
+from flask_chest_otel._collector import resend as collector_resend
+from flask_chest_otel._collector import room
+from flask_chest_otel._collector import signals as collector_signals
+from flask_chest_otel._collector.application import look_at
+from flask_chest_otel._collector.compose import Composition, CompositionError, composition_of, render
+from flask_chest_otel._collector.diff import changes
+from flask_chest_otel._collector.fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._collector._application import Application
-    from flask_chest_otel._collector._fragments import Target
+    from flask_chest_otel._collector.application import Application
+    from flask_chest_otel._collector.fragments import Target
 
 __all__ = ["command"]
 
@@ -37,7 +42,7 @@ def target_name(text: str) -> str:
     name = "splunk" if name == ALIAS else name
     if name not in TARGETS:
         raise click.BadParameter(unknown(name))
-    if colon and (sentence := _signals.wrong(name, signal)):
+    if colon and (sentence := collector_signals.wrong(name, signal)):
         raise click.BadParameter(sentence)
     return f"{name}{colon}{signal}"
 
@@ -157,7 +162,7 @@ def check(*, config: Path | None, **chosen: Any) -> None:
     else:
         text = config.read_text(encoding="utf-8")
         composition, application = composition_of(text), None
-    found = _check.problems(composition, text, application=application)
+    found = collector_check.problems(composition, text, application=application)
     for problem in found:
         say(problem)
     if found:
@@ -175,14 +180,14 @@ def run(**chosen: Any) -> None:
     disk that the queues would fill.
     """
     composition, text, _ = _rendered(chosen)
-    refused = [*_check.unset(composition), *_room.room_problems(text, os.environ)]
+    refused = [*collector_check.unset(composition), *room.room_problems(text, os.environ)]
     if refused:
         raise click.ClickException("\n".join(refused))
     binary = _found()
-    for problem in _room.stranded(text, os.environ):
+    for problem in room.stranded(text, os.environ):
         say(problem, to_stderr=True)
     say(f"Starting {binary}", to_stderr=True)
-    _binary.replace_process(binary, text)
+    collector_binary.replace_process(binary, text)
 
 
 @command.command(short_help="Send again what targets refused for its content.")
@@ -193,7 +198,7 @@ def resend() -> None:
     runs, with its environment, when the reason is mended. What is refused again stays there. Delete the files to give
     it up.
     """
-    sent, kept = _resend.resend(_resend.folder(), told=lambda line: say(line, to_stderr=True))
+    sent, kept = collector_resend.resend(collector_resend.folder(), told=lambda line: say(line, to_stderr=True))
     say(f"Sent again: {sent}. Refused again, and still kept: {kept}.")
     if kept:
         raise click.exceptions.Exit(1)
@@ -213,22 +218,22 @@ def drain(*, targets: tuple[str, ...], within_s: float) -> None:
     queues are empty. The targets' variables must be set as they were.
     """
     composition, text, _ = _rendered({"targets": targets})
-    refused = [*_check.unset(composition), *_room.in_use(text, os.environ)]
+    refused = [*collector_check.unset(composition), *room.in_use(text, os.environ)]
     if refused:
         raise click.ClickException("\n".join(refused))
-    if not _drain.left(text, os.environ):
-        say(f"Nothing waits for {', '.join(targets)} in {_room.folder_of(os.environ)}.")
+    if not collector_drain.left(text, os.environ):
+        say(f"Nothing waits for {', '.join(targets)} in {room.folder_of(os.environ)}.")
         return
-    left = _drain.drain(_found(), text, os.environ, within_s=within_s)
+    left = collector_drain.drain(_found(), text, os.environ, within_s=within_s)
     if left:
         raise click.ClickException(f"{left} batches wait still: see the collector's log above")
     say(f"Sent what waited for {', '.join(targets)}.")
 
 
 def _found() -> Path:
-    binary = _binary.find()
+    binary = collector_binary.find()
     if binary is None:
-        raise click.ClickException(_binary.HOW_TO_GET_ONE)
+        raise click.ClickException(collector_binary.HOW_TO_GET_ONE)
     return binary
 
 
@@ -238,7 +243,7 @@ def _rendered(chosen: dict[str, Any]) -> tuple[Composition, str, Application | N
             f"no target is named: type --target NAME, where NAME is one of {', '.join(TARGETS)}; "
             "what each needs: flask chest collector targets"
         )
-    signals = _signals.chosen(chosen["targets"])
+    signals = collector_signals.chosen(chosen["targets"])
     composition = Composition(**{**chosen, "targets": tuple(signals)}, signals=signals)
     application = look_at(app_if_any())
     try:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flask_chest_otel._cli import _options
-from flask_chest_otel._cli._output import safe, say, say_json, say_table
-from flask_chest_otel._cli._source import app_here
+from flask_chest_otel._cli import options
+from flask_chest_otel._cli.output import safe, say, say_json, say_table
+from flask_chest_otel._cli.source import app_here
 from flask_chest_otel._guard import printable
 from flask_chest_otel.errors import ChestError
 
@@ -29,13 +29,13 @@ Examples:
 @click.option(
     "--timeout",
     "timeout_s",
-    type=_options.seconds,
+    type=options.seconds,
     metavar="SECONDS",
     default=5.0,
     show_default=True,
     help="How long that may take.",
 )
-@_options.json_option
+@options.json_option
 def command(*, send: bool, timeout_s: float, as_json: bool) -> None:
     """Show settings and their sources, providers, entry points, and whether a span and a metric get through.
 

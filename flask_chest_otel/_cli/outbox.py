@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flask_chest_otel._cli import _options
-from flask_chest_otel._cli._output import counted, safe, say, say_json, say_table
-from flask_chest_otel._cli._source import app_if_any
-from flask_chest_otel._sqlite import NotOursError
-from flask_chest_otel._state import state_of
+from flask_chest_otel._base.sqlite import NotOursError
+from flask_chest_otel._cli import options
+from flask_chest_otel._cli.output import counted, safe, say, say_json, say_table
+from flask_chest_otel._cli.source import app_if_any
+from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._export._dispatch import Route
-    from flask_chest_otel._export._outbox import Kept, Outbox, Usage
+    from flask_chest_otel._outbox.file import Kept, Outbox, Usage
+    from flask_chest_otel._outbox.worker import Route
 
 __all__ = ["command"]
 
@@ -63,7 +63,7 @@ def command() -> None:
 
 @command.command(name="list")
 @_outbox_option
-@_options.json_option
+@options.json_option
 def list_(folder: Path | None, *, as_json: bool) -> None:
     """Show every batch: waiting, or refused and why."""
     try:
@@ -113,7 +113,7 @@ def send(folder: Path | None, *, timeout_s: float) -> None:
 
 def _route(folder: Path | None) -> Route:
     """Where to send to: the collector's address is that of the application's environment."""
-    from flask_chest_otel._export._otlp import route_to_collector  # noqa: PLC0415 - as in _opened
+    from flask_chest_otel._providers.build import route_to_collector  # noqa: PLC0415 - as in _opened
 
     app = app_if_any() if folder is None else None
     state = state_of(app) if app is not None else None
@@ -123,7 +123,7 @@ def _route(folder: Path | None) -> Route:
 
 def _send(route: Route, until: float) -> str:
     """Send until nothing waits here or the time is over; what is left, in words."""
-    from flask_chest_otel._export._dispatch import Dispatch  # noqa: PLC0415 - as in _opened
+    from flask_chest_otel._outbox.worker import Dispatch  # noqa: PLC0415 - as in _opened
 
     dispatch, shown = Dispatch(route), -1
     dispatch.join(route)
@@ -184,7 +184,7 @@ class _NoneNeeded(click.ClickException):
 def _opened(given: Path | None) -> Iterator[Outbox]:
     """The outbox; what is wrong with it ends the command with exit code 1."""
     # Imported here: they bring an SDK, and every `flask` command loads the group.
-    from flask_chest_otel._export._outbox import FILENAME, Outbox  # noqa: PLC0415
+    from flask_chest_otel._outbox.file import FILENAME, Outbox  # noqa: PLC0415
 
     app = app_if_any() if given is None else None
     path = (_folder(app) if given is None else given) / FILENAME
@@ -208,7 +208,7 @@ def _opened(given: Path | None) -> Iterator[Outbox]:
 
 
 def _folder(app: Flask | None) -> Path:
-    from flask_chest_otel._export._settings import folder_here  # noqa: PLC0415
+    from flask_chest_otel._outbox.config import folder_here  # noqa: PLC0415
     from flask_chest_otel.config import resolve  # noqa: PLC0415
 
     state = state_of(app) if app is not None else None
@@ -220,7 +220,7 @@ def _folder(app: Flask | None) -> Path:
 
 
 def _say_if_none_is_needed(app: Flask) -> None:
-    from flask_chest_otel._export._endpoint import EXPORTER, exporters_of  # noqa: PLC0415
+    from flask_chest_otel._otlp.endpoint import EXPORTER, exporters_of  # noqa: PLC0415
 
     state = state_of(app)
     names = [name for signal in ("traces", "metrics") for name in exporters_of(signal, os.environ)]

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flask_chest_otel._cli import _options
-from flask_chest_otel._cli._output import number, safe, say, say_json, say_table
-from flask_chest_otel._cli._source import open_store
-from flask_chest_otel.chests._reader import Wanted
+from flask_chest_otel._cli import options
+from flask_chest_otel._cli.output import number, safe, say, say_json, say_table
+from flask_chest_otel._cli.source import open_store
+from flask_chest_otel._store.reader import Wanted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flask_chest_otel.chests._reader import StoredRequest
+    from flask_chest_otel._store.reader import StoredRequest
 
 __all__ = ["command"]
 
@@ -33,15 +33,15 @@ Examples:
 
 @click.command(name="requests", epilog=EXAMPLES, short_help="The last requests, with ids and variables.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many requests, at most.")
-@_options.route_option
-@_options.method_option
-@_options.service_option
-@_options.status_option
-@_options.variable_option
+@options.route_option
+@options.method_option
+@options.service_option
+@options.status_option
+@options.variable_option
 @click.option("--request-id", metavar="ID", help="Only requests with this id.")
-@_options.since_option
-@_options.store_option
-@_options.json_option
+@options.since_option
+@options.store_option
+@options.json_option
 def command(  # noqa: PLR0913 - one per option of the command
     *,
     limit: int,
@@ -61,7 +61,7 @@ def command(  # noqa: PLR0913 - one per option of the command
     """
     wanted = Wanted(
         since_unix_ns=since,
-        route=_options.route_of(route),
+        route=options.route_of(route),
         method=method,
         service=service,
         status=status,

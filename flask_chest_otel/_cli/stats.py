@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from flask_chest_otel._cli import _options
-from flask_chest_otel._cli._output import number, safe, say, say_json, say_table
-from flask_chest_otel._cli._source import open_store
-from flask_chest_otel._plan import metric_method
-from flask_chest_otel.chests._reader import Wanted
+from flask_chest_otel._cli import options
+from flask_chest_otel._cli.output import number, safe, say, say_json, say_table
+from flask_chest_otel._cli.source import open_store
+from flask_chest_otel._store.reader import Wanted
+from flask_chest_otel._tracking.plan import metric_method
 from flask_chest_otel.tracked import looks_like_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from flask_chest_otel.chests._reader import RouteTiming, VariableSum
+    from flask_chest_otel._store.reader import RouteTiming, VariableSum
 
 __all__ = ["command"]
 
@@ -49,12 +49,12 @@ class Timing(NamedTuple):
 
 
 @click.command(name="stats", epilog=EXAMPLES, short_help="Transactions and response times per route.")
-@_options.since_option
-@_options.route_option
-@_options.method_option
-@_options.service_option
-@_options.store_option
-@_options.json_option
+@options.since_option
+@options.route_option
+@options.method_option
+@options.service_option
+@options.store_option
+@options.json_option
 def command(
     *,
     since: int | None,
@@ -72,7 +72,7 @@ def command(
 
     Errors are responses with a status of 500 and above. P95: 95 of 100 requests were at most that slow.
     """
-    wanted = Wanted(since_unix_ns=since, route=_options.route_of(route), method=method, service=service)
+    wanted = Wanted(since_unix_ns=since, route=options.route_of(route), method=method, service=service)
     with open_store(store) as reader:
         groups = _grouped(reader.timings(wanted))
         sums = _summed(found for found in reader.variable_sums(wanted) if not looks_like_id(found.name))

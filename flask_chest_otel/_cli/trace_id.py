@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flask_chest_otel._cli import _options
-from flask_chest_otel._cli._output import safe, say, say_json
-from flask_chest_otel._cli._source import app_if_any, open_store, request_id_secret, store_path
-from flask_chest_otel.chests._reader import Wanted
+from flask_chest_otel._cli import options
+from flask_chest_otel._cli.output import safe, say, say_json
+from flask_chest_otel._cli.source import app_if_any, open_store, request_id_secret, store_path
+from flask_chest_otel._store.reader import Wanted
 from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel.chests._reader import StoredRequest
+    from flask_chest_otel._store.reader import StoredRequest
 
 __all__ = ["command"]
 
@@ -34,8 +34,8 @@ Examples:
 
 @click.command(name="trace-id", epilog=EXAMPLES, short_help="The trace id of a request id.")
 @click.argument("request_id", metavar="ID")
-@_options.store_option
-@_options.json_option
+@options.store_option
+@options.json_option
 def command(*, request_id: str, store: Path | None, as_json: bool) -> None:
     """Print the trace id of the request id ID.
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from flask_chest_otel._collector._compose import Composition, render
+from flask_chest_otel._collector.compose import Composition, render
 
 __all__ = ["Composition", "render"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._export._outbox import FILENAME, Outbox
+from flask_chest_otel._outbox.file import FILENAME, Outbox
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flask_chest_otel._export._outbox import Kept
+    from flask_chest_otel._outbox.file import Kept
 
 
 def kept(folder: Path) -> list[Kept]:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from flask_chest_otel._collector import Composition, render
-from flask_chest_otel._collector._fragments import variables_of
+from flask_chest_otel._collector.fragments import variables_of
 from tests.backends.collector import CONFIG
 from tests.backends.grafana import dashboard_files, load
 from tests.backends.raw_otlp import post, trace_request

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._export._dispatch import Dispatch
-from flask_chest_otel._export._endpoint import GRPC, HTTP
+from flask_chest_otel._otlp.endpoint import GRPC, HTTP
+from flask_chest_otel._outbox.worker import Dispatch
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.outbox import kept
 from tests.backends.traffic import DURATION, Traffic, eventually

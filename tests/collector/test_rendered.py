@@ -14,10 +14,10 @@ import pytest
 
 from examples.shop.app import create_app
 from flask_chest_otel._collector import Composition, render
-from flask_chest_otel._collector._application import look_at
-from flask_chest_otel._collector._binary import find
-from flask_chest_otel._collector._check import problems
-from flask_chest_otel._collector._fragments import TARGETS
+from flask_chest_otel._collector.application import look_at
+from flask_chest_otel._collector.binary import find
+from flask_chest_otel._collector.check import problems
+from flask_chest_otel._collector.fragments import TARGETS
 from tests.backends import jsonl
 from tests.backends.collector import MUST_BE_SET
 from tests.backends.influxdb1 import InfluxDB1

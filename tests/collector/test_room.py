@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from flask_chest_otel._cli.collector import command
 from flask_chest_otel._collector import Composition, render
-from flask_chest_otel._collector._check import problems
-from flask_chest_otel._collector._queues import queues_of, waiting
+from flask_chest_otel._collector.check import problems
+from flask_chest_otel._collector.queues import queues_of, waiting
 from tests.backends.moody import Moody
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.raw_otlp import post, trace_request

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from flask_chest_otel._cli import chest_cli
 from flask_chest_otel._collector import Composition, render
-from flask_chest_otel._collector._check import problems
+from flask_chest_otel._collector.check import problems
 from tests.backends import jsonl
 from tests.backends.traffic import DURATION, Traffic, eventually
 

@@ -20,7 +20,7 @@ from tests.backends.server import Server, free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from flask_chest_otel._export._outbox import Kept
+    from flask_chest_otel._outbox.file import Kept
     from tests.backends.otlp_receiver import OtlpReceiver
 
 BIN = Path(sys.executable).parent

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel.chests._reader import Wanted, read_store
-from flask_chest_otel.chests._store import STORE_FILENAME
+from flask_chest_otel._store.reader import Wanted, read_store
+from flask_chest_otel._store.store import STORE_FILENAME
 from tests.backends.moody import Moody
 from tests.backends.moody_grpc import MoodyGrpc
 from tests.backends.otlp_receiver import OtlpReceiver

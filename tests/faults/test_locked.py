@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._export._outbox import FILENAME, Outbox
-from flask_chest_otel.chests._store import STORE_FILENAME
+from flask_chest_otel._outbox.file import FILENAME, Outbox
+from flask_chest_otel._store.store import STORE_FILENAME
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import REPOSITORY, require_module
 from tests.faults.served import SITE, numbers

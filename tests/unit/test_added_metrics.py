@@ -20,7 +20,7 @@ from flask_chest_otel import (
     count_requests,
     flask_chest,
 )
-from flask_chest_otel._units import UNITS, ucum
+from flask_chest_otel._tracking.cloudwatch import UNITS, ucum
 from flask_chest_otel.names import CLOUDWATCH_NAME
 from flask_chest_otel.testing import capture
 from tests.backends.otlp_receiver import OtlpReceiver

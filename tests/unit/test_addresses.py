@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flask_chest_otel._addresses import shown_address, shown_variable, without_secrets
+from flask_chest_otel._base.addresses import shown_address, shown_variable, without_secrets
 
 ADDRESSES = {
     "http://host:4318/v1/traces": "http://host:4318/v1/traces",

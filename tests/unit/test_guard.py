@@ -16,7 +16,7 @@ from werkzeug.test import Client
 
 from flask_chest_otel import FlaskChest, TrackedVar, _guard, flask_chest
 from flask_chest_otel._guard import guarded, note, reraising
-from flask_chest_otel.chests._store import STORE_FILENAME
+from flask_chest_otel._store.store import STORE_FILENAME
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def test_limits(rig: Rig) -> None:
 
 def test_everything_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ``*``, names that come from clients cannot fill the process with instruments or plans."""
-    monkeypatch.setattr("flask_chest_otel._plan._MOST_WILD_NAMES", 20)
+    monkeypatch.setattr("flask_chest_otel._tracking.plan._MOST_WILD_NAMES", 20)
     app = rig.app(tracked_vars="*")
 
     @app.route("/<name>")

@@ -10,7 +10,7 @@ import pytest
 from flask import g, request
 
 from flask_chest_otel import ChestConfigError, TrackedVar
-from flask_chest_otel._instruments import Instruments
+from flask_chest_otel._tracking.instruments import Instruments
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:

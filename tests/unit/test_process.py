@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._process import here
+from flask_chest_otel._base.process import here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 FORKING = """
 import ctypes, os, sys
-from flask_chest_otel._process import here
+from flask_chest_otel._base.process import here
 
 before = here()
 assert here() is before

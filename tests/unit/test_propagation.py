@@ -19,9 +19,10 @@ from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from flask_chest_otel import ChestConfigError, FlaskChest, FlaskChestInstrumentor, _guard, _propagation, current_context
-from flask_chest_otel._field_types import as_type
-from flask_chest_otel._values import Refused
+from flask_chest_otel import ChestConfigError, FlaskChest, FlaskChestInstrumentor, _guard, current_context
+from flask_chest_otel._context import propagator
+from flask_chest_otel._context.field_types import as_type
+from flask_chest_otel._values.convert import Refused
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def global_propagator() -> Iterator[None]:
     """The global propagator is as it was before."""
     before = propagate.get_global_textmap()
     yield
-    _propagation.uninstall()
+    propagator.uninstall()
     assert propagate.get_global_textmap() is before
 
 
@@ -207,7 +208,7 @@ def test_connections_are_wrapped_for_a_list_only(rig: Rig, send: Send) -> None:
         "putheader",
         "putrequest",
     }
-    _propagation.uninstall()
+    propagator.uninstall()
     assert dict(vars(HTTPConnection)) == before
 
 
@@ -258,7 +259,7 @@ def test_without_a_propagator_of_baggage(rig: Rig, send: Send) -> None:
     app = rig.app(context=Order, propagate=["correlation_id"])
     assert send(app, baggage="other=1,correlation_id=theirs")["baggage"] == "correlation_id=theirs"
     assert "baggage" in propagate.get_global_textmap().fields
-    _propagation.uninstall()
+    propagator.uninstall()
     propagate.set_global_textmap(before)
 
 
@@ -267,7 +268,7 @@ def test_outside_of_a_request(rig: Rig, send: Send) -> None:
     app = rig.app(context=Order, propagate=["correlation_id"])
     send(app)
     installed = propagate.get_global_textmap()
-    _propagation.install()
+    propagator.install()
     assert propagate.get_global_textmap() is installed
     carrier: dict[str, str] = {}
     with app.app_context():
@@ -457,7 +458,7 @@ def test_excluded_and_disabled(rig: Rig, send: Send) -> None:
     rig.chest(excluded, context=Order, propagate=["correlation_id"], excluded_urls=["/"])
     rig.chest(disabled, context=Order, propagate=["correlation_id"], enabled=False)
     assert "correlation_id=theirs" in send(excluded, baggage="correlation_id=theirs")["baggage"]
-    _propagation.uninstall()
+    propagator.uninstall()
     assert arrived(disabled, "correlation_id=theirs").correlation_id == "of-this-service"
 
 
@@ -545,5 +546,5 @@ def test_a_global_propagator_set_later(rig: Rig) -> None:
             propagate.set_global_textmap(TraceContextTextMapPropagator())
         app.test_client().get("/")
     assert sent == ["correlation_id=of-this-service", None, "correlation_id=of-this-service"]
-    _propagation.uninstall()
+    propagator.uninstall()
     propagate.set_global_textmap(before)

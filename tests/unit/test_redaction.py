@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_chest_otel._redaction import DROPPED, MASK, Redact, Refused, is_sensitive, redacted_query, redactor
+from flask_chest_otel._values.redaction import DROPPED, MASK, Redact, Refused, is_sensitive, redacted_query, redactor
 
 WORDS = [
     *("password", "passwd", "pwd", "passphrase", "secret", "token", "authorization", "cookie", "card", "cvv", "cvc"),
@@ -133,12 +134,12 @@ def test_a_word_between_separators_is_always_found(before: str, word: str, after
 
 def test_long_names_do_not_fill_the_cache() -> None:
     """A name of a megabyte is looked at and not kept."""
-    from flask_chest_otel import _redaction  # noqa: PLC0415 - its private cache is what is looked at
+    from flask_chest_otel._values import redaction  # noqa: PLC0415 - its private cache is what is looked at
 
-    before = _redaction._cached.cache_info().currsize  # noqa: SLF001 - as above
+    before = redaction._cached.cache_info().currsize  # noqa: SLF001 - as above
     assert is_sensitive("x" * 200_000 + "_token")
     assert not is_sensitive("x" * 200_000)
-    assert _redaction._cached.cache_info().currsize == before  # noqa: SLF001 - as above
+    assert redaction._cached.cache_info().currsize == before  # noqa: SLF001 - as above
 
 
 @pytest.mark.parametrize(("name", "redact"), [("cart_total", "auto"), ("cart_total", None), ("password", None)])
@@ -214,8 +215,14 @@ def test_long_texts_are_told_apart_by_head_and_length() -> None:
 
 def test_hashes_agree_between_processes() -> None:
     """Another process, with another hash seed, makes the same hash."""
-    code = "from flask_chest_otel._redaction import redactor; print(redactor('x', 'hash', 'key')('user@example.org'))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    code = """
+    from flask_chest_otel._values.redaction import redactor
+
+    print(redactor("x", "hash", "key")("user@example.org"))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout.split() == hashes("user@example.org")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_chest_otel import ChestConfigError, FlaskChest, FlaskChestInstrumentor, flask_chest
-from flask_chest_otel._export._target import address_of
+from flask_chest_otel._otlp.client import address_of
 from flask_chest_otel.config import resolve
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from werkzeug.test import Client
 
 from flask_chest_otel import flask_chest
-from flask_chest_otel._span_processor import DestinationsProcessor, ensure_on
+from flask_chest_otel._request.destinations import DestinationsProcessor, ensure_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,7 +32,7 @@ from werkzeug.datastructures import EnvironHeaders, Headers, MultiDict
 from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Request
 
-from flask_chest_otel._values import Limits, Refused, to_attribute, to_dimension, to_metric
+from flask_chest_otel._values.convert import Limits, Refused, to_attribute, to_dimension, to_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

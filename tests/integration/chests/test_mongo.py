@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pymongo
 import pytest
 
-from flask_chest_otel.chests import MongoChest, _schema
+from flask_chest_otel._records import schema
+from flask_chest_otel.chests import MongoChest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from flask_chest_otel._request import RequestRecord
+    from flask_chest_otel._request.live import RequestRecord
     from tests.backends.ferretdb import FerretDB
 
     MakeRecord = Callable[..., RequestRecord]
@@ -44,7 +45,7 @@ def test_one_document_per_request(chest: MongoChest, collection: Any, make_recor
     assert chest.flush(20)
     (found,) = collection.find()
     assert found == {
-        "_id": _schema.record_key(record),
+        "_id": schema.record_key(record),
         "time": datetime(2026, 11, 18, 11, 6, 40, 123_000, tzinfo=timezone.utc),
         "time_us": 1_795_000_000_123_456,
         "request_id": record.request_id,
@@ -112,7 +113,7 @@ def test_two_requests_in_one_span_are_two_documents(
         chest.put(second)
     assert chest.flush(20)
     assert collection.count_documents({}) == 2
-    shared = collection.find_one({"_id": _schema.record_key(second)})
+    shared = collection.find_one({"_id": schema.record_key(second)})
     assert (shared["shared_trace_id"], shared["shared_span_id"]) == (first.trace_id, first.span_id)
     indices = collection.index_information()
     assert indices["trace"]["key"] == [("trace_id", 1), ("span_id", 1)]

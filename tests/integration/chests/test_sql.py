@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_chest_otel.chests import SQLChest, _schema, _sql_tables
+from flask_chest_otel._records import schema
+from flask_chest_otel.chests import SQLChest, sql_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from flask_chest_otel._request import RequestRecord
+    from flask_chest_otel._request.live import RequestRecord
     from tests.backends.mariadb import MariaDB
     from tests.backends.postgresql import PostgreSQL
 
     MakeRecord = Callable[..., RequestRecord]
 
-REQUEST = [column.name for column in _schema.REQUESTS.columns]
-VARIABLE = [column.name for column in _schema.VARIABLES.columns]
+REQUEST = [column.name for column in schema.REQUESTS.columns]
+VARIABLE = [column.name for column in schema.VARIABLES.columns]
 
 
 class Database:
@@ -95,7 +96,7 @@ def test_one_row_per_request_and_variable(
     (row,) = database.requests(prefix)
     assert re.fullmatch(r"2026-11-18[T ]11:06:40\.123456(Z|\+00:00)?", row.pop("time"))
     assert row == {
-        "record_key": _schema.record_key(record),
+        "record_key": schema.record_key(record),
         "request_id": record.request_id,
         "trace_id": record.trace_id,
         "span_id": record.span_id,
@@ -234,8 +235,8 @@ def test_an_older_schema_is_upgraded(
     with closing(SQLChest(database.url, table_prefix=prefix)) as chest:
         chest.put(make_record())
         assert chest.flush(20)
-    monkeypatch.setattr(_schema, "SCHEMA_VERSION", 2)
-    monkeypatch.setitem(_sql_tables.UPGRADES, 1, ("ALTER TABLE {requests} ADD COLUMN note VARCHAR(10)",))
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 2)
+    monkeypatch.setitem(sql_tables.UPGRADES, 1, ("ALTER TABLE {requests} ADD COLUMN note VARCHAR(10)",))
     for _ in range(2):
         with closing(SQLChest(database.url, table_prefix=prefix)) as chest:
             chest.put(make_record())

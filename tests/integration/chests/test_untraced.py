@@ -16,8 +16,8 @@ from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
 from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
 from opentelemetry.trace import SpanKind
 
+from flask_chest_otel._store.store import EmbeddedStore
 from flask_chest_otel.chests import SQLChest, WebhookChest
-from flask_chest_otel.chests._store import EmbeddedStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

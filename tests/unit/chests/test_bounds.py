@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel.chests import _bounds
-from flask_chest_otel.chests._store import EmbeddedStore
+from flask_chest_otel._store import bounds as store_bounds
+from flask_chest_otel._store.store import EmbeddedStore
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from flask_chest_otel._request import RequestRecord
+    from flask_chest_otel._request.live import RequestRecord
 
 MIB = 1024 * 1024
 
@@ -96,7 +96,7 @@ def test_age_is_looked_at_seldom(
             assert store.flush(5)
             time.sleep(1.1)
         assert ids(path) == [0, 1]
-        monkeypatch.setattr(_bounds, "AGED_EVERY_S", 0.0)
+        monkeypatch.setattr(store_bounds, "AGED_EVERY_S", 0.0)
     with closing(EmbeddedStore(path, max_age_s=1)) as store:
         store.put(make_record(request_id="2"))
         assert store.flush(5)

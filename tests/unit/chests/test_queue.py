@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
-from flask_chest_otel.chests import _delivery, _queue
-from flask_chest_otel.chests._delivery import AwayError, ChestOffError, Delivery
-from flask_chest_otel.chests._queue import RecordQueue
+from flask_chest_otel._records import delivery
+from flask_chest_otel._records import queue as records_queue
+from flask_chest_otel._records.delivery import AwayError, ChestOffError, Delivery
+from flask_chest_otel._records.queue import RecordQueue
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
-    from flask_chest_otel._request import RequestRecord
+    from flask_chest_otel._request.live import RequestRecord
 
 
 class Notes:
@@ -147,8 +148,8 @@ def test_lasting_failure_is_counted_and_logged_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A back end that stays away loses batches after a bounded time, with one line per kind of error."""
-    monkeypatch.setattr(_delivery, "RETRY_FOR_S", 0.2)
-    monkeypatch.setattr(_delivery, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(delivery, "RETRY_FOR_S", 0.2)
+    monkeypatch.setattr(delivery, "FIRST_PAUSE_S", 0.02)
     notes = Notes(*[OSError("gone")] * 10_000)
     with closing(RecordQueue("gone", notes.open)) as queue:
         for lost in (1, 2, 3):
@@ -225,7 +226,7 @@ def test_drops_are_logged_once_a_minute_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Drops within the interval add no line; the first after it tells how many there were."""
-    monkeypatch.setattr(_queue, "DROPS_LOGGED_EVERY_S", 1.0)
+    monkeypatch.setattr(records_queue, "DROPS_LOGGED_EVERY_S", 1.0)
     gate = threading.Event()
     notes = Notes(gate=gate)
     with closing(RecordQueue("drops", notes.open, capacity=1)) as queue:

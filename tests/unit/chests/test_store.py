@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_chest_otel.chests import _file, _schema
-from flask_chest_otel.chests._store import EmbeddedStore
+from flask_chest_otel._records import schema
+from flask_chest_otel._store import file as store_file
+from flask_chest_otel._store.store import EmbeddedStore
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    from flask_chest_otel._request import RequestRecord
+    from flask_chest_otel._request.live import RequestRecord
 
 
 def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -48,7 +49,7 @@ def test_one_row_per_request_and_variable(path: Path, make_record: Callable[...,
         assert store.flush(5)
         assert rows(path, "SELECT * FROM chest_requests") == [
             (
-                _schema.record_key(record),
+                schema.record_key(record),
                 "2026-11-18T11:06:40.123456Z",
                 "r-1",
                 "0af7651916cd43dd8448eb211c80319c",
@@ -364,12 +365,12 @@ def test_older_store_is_upgraded(
     """A store of an older version goes through the steps to ours, and keeps its rows."""
     with closing(EmbeddedStore(path)) as store:
         store.put(make_record(request_id="old"))
-    monkeypatch.setattr(_schema, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", 3)
     steps = {
         1: ("ALTER TABLE chest_requests ADD COLUMN two TEXT",),
         2: ("ALTER TABLE chest_requests ADD COLUMN three",),
     }
-    monkeypatch.setattr(_file, "UPGRADES", steps)
+    monkeypatch.setattr(store_file, "UPGRADES", steps)
     with closing(EmbeddedStore(path)) as store:
         store.put(make_record(request_id="new"))
         assert store.flush(5)

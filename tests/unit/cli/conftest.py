@@ -11,8 +11,8 @@ from flask import Flask
 from flask.cli import FlaskGroup, ScriptInfo
 
 from flask_chest_otel._cli import chest_cli
-from flask_chest_otel._request import RequestRecord
-from flask_chest_otel.chests._store import STORE_FILENAME, EmbeddedStore
+from flask_chest_otel._request.live import RequestRecord
+from flask_chest_otel._store.store import STORE_FILENAME, EmbeddedStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,10 +25,10 @@ from flask.views import MethodView
 from flask_chest_otel import FlaskChest, TrackedVar, flask_chest
 from flask_chest_otel._cli import chest_cli
 from flask_chest_otel._collector import Composition, render
-from flask_chest_otel._collector._application import look_at
-from flask_chest_otel._collector._binary import find
-from flask_chest_otel._collector._check import problems
-from flask_chest_otel._collector._fragments import ADD_ONS, TARGETS, folder, variables_of
+from flask_chest_otel._collector.application import look_at
+from flask_chest_otel._collector.binary import find
+from flask_chest_otel._collector.check import problems
+from flask_chest_otel._collector.fragments import ADD_ONS, TARGETS, folder, variables_of
 from flask_chest_otel.chests import SQLChest
 from flask_chest_otel.instrumentor import FlaskChestInstrumentor
 

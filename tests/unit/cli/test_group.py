@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from flask_chest_otel import FlaskChest
 from flask_chest_otel._cli import chest_cli
-from flask_chest_otel.chests._store import EmbeddedStore
+from flask_chest_otel._store.store import EmbeddedStore
 from flask_chest_otel.instrumentor import FlaskChestInstrumentor
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from click.testing import Result
     from flask import Flask
 
-    from flask_chest_otel._request import RequestRecord
+    from flask_chest_otel._request.live import RequestRecord
 
 READING = [["requests"], ["stats"], ["trace-id", "r-1"]]
 
@@ -243,7 +243,7 @@ import sys
 import flask_chest_otel._cli
 print(sorted(name for name in sys.modules if name.startswith("flask_chest_otel._cli.")))
 """
-    assert run_python(script).stdout == "['flask_chest_otel._cli._group']\n"
+    assert run_python(script).stdout == "['flask_chest_otel._cli.group']\n"
 
 
 def run_python(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from flask_chest_otel import FlaskChest
 from flask_chest_otel._cli import chest_cli
-from flask_chest_otel._export._outbox import FILENAME, Outbox
-from flask_chest_otel._export._owner import Owner
+from flask_chest_otel._outbox.file import FILENAME, Outbox
+from flask_chest_otel._outbox.owner import Owner
 from tests.backends.otlp_receiver import OtlpReceiver
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from flask_chest_otel._export._dispatch import Route
-from flask_chest_otel._export._endpoint import HTTP
-from flask_chest_otel._export._shelf import Keeping
-from flask_chest_otel._export._target import address_of
+from flask_chest_otel._otlp.client import address_of
+from flask_chest_otel._otlp.endpoint import HTTP
+from flask_chest_otel._outbox.buffer import Keeping
+from flask_chest_otel._outbox.worker import Route
 
 if TYPE_CHECKING:
     from pathlib import Path

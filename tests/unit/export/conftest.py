@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._export import _dispatch, _sender
-from flask_chest_otel._export._dispatch import Dispatch, Route
+from flask_chest_otel._outbox import sender, worker
+from flask_chest_otel._outbox.worker import Dispatch, Route
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.unit.export.batches import route_to
 
@@ -30,13 +30,13 @@ def route(tmp_path: Path, receiver: OtlpReceiver) -> Route:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What has failed is soon tried again."""
-    monkeypatch.setattr(_sender, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(sender, "FIRST_PAUSE_S", 0.05)
 
 
 @pytest.fixture
 def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Route], Dispatch]]:
     """Begins a dispatch as a process of its own would; all of them end with the test."""
-    monkeypatch.setattr(_dispatch, "LOOK_ROUND_S", 0.3)
+    monkeypatch.setattr(worker, "LOOK_ROUND_S", 0.3)
     begun: list[Dispatch] = []
 
     def make(route: Route) -> Dispatch:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_chest_otel._export._outbox import FILENAME, Outbox
+from flask_chest_otel._outbox.file import FILENAME, Outbox
 from tests.backends.otlp_receiver import OtlpReceiver
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 LIFE = """
 import os, signal, sys, time
 from pathlib import Path
-from flask_chest_otel._export import _dispatch, _outbox
-from flask_chest_otel._export._dispatch import Dispatch
+from flask_chest_otel._outbox import worker, file
+from flask_chest_otel._outbox.worker import Dispatch
 from tests.unit.export.batches import route_to, spans
 
-_dispatch.GATHER_S = 0.0
+worker.GATHER_S = 0.0
 
 
 def live(url, folder, name, batches, statements):
@@ -41,13 +41,13 @@ def live(url, folder, name, batches, statements):
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    begin = _outbox.Outbox.__init__
+    begin = file.Outbox.__init__
 
     def traced(self, *arguments, **options):
         begin(self, *arguments, **options)
         self.connection.set_trace_callback(count)
 
-    _outbox.Outbox.__init__ = traced
+    file.Outbox.__init__ = traced
     dispatch = Dispatch(route_to(url, Path(folder)))
     for number in range(batches):
         dispatch.put("traces", 1, spans(f"{name}-{number}"))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from flask_chest_otel._export import _disk, _memory
-from flask_chest_otel._export._outbox import FILENAME, Outbox
-from flask_chest_otel._export._target import address_of
+from flask_chest_otel._otlp.client import address_of
+from flask_chest_otel._outbox import disk, memory
+from flask_chest_otel._outbox.file import FILENAME, Outbox
 from flask_chest_otel.errors import ChestConfigError
 from tests.backends.moody import Moody
 from tests.backends.otlp_receiver import OtlpReceiver
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from flask_chest_otel._export._dispatch import Dispatch, Route
+    from flask_chest_otel._outbox.worker import Dispatch, Route
 
     Begin = Callable[[Route], Dispatch]
 
@@ -334,7 +334,7 @@ def test_without_a_disk_batches_wait_in_memory(
     begin: Begin, tmp_path: Path, moody: Moody, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Said once, in order; and as soon as the disk is there what waits is put on it."""
-    monkeypatch.setattr(_disk, "DISK_AGAIN_S", 0.1)
+    monkeypatch.setattr(disk, "DISK_AGAIN_S", 0.1)
     folder = tmp_path / "outbox"
     folder.write_text("a file where the folder should be")
     moody.mood = 503
@@ -358,7 +358,7 @@ def test_memory_is_sent_and_bounded(
     begin: Begin, tmp_path: Path, moody: Moody, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without any disk batches arrive all the same; when there are too many the oldest go and are counted."""
-    monkeypatch.setattr(_memory, "MEMORY_BYTES", 10 * len(spans("s00")))
+    monkeypatch.setattr(memory, "MEMORY_BYTES", 10 * len(spans("s00")))
     folder = tmp_path / "outbox"
     folder.write_text("")
     moody.mood = 503

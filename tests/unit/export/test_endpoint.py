@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flask_chest_otel._export._endpoint import problems, url_of
+from flask_chest_otel._otlp.endpoint import problems, url_of
 from flask_chest_otel.errors import ChestConfigError
 
 GENERAL, OWN = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"

@@ -9,10 +9,10 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import Status, StatusCode
 
 from flask_chest_otel import _guard
-from flask_chest_otel._export._exporters import OutboxSpanExporter
+from flask_chest_otel._outbox.exporters import OutboxSpanExporter
 
 if TYPE_CHECKING:
-    from flask_chest_otel._export._dispatch import Route
+    from flask_chest_otel._outbox.worker import Route
     from tests.backends.otlp_receiver import OtlpReceiver
     from tests.conftest import Rig
 

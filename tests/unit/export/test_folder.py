@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel import _sqlite
-from flask_chest_otel._export import _folder
-from flask_chest_otel._export._outbox import FILENAME
-from flask_chest_otel._export._settings import outbox_folder
-from flask_chest_otel._export._shelf import Keeping, Shelf
+from flask_chest_otel._base import sqlite
+from flask_chest_otel._outbox import folder as outbox_folder_module
+from flask_chest_otel._outbox.buffer import Keeping, Shelf
+from flask_chest_otel._outbox.config import outbox_folder
+from flask_chest_otel._outbox.file import FILENAME
 from flask_chest_otel.config import resolve
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def test_a_folder_of_ones_own(folder: Path) -> None:
         shelf.put("traces", 1, body)
         shelf.close()
     assert (folder / FILENAME).exists()
-    assert stat.S_IMODE(_folder.temporary().stat().st_mode) == 0o700
+    assert stat.S_IMODE(outbox_folder_module.temporary().stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize("prepare", [open_to_others, readable_by_others, link, somebody_elses])
@@ -82,13 +82,13 @@ def test_a_folder_that_somebody_prepared(
     folder: Path, prepare: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing is put where another user may read it: batches wait in memory, and the line says what to type."""
-    prepare(_folder.temporary())
+    prepare(outbox_folder_module.temporary())
     shelf = Shelf(Keeping(folder, 2**28, 3600.0))
     shelf.put("traces", 1, b"1")
     assert [row.body for row in shelf.oldest("traces", 5, 2**20)] == [b"1"]
     assert not [path for path in Path(tempfile.gettempdir()).rglob("*") if path.is_file()]
     (said,) = caplog.messages
-    assert f"{_folder.temporary()} is not a folder of this user alone" in said
+    assert f"{outbox_folder_module.temporary()} is not a folder of this user alone" in said
     assert "FLASK_CHEST_OUTBOX_DIR" in said
 
 
@@ -106,7 +106,7 @@ def test_folders_above_it(tmp_path: Path) -> None:
     shelf = Shelf(Keeping(tmp_path / "a" / "b" / "c", 2**28, 3600.0))
     shelf.put("traces", 1, b"1")
     shelf.close()
-    _sqlite.make(tmp_path / "d" / "e" / "store.sqlite3")
+    sqlite.make(tmp_path / "d" / "e" / "store.sqlite3")
     made = [path for path in tmp_path.rglob("*") if path.is_dir()]
     assert len(made) == 5
     assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o700}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from flask_chest_otel._export._endpoint import GRPC
-from flask_chest_otel._export._target import address_of
+from flask_chest_otel._otlp.client import address_of
+from flask_chest_otel._otlp.endpoint import GRPC
 from flask_chest_otel.errors import ChestConfigError
 from tests.backends.certificates import certificate
 from tests.backends.moody_grpc import MoodyGrpc
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from flask_chest_otel._export._dispatch import Dispatch, Route
+    from flask_chest_otel._outbox.worker import Dispatch, Route
 
     Begin = Callable[[Route], Dispatch]
 

@@ -11,8 +11,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from flask_chest_otel._export._http_target import HttpTarget
-from flask_chest_otel._export._target import address_of
+from flask_chest_otel._otlp.client import address_of
+from flask_chest_otel._otlp.http import HttpTarget
 from tests.backends.moody import Moody
 from tests.backends.outbox import kept
 from tests.backends.raw_http import RawHttp, head_of, request_of
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from flask_chest_otel._export._dispatch import Dispatch, Route
+    from flask_chest_otel._outbox.worker import Dispatch, Route
 
     Begin = Callable[[Route], Dispatch]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel import _sqlite
-from flask_chest_otel._export._outbox import FILENAME, Outbox
-from flask_chest_otel._export._owner import Owner, owner_if_dead, sweep
+from flask_chest_otel._base import sqlite
+from flask_chest_otel._outbox.file import FILENAME, Outbox
+from flask_chest_otel._outbox.owner import Owner, owner_if_dead, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,7 +85,7 @@ def test_what_is_too_old_goes(open_outbox: Open, monkeypatch: pytest.MonkeyPatch
     outbox = open_outbox(max_age_s=100.0)
     moment = 1_000_000 * 10**9
     monkeypatch.setattr("time.time_ns", lambda: moment)
-    monkeypatch.setattr("flask_chest_otel._export._limits.AGED_EVERY_S", 0.0)
+    monkeypatch.setattr("flask_chest_otel._outbox.limits.AGED_EVERY_S", 0.0)
     outbox.put("a", [("traces", 3, b"old")])
     moment += 99 * 10**9
     outbox.put("a", [("traces", 1, b"new")])
@@ -101,7 +101,7 @@ def test_a_clock_that_is_stepped_back_loses_nothing(open_outbox: Open, monkeypat
     outbox = open_outbox(max_age_s=100.0)
     moment = 1_000_000 * 10**9
     monkeypatch.setattr("time.time_ns", lambda: moment)
-    monkeypatch.setattr("flask_chest_otel._export._limits.AGED_EVERY_S", 0.0)
+    monkeypatch.setattr("flask_chest_otel._outbox.limits.AGED_EVERY_S", 0.0)
     outbox.put("a", [("traces", 1, b"first")])
     moment -= 86400 * 10**9
     outbox.put("a", [("traces", 1, b"second")])
@@ -181,7 +181,7 @@ def test_a_database_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
         theirs.execute("CREATE TABLE t (x)")
     theirs.close()
     before = path.read_bytes()
-    with pytest.raises(_sqlite.NotOursError, match="something else"):
+    with pytest.raises(sqlite.NotOursError, match="something else"):
         Outbox(path, 2**28, 1.0)
     assert path.read_bytes() == before
 

@@ -15,10 +15,10 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 import flask_chest_otel
-from flask_chest_otel import FlaskChest, TrackedVar, _guard, names
-from flask_chest_otel._export import _own_metrics, _spans
-from flask_chest_otel._export._batching import Batching
-from flask_chest_otel._process import here
+from flask_chest_otel import FlaskChest, TrackedVar, _guard, _self_metrics, names
+from flask_chest_otel._base.process import here
+from flask_chest_otel._outbox import span_processor
+from flask_chest_otel._outbox.batching import Batching
 from flask_chest_otel.chests import WebhookChest
 from tests.backends.outbox import kept
 from tests.backends.server import free_port
@@ -28,7 +28,7 @@ from tools.wire_names import REFERENCE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._export._dispatch import Dispatch, Route
+    from flask_chest_otel._outbox.worker import Dispatch, Route
     from tests.conftest import Rig
 
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests of this process have made is not asked."""
     for name in ("_watched", "_chests"):
-        monkeypatch.setattr(_own_metrics, name, weakref.WeakSet())
+        monkeypatch.setattr(_self_metrics, name, weakref.WeakSet())
 
 
 def said(rig: Rig, name: str) -> dict[Any, float]:
@@ -91,8 +91,8 @@ def test_records(rig: Rig) -> None:
 def test_spans(rig: Rig) -> None:
     """Spans that came faster than they could be written are counted."""
     rig.app().test_client().get("/")
-    line = _spans._Line(rig.exporter, here(), Batching(capacity=3))  # noqa: SLF001 - a thread would empty it
-    _own_metrics.watch(line)
+    line = span_processor._Line(rig.exporter, here(), Batching(capacity=3))  # noqa: SLF001 - a thread would empty it
+    _self_metrics.watch(line)
     for _ in range(5):
         line.put(rig.spans[0])
     assert said(rig, names.SPANS_DROPPED) == {None: 2}
@@ -148,7 +148,7 @@ def test_every_note_has_a_reason() -> None:
                 assert isinstance(literal, ast.Constant), ast.unparse(node)
                 words.add(str(literal.value).split(" ")[0])
     assert words
-    assert {_own_metrics._REASONS[word] for word in words} == reasons  # noqa: SLF001 - the table is what is held here
+    assert {_self_metrics._REASONS[word] for word in words} == reasons  # noqa: SLF001 - the table is what is held here
 
 
 def test_kinds_are_bounded() -> None:

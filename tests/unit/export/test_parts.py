@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from flask_chest_otel._export._parts import Part, name_of, parts_of
+from flask_chest_otel._otlp.parts import Part, name_of, parts_of
 
 SHAPES = st.lists(st.lists(st.lists(st.integers(0, 60), max_size=4), max_size=3), max_size=3)
 KINDS = ("gauge", "sum", "histogram", "exponential_histogram", "summary")

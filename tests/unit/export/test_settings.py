@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._export._outbox import FILENAME, Outbox
-from flask_chest_otel._export._owner import Owner
-from flask_chest_otel._export._settings import folder_here, route_of
-from flask_chest_otel._export._shelf import Shelf
+from flask_chest_otel._outbox.buffer import Shelf
+from flask_chest_otel._outbox.config import folder_here, route_of
+from flask_chest_otel._outbox.file import FILENAME, Outbox
+from flask_chest_otel._outbox.owner import Owner
 from flask_chest_otel.config import resolve
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import REPOSITORY

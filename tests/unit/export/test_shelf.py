@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._export import _disk, _limits, _outbox
-from flask_chest_otel._export._outbox import FILENAME
-from flask_chest_otel._export._shelf import Keeping, Shelf
+from flask_chest_otel._outbox import disk, file, limits
+from flask_chest_otel._outbox.buffer import Keeping, Shelf
+from flask_chest_otel._outbox.file import FILENAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """Somebody else's connection to the file, which is there."""
-    outbox = _outbox.Outbox(tmp_path / FILENAME, 2**28, 3600.0)
+    outbox = file.Outbox(tmp_path / FILENAME, 2**28, 3600.0)
     outbox.close()
     with closing(sqlite3.connect(tmp_path / FILENAME, isolation_level=None)) as connection:
         yield connection
@@ -39,7 +39,7 @@ def test_bounds_that_cannot_be_kept(
     tmp_path: Path, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where old batches cannot be deleted new ones are kept once, and the bounds hold as soon as that works again."""
-    monkeypatch.setattr(_limits, "AGED_EVERY_S", 10.0)
+    monkeypatch.setattr(limits, "AGED_EVERY_S", 10.0)
     shelf = Shelf(Keeping(tmp_path, 2**28, 0.0))
     other.execute("CREATE TRIGGER no BEFORE DELETE ON outbox_batches BEGIN SELECT RAISE(ABORT, 'not now'); END")
     for body in (b"1", b"2", b"3"):
@@ -64,8 +64,8 @@ def test_refused_while_the_file_is_locked(
     tmp_path: Path, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, then: str
 ) -> None:
     """A batch that cannot be put aside at that moment is not sent again, and put aside as soon as that works."""
-    monkeypatch.setattr(_disk, "PATIENCE_S", 0.1)
-    monkeypatch.setattr(_disk, "DISK_AGAIN_S", 0.0)
+    monkeypatch.setattr(disk, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(disk, "DISK_AGAIN_S", 0.0)
     shelf = Shelf(Keeping(tmp_path, 2**28, 3600.0))
     shelf.put("traces", 3, b"1")
     shelf.put("traces", 3, b"2")

@@ -14,11 +14,11 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
-from flask_chest_otel._export._batching import Batching, batching_of
-from flask_chest_otel._export._exporters import OutboxMetricExporter, OutboxSpanExporter
-from flask_chest_otel._export._outbox import FILENAME
-from flask_chest_otel._export._spans import OutboxSpanProcessor
-from flask_chest_otel._export._target import address_of
+from flask_chest_otel._otlp.client import address_of
+from flask_chest_otel._outbox.batching import Batching, batching_of
+from flask_chest_otel._outbox.exporters import OutboxMetricExporter, OutboxSpanExporter
+from flask_chest_otel._outbox.file import FILENAME
+from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from tests.backends.outbox import kept
 from tests.backends.server import free_port
 from tests.faults.served import wait_until
@@ -27,7 +27,7 @@ from tests.unit.export.batches import route_to
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flask_chest_otel._export._dispatch import Route
+    from flask_chest_otel._outbox.worker import Route
     from tests.backends.otlp_receiver import OtlpReceiver
 
 
@@ -113,7 +113,7 @@ def test_what_an_end_cannot_wait_for_is_counted(
     nowhere: Route, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where writing hangs, the end does not wait for ever, and says how many spans it loses."""
-    monkeypatch.setattr("flask_chest_otel._export._spans.END_WAITS_S", 0.2)
+    monkeypatch.setattr("flask_chest_otel._outbox.span_processor.END_WAITS_S", 0.2)
     exporter = OutboxSpanExporter(nowhere)
     released = threading.Event()
     monkeypatch.setattr(exporter, "export", lambda _spans: released.wait(10.0))
@@ -175,7 +175,7 @@ def test_an_end_of_traces_is_none_of_metrics(
     route: Route, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Metrics go on when the tracer provider is shut down, also much later, and their own end has its own time."""
-    monkeypatch.setattr("flask_chest_otel._export._dispatch.ENDS_APART_S", 0.2)
+    monkeypatch.setattr("flask_chest_otel._outbox.worker.ENDS_APART_S", 0.2)
     traces = provider_of(OutboxSpanProcessor(OutboxSpanExporter(route)))
     reader = PeriodicExportingMetricReader(OutboxMetricExporter(route), export_interval_millis=60_000)
     points = MeterProvider([reader], shutdown_on_exit=False)

@@ -10,10 +10,10 @@ import yaml
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 
-from flask_chest_otel._export._endpoint import GRPC
-from flask_chest_otel._export._exporters import OutboxSpanExporter
-from flask_chest_otel._export._outbox import FILENAME, Outbox
-from flask_chest_otel._export._spans import OutboxSpanProcessor
+from flask_chest_otel._otlp.endpoint import GRPC
+from flask_chest_otel._outbox.exporters import OutboxSpanExporter
+from flask_chest_otel._outbox.file import FILENAME, Outbox
+from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from flask_chest_otel.config import resolve
 from tests.backends.moody import Moody
 from tests.backends.moody_grpc import MoodyGrpc
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._export._dispatch import Dispatch, Route
+    from flask_chest_otel._outbox.worker import Dispatch, Route
 
     Begin = Callable[[Route], Dispatch]
 

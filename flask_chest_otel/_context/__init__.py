@@ -1,0 +1,1 @@
+"""The typed context, and how its fields travel to other services."""

@@ -1,0 +1,208 @@
+"""Fields of the typed context on outgoing calls: as W3C baggage, when an instrumented client injects its headers.
+
+Clients know no hook but OpenTelemetry's global propagator. It is wrapped, once for the process and only where an
+application propagates fields; outside of requests of such an application it does what it did before.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from flask import current_app, has_request_context
+from opentelemetry import propagate, trace
+from opentelemetry.propagators.textmap import Setter, TextMapPropagator, default_getter, default_setter
+
+from flask_chest_otel._context import baggage, bound_baggage
+from flask_chest_otel._context.bound_baggage import BoundBaggage
+from flask_chest_otel._guard import guarded, note
+from flask_chest_otel._lifecycle.state import state_of
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.propagators.textmap import CarrierT, Getter
+
+__all__ = ["FieldsPropagator", "Rule", "install", "uninstall"]
+
+_HOSTS = ("server.address", "net.peer.name")  # semantic conventions of HTTP, and the names they had before
+_URLS = ("url.full", "http.url")
+
+
+class Rule:
+    """Fields that travel to some hosts only, by the wish of one application.
+
+    Attributes:
+        names: The fields.
+        hosts: The hosts.
+    """
+
+    def __init__(self, names: tuple[str, ...], hosts: tuple[str, ...] | None) -> None:
+        """Remember it; it counts once it is installed, as long as somebody keeps it."""
+        self.names = names
+        self.hosts = hosts or ()
+
+
+_rules: weakref.WeakSet[Rule] = weakref.WeakSet()
+
+
+def install(rule: Rule | None = None) -> None:
+    """Wrap the global propagator, where it is not wrapped; and HTTP connections where fields go to some hosts only."""
+    if rule is not None and rule.hosts:
+        _rules.add(rule)
+        bound_baggage.install()
+    if isinstance(propagate.get_global_textmap(), FieldsPropagator):
+        return
+    with _installing:
+        current = propagate.get_global_textmap()
+        if not isinstance(current, FieldsPropagator):
+            propagate.set_global_textmap(FieldsPropagator(current))
+
+
+def uninstall() -> None:
+    """Restore the global propagator, if ours is still outermost."""
+    _rules.clear()
+    bound_baggage.uninstall()
+    with _installing:
+        current = propagate.get_global_textmap()
+        if isinstance(current, FieldsPropagator):
+            propagate.set_global_textmap(current.inner)
+
+
+_installing = threading.Lock()
+
+
+class FieldsPropagator(TextMapPropagator):
+    """Does what another propagator does, and adds fields of the running request's typed context to the baggage.
+
+    Attributes:
+        inner: The other one.
+    """
+
+    def __init__(self, inner: TextMapPropagator) -> None:
+        self.inner = inner
+
+    @property
+    def fields(self) -> set[str]:
+        """Headers that may be set."""
+        return {*self.inner.fields, baggage.HEADER}
+
+    def extract(
+        self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
+    ) -> Context:
+        """What the other one extracts: fields are read where the typed context is made."""
+        return self.inner.extract(carrier, context, getter=getter)
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """What the other one injects, with our entries in its baggage."""
+        entries = _leaving(context)
+        if not entries:
+            self.inner.inject(carrier, context, setter=setter)
+            return
+        held = _HeldBaggage(setter)
+        self.inner.inject(carrier, context, setter=held)
+        with guarded("propagate"):
+            key, there = (baggage.HEADER, held.text) if held.text is not None else _set_before(carrier)
+            text, left_out = baggage.written(there, entries)
+            if text or (there and held.text is None):
+                setter.set(carrier, key, _bound(text, entries))
+            for name in left_out:
+                note(f"propagate {name}: no room", "the field %s is not sent: the baggage would be too long", name)
+
+
+class _HeldBaggage(Setter[Any]):
+    """Passes on every header but the baggage."""
+
+    def __init__(self, setter: Setter[Any]) -> None:
+        self._setter = setter
+        self.text: str | None = None
+
+    def set(self, carrier: Any, key: str, value: str) -> None:
+        if key.lower() == baggage.HEADER:
+            self.text = value
+        else:
+            self._setter.set(carrier, key, value)
+
+
+def _bound(text: str, entries: Mapping[str, str | None]) -> str:
+    """The baggage, so that a redirection to a host that is not listed leaves our entries out."""
+    hosts = getattr(entries, "hosts", ())
+    if not hosts:
+        return text
+    elsewhere, _ = baggage.written(text, dict.fromkeys(entries))
+    return BoundBaggage.of(text, elsewhere, lambda host: _is_among(host, hosts))
+
+
+class _Entries(dict[str, "str | None"]):
+    """What leaves for a host of a list.
+
+    Attributes:
+        hosts: The list; empty: for all hosts.
+    """
+
+    hosts: tuple[str, ...] = ()
+
+
+@guarded("propagate")
+def _leaving(context: Context | None) -> Mapping[str, str | None] | None:
+    """Entries to send, those to take out as ``None``; nothing where this is not our business."""
+    if not has_request_context():
+        return _held_back(context)
+    state = state_of(current_app)
+    if state is None or not state.typed.propagates:
+        return None
+    names, hosts = state.config.propagate, state.config.propagate_to
+    host = _host(context) if hosts else None
+    if hosts and host is None:
+        note(
+            "propagate without a host",
+            "fields are not sent: with propagate_to, the client's span has to say whom it calls, and it is not recorded"
+            " (no tracer provider is set up, or it was sampled out)",
+        )
+    if hosts and not _is_among(host, hosts):
+        # OpenTelemetry passes on what arrived, to whomever.
+        return dict.fromkeys(names)
+    fields = state.typed.leaving()
+    if fields is None:
+        return None
+    entries = _Entries((name, fields.get(name)) for name in names)
+    entries.hosts = hosts or ()
+    return entries
+
+
+def _held_back(context: Context | None) -> Mapping[str, None] | None:
+    """Outside of a request: in a stream and in threads, OpenTelemetry's context may still hold what arrived in one."""
+    rules = list(_rules)
+    if not rules:
+        return None
+    host = _host(context)
+    return {name: None for rule in rules if not _is_among(host, rule.hosts) for name in rule.names}
+
+
+def _is_among(host: str | None, hosts: tuple[str, ...]) -> bool:
+    found = (host or "").lower().rstrip(".")
+    return any(found.endswith(one[1:]) if one.startswith("*") else found == one for one in hosts)
+
+
+def _host(context: Context | None) -> str | None:
+    """Whom the client of the current span is about to call, as far as its instrumentation says so."""
+    span = trace.get_current_span(context)
+    if getattr(span, "kind", None) is not trace.SpanKind.CLIENT:
+        return None  # a server span has addresses, too: ours
+    attributes: Mapping[str, Any] = getattr(span, "attributes", None) or {}
+    named = next((str(attributes[name]) for name in _HOSTS if attributes.get(name)), None)
+    url = next((str(attributes[name]) for name in _URLS if attributes.get(name)), "")
+    return named or urlsplit(url).hostname
+
+
+def _set_before(carrier: Any) -> tuple[str, str]:
+    """The baggage that the application, or an earlier try of the same call, has put into a carrier; and its name."""
+    if isinstance(carrier, Mapping):
+        for key, value in carrier.items():
+            if isinstance(key, str) and key.lower() == baggage.HEADER and isinstance(value, str):
+                return key, value
+    return baggage.HEADER, ""

@@ -1,0 +1,136 @@
+"""The typed context: one object of the application's own per request, and which of its fields travel.
+
+What arrives is read from the ``baggage`` header itself and not from OpenTelemetry's context, so that it is there
+whatever ``OTEL_PROPAGATORS`` says, on excluded URLs, and where the request has no span.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from flask import has_request_context, request
+
+from flask_chest_otel._context import baggage
+from flask_chest_otel._context.field_types import as_text, as_type
+from flask_chest_otel._guard import guarded, note
+from flask_chest_otel._request.lookup import own_record, present_request
+from flask_chest_otel._values.convert import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flask_chest_otel._request.live import LiveRequest
+    from flask_chest_otel.config import ChestConfig
+
+__all__ = ["TypedContext"]
+
+_KEPT = "flask_chest_otel_context"
+_ENVIRON_KEY = "HTTP_BAGGAGE"
+_making: ContextVar[bool] = ContextVar("flask_chest_making_context", default=False)
+
+
+class TypedContext:
+    """Makes, fills and reads the typed contexts of one application.
+
+    Attributes:
+        propagates: Whether fields travel.
+    """
+
+    def __init__(self, config: ChestConfig) -> None:
+        self._make = config.context
+        self._names = config.propagate
+        self.propagates = config.enabled and bool(config.propagate)
+        self._types: tuple[type, Mapping[str, Any]] = (NoneType, {})
+
+    def current(self) -> Any:
+        """The object of the running request, made when it is first asked for.
+
+        Raises:
+            RuntimeError: There is no typed context, or no request.
+        """
+        if self._make is None:
+            raise RuntimeError("there is no typed context: give its class with FlaskChest(app, context=MyContext)")
+        if not has_request_context():
+            raise RuntimeError("there is no typed context outside of a request: ask for it in a view")
+        # With the request, not with g, which an application context pushed outside shares between requests; and
+        # whether or not the request is recorded, as the application lives from it.
+        http = present_request()
+        kept = http.__dict__
+        typed = kept.get(_KEPT)
+        if typed is None:
+            typed = kept[_KEPT] = self._made(self._make, http.environ)
+            live = own_record()
+            if live is not None:
+                live.typed = typed
+        return typed
+
+    @guarded("typed context")
+    def complete(self, live: LiveRequest) -> None:
+        """At the end of a request: make the object that nobody asked for where a value arrived, to record it."""
+        if live.typed is None and self._arriving(request.environ):
+            self.current()
+
+    def leaving(self) -> dict[str, str] | None:
+        """Fields of the running request as texts, by name; ``None`` while the object is being made.
+
+        Raises:
+            Exception: The application's own, from its class or a property of it.
+        """
+        if _making.get():
+            return None  # its class calls another service
+        typed = self.current()
+        found = {}
+        for name in self._names:
+            try:
+                text = as_text(getattr(typed, name, None))
+            except Refused as refused:
+                note(f"propagate {name}: {refused.reason}", "the field %s is not sent: %s", name, refused.reason)
+            else:
+                if text is not None:
+                    found[name] = text
+        return found
+
+    def _made(self, make: Callable[[], Any], environ: Mapping[str, Any]) -> Any:
+        token = _making.set(True)
+        try:
+            typed = make()
+        finally:
+            _making.reset(token)
+        if self.propagates:
+            self._receive(typed, environ)
+        return typed
+
+    @guarded("baggage")
+    def _receive(self, typed: Any, environ: Mapping[str, Any]) -> None:
+        for name, text in self._arriving(environ).items():
+            try:
+                setattr(typed, name, as_type(text, self._type_of(type(typed), name)))
+            except Refused as refused:
+                note(f"arriving {name}: {refused.reason}", "%s in baggage is not taken: %s", name, refused.reason)
+            except Exception as error:  # noqa: BLE001 - a frozen class, a slot that is not there, a property's own
+                kind = type(error).__name__
+                note(f"arriving {name}: {kind}", "%s in baggage is not taken: setting it raised %s", name, kind)
+
+    def _arriving(self, environ: Mapping[str, Any]) -> dict[str, str]:
+        header = environ.get(_ENVIRON_KEY)
+        if not header:
+            return {}
+        if len(header) > baggage.MOST_BYTES:
+            note("baggage too long", "a baggage header of more than %d bytes is not read", baggage.MOST_BYTES)
+            return {}
+        return baggage.read(header, self._names)
+
+    def _type_of(self, cls: type, name: str) -> Any:
+        if self._types[0] is not cls:
+            self._types = (cls, _hints(cls))
+        return self._types[1].get(name)
+
+
+def _hints(cls: type) -> Mapping[str, Any]:
+    try:
+        return get_type_hints(cls)
+    except Exception as error:  # noqa: BLE001 - names that only a type checker knows, for example
+        note(f"types of {cls.__name__}", "values in baggage stay text, as the annotations of %r fail: %s", cls, error)
+        return {}

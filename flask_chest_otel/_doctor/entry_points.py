@@ -1,0 +1,71 @@
+"""Entry points of OpenTelemetry: which can be loaded, which are at work, which are skipped and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.instrumentation.dependencies import get_dependency_conflicts
+from opentelemetry.util._importlib_metadata import entry_points
+
+from flask_chest_otel._doctor.part import Part, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["part"]
+
+_DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+_CHOSEN_BY = {
+    "opentelemetry_id_generator": "OTEL_PYTHON_ID_GENERATOR",
+    "opentelemetry_traces_exporter": "OTEL_TRACES_EXPORTER",
+    "opentelemetry_metrics_exporter": "OTEL_METRICS_EXPORTER",
+}
+
+
+def part(environ: Mapping[str, str]) -> Part:
+    """Instrumentors, id generators and exporters that are installed."""
+    found = Part("entry_points", ("ENTRY POINT", "STATE", "BECAUSE"))
+    disabled = _listed(environ.get(_DISABLED, ""))
+    for entry in sorted(entry_points(group="opentelemetry_instrumentor"), key=lambda entry: entry.name):
+        found.rows.append(Row(f"instrumentor {entry.name}", *_instrumentor(entry, disabled, found)))
+    for group, variable in _CHOSEN_BY.items():
+        kind = group.removeprefix("opentelemetry_").replace("_", " ")
+        chosen = _listed(environ.get(variable, ""))
+        for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+            if entry.name in chosen:
+                state = "loaded" if _loaded(entry, found) is not None else "broken"
+                found.rows.append(Row(f"{kind} {entry.name}", state, f"{variable} names it"))
+            elif entry.name.startswith("flask_chest"):
+                found.rows.append(Row(f"{kind} {entry.name}", "skipped", f"{variable} does not name it"))
+    return found
+
+
+def _instrumentor(entry: Any, disabled: list[str], found: Part) -> tuple[str, str]:
+    if entry.name in disabled or "*" in disabled:
+        return "skipped", f"{_DISABLED} names it"
+    loaded = _loaded(entry, found)
+    if loaded is None:
+        return "broken", "it cannot be imported"
+    instrumentor = loaded()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        return "loaded", "it instruments this process"
+    conflict = get_dependency_conflicts(instrumentor.instrumentation_dependencies())
+    if conflict is not None:
+        return "skipped", str(conflict)
+    return "skipped", "nobody asked for it; opentelemetry-instrument does"
+
+
+def _loaded(entry: Any, found: Part) -> Any:
+    try:
+        return entry.load()
+    except Exception as error:  # noqa: BLE001 - whatever a third party's module raises
+        found.problems.append(
+            f"the entry point {entry.name!r} cannot be loaded ({type(error).__name__}: {error}): type "
+            f"pip install --upgrade {entry.value.partition(':')[0].partition('.')[0].replace('_', '-')}, "
+            f"or {_DISABLED}={entry.name}"
+        )
+        return None
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

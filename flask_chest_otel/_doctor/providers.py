@@ -1,0 +1,87 @@
+"""Whose providers these are, who makes ids and who makes the server span."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics, trace
+
+from flask_chest_otel._doctor.part import Part, Row
+from flask_chest_otel._providers.decision import METRICS_GO_NOWHERE
+from flask_chest_otel._request.lookup import is_instrumented_by_upstream
+from flask_chest_otel.id_generator import ChestIdGenerator
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from flask_chest_otel._lifecycle.steps import Lifecycle
+
+__all__ = ["part"]
+
+
+def part(app: Flask, state: Lifecycle) -> Part:
+    """Providers as they are after the decision of ``export=``."""
+    found = Part("providers", ("WHAT", "IS", "BECAUSE"))
+    config, export = state.config, state.export
+    tracers, meters = export.tracer_provider(), config.meter_provider or metrics.get_meter_provider()
+    found.rows = [
+        Row("tracer provider", _name(tracers), _whose(tracers, config.tracer_provider, trace.get_tracer_provider())),
+        Row("meter provider", _name(meters), _whose(meters, config.meter_provider, metrics.get_meter_provider())),
+        Row("request id", *_request_id(state)),
+        Row("trace id", *_trace_id(tracers, found)),
+        Row("server span", *_server_span(app, state)),
+    ]
+    if export.metrics_go_nowhere:
+        found.problems.append(METRICS_GO_NOWHERE)
+    return found
+
+
+def _name(provider: Any) -> str:
+    return f"{type(provider).__module__.partition('.')[0]}: {type(provider).__name__}"
+
+
+def _whose(provider: Any, given: Any, global_one: Any) -> str:
+    if given is not None:
+        return "given to FlaskChest"
+    if provider is not global_one:
+        return "made for this application's ids alone; nothing is exported"
+    return "the global one" if hasattr(provider, "shutdown") else "nobody has set one"
+
+
+def _request_id(state: Lifecycle) -> tuple[str, str]:
+    config = state.config
+    first = [f"the header {config.request_id_header}"] if config.request_id_header else []
+    generator = ["request_id_generator"] if config.request_id_generator else []
+    return ", else ".join([*first, "the route's generator", *generator, "the trace id"]), "the first that has one"
+
+
+def _trace_id(provider: Any, found: Part) -> tuple[str, str]:
+    generator = getattr(provider, "id_generator", None)
+    if generator is None:
+        return "none", "there is no SDK"
+    if isinstance(generator, ChestIdGenerator):
+        return "ChestIdGenerator", "the request id decides"
+    if not _can_be_taught(generator):
+        found.problems.append(
+            f"the id generator {type(generator).__name__} cannot be taught: request ids do not become trace ids; "
+            "type TracerProvider(id_generator=ChestIdGenerator()), or OTEL_PYTHON_ID_GENERATOR=flask_chest"
+        )
+        return type(generator).__name__, "it has no place for changes"
+    return type(generator).__name__, "taught by the first request that has an id of its own"
+
+
+def _can_be_taught(generator: Any) -> bool:
+    try:
+        generator.flask_chest_probe = True
+        del generator.flask_chest_probe
+    except Exception:  # noqa: BLE001 - whatever a third party's object raises
+        return False
+    return True
+
+
+def _server_span(app: Flask, state: Lifecycle) -> tuple[str, str]:
+    if is_instrumented_by_upstream(app):
+        return "opentelemetry-instrumentation-flask", "it instruments this application"
+    if state.config.server_span in ("auto", "chest"):
+        return "flask_chest_otel", f"server_span={state.config.server_span!r}"
+    return "none", f"server_span={state.config.server_span!r}, and nobody instruments this application"

@@ -1,0 +1,92 @@
+"""Versions, effective settings and where each comes from."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._base.addresses import shown_variable
+from flask_chest_otel._doctor.part import Part, Row
+from flask_chest_otel._guard import counts
+from flask_chest_otel._otlp.variables import misspelt
+from flask_chest_otel.config import PREFIX, effective_environment, settle, unknown_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask_chest_otel._lifecycle.steps import Lifecycle
+    from flask_chest_otel.errors import ChestConfigError
+
+__all__ = ["environment", "part", "sdk_is_off", "versions"]
+
+SDK_DISABLED = "OTEL_SDK_DISABLED"
+
+_DISTRIBUTIONS = (
+    "flask-chest-otel",
+    "flask",
+    "opentelemetry-api",
+    "opentelemetry-sdk",
+    "opentelemetry-instrumentation-flask",
+    "opentelemetry-distro",
+    "gunicorn",
+    "uwsgi",
+)
+
+
+def versions() -> Part:
+    """What is installed."""
+    found = Part("versions", ("INSTALLED", "VERSION", ""), [Row("python", platform.python_version())])
+    for name in _DISTRIBUTIONS:
+        try:
+            found.rows.append(Row(name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def part(state: Lifecycle) -> Part:
+    """Every setting with its value and its source."""
+    sources = state.export.sources
+    found = Part("settings", ("SETTING", "VALUE", "FROM"))
+    shown = state.config.shown()
+    # As one would write it, not as it is kept.
+    shown["tracked_vars"] = effective_environment(state.config).get(f"{PREFIX}TRACKED_VARS", "()")
+    found.rows = [Row(name, text, sources.get(name, "default")) for name, text in shown.items()]
+    if not state.config.enabled:
+        found.problems.append(
+            f"enabled=False ({sources.get('enabled', 'default')}): nothing is recorded; take that setting away"
+        )
+    return found
+
+
+def _malformed(environ: Mapping[str, str]) -> list[str]:
+    """Values in the environment that the instrumentor could not use, and took the default for."""
+    found: list[ChestConfigError] = []
+    settle({}, {}, environ, on_malformed=found.append)
+    # An argument of `instrument` may have been stronger; what was met has been counted.
+    return [f"{error}; its default is used until then" for error in found if f"setting {error.setting}" in counts]
+
+
+def environment(environ: Mapping[str, str]) -> Part:
+    """OpenTelemetry's own variables, what may be a secret masked; and ours that are no settings, or of no use."""
+    found = Part("environment", ("VARIABLE", "VALUE", ""))
+    found.rows = [
+        Row(name, shown_variable(name, text)) for name, text in sorted(environ.items()) if name.startswith("OTEL_")
+    ]
+    found.problems = _malformed(environ) + [
+        f"the environment variable {name} is no setting: {f'type {meant}' if meant else 'take it away'}"
+        for name, meant in sorted(unknown_variables(environ))
+    ]
+    found.problems += misspelt(environ)
+    if sdk_is_off(environ):
+        found.problems.append(
+            f"{SDK_DISABLED}=true switches OpenTelemetry off: there are no spans, trace ids and metrics; "
+            "take that variable away"
+        )
+    return found
+
+
+def sdk_is_off(environ: Mapping[str, str]) -> bool:
+    """Whether all providers of the SDK do nothing, read as the SDK does."""
+    return environ.get(SDK_DISABLED, "").strip().lower() == "true"

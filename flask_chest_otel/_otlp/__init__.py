@@ -1,0 +1,1 @@
+"""The connection to a collector: where it is, how it is reached, what it answered."""

@@ -1,0 +1,134 @@
+"""Posting OTLP over gRPC: the requests that wait in the outbox are what goes over the wire, as they are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc  # type: ignore[import-untyped]  # its stubs are another distribution
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from grpc.experimental.gevent import init_gevent  # type: ignore[import-untyped]
+
+from flask_chest_otel._otlp.client import Answer, in_short, speaks_of_size, success, unanswered
+from flask_chest_otel._version import __version__
+
+if TYPE_CHECKING:
+    from flask_chest_otel._otlp.client import Address
+
+__all__ = ["GrpcTarget"]
+
+_METHODS = {
+    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+}
+
+# https://opentelemetry.io/docs/specs/otlp/#failures: RESOURCE_EXHAUSTED only with a RetryInfo.
+_TRY_AGAIN = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
+
+_COMPRESSIONS = {
+    "none": grpc.Compression.NoCompression,
+    "gzip": grpc.Compression.Gzip,
+    "deflate": grpc.Compression.Deflate,
+}
+
+HALVED_FROM_BYTES = 64 * 1024
+"""Smaller requests that exhaust something, nobody says what, are not taken for too large ones."""
+
+_DETAILS = "grpc-status-details-bin"
+
+
+class GrpcTarget:
+    """A channel to a gRPC server.
+
+    Args:
+        address: Where to.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._channel: Any = None
+
+    def post(self, body: bytes) -> Answer:
+        """Post one OTLP request; whatever happens is an answer."""
+        try:
+            if self._channel is None:
+                self._channel = self._connect()
+            # Not a plain call: that waits outside of Python, where the interpreter's end cannot reach it.
+            content = self._channel.unary_unary(_METHODS[self._address.signal]).future(
+                body,
+                timeout=self._address.timeout_s,
+                metadata=self._address.headers,
+                compression=_COMPRESSIONS[self._address.compression],
+            )
+            return success(self._address.signal, "OK", "", content.result())
+        except grpc.RpcError as error:
+            # A channel that failed waits longer and longer before it tries again; how long is the lane's to say.
+            self.close()
+            return _failure(error, len(body))
+        except (OSError, ValueError) as error:  # a file of certificates; a header that gRPC does not take
+            return unanswered(error)
+
+    def close(self) -> None:
+        """Hang up."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+
+    def _connect(self) -> Any:
+        _yield_to_greenlets()
+        options = (
+            ("grpc.primary_user_agent", f"flask_chest_otel/{__version__}"),
+            ("grpc.use_local_subchannel_pool", 1),
+        )
+        if not self._address.encrypted:
+            return grpc.insecure_channel(self._address.url, options)
+        certificate, key = self._address.client_certificate or (None, None)
+        credentials = grpc.ssl_channel_credentials(
+            _content(self._address.certificate), _content(key or certificate), _content(certificate)
+        )
+        return grpc.secure_channel(self._address.url, credentials, options)
+
+
+def _yield_to_greenlets() -> None:
+    """Under gevent, have gRPC wait as everybody does there: its own waiting would stop all greenlets."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        init_gevent()
+
+
+def _content(path: str | None) -> bytes | None:
+    return None if path is None else Path(path).read_bytes()
+
+
+def _failure(error: Any, size_bytes: int) -> Answer:
+    """A failed call, which is its own error."""
+    status: str = error.code().name
+    retry_after_s = _retry_after_s(error.trailing_metadata() or ())
+    # Before the last one, all that failed in the same way.
+    says = in_short((error.details() or "").rpartition("last error: ")[2])
+    too_large = retry_after_s is None and (
+        # Without a word it may be a quota as well, which small requests would only use up.
+        speaks_of_size(says) or (status == "RESOURCE_EXHAUSTED" and size_bytes > HALVED_FROM_BYTES)
+    )
+    return Answer(
+        taken=False,
+        retryable=not too_large and (status in _TRY_AGAIN or retry_after_s is not None),
+        status=status,
+        says=says,
+        retry_after_s=retry_after_s,
+        too_large=too_large,
+    )
+
+
+def _retry_after_s(metadata: Any) -> float | None:
+    """What a ``RetryInfo`` among the details of a status asks for, seconds."""
+    status, found = Status(), RetryInfo()
+    try:
+        status.ParseFromString(dict(metadata).get(_DETAILS, b""))
+        asked = any(detail.Unpack(found) for detail in status.details)
+    except DecodeError:
+        return None
+    return float(found.retry_delay.ToTimedelta().total_seconds()) if asked else None

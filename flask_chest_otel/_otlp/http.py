@@ -1,0 +1,219 @@
+"""Posting OTLP over HTTP: one connection, kept open.
+
+The standard library's client, as the session of OpenTelemetry's own exporter is private; and as one post has one
+deadline here, however slowly an answer drips in.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import ipaddress
+import ssl
+import urllib.request
+import zlib
+from base64 import b64encode
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from flask_chest_otel._base.answers import Answered, Deadline, Deadlined
+from flask_chest_otel._base.retry import retry_after_s
+from flask_chest_otel._guard import printable
+from flask_chest_otel._otlp.client import Answer, in_short, speaks_of_size, success, unanswered, words
+from flask_chest_otel._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from urllib.parse import SplitResult
+
+    from flask_chest_otel._otlp.client import Address
+
+__all__ = ["HttpTarget"]
+
+ANSWER_BYTES = 64 * 1024
+"""How much of an answer is read."""
+
+TRY_AGAIN = frozenset({408, 429, 502, 503, 504})
+"""What the OTLP specification calls retryable, and a proxy's 408."""
+
+TOO_LARGE = 413
+"""What is smaller may be taken."""
+
+EARLY_ANSWER_S = 0.2
+"""How long an answer is looked for where sending broke, or took all the time there was, seconds."""
+
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {"none": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
+
+
+class HttpTarget:
+    """A connection to an HTTP server.
+
+    Args:
+        address: Where to.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._parts = urlsplit(address.url)
+        self._connection: http.client.HTTPConnection | None = None
+        self._deadline = Deadline()
+        self._proxy = _proxy(self._parts)
+        path = self._parts.path or "/"
+        self._path = f"{path}?{self._parts.query}" if self._parts.query else path
+        to_proxy: dict[str, str] = {}
+        if self._proxy is not None and self._parts.scheme == "http":
+            self._path = f"http://{self._parts.netloc.rpartition('@')[2]}{self._path}"
+            to_proxy = _credentials("Proxy-Authorization", self._proxy)
+        self._headers = {
+            **to_proxy,
+            # In lower case, as those of the environment are, which come after it and win.
+            **_credentials("authorization", self._parts),
+            "User-Agent": f"flask_chest_otel/{__version__}",
+            "Content-Type": "application/x-protobuf",
+            **({} if address.compression == "none" else {"Content-Encoding": address.compression}),
+            **dict(address.headers),
+        }
+
+    def post(self, body: bytes) -> Answer:
+        """Post one OTLP request; whatever happens is an answer."""
+        try:
+            return self._post(body)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            return unanswered(error)
+
+    def _post(self, body: bytes) -> Answer:
+        body = _COMPRESS[self._address.compression](body)
+        self._deadline.set(self._address.timeout_s)
+        was_open = self._connection is not None
+        try:
+            return self._exchange(body)
+        except ConnectionError:
+            # A server may close a connection that lay idle, and that shows only when it is used again.
+            self.close()
+            if not was_open:
+                raise
+        except BaseException:
+            self.close()
+            raise
+        try:
+            return self._exchange(body)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Hang up."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError):
+                connection.close()
+
+    def _exchange(self, body: bytes) -> Answer:
+        if self._connection is None:
+            self._connection = self._connect()
+        connection = self._connection
+        try:
+            connection.request("POST", self._path, body, self._headers)
+        except OSError as error:
+            return self._early_answer(connection, error)
+        response = connection.getresponse()
+        content = response.read(ANSWER_BYTES)
+        if response.will_close or not response.isclosed():
+            self.close()
+        return self._answer(response, content)
+
+    def _early_answer(self, connection: http.client.HTTPConnection, error: OSError) -> Answer:
+        """What a server said that would not read the request to its end, such as that it is too large."""
+        self._deadline.extend(EARLY_ANSWER_S)
+        try:
+            response = connection.getresponse()
+            content = response.read(ANSWER_BYTES)
+        except (OSError, http.client.HTTPException, ValueError):
+            raise error from None
+        self.close()
+        return self._answer(response, content)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        parts, timeout_s = self._parts, self._deadline.left()
+        first = self._proxy or parts
+        connection: http.client.HTTPConnection
+        if self._address.encrypted:
+            context = self._tls()
+            connection = http.client.HTTPSConnection(
+                first.hostname or "", first.port, timeout=timeout_s, context=context
+            )
+            if self._proxy is not None:
+                connection.set_tunnel(
+                    parts.hostname or "", parts.port, _credentials("Proxy-Authorization", self._proxy)
+                )
+        else:
+            connection = http.client.HTTPConnection(first.hostname or "", first.port, timeout=timeout_s)
+        connection.response_class = Answered
+        connection.connect()
+        connection.sock = Deadlined(connection.sock, self._deadline)
+        return connection
+
+    def _tls(self) -> ssl.SSLContext:
+        own, known = self._address.client_certificate, self._address.certificate
+        try:
+            context = ssl.create_default_context(cafile=known)
+            if own is not None:
+                context.load_cert_chain(*own)
+        except OSError as error:
+            # It does not say itself which file it is about.
+            files = ", ".join(filter(None, [known, *(own or ())]))
+            raise OSError(f"certificates {files} cannot be used: {error}") from error
+        return context
+
+    def _answer(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
+        content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
+        status = str(response.status)
+        if http.client.OK <= response.status < http.client.MULTIPLE_CHOICES:
+            return success(self._address.signal, status, content_type, content)
+        says = words(content_type, content)
+        retryable = response.status in TRY_AGAIN
+        return Answer(
+            taken=False,
+            retryable=retryable,
+            status=status,
+            # Many pages of errors begin with the status.
+            says=in_short(says.removeprefix(status)) or printable(response.reason),
+            retry_after_s=retry_after_s(response.getheader("Retry-After")),
+            # The collector itself says 400 and a word.
+            too_large=response.status == TOO_LARGE or (not retryable and speaks_of_size(says)),
+        )
+
+
+def _proxy(parts: SplitResult) -> SplitResult | None:
+    """The proxy that the environment names for an address."""
+    proxies = urllib.request.getproxies()
+    named = proxies.get(parts.scheme)
+    if (
+        not named
+        or urllib.request.proxy_bypass(parts.netloc.rpartition("@")[2])
+        or _is_among(parts.hostname or "", proxies.get("no", ""))
+    ):
+        return None
+    return urlsplit(named if "://" in named else f"http://{named}")
+
+
+def _is_among(host: str, exceptions: str) -> bool:
+    """Whether ``NO_PROXY`` names an IP address, or a network with it; the standard library knows neither of IPv6."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for text in exceptions.split(","):
+        with suppress(ValueError):  # a name
+            if address in ipaddress.ip_network(text.strip().strip("[]"), strict=False):
+                return True
+    return False
+
+
+def _credentials(header: str, parts: SplitResult) -> dict[str, str]:
+    """User and password of an address, as HTTP sends them."""
+    if parts.username is None:
+        return {}
+    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {header: f"Basic {b64encode(user.encode()).decode()}"}

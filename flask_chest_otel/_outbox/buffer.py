@@ -1,0 +1,175 @@
+"""Where batches of one process wait: in the outbox on disk, and in memory as long as the disk cannot be written."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._base.fork_lock import UnforkedLock
+from flask_chest_otel._outbox import memory
+from flask_chest_otel._outbox.disk import PATIENCE_S, TROUBLED_S, Disk, Keeping
+from flask_chest_otel._outbox.file import Usage
+from flask_chest_otel._outbox.memory import Memory, within
+
+if TYPE_CHECKING:
+    from flask_chest_otel._outbox.file import Outbox, Row
+
+__all__ = ["Keeping", "Shelf"]
+
+SIGNALS = ("traces", "metrics")
+
+
+class Shelf:
+    """Takes batches from any thread, and gives them to one that sends them, in their order.
+
+    Args:
+        keeping: Where, and how much.
+    """
+
+    def __init__(self, keeping: Keeping) -> None:
+        self._lock = UnforkedLock()
+        self._disk = Disk(keeping)
+        # Not yet in memory's order and bounds: whoever puts something here may not have to wait for a lock.
+        self._incoming: deque[tuple[str, int, bytes]] = deque()
+        # Newer than everything on disk: memory is put there as soon as that works again.
+        self._memory = Memory()
+        self._in_flight = False
+        self._hangs = False
+        self._dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Items that were given up because of the bounds, in this process."""
+        return self._dropped + self._disk.dropped
+
+    def put(self, signal: str, items: int, body: bytes) -> None:
+        """Keep one batch; never raises, never loses one that fits, never waits longer than ``PATIENCE_S``."""
+        give_up_at = time.monotonic() + PATIENCE_S
+        self._incoming.append((signal, items, body))
+        if not self._lock.acquire(TROUBLED_S if self._hangs else PATIENCE_S):
+            # Whoever has it waits for a disk that hangs. The next one that comes past takes what is there.
+            self._hangs = True
+            self._bound_incoming()
+            return
+        try:
+            self._hangs = False
+            self._take_in()
+            self._store(give_up_at)
+        finally:
+            self._dropped += self._memory.keep_bound()
+            self._lock.release()
+
+    def oldest(self, signal: str, most: int, max_bytes: int) -> list[Row]:
+        """The batches to be sent next, to be given to ``done``, ``refuse`` or ``keep`` after that.
+
+        Args:
+            signal: ``traces`` or ``metrics``.
+            most: How many at most.
+            max_bytes: How large they are together, unless the first is larger.
+        """
+        with self._lock:
+            self._take_in()
+            self._store()
+            found = self._disk.use(lambda outbox: self._first(outbox, signal, most, max_bytes), reading=True) or []
+            if not found:
+                found = self._memory.first(signal, most, max_bytes)
+                self._in_flight = bool(found)
+            self._dropped += self._memory.keep_bound()
+            return found
+
+    def done(self, rows: list[Row]) -> None:
+        """Forget batches that were accepted."""
+        with self._lock:
+            self._in_flight = False
+            self._memory.forget({row.batch_id for row in rows})
+            for row in rows:
+                if row.batch_id > 0:
+                    self._disk.settled.add(row.batch_id)
+            self._tidy()
+
+    def refuse(self, row: Row, signal: str, reason: str) -> None:
+        """Put a batch aside that the collector does not want, or drop it where there is no disk to keep it."""
+        with self._lock:
+            self._in_flight = False
+            if row.batch_id > 0:
+                self._disk.settled.add(row.batch_id, reason)
+                self._tidy()
+                return
+            self._memory.forget({row.batch_id})
+            if self._disk.use(lambda outbox: outbox.put_refused(self._disk.name, signal, row, reason)) is None:
+                self._dropped += row.items
+
+    def keep(self) -> None:
+        """Nothing became of what ``oldest`` gave."""
+        self._in_flight = False
+
+    def is_empty(self) -> bool:
+        """Whether nothing of this process waits, as far as can be told at once."""
+        if not self._lock.acquire(PATIENCE_S):
+            return False
+        try:
+            self._take_in()
+            return not self._memory and not self._disk.use(self._has_unsettled, reading=True)
+        finally:
+            self._lock.release()
+
+    def usage(self) -> Usage:
+        """How much waits, on disk and in memory."""
+        with self._lock:
+            self._take_in()
+            found = self._disk.use(lambda outbox: outbox.usage(), reading=True) or Usage(0, 0, 0, None)
+            waiting, size_bytes = found.waiting + len(self._memory), found.size_bytes + self._memory.size_bytes
+            return Usage(waiting, found.refused, size_bytes, found.oldest_unix_ns)
+
+    def take_over(self) -> int:
+        """Adopt what dead processes left; how many batches."""
+        with self._lock:
+            self._tidy()
+            # Older ones among those that are settled would be taken for settled, too.
+            return 0 if self._disk.settled else self._disk.use(lambda outbox: outbox.take_over(self._disk.name)) or 0
+
+    def close(self) -> None:
+        """Let go of the file; what is left belongs to whoever comes next."""
+        if not self._lock.acquire(PATIENCE_S):
+            return
+        try:
+            self._disk.try_once_more()
+            self._take_in()
+            give_up_at = time.monotonic() + PATIENCE_S
+            self._store(give_up_at)
+            self._tidy(give_up_at)
+            self._disk.leave()
+        finally:
+            self._lock.release()
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: it has no part in what the parent holds."""
+        self._disk.forget()
+
+    def _take_in(self) -> None:
+        while self._incoming:
+            self._memory.add(*self._incoming.popleft())
+
+    def _bound_incoming(self) -> None:
+        while sum(len(body) for _, _, body in list(self._incoming)) > memory.MEMORY_BYTES:
+            with suppress(IndexError):
+                self._dropped += self._incoming.popleft()[1]
+
+    def _store(self, give_up_at: float | None = None) -> None:
+        if self._memory and not self._in_flight:
+            batches = self._memory.batches()
+            if self._disk.use(lambda outbox: outbox.put(self._disk.name, batches), give_up_at=give_up_at) is not None:
+                self._memory.clear()
+
+    def _tidy(self, give_up_at: float | None = None) -> None:
+        if self._disk.settled:
+            self._disk.use(self._disk.settled.tell, give_up_at=give_up_at)
+
+    def _first(self, outbox: Outbox, signal: str, most: int, max_bytes: int) -> list[Row]:
+        found = self._disk.settled.unsettled(outbox, self._disk.name, signal, most)
+        return outbox.read([batch_id for batch_id, _ in found][: within((size for _, size in found), max_bytes)])
+
+    def _has_unsettled(self, outbox: Outbox) -> bool:
+        return any(self._disk.settled.unsettled(outbox, self._disk.name, signal, 1) for signal in SIGNALS)

@@ -1,0 +1,212 @@
+"""Exporters that put batches into the outbox and return: the collector is somebody else's business.
+
+``OTEL_TRACES_EXPORTER=flask_chest_otlp`` and ``OTEL_METRICS_EXPORTER=flask_chest_otlp`` bring them to any application.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.metrics import Counter, Histogram, ObservableCounter, ObservableUpDownCounter, UpDownCounter
+from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricExportResult, MetricsData
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from flask_chest_otel._base.process import here
+from flask_chest_otel._guard import caught
+from flask_chest_otel._outbox import senders
+from flask_chest_otel._outbox.config import route_of, user_instance_id
+from flask_chest_otel._outbox.instance_id import instance_id
+from flask_chest_otel._outbox.worker import dispatch_for
+from flask_chest_otel.names import SERVICE_INSTANCE_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from flask_chest_otel._outbox.worker import Dispatch, Route
+
+__all__ = ["OutboxMetricExporter", "OutboxSpanExporter"]
+
+_DELTA = AggregationTemporality.DELTA
+_CUMULATIVE = AggregationTemporality.CUMULATIVE
+_TEMPORALITIES: dict[str, dict[type, AggregationTemporality]] = {
+    "CUMULATIVE": {},
+    "DELTA": {Counter: _DELTA, ObservableCounter: _DELTA, Histogram: _DELTA},
+    "LOWMEMORY": {Counter: _DELTA, Histogram: _DELTA},
+}
+_ALWAYS: dict[type, AggregationTemporality] = {UpDownCounter: _CUMULATIVE, ObservableUpDownCounter: _CUMULATIVE}
+
+
+class _Outgoing:
+    """One exporter's share of the process's dispatch.
+
+    Args:
+        route: Where batches are kept and go to; unless given, what the environment says.
+        fixed_process: Whether the exporter belongs to the process that made it, and is silent in its children, which
+            inherit what it would export once more.
+    """
+
+    def __init__(self, route: Route | None, *, fixed_process: bool = False) -> None:
+        self._route = route or route_of(os.environ)
+        self._process = here() if fixed_process else None
+        self._user_instance_id = user_instance_id(os.environ)
+        self._dispatch: Dispatch | None = None
+        self._ended: object = None
+        senders.exporters.add(self)
+
+    def start_sending(self) -> None:
+        """Begin to send, also what was left by others, before there is anything of this process."""
+        if self._ended is not here() and not self._is_foreign():
+            self.dispatch().start()
+
+    def dispatch(self) -> Dispatch:
+        """The dispatch of this process."""
+        if self._dispatch is None or self._dispatch.process is not here():
+            dispatch = dispatch_for(self._route)
+            dispatch.join(self)
+            self._dispatch = dispatch
+        return self._dispatch
+
+    def export(self, signal: str, encode: Callable[[], tuple[int, Any]]) -> bool:
+        """Keep one OTLP request of so many items under this process's name; whether that is done."""
+        if self._ended is here():
+            return False
+        if self._is_foreign():
+            return True
+        try:
+            items, request = encode()
+            if not items:
+                return True
+            groups = request.resource_spans if signal == "traces" else request.resource_metrics
+            for group in groups:
+                _name(group.resource, self._user_instance_id)
+            self.dispatch().put(signal, items, request.SerializeToString())
+        except Exception as error:  # noqa: BLE001 - what cannot be encoded must not end the exporting thread
+            caught(f"encoding {signal}", error)
+            return False
+        return True
+
+    def flush(self, timeout_ms: float) -> bool:
+        """Try to send everything."""
+        if self._dispatch is None or self._ended is here() or self._is_foreign():
+            return True
+        return self.dispatch().flush(timeout_ms / 1000)
+
+    def shut_down(self) -> None:
+        """Send what can be sent in time, and take nothing more."""
+        if self._ended is not here() and not self._is_foreign():
+            self._ended = here()
+            if self._dispatch is not None and self._dispatch.process is here():
+                self._dispatch.leave(self)
+
+    def _is_foreign(self) -> bool:
+        """Whether this is a child of the process that the exporter belongs to."""
+        return self._process is not None and self._process is not here()
+
+
+class OutboxSpanExporter(SpanExporter):
+    """Spans as OTLP requests in the outbox.
+
+    Args:
+        route: Where batches are kept and go to; unless given, what the environment says.
+    """
+
+    def __init__(self, route: Route | None = None) -> None:
+        self._outgoing = _Outgoing(route)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Keep a batch; on success it is safe, and not necessarily sent."""
+        kept = self._outgoing.export("traces", partial(_encode_spans, spans))
+        return SpanExportResult.SUCCESS if kept else SpanExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Try to send everything; whether nothing is left."""
+        return self._outgoing.flush(timeout_millis)
+
+    def shutdown(self) -> None:
+        """Send what can be sent within the setting ``shutdown_timeout_s``; the rest stays in the outbox."""
+        self._outgoing.shut_down()
+
+
+class OutboxMetricExporter(MetricExporter):
+    """Metrics as OTLP requests in the outbox.
+
+    Args:
+        route: Where batches are kept and go to; unless given, what the environment says.
+        fixed_process: Whether it is silent in children of the process that made it.
+    """
+
+    def __init__(self, route: Route | None = None, *, fixed_process: bool = False) -> None:
+        super().__init__(_temporality(os.environ), _aggregation(os.environ))
+        self._outgoing = _Outgoing(route, fixed_process=fixed_process)
+
+    def export(
+        self,
+        metrics_data: MetricsData,
+        timeout_millis: float = 10_000,  # noqa: ARG002 - the base class's signature
+        **kwargs: Any,  # noqa: ARG002 - the same
+    ) -> MetricExportResult:
+        """Keep a batch; on success it is safe, and not necessarily sent."""
+        kept = self._outgoing.export("metrics", lambda: (_count_points(metrics_data), encode_metrics(metrics_data)))
+        return MetricExportResult.SUCCESS if kept else MetricExportResult.FAILURE
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Try to send everything; whether nothing is left."""
+        return self._outgoing.flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
+        """Send what can be sent within the setting ``shutdown_timeout_s``; the rest stays in the outbox."""
+        self._outgoing.shut_down()
+
+
+def _name(resource: Any, user_given: str | None) -> None:
+    """Put this process's identity onto a resource: a provider may be older than a fork."""
+    for attribute in resource.attributes:
+        if attribute.key == SERVICE_INSTANCE_ID:
+            attribute.value.string_value = instance_id(user_given or attribute.value.string_value)
+            return
+    resource.attributes.add(key=SERVICE_INSTANCE_ID).value.string_value = instance_id(user_given)
+
+
+def _encode_spans(spans: Sequence[ReadableSpan]) -> tuple[int, Any]:
+    """How many spans, and they as a request: one that cannot be encoded takes no other with it."""
+    try:
+        return len(spans), encode_spans(spans)
+    except Exception:  # noqa: BLE001 - whose fault it is comes out below
+        sound = [span for span in spans if _is_sound(span)]
+        return len(sound), encode_spans(sound)
+
+
+def _is_sound(span: ReadableSpan) -> bool:
+    try:
+        encode_spans([span])
+    except Exception as error:  # noqa: BLE001 - any instrumentation may have written anything
+        caught("encoding a span", error)
+        return False
+    return True
+
+
+def _count_points(metrics_data: MetricsData) -> int:
+    return sum(
+        len(metric.data.data_points)
+        for resource in metrics_data.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    )
+
+
+def _temporality(environ: Mapping[str, str]) -> dict[type, AggregationTemporality]:
+    name = environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().upper()
+    return _ALWAYS | _TEMPORALITIES.get(name, {})
+
+
+def _aggregation(environ: Mapping[str, str]) -> dict[type, Any]:
+    name = environ.get("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "").strip().lower()
+    exponential = name == "base2_exponential_bucket_histogram"
+    return {Histogram: ExponentialBucketHistogramAggregation() if exponential else ExplicitBucketHistogramAggregation()}

@@ -1,0 +1,88 @@
+"""Batches in memory: as long as the disk cannot be written."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._outbox.file import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+__all__ = ["MEMORY_BYTES", "Memory", "within"]
+
+MEMORY_BYTES = 16 * 1024 * 1024
+"""What waits in memory at most; the oldest batches go first."""
+
+
+class Memory:
+    """One queue per signal. A batch's number is negative, and smaller the later it came.
+
+    Attributes:
+        size_bytes: What all batches take.
+    """
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self._queues: dict[str, deque[Row]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return sum(map(len, self._queues.values()))
+
+    def add(self, signal: str, items: int, body: bytes) -> None:
+        """Take one batch."""
+        self._count += 1
+        self._queues.setdefault(signal, deque()).append(Row(-self._count, items, body))
+        self.size_bytes += len(body)
+
+    def first(self, signal: str, most: int, max_bytes: int) -> list[Row]:
+        """The oldest of one signal: see ``within``."""
+        queue = self._queues.get(signal, ())
+        rows = [row for row, _ in zip(queue, range(most), strict=False)]
+        return rows[: within((len(row.body) for row in rows), max_bytes)]
+
+    def batches(self) -> list[tuple[str, int, bytes]]:
+        """All: signal, number of items, body."""
+        return [(signal, row.items, row.body) for signal, queue in self._queues.items() for row in queue]
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """Let go of these."""
+        for signal, queue in self._queues.items():
+            # They were the first when they were asked for; some may have been dropped meanwhile.
+            while queue and queue[0].batch_id in numbers:
+                self._take_first(signal)
+
+    def keep_bound(self) -> int:
+        """Let go of the oldest of all signals while there is too much; how many items they had."""
+        dropped = 0
+        while self.size_bytes > MEMORY_BYTES:
+            oldest = max((signal for signal, queue in self._queues.items() if queue), key=self._number)
+            dropped += self._take_first(oldest).items
+        return dropped
+
+    def clear(self) -> None:
+        """Let go of all."""
+        self._queues.clear()
+        self.size_bytes = 0
+
+    def _number(self, signal: str) -> int:
+        return self._queues[signal][0].batch_id
+
+    def _take_first(self, signal: str) -> Row:
+        row = self._queues[signal].popleft()
+        self.size_bytes -= len(row.body)
+        return row
+
+
+def within(sizes: Iterable[int], max_bytes: int) -> int:
+    """How many of the first fit into ``max_bytes``; one at least."""
+    total = count = 0
+    for size in sizes:
+        total += size
+        if count and total > max_bytes:
+            break
+        count += 1
+    return count

@@ -1,0 +1,245 @@
+"""What happens to waiting batches: posted in their order, tried again, or put aside. One lane per signal."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._guard import Log
+from flask_chest_otel._otlp.client import in_short
+from flask_chest_otel._otlp.endpoint import GRPC
+from flask_chest_otel._otlp.http import HttpTarget
+from flask_chest_otel._otlp.parts import Part, name_of, parts_of
+from flask_chest_otel._outbox.file import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask_chest_otel._otlp.client import Address, Answer, Target
+    from flask_chest_otel._outbox.buffer import Shelf
+
+__all__ = ["Lane"]
+
+_logger = Log("flask_chest_otel")
+
+FIRST_PAUSE_S = 0.5
+"""Pause after the first failure, doubled after each further one, seconds."""
+
+LONGEST_PAUSE_S = 30.0
+"""Bound of the pause between two tries, seconds."""
+
+LONGEST_RETRY_AFTER_S = 3600.0
+"""Bound of the pause that a collector may ask for, seconds."""
+
+ROWS_AT_ONCE = 64
+"""Batches of spans that are joined into one post at most."""
+
+BYTES_AT_ONCE = 1024 * 1024
+"""How large a joined post becomes, unless its first batch is larger."""
+
+POSTS_IN_A_ROW = 16
+"""Posts of one signal before the other has its turn."""
+
+SAID_EVERY_S = 60.0
+"""Time between two log lines of one kind, seconds."""
+
+
+class Lane:
+    """Sends the batches of one signal; used by one thread.
+
+    Args:
+        shelf: Where they wait.
+        address: Where they go.
+        most_bytes: How large one post becomes; a single span or data point may be larger.
+    """
+
+    def __init__(self, shelf: Shelf, address: Address, most_bytes: int) -> None:
+        self._shelf = shelf
+        self._target = _target_of(address)
+        self._address = address
+        self._failures = 0
+        self._not_before = 0.0
+        self._alone = 0
+        self._bound = self._most_bytes = most_bytes
+        self._split: _Split | None = None
+        self._away = False
+        self._said: dict[str, float] = {}
+
+    def pause_s(self) -> float:
+        """How long this lane is to be left alone, seconds."""
+        return max(0.0, self._not_before - time.monotonic())
+
+    def run(self, go_on: Callable[[], bool], *, urgent: bool = False) -> bool:
+        """Send what waits.
+
+        Args:
+            go_on: Asked between posts.
+            urgent: Do not wait until it is time to try again; and send everything.
+
+        Returns:
+            Whether there may be more to send at once.
+        """
+        posts = 0
+        while (urgent or not self.pause_s()) and go_on():
+            rows = self._next()
+            if not rows:
+                return False
+            if not self._send(rows):
+                return False
+            posts += 1
+            if posts == POSTS_IN_A_ROW and not urgent:
+                return True
+        return False
+
+    def close(self) -> None:
+        """Hang up."""
+        self._target.close()
+
+    def _next(self) -> list[Row]:
+        # Protobuf messages that stand one behind the other are one message with the lists of all. Points of one
+        # series, which a metric's successive batches have, are kept apart: not every back end takes two at once.
+        joined = self._address.signal == "traces" and not self._alone
+        most_bytes = min(BYTES_AT_ONCE, self._most_bytes)
+        return self._shelf.oldest(self._address.signal, ROWS_AT_ONCE if joined else 1, most_bytes)
+
+    def _send(self, rows: list[Row]) -> bool:
+        split = self._split_of(rows)
+        body = split.waiting[0].body if split is not None else b"".join(row.body for row in rows)
+        answer = self._target.post(body)
+        if answer.retryable:
+            self._try_again(f"{answer.status} {answer.says}", answer.retry_after_s)
+            return False
+        self._failures = 0
+        self._not_before = 0.0
+        if self._away:
+            self._away = False
+            _logger.info("%s takes %s again", self._address.shown, self._address.signal)
+        if answer.too_large and self._make_smaller(rows, len(body)):
+            self._shelf.keep()
+        elif split is not None:
+            self._settle_part(split, answer)
+        else:
+            self._settle(rows, answer)
+        return True
+
+    def _split_of(self, rows: list[Row]) -> _Split | None:
+        """What is left of the first batch, where that goes in parts: it stays where it is until all are settled."""
+        first = rows[0]
+        if self._split is not None and self._split.row.batch_id != first.batch_id:
+            self._split = None
+        if self._split is None and len(first.body) > self._most_bytes:
+            self._split = self._parted(first)
+        return self._split
+
+    def _parted(self, row: Row) -> _Split | None:
+        parts = parts_of(self._address.signal, Part(row.items, row.body), self._most_bytes)
+        return _Split(row, parts) if len(parts) > 1 else None
+
+    def _make_smaller(self, rows: list[Row], size: int) -> bool:
+        """Halve what was too large; whether that can be done."""
+        before, self._most_bytes = self._most_bytes, size // 2
+        if self._split is None:
+            if len(rows) == 1:
+                self._split = self._parted(rows[0])
+            if len(rows) > 1 or self._split is not None:
+                return True
+        elif len(parts_of(self._address.signal, self._split.waiting[0], self._most_bytes)) > 1:
+            waiting = self._split.waiting
+            self._split.waiting = [
+                part for whole in waiting for part in parts_of(self._address.signal, whole, self._most_bytes)
+            ]
+            return True
+        self._most_bytes = before
+        return False
+
+    def _settle_part(self, split: _Split, answer: Answer) -> None:
+        part = split.waiting.pop(0)
+        if not answer.taken or answer.rejected:
+            split.refused.append((part, answer))
+        if split.waiting:
+            self._shelf.keep()
+            return
+        self._split = None
+        for part, refusal in split.refused:
+            # A batch that never was in the outbox.
+            self._put_aside([Row(0, part.items, part.body)], refusal)
+        self._shelf.done([split.row])
+
+    def _settle(self, rows: list[Row], answer: Answer) -> None:
+        """The collector has decided: taken, taken in part, or refused for good."""
+        if answer.taken and not answer.rejected:
+            self._alone = max(0, self._alone - 1)
+            self._shelf.done(rows)
+        elif len(rows) > 1 and not answer.rejected:
+            # One of them is to blame: each goes alone now, and the good ones arrive.
+            self._alone = len(rows)
+            self._shelf.keep()
+        else:
+            self._alone = max(0, self._alone - 1)
+            self._put_aside(rows, answer)
+
+    def _put_aside(self, rows: list[Row], answer: Answer) -> None:
+        part = f"{answer.rejected} items rejected: " if answer.rejected else ""
+        reason = f"{answer.status} {part}{answer.says}"
+        if answer.too_large:
+            name = in_short(name_of(self._address.signal, rows[0].body))
+            reason = f"{reason}; too large alone: {name!r}, {len(rows[0].body)} bytes"
+        # The size may not have been it, or only this one's.
+        self._most_bytes = self._bound
+        for row in rows:
+            self._shelf.refuse(row, self._address.signal, reason)
+        self._say(
+            "refused",
+            "%s refused %s (%s): put aside, not sent again; see: flask chest outbox",
+            self._address.shown,
+            self._address.signal,
+            reason,
+        )
+
+    def _try_again(self, why: str, retry_after_s: float | None) -> None:
+        self._shelf.keep()
+        pause_s = min(FIRST_PAUSE_S * 2.0**self._failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311
+        self._failures = min(self._failures + 1, 30)
+        if retry_after_s is not None:
+            # Not a moment earlier; the jitter keeps workers from coming back in step.
+            pause_s = min(retry_after_s, LONGEST_RETRY_AFTER_S) + random.uniform(0.0, 0.1 * FIRST_PAUSE_S)  # noqa: S311
+        self._not_before = time.monotonic() + pause_s
+        self._away = True
+        self._say(
+            "away",
+            "%s does not take %s (%s): kept in the outbox and tried again",
+            self._address.shown,
+            self._address.signal,
+            why,
+        )
+
+    def _say(self, kind: str, message: str, *words: str) -> None:
+        now = time.monotonic()
+        if now >= self._said.get(kind, 0.0):
+            self._said[kind] = now + SAID_EVERY_S
+            _logger.warning(message, *words)
+
+
+@dataclass(slots=True)
+class _Split:
+    """A batch that goes in parts.
+
+    Attributes:
+        row: The whole.
+        waiting: What has no answer yet, in its order.
+        refused: What the collector did not take, with its answers.
+    """
+
+    row: Row
+    waiting: list[Part]
+    refused: list[tuple[Part, Answer]] = field(default_factory=list)
+
+
+def _target_of(address: Address) -> Target:
+    if address.protocol == GRPC:
+        from flask_chest_otel._otlp.grpc import GrpcTarget  # noqa: PLC0415 - gRPC takes long to load
+
+        return GrpcTarget(address)
+    return HttpTarget(address)

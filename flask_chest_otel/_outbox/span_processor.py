@@ -1,0 +1,211 @@
+"""From finished spans to the outbox: within a second by a thread, or at once when a request's own span ends."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from flask_chest_otel import _self_metrics
+from flask_chest_otel._base.process import at_end_of_child, here
+from flask_chest_otel._guard import Log, guarded
+from flask_chest_otel._outbox.batching import batching_of
+from flask_chest_otel.names import SPANS_DROPPED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from flask_chest_otel._outbox.batching import Batching
+    from flask_chest_otel._self_metrics import Figure
+
+__all__ = ["OutboxSpanProcessor"]
+
+_logger = Log("flask_chest_otel")
+
+REQUEST_WAITS_S = 1.0
+"""How long a request waits at most for another thread that is writing, where each request is to be written, seconds."""
+
+END_WAITS_S = 5.0
+"""How long the end waits at most for a batch that a thread is encoding or writing, seconds; then it is lost."""
+
+DROPS_LOGGED_EVERY_S = 60.0
+"""Time between two log lines about dropped spans, seconds."""
+
+
+class OutboxSpanProcessor(SpanProcessor):
+    """Gives finished spans to an exporter that only writes to the local disk.
+
+    Args:
+        exporter: Where batches go.
+        each_request: Write when a span ends whose parent is not of this process, before that returns.
+    """
+
+    def __init__(self, exporter: SpanExporter, *, each_request: bool = False) -> None:
+        self._exporter = exporter
+        self._each_request = each_request
+        self._batching = batching_of(os.environ)
+        self._lines: dict[object, _Line] = {}
+        # Never started, and of no process: the first span begins a line.
+        self._line = _Line(exporter, object(), self._batching)
+        self._closed = False
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Nothing to do."""
+
+    @guarded("keeping spans")
+    def on_end(self, span: ReadableSpan) -> None:
+        """Take a span; never waits, unless each request is to be written."""
+        if self._closed or span.context is None or not span.context.trace_flags.sampled:
+            return
+        line = self._line
+        if line.process is not here():
+            line = self._begin_here()
+        line.put(span)
+        if self._each_request and (span.parent is None or span.parent.is_remote):
+            line.write_all(REQUEST_WAITS_S)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Write what has ended, and try to send it; whether all of it is sent."""
+        deadline = time.monotonic() + timeout_millis / 1000
+        written = self._line.process is not here() or self._line.write_all(timeout_millis / 1000)
+        return self._exporter.force_flush(int(max(0.0, deadline - time.monotonic()) * 1000)) and written
+
+    def shutdown(self) -> None:
+        """Write what has ended, and let the exporter send what it can in its time."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._line.process is here():
+            self._line.stop()
+        self._exporter.shutdown()
+
+    def _begin_here(self) -> _Line:
+        # Without a lock: one held by another thread at a fork would stay held in the child for ever.
+        fresh = _Line(self._exporter, here(), self._batching)
+        line = self._lines.setdefault(fresh.process, fresh)
+        if line is fresh:
+            self._lines = {fresh.process: fresh}
+            _self_metrics.watch(line)
+            line.start()
+            at_end_of_child(self.shutdown)
+        self._line = line
+        return line
+
+
+class _Line:
+    """One process's finished spans, and the thread that writes them."""
+
+    def __init__(self, exporter: SpanExporter, process: object, batching: Batching) -> None:
+        self.process = process
+        self._exporter = exporter
+        self._batching = batching
+        self._spans: deque[ReadableSpan] = deque()
+        self._some = threading.Event()
+        self._enough = threading.Event()
+        # Held from taking spans off the queue until they are in the outbox: whoever has it knows that all others are.
+        self._writing = threading.RLock()
+        self._writer: int | None = None
+        self._taken = 0
+        self._stopping = False
+        self._dropped = 0
+        self._drops_logged = 0
+        self._drops_logged_at = 0.0
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        thread = threading.Thread(target=self._run, name="flask-chest-spans", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is ending: the shutdown writes what is there
+            return
+        self._thread = thread
+
+    def own_metrics(self) -> Iterator[Figure]:
+        if self._dropped and self.process is here():
+            yield SPANS_DROPPED, self._dropped, {}
+
+    def put(self, span: ReadableSpan) -> None:
+        waiting = len(self._spans)
+        if waiting >= self._batching.capacity:
+            self._dropped += 1
+            return
+        self._spans.append(span)
+        # After the append: the thread takes the flag down before it looks.
+        if not self._some.is_set():
+            self._some.set()
+        if waiting + 1 == self._batching.batch:
+            self._enough.set()
+
+    def write_all(self, timeout_s: float = -1.0) -> bool:
+        """Write what is there, in this thread, when no other is writing; whether that was so in time."""
+        me = threading.get_ident()
+        if self._writer == me:
+            # A span that ended while spans are written, perhaps by the garbage collector: it is written next.
+            return True
+        if not self._writing.acquire(timeout=timeout_s):
+            return False
+        try:
+            self._writer = me
+            self._write_batches()
+        finally:
+            self._writer = None
+            self._writing.release()
+        return True
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._enough.set()
+        self._some.set()
+        if not self.write_all(END_WAITS_S):
+            lost = self._taken + len(self._spans)
+            self._dropped += lost
+            _logger.error("%d finished spans are lost: they could not be written in time at the end", lost)
+
+    def _write_batches(self) -> None:
+        with suppress_instrumentation():
+            while batch := self._take():
+                self._taken = len(batch)
+                if self._exporter.export(batch) is SpanExportResult.FAILURE:
+                    self._dropped += self._taken
+                self._taken = 0
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._some.wait()
+            self._enough.wait(self._batching.gather_s)
+            self._enough.clear()
+            self._some.clear()
+            self._write()
+
+    @guarded("writing spans")
+    def _write(self) -> None:
+        self.write_all()
+        self._report_drops()
+
+    def _take(self) -> list[ReadableSpan]:
+        batch: list[ReadableSpan] = []
+        try:
+            while len(batch) < self._batching.batch:
+                batch.append(self._spans.popleft())
+        except IndexError:
+            pass
+        return batch
+
+    def _report_drops(self) -> None:
+        dropped, now = self._dropped, time.monotonic()
+        if dropped > self._drops_logged and now >= self._drops_logged_at:
+            _logger.warning(
+                "%d finished spans were dropped: they came faster than they could be written, or could not be encoded",
+                dropped - self._drops_logged,
+            )
+            self._drops_logged, self._drops_logged_at = dropped, now + DROPS_LOGGED_EVERY_S

@@ -1,0 +1,230 @@
+"""One process's way out: a shelf, two lanes and the one thread that sends. Made anew in every child."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from flask_chest_otel import _self_metrics
+from flask_chest_otel._base.process import here, threads_run_here
+from flask_chest_otel._guard import Log, caught
+from flask_chest_otel._otlp.parts import Part, parts_of
+from flask_chest_otel._outbox.buffer import Keeping, Shelf
+from flask_chest_otel._outbox.sender import Lane
+from flask_chest_otel.names import OUTBOX_AGE, OUTBOX_BATCHES, OUTBOX_DROPPED, OUTBOX_SIZE, STATE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask_chest_otel._otlp.client import Address
+    from flask_chest_otel._self_metrics import Figure
+
+__all__ = ["Dispatch", "Route", "dispatch_for"]
+
+_logger = Log("flask_chest_otel")
+
+GATHER_S = 0.1
+"""How long the thread lets batches gather before it posts, seconds."""
+
+LOOK_ROUND_S = 5.0
+"""Time between two looks for what dead workers left, seconds."""
+
+ENDS_APART_S = 5.0
+"""Exporters that end so long after the time for an end was over are not part of that end, seconds."""
+
+DROPS_LOGGED_EVERY_S = 60.0
+"""Time between two log lines about dropped items, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where batches are kept, and where they go.
+
+    Attributes:
+        keeping: The outbox.
+        addresses: One per signal.
+        shutdown_timeout_s: How long the end of the process may take, seconds.
+        batch_bytes: How large one request becomes.
+    """
+
+    keeping: Keeping
+    addresses: tuple[Address, ...]
+    shutdown_timeout_s: float
+    batch_bytes: int = 4 * 1024 * 1024
+
+
+class Dispatch:
+    """Takes batches from exporters, and sends them from a thread of its own.
+
+    Attributes:
+        process: Whose it is: never used in another one.
+        shelf: Where batches wait.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self.process = here()
+        self.shelf = Shelf(route.keeping)
+        self._route = route
+        self._lanes = [Lane(self.shelf, address, route.batch_bytes) for address in route.addresses]
+        self._users: set[object] = set()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._bell = threading.Event()
+        self._waiters: list[threading.Event] = []
+        self._deadline: float | None = None
+        self._stopping = False
+        self._next_look = 0.0
+        self._drops_logged = 0
+        self._drops_logged_at = 0.0
+        _live.add(self)
+        _self_metrics.watch(self)
+
+    def join(self, user: object) -> None:
+        """``user`` puts batches here until it leaves."""
+        self._users.add(user)
+
+    def put(self, signal: str, items: int, body: bytes) -> None:
+        """Keep one batch, in parts where it is too large, and have it sent; returns when it is kept."""
+        for part in parts_of(signal, Part(items, body), self._route.batch_bytes):
+            self.shelf.put(signal, part.items, part.body)
+        self.start()
+        self._bell.set()
+
+    def start(self) -> None:
+        """Begin to send: also what others left."""
+        if self._thread is not None or not threads_run_here():
+            return
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="flask-chest-outbox", daemon=True)
+                # No thread is to be had when the interpreter is ending: what is kept goes out with the next start.
+                with suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
+
+    def flush(self, timeout_s: float) -> bool:
+        """Try now to send everything; whether nothing is left, within ``timeout_s`` seconds."""
+        self.start()
+        if self._thread is not None and self._thread.is_alive():
+            waiter = threading.Event()
+            self._waiters.append(waiter)
+            self._bell.set()
+            waiter.wait(max(0.0, timeout_s))
+        return self.shelf.is_empty()
+
+    def leave(self, user: object) -> None:
+        """``user`` ends. All that end together wait for the collector no longer than the route says."""
+        if user not in self._users:
+            return
+        now = time.monotonic()
+        if self._deadline is None or now > self._deadline + ENDS_APART_S:
+            self._deadline = now + self._route.shutdown_timeout_s
+        self._users.discard(user)
+        self.flush(self._deadline - now)
+        if self._users:
+            return
+        _forget(self)
+        self._stopping = True
+        self._bell.set()
+        if self._thread is None:
+            self.shelf.close()
+        else:
+            # Where it is in the middle of a post that hangs, nobody waits for it, and its batch stays where it is.
+            self._thread.join(max(0.0, self._deadline - time.monotonic()))
+
+    def own_metrics(self) -> Iterator[Figure]:
+        """How full the outbox is, and what it had to drop; nothing in other processes and after the end."""
+        if self.process is not here() or self._stopping:
+            return
+        usage = self.shelf.usage()
+        yield OUTBOX_DROPPED, self.shelf.dropped, {}
+        yield OUTBOX_BATCHES, usage.waiting, {STATE: "waiting"}
+        yield OUTBOX_BATCHES, usage.refused, {STATE: "refused"}
+        yield OUTBOX_SIZE, usage.size_bytes, {}
+        age_s = 0.0 if usage.oldest_unix_ns is None else (time.time_ns() - usage.oldest_unix_ns) / 1e9
+        yield OUTBOX_AGE, max(0.0, age_s), {}
+
+    def _run(self) -> None:
+        # This frame holds everything alive in a forked child, where it is left behind: SQLite wants no connection to
+        # be closed by a process that did not open it, see
+        # https://sqlite.org/howtocorrupt.html#_carrying_an_open_database
+        with suppress_instrumentation():
+            while not self._stopping:
+                try:
+                    self._round()
+                except Exception as error:  # noqa: BLE001 - the thread must live on
+                    caught("outbox", error)
+                    self._bell.wait(1.0)
+            for lane in self._lanes:
+                lane.close()
+            self.shelf.close()
+
+    def _round(self) -> None:
+        self._bell.clear()
+        waiters, self._waiters = self._waiters, []
+        try:
+            if time.monotonic() >= self._next_look or waiters:
+                self._next_look = time.monotonic() + LOOK_ROUND_S
+                self.shelf.take_over()
+            more = [lane.run(self._may_go_on, urgent=bool(waiters)) for lane in self._lanes]
+        finally:
+            for waiter in waiters:
+                waiter.set()
+        self._report_drops()
+        if not any(more):
+            pauses = [pause for pause in (lane.pause_s() for lane in self._lanes) if pause]
+            self._bell.wait(min([LOOK_ROUND_S, *pauses]))
+            self._gather()
+
+    def _gather(self) -> None:
+        until = time.monotonic() + GATHER_S
+        while not self._waiters and not self._stopping and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, GATHER_S / 5))
+
+    def _may_go_on(self) -> bool:
+        return not self._stopping
+
+    def _report_drops(self) -> None:
+        dropped, now = self.shelf.dropped, time.monotonic()
+        if dropped > self._drops_logged and now >= self._drops_logged_at:
+            _logger.warning(
+                "the outbox is full or too old: %d spans and data points were dropped, the oldest first",
+                dropped - self._drops_logged,
+            )
+            self._drops_logged, self._drops_logged_at = dropped, now + DROPS_LOGGED_EVERY_S
+
+
+_dispatches: dict[tuple[object, Route], Dispatch] = {}
+_live: weakref.WeakSet[Dispatch] = weakref.WeakSet()
+
+
+def dispatch_for(route: Route) -> Dispatch:
+    """The process's dispatch for ``route``: exporters of both signals share it."""
+    key = (here(), route)
+    found = _dispatches.get(key)
+    if found is None:
+        # setdefault is atomic; a lock that another thread held at a fork would stay held in the child.
+        found = _dispatches.setdefault(key, Dispatch(route))
+    return found
+
+
+def _forget(dispatch: Dispatch) -> None:
+    for key, other in list(_dispatches.items()):
+        if other is dispatch:
+            del _dispatches[key]
+
+
+def _after_in_child() -> None:
+    for dispatch in list(_live):
+        dispatch.shelf.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+    os.register_at_fork(after_in_child=_after_in_child)

@@ -1,0 +1,1 @@
+"""Who exports what: the decision, and the providers that follow from it."""

@@ -1,0 +1,246 @@
+"""The decision of ``export=``, and what follows from it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics, trace
+
+from flask_chest_otel import _self_metrics
+from flask_chest_otel._guard import Log, guarded
+from flask_chest_otel._outbox import senders
+from flask_chest_otel._providers.deferred import DeferredTracerProvider
+from flask_chest_otel.tracked import NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flask import Flask
+
+    from flask_chest_otel._request.live import Sink
+    from flask_chest_otel.config import ChestConfig
+
+__all__ = ["METRICS_GO_NOWHERE", "Export", "asks_for_otlp"]
+
+_logger = Log("flask_chest_otel")
+
+_ENDPOINTS = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+)
+_EXPORTERS = {"traces": "OTEL_TRACES_EXPORTER", "metrics": "OTEL_METRICS_EXPORTER"}
+
+
+class Export:
+    """Providers and sinks of one application.
+
+    Args:
+        config: The application's settings.
+        may_build: Whether providers and stores may be made here; zero code leaves both to the distribution.
+        sources: Where settings come from that are no defaults, for whoever explains them.
+        service: The application's name, where it is known already.
+
+    Attributes:
+        service: The application's name, in records.
+        store: The embedded store, once there is one.
+        sources: As given.
+    """
+
+    def __init__(
+        self,
+        config: ChestConfig,
+        *,
+        may_build: bool = True,
+        sources: Mapping[str, str] = MappingProxyType({}),
+        service: str = "",
+    ) -> None:
+        self.service = service
+        self.sources = sources
+        self.store: Sink | None = None
+        self._config = config
+        self._may_build = may_build
+        self._private: Any = None
+        self._decided = False
+        self._mode: str | None = None
+        self._captured = False
+        senders.applications.add(self)
+
+    @property
+    def deferred_tracer_provider(self) -> Any:
+        """For instrumentations made before the decision: their tracers find the real provider with their first span."""
+        return self._config.tracer_provider or DeferredTracerProvider(self)
+
+    @property
+    def decided(self) -> bool:
+        """Whether the first request has been there."""
+        return self._decided
+
+    def tracer_provider(self) -> Any:
+        """The provider that this application's spans come from, as things stand."""
+        return self._config.tracer_provider or self._private or trace.get_tracer_provider()
+
+    @property
+    def metrics_go_nowhere(self) -> bool:
+        """Whether the application has set up traces and forgotten metrics."""
+        return _is_real(self._config.tracer_provider or trace.get_tracer_provider()) and not self.has_metrics
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether there is a meter provider behind the instruments."""
+        return self._config.meter_provider is not None or _is_real(metrics.get_meter_provider())
+
+    def start(self, app: Flask) -> tuple[Sink, ...]:
+        """Decide, build, and return the sinks that take every route."""
+        self.service = app.name
+        mode = self._mode = self.mode()
+        if mode is not None and self._stays_inside(app):
+            _logger.info("a test exports and stores nothing, unless export='otlp' or 'store' asks for it by name")
+            if not _application_has_providers():
+                self._use_private_provider(app)
+        elif mode == "otlp" and self._may_build:
+            # Imported here: exporters cost a tenth of a second, and most applications bring their own.
+            from flask_chest_otel._providers import build  # noqa: PLC0415
+
+            build.build_global_providers(app.name, self._config)
+        elif mode == "store":
+            self._use_store(app)
+            self._use_named_exporters(app)
+        self._decided = True
+        senders.start(senders.exporters)
+        _self_metrics.watch_chests(chest for chest in (*self._config.chests, self.store) if chest is not None)
+        _self_metrics.observe(self._config.meter_provider)
+        if any(name.startswith("OTEL_") for name in os.environ):
+            # Imported here: most processes have none, or the SDK already.
+            from flask_chest_otel._otlp.variables import misspelt  # noqa: PLC0415
+
+            for problem in misspelt(os.environ):
+                _say_once(problem)
+        if self.metrics_go_nowhere and (self._may_build or self._config.tracked_vars != NOTHING):
+            _say_once(METRICS_GO_NOWHERE)
+        return (self.store,) if self.store is not None else ()
+
+    def start_sending(self) -> None:
+        """Send what earlier processes have left, if this application will export; nothing is decided by that."""
+        if self.service and self._may_build and not self._decided and self.mode() == "otlp":
+            from flask_chest_otel._providers import build  # noqa: PLC0415 - as in start
+
+            build.start_sending(self.service, self._config)
+
+    def instead_of_store(self) -> str | None:
+        """What the application does, as things stand, in place of keeping its requests in the embedded store."""
+        mode = self.mode()
+        if mode == "store":
+            return None
+        if mode == "otlp":
+            return "exports by OTLP"
+        if self._config.export is None:
+            return "exports nothing (export=None)"
+        return "uses OpenTelemetry providers of its own" if self._may_build else "is recorded without code of its own"
+
+    def follows_environment(self) -> bool:
+        """Whether the standard variables say where telemetry goes, to exporters of ours or of a distribution."""
+        others = not self._may_build and self._config.tracer_provider is None and asks_for_otlp(os.environ)
+        return self.mode() == "otlp" or (self._config.export == "auto" and others)
+
+    def force_flush(self, timeout_s: float) -> bool:
+        """Flush the providers; their own time-outs are not kept by the SDK, so a thread waits for them."""
+        providers = (self.tracer_provider(), self._config.meter_provider or metrics.get_meter_provider())
+        results: list[bool] = []
+
+        def flush() -> None:
+            able = [provider for provider in providers if hasattr(provider, "force_flush")]
+            results.extend(bool(provider.force_flush(int(timeout_s * 1000))) for provider in able)
+
+        worker = threading.Thread(target=flush, name="flask-chest-flush", daemon=True)
+        worker.start()
+        worker.join(timeout_s)
+        return not worker.is_alive() and all(results)
+
+    def mode(self) -> str | None:
+        """``otlp``, ``store`` or ``None``: what was decided, or would be as things stand; nothing is built."""
+        if self._decided:
+            return self._mode
+        if self._config.export != "auto":
+            return self._config.export
+        if self._config.tracer_provider or self._config.meter_provider or _application_has_providers():
+            return None
+        if not self._may_build:
+            return None
+        return "otlp" if asks_for_otlp(os.environ) else "store"
+
+    def stay_inside(self) -> None:
+        """A test looks at the records: build nothing that others share, send nothing; before the first request."""
+        self._captured = True
+
+    def _stays_inside(self, app: Flask) -> bool:
+        """Whether this is a test, which has not asked by name for what would otherwise be built."""
+        wanted = self._config.export
+        return (self._captured and wanted != "store") or (app.testing and wanted == "auto")
+
+    def _use_private_provider(self, app: Flask) -> None:
+        if self._may_build and self._config.tracer_provider is None:
+            from flask_chest_otel._providers import build  # noqa: PLC0415
+
+            self._private = build.private_tracer_provider(app.name)
+
+    @guarded("exporters beside the store")
+    def _use_named_exporters(self, app: Flask) -> None:
+        """Beside the store, what the environment names goes where it says; nothing by default."""
+        named = named_exporters(os.environ)
+        if named and self._may_build:
+            from flask_chest_otel._providers import build  # noqa: PLC0415 - as in start
+
+            build.build_global_providers(app.name, self._config, named)
+
+    def _use_store(self, app: Flask) -> None:
+        if "traces" not in named_exporters(os.environ):
+            self._use_private_provider(app)
+        from flask_chest_otel._store.store import STORE_FILENAME, EmbeddedStore  # noqa: PLC0415
+
+        path = Path(app.instance_path) / STORE_FILENAME
+        self.store = EmbeddedStore(path, each_request=self._config.durability == "request")
+        _logger.info("requests are kept in %s; read them with: flask chest requests", path)
+
+
+METRICS_GO_NOWHERE = (
+    "there is a TracerProvider but no MeterProvider: metrics of tracked variables go nowhere; "
+    "type opentelemetry.metrics.set_meter_provider(…) where the tracer provider is set, "
+    "or FlaskChest(app, meter_provider=…)"
+)
+"""What the log and the doctor say in that case."""
+
+_said: set[str] = set()
+
+
+def _say_once(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        _logger.warning(message)
+
+
+def asks_for_otlp(environ: Mapping[str, str]) -> bool:
+    """Whether the standard variables name an OTLP end point or an exporter."""
+    return any(environ.get(variable) for variable in _ENDPOINTS) or bool(named_exporters(environ))
+
+
+def named_exporters(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The signals for which the standard variables name an exporter."""
+    return tuple(
+        signal for signal, variable in _EXPORTERS.items() if environ.get(variable, "").strip() not in ("", "none")
+    )
+
+
+def _application_has_providers() -> bool:
+    """Whether somebody has set a global provider; the proxies that stand there before have no shutdown."""
+    found: tuple[Callable[[], Any], ...] = (trace.get_tracer_provider, metrics.get_meter_provider)
+    return any(_is_real(get()) for get in found)
+
+
+def _is_real(provider: Any) -> bool:
+    chosen_silence = isinstance(provider, (trace.NoOpTracerProvider, metrics.NoOpMeterProvider))
+    return chosen_silence or hasattr(provider, "shutdown")

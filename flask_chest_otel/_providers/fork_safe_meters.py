@@ -1,0 +1,164 @@
+"""A meter provider for each process, behind one that stays: a child does not count on where its parent stood.
+
+The SDK's instruments live through a fork with their sums, so that every child would export its parent's once more.
+"""
+
+from __future__ import annotations
+
+import atexit
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics
+
+from flask_chest_otel._base.process import at_end_of_child, here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.sdk.metrics import MeterProvider
+
+__all__ = ["ProcessMeterProvider"]
+
+
+class ProcessMeterProvider(metrics.MeterProvider):
+    """Passes everything to the SDK's provider of this process.
+
+    Args:
+        build: Makes that provider, which must not end itself at exit; called once in each process.
+    """
+
+    def __init__(self, build: Callable[[], MeterProvider]) -> None:
+        self._build = build
+        self._built: dict[object, MeterProvider] = {}
+        self._observables: list[Callable[[], object]] = []
+        self._ended: object = None
+        self.current()
+        # The SDK's own hook would also run for the parent's provider in a child, and wait half a minute for a thread
+        # that a native fork has left behind.
+        atexit.register(self._at_exit)
+
+    def current(self) -> MeterProvider:
+        """The SDK's provider of this process."""
+        process = here()
+        found = self._built.get(process)
+        if found is not None:
+            return found
+        fresh = self._build()
+        found = self._built.setdefault(process, fresh)
+        if found is not fresh:
+            fresh.shutdown()
+            return found
+        for observe in self._observables:
+            observe()
+        at_end_of_child(self._at_exit)
+        return found
+
+    def get_meter(
+        self,
+        name: str,
+        version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Any = None,
+    ) -> metrics.Meter:
+        """A meter whose instruments are those of the process that uses them."""
+        return _Meter(self, name, version, schema_url, attributes)
+
+    def observe(self, create: Callable[[], object]) -> None:
+        """Make an observable instrument, now and in each child that has metrics."""
+        self._observables.append(create)
+        create()
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """As the SDK's."""
+        return self.current().force_flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000) -> None:
+        """As the SDK's, for the provider of this process."""
+        self._ended = here()
+        self.current().shutdown(timeout_millis)
+
+    def _at_exit(self) -> None:
+        found = self._built.get(here())
+        if found is not None and self._ended is not here():
+            self._ended = here()
+            found.shutdown()
+
+
+class _Meter(metrics.Meter):
+    def __init__(
+        self, provider: ProcessMeterProvider, name: str, version: str | None, schema_url: str | None, attributes: Any
+    ) -> None:
+        super().__init__(name, version, schema_url)
+        self._provider = provider
+        self._scope = (name, version, schema_url, attributes)
+
+    def create_counter(self, name: str, unit: str = "", description: str = "") -> metrics.Counter:
+        return _Counter(name, self._maker("create_counter", name, unit, description))
+
+    def create_up_down_counter(self, name: str, unit: str = "", description: str = "") -> metrics.UpDownCounter:
+        return _UpDownCounter(name, self._maker("create_up_down_counter", name, unit, description))
+
+    def create_histogram(self, name: str, unit: str = "", description: str = "", **advisory: Any) -> metrics.Histogram:
+        return _Histogram(name, self._maker("create_histogram", name, unit, description, **advisory))
+
+    def create_gauge(self, name: str, unit: str = "", description: str = "") -> Any:
+        return _Gauge(name, self._maker("create_gauge", name, unit, description))
+
+    def create_observable_counter(self, *args: Any, **kwargs: Any) -> metrics.ObservableCounter:
+        found: metrics.ObservableCounter = self._observable("create_observable_counter", *args, **kwargs)
+        return found
+
+    def create_observable_up_down_counter(self, *args: Any, **kwargs: Any) -> metrics.ObservableUpDownCounter:
+        found: metrics.ObservableUpDownCounter = self._observable("create_observable_up_down_counter", *args, **kwargs)
+        return found
+
+    def create_observable_gauge(self, *args: Any, **kwargs: Any) -> metrics.ObservableGauge:
+        found: metrics.ObservableGauge = self._observable("create_observable_gauge", *args, **kwargs)
+        return found
+
+    def _maker(self, method: str, *args: Any, **kwargs: Any) -> Callable[[], Any]:
+        def make() -> Any:
+            return getattr(self._provider.current().get_meter(*self._scope), method)(*args, **kwargs)
+
+        return make
+
+    def _observable(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        made: list[Any] = []
+        make = self._maker(method, *args, **kwargs)
+        self._provider.observe(lambda: made.append(make()))
+        return made[0]
+
+
+class _OfProcess:
+    """The SDK's instrument of this process, made when it is first used there."""
+
+    def __init__(self, name: str, make: Callable[[], Any]) -> None:
+        self._name = name
+        self._make = make
+        self._process = here()
+        self._real = make()
+
+    def _renewed(self) -> Any:
+        real = self._make()
+        self._real, self._process = real, here()
+        return real
+
+
+class _Counter(_OfProcess, metrics.Counter):
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        (self._real if self._process is here() else self._renewed()).add(*args, **kwargs)
+
+
+class _UpDownCounter(_OfProcess, metrics.UpDownCounter):
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        (self._real if self._process is here() else self._renewed()).add(*args, **kwargs)
+
+
+class _Histogram(_OfProcess, metrics.Histogram):
+    def record(self, *args: Any, **kwargs: Any) -> None:
+        (self._real if self._process is here() else self._renewed()).record(*args, **kwargs)
+
+
+class _Gauge(_OfProcess):  # the API's class has no public name
+    def set(self, *args: Any, **kwargs: Any) -> None:
+        (self._real if self._process is here() else self._renewed()).set(*args, **kwargs)

@@ -1,0 +1,1 @@
+"""What a finished request was, and the way of these records to the chests."""

@@ -1,0 +1,302 @@
+"""From the request to a chest's back end: one bounded queue and one writer thread per chest and process.
+
+``put`` is the only thing that happens inside a request: a process check, a bound check and a C-level append.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import queue
+import threading
+import time
+import weakref
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._base.lazy import suppression
+from flask_chest_otel._base.process import at_end_of_child, here
+from flask_chest_otel._guard import Log, caught, printable
+from flask_chest_otel._records.abandoned import work_off
+from flask_chest_otel._records.delivery import ChestOffError, Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask_chest_otel._records.delivery import Writer
+    from flask_chest_otel._request.live import RequestRecord
+
+__all__ = ["RecordQueue", "close_all"]
+
+logger = Log(__name__)
+
+CAPACITY = 10_000
+"""Records that wait at most; a further one is dropped and counted."""
+
+BATCH = 500
+"""Records in one call of the writer at most."""
+
+GATHER_S = 0.25
+"""How long the writer lets records gather, seconds. It wakes once per batch, not once per request."""
+
+EXIT_BUDGET_S = 2.0
+"""What interpreter exit waits for all queues of the process together, seconds."""
+
+DROPS_LOGGED_EVERY_S = 60.0
+"""Time between two log lines about dropped records, seconds."""
+
+
+class RecordQueue:
+    """Takes records inside requests and writes them outside.
+
+    Args:
+        name: The chest's name: in the thread's name and in log lines.
+        open_writer: Makes the back end's writer, in the writer thread. It must not refer to this queue.
+        capacity: Records that wait at most.
+        retry_for_s: How long one batch is tried again, seconds; ``delivery.RETRY_FOR_S`` unless given.
+
+    Nothing of it survives a fork: the first ``put`` of a child begins an empty queue and a thread of its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_writer: Callable[[], Writer],
+        *,
+        capacity: int = CAPACITY,
+        retry_for_s: float | None = None,
+    ) -> None:
+        self._closed = False
+        self._new_line = partial(_Line, name, open_writer, capacity, retry_for_s)
+        # Never started; it belongs to no process, which makes the first put begin a line.
+        self._line = self._new_line(process=object())
+        self._lines: dict[object, _Line] = {}
+
+    @property
+    def dropped(self) -> int:
+        """Records refused in this process because the queue was full, closed or off."""
+        return self._line.dropped if self._line.process is here() else 0
+
+    @property
+    def lost(self) -> int:
+        """Records accepted in this process that the back end did not take in the end."""
+        return self._line.lost if self._line.process is here() else 0
+
+    def put(self, record: RequestRecord) -> None:
+        """Queue one record; never waits, never raises. When the queue is full it is dropped and counted."""
+        line = self._line
+        if line.process is not here():
+            line = self._begin_here()
+        if line.items.qsize() >= line.capacity:
+            line.dropped += 1
+            return
+        line.items.put(record)
+
+    def flush(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
+        """Wait until what was put before is written.
+
+        Returns:
+            Whether all of it was, within ``timeout_s`` seconds.
+        """
+        line = self._line
+        return line.flush(timeout_s) if line.process is here() else True
+
+    def close(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
+        """Write what is queued and end the thread; later records are dropped and counted.
+
+        Returns:
+            Whether the thread ended within ``timeout_s`` seconds.
+        """
+        self._closed = True
+        line = self._line
+        if line.process is not here():
+            return True
+        deadline = time.monotonic() + timeout_s
+        line.stop(deadline)
+        return line.join(deadline)
+
+    def _begin_here(self) -> _Line:
+        # Without a lock: one held by another thread at a fork would stay held in the child for ever.
+        # dict.setdefault is atomic, so of several first puts exactly one finds its own line in it.
+        fresh = self._new_line(process=here())
+        line = self._lines.setdefault(fresh.process, fresh)
+        if line is fresh:
+            self._lines = {fresh.process: fresh}
+            if self._closed:
+                line.capacity = 0
+            else:
+                line.start()
+                weakref.finalize(self, line.stop_when_idle).atexit = False
+        self._line = line
+        return line
+
+
+class _Marker(threading.Event):
+    """A place in the queue: set when the writer has come past it."""
+
+    def __init__(self, *, lost_before: int = 0, last: bool = False) -> None:
+        super().__init__()
+        self.lost_before = lost_before
+        self.last = last
+
+
+class _Line:
+    """One process's queue, thread and counters. Does not know its ``RecordQueue``: that can be collected."""
+
+    def __init__(
+        self,
+        name: str,
+        open_writer: Callable[[], Writer],
+        capacity: int,
+        retry_for_s: float | None,
+        *,
+        process: object,
+    ) -> None:
+        self.process = process
+        self.capacity = capacity
+        self.items: queue.SimpleQueue[RequestRecord | _Marker] = queue.SimpleQueue()
+        # No lock around the counters: since CPython 3.10 no other thread comes in between within `+= 1`.
+        self.dropped = 0
+        self.lost = 0
+        self._name = name
+        self._open_writer = open_writer
+        self._retry_for_s = retry_for_s
+        # Loaded here, first when a chest is made: a fork while the thread imports would leave half a module behind.
+        self._untraced = suppression()
+        # A SimpleQueue, not an Event: ringing it takes no lock that a signal handler could find taken.
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._deadline = math.inf
+        self._ended = False
+        self._drops_logged = 0
+        self._drops_logged_at = -math.inf
+        self._thread = threading.Thread(target=self._run, name=f"flask-chest-{name}", daemon=True)
+
+    def start(self) -> None:
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # no thread to be had, or the interpreter is ending
+            self.capacity, self._ended = 0, True
+            logger.warning("flask_chest: chest %r is off: %s", self._name, error)
+            return
+        _running.add(self)
+        # Once per process.
+        atexit.unregister(close_all)
+        atexit.register(close_all)
+        at_end_of_child(close_all)
+
+    def flush(self, timeout_s: float) -> bool:
+        if self._ended:
+            return self.lost == 0 and self.items.empty()
+        marker = _Marker(lost_before=self.lost)
+        self.items.put(marker)
+        self._bell.put(None)
+        return marker.wait(timeout_s) and self.lost == marker.lost_before
+
+    def stop(self, deadline: float) -> None:
+        self._deadline = deadline
+        self.stop_when_idle()
+        self._bell.put(None)
+
+    def stop_when_idle(self) -> None:
+        # Also called by the garbage collector, at any place: nothing here may take a lock.
+        self.capacity = 0
+        self.items.put(_Marker(last=True))
+
+    def join(self, deadline: float) -> bool:
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        # The delivery lives in this frame only. In a forked child the frame is left behind, never run again or
+        # taken down, and with it the back end's connection: a child that closes an inherited one can harm the
+        # parent's file, see https://sqlite.org/howtocorrupt.html#_carrying_an_open_database
+        delivery = Delivery(self._name, self._open_writer, self._pause, self._retry_for_s)
+        with self._untraced():
+            try:
+                while self._step(delivery):
+                    pass
+            except ChestOffError as error:
+                logger.error(  # noqa: TRY400 - the message says what to do; a trace of our own frames does not
+                    "flask_chest: chest %r is off: %s",
+                    self._name,
+                    printable(str(error)),
+                )
+            finally:
+                self.capacity, self._ended = 0, True
+                self._discard(delivery)
+                delivery.close()
+
+    def _step(self, delivery: Delivery) -> bool:
+        batch, marker = self._gather()
+        lost_before = delivery.lost
+        try:
+            if batch:
+                delivery.deliver(batch)
+        except ChestOffError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the thread must live on
+            delivery.lost = lost_before + len(batch)
+            caught("chest", error)
+        finally:
+            self.lost = delivery.lost
+            if marker is not None:
+                marker.set()
+        self._report_drops()
+        return marker is None or not marker.last
+
+    def _gather(self) -> tuple[list[RequestRecord], _Marker | None]:
+        item = self.items.get()
+        if not isinstance(item, _Marker) and self.items.qsize() < BATCH:
+            self._pause(GATHER_S)
+        batch: list[RequestRecord] = []
+        while not isinstance(item, _Marker):
+            batch.append(item)
+            if len(batch) == BATCH:
+                return batch, None
+            try:
+                item = self.items.get_nowait()
+            except queue.Empty:
+                return batch, None
+        return batch, item
+
+    def _pause(self, seconds: float) -> bool:
+        self._report_drops()
+        with suppress(queue.Empty):
+            self._bell.get(timeout=max(0.0, min(seconds, self._deadline - time.monotonic())))
+        return time.monotonic() < self._deadline
+
+    def _discard(self, delivery: Delivery) -> None:
+        # What is left when the chest is off, or came in while it was closed.
+        while True:
+            try:
+                item = self.items.get_nowait()
+            except queue.Empty:
+                break
+            if isinstance(item, _Marker):
+                item.set()
+            else:
+                delivery.lost += 1
+        self.lost = delivery.lost
+
+    def _report_drops(self) -> None:
+        # Here and not in put: a log handler may write to a disk.
+        news, now = self.dropped - self._drops_logged, time.monotonic()
+        if news and now - self._drops_logged_at >= DROPS_LOGGED_EVERY_S:
+            self._drops_logged, self._drops_logged_at = self.dropped, now
+            logger.warning("flask_chest: chest %r was full: %d request records dropped", self._name, news)
+
+
+_running: weakref.WeakSet[_Line] = weakref.WeakSet()
+"""Lines whose threads were started: interpreter exit is a matter of the process, not of an application."""
+
+
+def close_all() -> None:
+    """Write what is queued when the process ends: all queues at once, in one budget."""
+    work_off()
+    deadline = time.monotonic() + EXIT_BUDGET_S
+    mine = [line for line in list(_running) if line.process is here()]
+    for line in mine:
+        line.stop(deadline)
+    for line in mine:
+        line.join(deadline)

@@ -1,0 +1,1 @@
+"""One request while it runs: its state, its ids, its response, and what is recorded at its end."""

@@ -1,0 +1,184 @@
+"""What one request is: while it lives (``LiveRequest``) and when it is over (``RequestRecord``)."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["LiveRequest", "Measurement", "RequestRecord", "Sink", "live_request"]
+
+
+# Named tuples: a frozen dataclass of these fields takes four times as long to make, in every request.
+
+
+class Measurement(NamedTuple):
+    """One value given to one instrument.
+
+    Attributes:
+        metric: Name of the instrument.
+        kind: ``histogram``, ``counter``, ``up_down_counter`` or ``gauge``.
+        value: What was recorded.
+        unit: UCUM unit of the instrument.
+        attributes: The point's attributes; only ``otel.metric.overflow`` past the cardinality limit.
+    """
+
+    metric: str
+    kind: str
+    value: float
+    unit: str
+    attributes: Mapping[str, Any]
+
+
+class RequestRecord(NamedTuple):
+    """What one finished request was: handed to the chests, never changed.
+
+    Attributes:
+        start_unix_ns: Wall-clock time at which the request began, nanoseconds since 1970 UTC.
+        duration_s: From begin to teardown on the monotonic clock, seconds.
+        service: Name of the Flask application.
+        request_id: The request's id.
+        trace_id: 32 lower-case hex digits, or ``None`` where no tracing is set up.
+        span_id: 16 lower-case hex digits of the server span, or ``None``.
+        method: HTTP method as it was received.
+        route: The matched URL rule, or ``None`` (404).
+        status: HTTP status code; 500 when the exception left the application.
+        variables: Tracked variable (its name on ``g``) to recorded value: str, bool, int, float or a tuple of one
+            of these.
+        chests: Names the route restricts its data to, or ``None``: everywhere.
+        metrics: What the request's variables gave to instruments.
+        refused: Variable to reason, for values that could not be recorded.
+    """
+
+    start_unix_ns: int
+    duration_s: float
+    service: str
+    request_id: str
+    trace_id: str | None
+    span_id: str | None
+    method: str
+    route: str | None
+    status: int
+    variables: Mapping[str, Any]
+    chests: tuple[str, ...] | None = None
+    metrics: tuple[Measurement, ...] = ()
+    refused: Mapping[str, str] | None = None
+
+
+class Sink(Protocol):
+    """Takes the records of finished requests: a chest, the embedded store, a capture in a test.
+
+    Attributes:
+        name: By which routes speak of it in ``chests=``.
+    """
+
+    @property
+    def name(self) -> str:
+        """By which routes speak of it in ``chests=``."""
+
+    def put(self, record: RequestRecord) -> None:
+        """Take one record, inside the request: no I/O, no lock that can wait, no exception."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until what was put before is where it belongs; ``False`` when time ran out."""
+
+    def close(self, timeout_s: float) -> bool:
+        """Flush, then release everything."""
+
+
+class LiveRequest:
+    """What is known of a request between its begin and its finish; changed in place, by one thread at a time.
+
+    Attributes:
+        owner: What this request is recorded by (a ``Lifecycle``).
+        plan: What to record for this endpoint and method (a ``Plan``).
+        g: The ``flask.g`` object that this request began with; a step acts only on its own.
+        context_id: The ``id`` of the Flask context that it began in, which holds this record by its environ: a
+            reference back would keep both alive.
+        before: What stood in ``g`` already (an application context pushed outside), or ``None``.
+        span_at_begin: The span that was current at begin.
+        outer: The request inside which this one runs, or ``None``.
+        displaced: The record whose place in the WSGI environ this one took, or ``None``.
+        span: The server span, once it is known.
+        context: The OpenTelemetry context in which that span is current.
+        exchange: The request and its response at the WSGI border, where the server span is ours.
+        reached_upstream: Whether it came past the function in which upstream begins its server span.
+        stands_in: Whether the server span is ours because upstream's never began.
+        request_id: The id, once it is decided.
+        own_id: Whether the request brought or generated it (else it was made here).
+        root_trace_id: Trace id for roots started before the view, once one was asked for.
+        dispatched: Whether the view was reached, after which roots are somebody else's.
+        at_border: Whether its WSGI border is ours, where headers are put on.
+        answered: Whether the application had a response.
+        finished: Whether the record is closed.
+        status: HTTP status code, 500 until a response is there.
+        method: HTTP method as it was received.
+        added: What ``add_metric`` took, to be recorded at the end.
+        typed: The typed context, once the application asked for it.
+        start_unix_ns: Wall-clock time of the begin.
+        start_s: Monotonic clock at the begin.
+    """
+
+    __slots__ = (
+        "added",
+        "answered",
+        "at_border",
+        "before",
+        "context",
+        "context_id",
+        "dispatched",
+        "displaced",
+        "exchange",
+        "finished",
+        "g",
+        "method",
+        "outer",
+        "own_id",
+        "owner",
+        "plan",
+        "reached_upstream",
+        "request_id",
+        "root_trace_id",
+        "span",
+        "span_at_begin",
+        "stands_in",
+        "start_s",
+        "start_unix_ns",
+        "status",
+        "typed",
+    )
+
+    def __init__(self, owner: Any, plan: Any, g: Any, context_id: int, method: str) -> None:
+        """Start with nothing but the place where the request stands."""
+        self.owner = owner
+        self.plan = plan
+        self.g = g
+        self.context_id = context_id
+        self.method = method
+        self.before: dict[str, Any] | None = None
+        self.span_at_begin: Any = None
+        self.outer: LiveRequest | None = None
+        self.displaced: LiveRequest | None = None
+        self.span: Any = None
+        self.context: Any = None
+        self.exchange: Any = None
+        self.reached_upstream = self.stands_in = False
+        self.request_id: str | None = None
+        self.own_id = False
+        self.root_trace_id: int | None = None
+        self.dispatched = False
+        self.at_border = False
+        self.answered = False
+        self.finished = False
+        self.status = 500
+        self.added: list[Any] = []
+        self.typed: Any = None
+        self.start_unix_ns = time.time_ns()
+        self.start_s = time.perf_counter()
+
+
+live_request: ContextVar[LiveRequest | None] = ContextVar("flask_chest_live_request", default=None)
+"""The request that encloses the running code; what id generators and span processors go by."""

@@ -1,0 +1,1 @@
+"""The server span of our own: its attributes, its metrics, its end."""

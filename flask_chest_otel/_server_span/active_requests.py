@@ -1,0 +1,72 @@
+"""``http.server.active_requests``: observed when metrics are collected, as counting would measure twice a request."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics
+from opentelemetry.metrics import Observation
+
+from flask_chest_otel._base.process import here
+from flask_chest_otel.names import HTTP_REQUEST_METHOD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from opentelemetry.metrics import CallbackOptions, Meter
+
+__all__ = ["ActiveRequests", "active_requests"]
+
+
+class ActiveRequests:
+    """The requests that are being answered, of all applications with one meter provider."""
+
+    def __init__(self) -> None:
+        self._processes: dict[object, dict[tuple[str, str], set[Any]]] = {}
+
+    def enter(self, key: tuple[str, str], exchange: Any) -> None:
+        """Count a request as active, by method and scheme."""
+        all_here = self._here()
+        active = all_here.get(key)
+        if active is None:
+            active = all_here.setdefault(key, set())
+        active.add(exchange)
+
+    def leave(self, key: tuple[str, str], exchange: Any) -> None:
+        """It is over; a child that was forked inside the request never had it."""
+        self._here().get(key, set()).discard(exchange)
+
+    def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
+        """How many there are just now."""
+        for (method, scheme), active in list(self._here().items()):
+            yield Observation(len(active), {HTTP_REQUEST_METHOD: method, "url.scheme": scheme})
+
+    def _here(self) -> dict[tuple[str, str], set[Any]]:
+        """Those of this process: what its parent was answering at the fork, it answers still."""
+        process = here()
+        found = self._processes.get(process)
+        if found is None:
+            found = self._processes.setdefault(process, {})
+            self._processes = {process: found}
+        return found
+
+
+def active_requests(meter: Meter, meter_provider: Any) -> ActiveRequests:
+    """The active requests of one meter provider: of a second instrument with this name, the SDK ignores the callback.
+
+    Args:
+        meter: Where the instrument is made, if it is the first.
+        meter_provider: Whose it is; ``None``: the global one's, whenever that is set.
+    """
+    key = metrics.get_meter_provider if meter_provider is None else meter_provider
+    fresh = ActiveRequests()
+    found = _by_provider.setdefault(key, fresh)
+    if found is fresh:
+        meter.create_observable_up_down_counter(
+            "http.server.active_requests", [fresh.observe], "{request}", "Number of active HTTP server requests."
+        )
+    return found
+
+
+_by_provider: weakref.WeakKeyDictionary[Any, ActiveRequests] = weakref.WeakKeyDictionary()

@@ -1,0 +1,68 @@
+"""A response's body that is made while it is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._base.process import here
+from flask_chest_otel._records import abandoned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask_chest_otel._server_span.span import Exchange
+
+__all__ = ["Body"]
+
+
+class Body:
+    """The application's body: the span is current inside it, and ends with it."""
+
+    __slots__ = ("_body", "_exchange", "_iterator", "_process")
+
+    def __init__(self, body: Any, exchange: Exchange) -> None:
+        self._body = body
+        self._iterator: Iterator[Any] | None = None
+        self._exchange = exchange
+        self._process = here()
+        abandoned.expect()
+
+    def __iter__(self) -> Body:
+        return self
+
+    def __next__(self) -> Any:
+        exchange = self._exchange
+        token = exchange.resume()
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._body)
+            return next(self._iterator)
+        except StopIteration:
+            exchange.end()
+            raise
+        except BaseException as error:
+            exchange.fail(error)
+            exchange.end()
+            raise
+        finally:
+            exchange.pause(token)
+
+    def close(self) -> None:
+        """End the body, as every WSGI server must; a client may have gone before the last byte."""
+        exchange = self._exchange
+        token = exchange.resume()
+        try:
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            exchange.fail(error)
+            raise
+        finally:
+            exchange.pause(token)
+            exchange.end()
+
+    def __del__(self) -> None:
+        # A server that forgets close() must not keep the request open for ever.
+        if not self._exchange.ended:
+            abandoned.abandon(self._exchange, self._process)

@@ -1,0 +1,70 @@
+"""What ``@flask_chest`` left on a view, found again from whatever Flask holds."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask_chest_otel._tracking.plan import RouteMark
+
+__all__ = ["MARK", "every_mark", "marked", "marks_of", "own_marks", "remember"]
+
+MARK = "__flask_chest__"
+"""Attribute of a marked function or class: a tuple of marks, the innermost decorator first."""
+
+
+_marked: WeakSet[Any] = WeakSet()
+
+
+def remember(target: Any) -> None:
+    """Keep in mind that ``target`` is marked, as long as it lives: some are on no route."""
+    with suppress(TypeError):  # of a kind that cannot be referred to weakly, or has no hash
+        _marked.add(target)
+
+
+def marked() -> Iterator[tuple[str, tuple[RouteMark, ...]]]:
+    """Every function and class that was marked in this process: its name, and its marks."""
+    found = ((f"{target.__module__}.{target.__qualname__}", own_marks(target)) for target in list(_marked))
+    yield from sorted(found, key=lambda pair: pair[0])
+
+
+def own_marks(target: Any) -> tuple[RouteMark, ...]:
+    """Marks on one object; ``functools.wraps`` has carried them up from what it wraps."""
+    found: tuple[RouteMark, ...] = getattr(target, MARK, ())
+    return found
+
+
+def marks_of(view: Any, method: str) -> tuple[RouteMark, ...]:
+    """Marks for one request: the view's, its class's, and those of the method that will run."""
+    if view is None:
+        return ()
+    cls = getattr(view, "view_class", None)
+    if cls is None:
+        return own_marks(view)
+    return _unique(own_marks(view) + own_marks(cls) + own_marks(_handler(cls, method)))
+
+
+def every_mark(view: Any) -> tuple[RouteMark, ...]:
+    """All marks that any request to the view may meet, for checks at registration."""
+    cls = getattr(view, "view_class", None)
+    if cls is None:
+        return own_marks(view)
+    handlers = {method.lower() for method in getattr(cls, "methods", None) or ()} | {"dispatch_request"}
+    on_handlers = (own_marks(getattr(cls, name, None)) for name in sorted(handlers))
+    return _unique(own_marks(view) + own_marks(cls) + sum(on_handlers, ()))
+
+
+def _handler(cls: Any, method: str) -> Any:
+    """The method of a class-based view that answers, as ``MethodView.dispatch_request`` chooses it."""
+    found = getattr(cls, method.lower(), None)
+    if found is None and method == "HEAD":
+        found = getattr(cls, "get", None)
+    return found if found is not None else getattr(cls, "dispatch_request", None)
+
+
+def _unique(marks: tuple[RouteMark, ...]) -> tuple[RouteMark, ...]:
+    return tuple({id(mark): mark for mark in marks}.values())

@@ -1,0 +1,253 @@
+"""What to record for one (endpoint, method), compiled once so that a request only looks it up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flask_chest_otel._guard import note
+from flask_chest_otel._tracking.definitions import Definitions
+from flask_chest_otel._values.deriving import deriver
+from flask_chest_otel._values.redaction import redactor
+from flask_chest_otel.errors import ChestConfigError, UnknownChestError
+from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_ROUTE, KNOWN_METHODS, OTHER_METHOD
+from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars, is_instrument_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Mapping
+
+    from flask_chest_otel._tracking.instruments import Instrument, Instruments
+    from flask_chest_otel.config import ChestConfig
+
+__all__ = ["Count", "Plan", "PlannedVar", "Planner", "RouteMark", "metric_method"]
+
+_MOST_WILD_NAMES = 1000
+
+
+class Count(NamedTuple):
+    """A metric of each request to a route: 1 where its status is in a range, else 0."""
+
+    name: str
+    dimensions: Mapping[str, Any]
+    statuses: range
+
+    def value_of(self, status: int) -> int:
+        """What a request with this status counts."""
+        return int(status in self.statuses)
+
+
+class RouteMark(NamedTuple):
+    """What one ``@flask_chest(…)`` says about the function below it."""
+
+    tracked_vars: TrackedVars = NOTHING
+    request_id_generator: Callable[[], Any] | None = None
+    chests: tuple[str, ...] | None = None
+    inherit: bool = True
+    counts: tuple[Count, ...] = ()
+
+
+class PlannedVar:
+    """One variable, with everything decided that does not depend on its value."""
+
+    __slots__ = (
+        "attribute",
+        "derive",
+        "dimension",
+        "instrument",
+        "kind",
+        "masked",
+        "metric",
+        "name",
+        "problem",
+        "redact",
+        "root",
+        "special",
+        "strict",
+        "var",
+    )
+
+    def __init__(self, var: TrackedVar, config: ChestConfig) -> None:
+        self.var = var
+        self.name = var.name
+        self.attribute = var.attribute or config.attribute_prefix + var.name
+        self.metric = var.metric_name or self.attribute
+        self.kind = var.kind
+        self.dimension = var.dimension
+        # With an instrument chosen by hand, a value that is no number is a mistake worth counting.
+        self.strict = var.metric not in (None, "auto")
+        self.redact = redactor(var.name, var.redact, config.request_id_secret)
+        self.root, *path = var.name.split(".")
+        self.derive = deriver(path, var.convert)
+        self.special = self.redact is not None or self.derive is not None
+        # Nobody asked for it, so a number that loses its metric by it is worth a word.
+        self.masked = self.redact is not None and var.redact == "auto"
+        self.instrument: Instrument | None = None
+        self.problem: ChestConfigError | None = None
+
+    def declare(self, instruments: Instruments) -> None:
+        """Keep the attribute but not the metric, where that could not live beside those already there."""
+        try:
+            self._declare(instruments)
+        except ChestConfigError as error:
+            self.problem = error
+            self.kind = None
+
+    def _declare(self, instruments: Instruments) -> None:
+        if self.kind is not None and not is_instrument_name(self.metric):
+            raise ChestConfigError(
+                f"TrackedVar({self.name!r}, metric_name)",
+                self.metric,
+                "a metric_name= that begins with a letter and has only A-Z a-z 0-9 _ . - /, or metric=None",
+            )
+        instruments.declare(self.metric, self.var)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Plan:
+    """What to record for one (endpoint, method).
+
+    Attributes:
+        rule: The URL rule as it stands in the application.
+        route: The same behind the application's root: ``http.route``.
+    """
+
+    variables: tuple[PlannedVar, ...]
+    everything: bool
+    left_out: frozenset[str]
+    request_id_generators: tuple[Callable[[], Any], ...]
+    chests: tuple[str, ...] | None
+    rule: str | None
+    route: str | None
+    metric_attributes: Mapping[str, Any]
+    key: Hashable
+    counts: tuple[Count, ...]
+    wild: dict[str, PlannedVar] = field(default_factory=dict)
+
+    @property
+    def chests_text(self) -> str | None:
+        """The value of ``flask.chests``: one text for spans and metrics."""
+        value: str | None = self.metric_attributes.get(CHESTS)
+        return value
+
+
+class Planner:
+    """Compiles plans for one application."""
+
+    def __init__(self, config: ChestConfig, instruments: Instruments) -> None:
+        self._config = config
+        self._instruments = instruments
+        self._planned: dict[Hashable, PlannedVar] = {}
+        self._definitions = Definitions()
+        self._definitions.learn(config.tracked_vars.every_var())
+
+    def check(self, marks: tuple[RouteMark, ...]) -> None:
+        """Refuse, when a route is registered, what could not be recorded later, and learn its definitions.
+
+        Raises:
+            ChestConfigError: Two metrics under one name, or two variables under one attribute.
+            UnknownChestError: A chest that the application does not have.
+        """
+        known = self._config.chest_names
+        for name in (name for mark in marks for name in mark.chests or ()):
+            if known and name not in known:
+                raise UnknownChestError(name, known)
+        sources = self._sources(marks)
+        for source in sources:
+            self._definitions.learn(source.every_var())
+        methods = {method for source in sources for method in (source.by_method or ())}
+        for method in methods or {"GET"}:
+            taken: dict[str, str] = {}
+            for planned in self._variables(marks, method):
+                if planned.problem is not None:
+                    raise planned.problem
+                other = taken.setdefault(planned.attribute, planned.name)
+                if other != planned.name:
+                    raise ChestConfigError(
+                        f"TrackedVar({planned.name!r}, attribute)",
+                        planned.attribute,
+                        f"another name, as {other!r} has this one",
+                    )
+
+    def compile(self, marks: tuple[RouteMark, ...], method: str, rule: str | None, root: str = "") -> Plan:
+        """The plan for one route and method; of several marks the last has the last word.
+
+        Args:
+            marks: What stands above the view.
+            method: The HTTP method.
+            rule: The URL rule that matched, if one did.
+            root: Where the application is mounted; it belongs to ``http.route``, by the semantic conventions.
+        """
+        route = root + rule if rule is not None else None
+        of_route = [mark.request_id_generator for mark in marks if mark.request_id_generator][-1:]
+        generators = [*of_route, *filter(None, [self._config.request_id_generator])]
+        chests = next((mark.chests for mark in reversed(marks) if mark.chests is not None), None)
+        attributes = {HTTP_REQUEST_METHOD: metric_method(method)}
+        if route is not None:
+            attributes[HTTP_ROUTE] = route
+        if chests is not None:
+            attributes[CHESTS] = ",".join(sorted(set(chests)))
+        return Plan(
+            variables=self._variables(marks, method),
+            everything=any(source.tracks_everything(method) for source in self._sources(marks)),
+            left_out=frozenset().union(*(source.leaves_out(method) for source in self._sources(marks))),
+            request_id_generators=tuple(dict.fromkeys(generators)),
+            chests=chests,
+            rule=rule,
+            route=route,
+            metric_attributes=attributes,
+            key=tuple(attributes.values()),
+            counts=tuple({count.name: count for mark in marks for count in mark.counts}.values()),
+        )
+
+    def wild(self, plan: Plan, name: str) -> PlannedVar | None:
+        """The plan for a name that only ``*`` tracks; ``None`` when there have been too many different ones."""
+        found = plan.wild.get(name)
+        if found is not None or not (name.isidentifier() and name.isascii()):
+            return found
+        if len(plan.wild) >= _MOST_WILD_NAMES:
+            note(
+                "variables_limit of names",
+                "more than %d different names in g on route %s, which tracks '*': name those to record",
+                _MOST_WILD_NAMES,
+                plan.route,
+            )
+            return None
+        found = plan.wild[name] = self._plan(TrackedVar(name))
+        if found.problem is not None:
+            note(f"no metric for {name}", "g.%s has no metric: %s", name, found.problem)
+        return found
+
+    def instrument(self, planned: PlannedVar) -> Instrument:
+        """The instrument of one variable, made at its first number."""
+        if planned.instrument is None:
+            planned.instrument = self._instruments.get(planned.metric, planned.kind or "histogram", planned.var)
+        return planned.instrument
+
+    def _sources(self, marks: tuple[RouteMark, ...]) -> list[TrackedVars]:
+        own = [mark.tracked_vars for mark in marks]
+        return own if any(not mark.inherit for mark in marks) else [self._config.tracked_vars, *own]
+
+    def _variables(self, marks: tuple[RouteMark, ...], method: str) -> tuple[PlannedVar, ...]:
+        chosen: dict[str, TrackedVar] = {}
+        for source in self._sources(marks):
+            chosen.update((var.name, var) for var in source.for_method(method))
+        return tuple(self._plan(var) for var in chosen.values())
+
+    def _plan(self, named: TrackedVar) -> PlannedVar:
+        var = self._definitions.of(named)
+        try:
+            key: Hashable = var
+            hash(var)
+        except TypeError:  # a callable as redact= may have no hash
+            key = id(var)
+        found = self._planned.get(key)
+        if found is None:
+            found = PlannedVar(var, self._config)
+            found.declare(self._instruments)
+            self._planned[key] = found
+        return found
+
+
+def metric_method(method: str) -> str:
+    """The method as metrics may carry it: bounded, whatever clients send."""
+    return method if method in KNOWN_METHODS else OTHER_METHOD

@@ -1,0 +1,505 @@
+"""Anything found on ``g`` becomes a legal, bounded OTLP value: total, idempotent, quick for what is common.
+
+Types are read with ``type()`` and containers through the methods of the built-in types, so that a value's own
+code runs only where its text or number is asked for. To teach a new type, add a line to ``_CONVERTERS``.
+
+OTLP attribute values are strings, booleans, 64-bit integers, doubles and homogeneous arrays of one of these:
+https://opentelemetry.io/docs/specs/otel/common/#attribute
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import operator
+import re
+from collections import deque
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from itertools import islice
+from math import isfinite, isnan
+from numbers import Rational
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from uuid import UUID
+
+from flask_chest_otel._values.fields import (
+    field_names,
+    is_machinery,
+    is_mapping,
+    is_record,
+    names_of_tuple,
+    shown_fields,
+)
+from flask_chest_otel._values.lazy import is_proxy, unwrapped
+from flask_chest_otel._values.redaction import MASK, Refused, is_sensitive, redacted_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Attribute", "Limits", "Refused", "Scalar", "to_attribute", "to_dimension", "to_metric"]
+
+Scalar: TypeAlias = str | bool | int | float
+"""A single OTLP value."""
+
+Attribute: TypeAlias = Scalar | tuple[str, ...] | tuple[bool, ...] | tuple[int, ...] | tuple[float, ...]
+"""What a span attribute may be."""
+
+
+_Converter: TypeAlias = "Callable[[Any, Limits], Attribute | None]"
+
+
+class Limits(NamedTuple):
+    """How large a recorded value may be.
+
+    Attributes:
+        chars: Longest text, in characters; elements of a list count each for itself.
+        items: Most elements of a list or mapping.
+    """
+
+    chars: int = 1024
+    items: int = 64
+
+
+DEFAULT_LIMITS: Final = Limits()
+_DEPTH: Final = 4  # levels of containers in a JSON text
+_MIN_INT: Final = -(2**63)
+_MAX_INT: Final = 2**63 - 1
+# CPython's own limit since 3.11: https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
+_MAX_DIGITS: Final = 4300
+_SAFE: Final = 1e308  # any int or float below it becomes a finite double
+_DIMENSION_CHARS: Final = 255  # SignalFx drops a dimension whose value is over 256 characters
+# What protobuf's UTF-8 check or a terminal chokes on: C0 but for \t \n \r, DEL, C1, lone surrogates.
+_BAD_CHARS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_REPLACEMENT: Final = "\ufffd"
+_ADDRESS: Final = re.compile(r" at 0x[0-9A-Fa-f]")
+_ADDRESS_WITHIN: Final = 4096  # characters
+_BLANKS: Final = re.compile("[\t\n\r]+")
+_DICT_VIEWS: Final[tuple[type, ...]] = (type({}.keys()), type({}.values()))
+
+
+def to_attribute(value: Any, limits: Limits = DEFAULT_LIMITS) -> Attribute | None:
+    """The OTLP attribute value for anything at all.
+
+    Args:
+        value: What a view left on ``g``; ``None`` means "not set".
+        limits: How large the result may be.
+
+    Returns:
+        A legal value within the limits, or ``None`` for ``None``.
+
+    Raises:
+        Refused: the value's own code raised, or returned what its contract forbids. Nothing else is raised,
+            except what is no `Exception` (``KeyboardInterrupt``, gevent's ``Timeout``), which is not ours.
+    """
+    if value is None or value is True or value is False:
+        return value
+    return _guarded(_convert, value, limits)  # type: ignore[no-any-return]
+
+
+def to_metric(value: Any) -> float | None:
+    """The number that an instrument records, or ``None`` where the value is not a number.
+
+    Args:
+        value: What a view left on ``g``. Booleans and strings are no numbers; a ``timedelta`` is its
+            seconds.
+
+    Raises:
+        Refused: a number that no instrument takes: NaN, infinity, too large for a double.
+    """
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return None
+    if (kind is float or kind is int) and -_SAFE < value < _SAFE:  # false for NaN
+        return float(value)
+    return _guarded(_number, value, DEFAULT_LIMITS)  # type: ignore[no-any-return]
+
+
+def to_dimension(attribute: Attribute) -> Scalar:
+    """A metric attribute: one value, of one line, at most 255 characters.
+
+    Args:
+        attribute: A result of `to_attribute`.
+
+    Returns:
+        Texts without tabs and line breaks, which end a point in InfluxDB's line protocol, and without
+        trailing backslashes, which there escape the separator that follows.
+    """
+    if isinstance(attribute, tuple):
+        text = ",".join([_item_text(item) for item in attribute])
+    elif isinstance(attribute, str):
+        text = attribute
+    else:
+        return attribute
+    return _BLANKS.sub(" ", text[:_DIMENSION_CHARS]).rstrip("\\")
+
+
+def _guarded(function: Callable[[Any, Limits], Any], value: Any, limits: Limits) -> Any:
+    """Call a converter; whatever the value's own code raises becomes `Refused`."""
+    try:
+        return function(value, limits)
+    except Refused:
+        raise
+    except Exception as error:
+        raise Refused(f"{_type_name(value)}: {_type_name(error)}") from error
+
+
+def _type_name(value: Any) -> str:
+    """The name of a value's type, also where a metaclass hides it; never the value's own text."""
+    try:
+        return _text(type(value).__name__, 80)
+    except Exception:  # noqa: BLE001 - a reason must not fail
+        return "object"
+
+
+def _convert(value: Any, limits: Limits) -> Attribute | None:
+    """Find the converter for the value's type; the text of what has none."""
+    kind = type(value)
+    return (_EXACT.get(kind) or _converter(kind))(value, limits)
+
+
+def _converter(kind: type) -> _Converter:
+    """The converter for a type that is none of the listed ones, but may be derived from one."""
+    for kinds, converter in _CONVERTERS:
+        if issubclass(kind, kinds):
+            return converter
+    if is_proxy(kind):
+        return _from_proxy
+    if is_machinery(kind):
+        return _from_mute
+    if is_record(kind) or is_mapping(kind):
+        return _json
+    return _from_number_like if _is_number_like(kind) else _from_object
+
+
+# Texts
+
+
+def _text(value: str, chars: int) -> str:
+    """An exact ``str``, cut before it is looked at: 10 MB cost as little as `chars` characters."""
+    return _BAD_CHARS.sub(_REPLACEMENT, str.__getitem__(value, slice(chars)))
+
+
+def _from_str(value: str, limits: Limits) -> str:
+    return _text(value, limits.chars)
+
+
+def _from_bytes(value: bytes | bytearray | memoryview, limits: Limits) -> str:
+    # A character has at most 4 bytes: enough for `chars` of them, whatever the cut does to the last one.
+    head = memoryview(value)[: 4 * limits.chars].tobytes()
+    return _text(head.decode("utf-8", "replace"), limits.chars)
+
+
+def _from_any(value: Any, limits: Limits) -> str:
+    """The text of an object: the first place where its own code runs."""
+    return _text(str(value), limits.chars)
+
+
+def _from_object(value: Any, limits: Limits) -> Attribute | None:
+    """An object of an unknown type: its fields, masked, where it has any to show; else its text."""
+    kind = type(value)
+    if _is_mute(kind):
+        return _from_mute(value, limits)
+    return _json(value, limits) if _is_shown_by_fields(value, kind) else _from_text(value, limits)
+
+
+def _is_mute(kind: Any) -> bool:
+    return kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
+
+
+def _is_shown_by_fields(value: Any, kind: type) -> bool:
+    return not _is_mute(kind) and not issubclass(kind, (BaseException, type)) and bool(shown_fields(value))
+
+
+def _from_text(value: Any, limits: Limits) -> str:
+    """The object's own text, unless that is a mere address: ``<generator object f at 0x7f…>``."""
+    text = str(value)
+    mute = text.startswith("<") and _ADDRESS.search(text, 0, _ADDRESS_WITHIN) is not None
+    return _type_name(value)[: limits.chars] if mute else _text(text, limits.chars)
+
+
+def _from_mute(value: Any, limits: Limits) -> str:
+    """What has no text of its own, or must not be asked for it, is called after its class."""
+    return _type_name(value)[: limits.chars]
+
+
+def _from_proxy(value: Any, limits: Limits) -> Attribute | None:
+    behind = unwrapped(value)
+    return _from_mute(value, limits) if is_proxy(type(behind)) else to_attribute(behind, limits)
+
+
+def _from_date(value: date | time, limits: Limits) -> str:
+    return _text(value.isoformat(), limits.chars)
+
+
+# Numbers
+
+
+def _from_int(value: int, limits: Limits) -> Scalar:
+    number = int.__int__(value)
+    if _MIN_INT <= number <= _MAX_INT:
+        return number
+    bits = number.bit_length()
+    # log10(2) = 0.30103; asked first, as the conversion takes quadratic time.
+    if bits * 0.30103 < min(limits.chars, _MAX_DIGITS) - 1:
+        with contextlib.suppress(ValueError):  # the administrator set a lower limit
+            return str(number)
+    return _text(f"int of {bits} bits", limits.chars)
+
+
+def _from_float(value: float, limits: Limits) -> Scalar:
+    number = float.__float__(value)
+    if isfinite(number):
+        return number
+    return _text("NaN" if isnan(number) else "Infinity" if number > 0 else "-Infinity", limits.chars)
+
+
+def _from_rational(value: Decimal | Rational, limits: Limits) -> Scalar:
+    try:
+        number = float(value)
+    except OverflowError:
+        return _text(f"{type(value).__name__} too large for a double", limits.chars)
+    if isinstance(value, Decimal) and value.is_finite() and not isfinite(number):
+        return _text(str(value), limits.chars)  # Decimal("1E+400"), which float() takes for infinity
+    return _from_float(number, limits)
+
+
+def _from_timedelta(value: timedelta, limits: Limits) -> float:  # noqa: ARG001 - a converter's shape
+    return timedelta.total_seconds(value)
+
+
+def _is_number_like(kind: type) -> bool:
+    """Whether a foreign type is a number, as numpy's scalars are.
+
+    Neither arrays (they have a length) nor stand-ins such as LocalProxy and mocks (they have
+    ``__getattr__``): these offer every conversion, whatever is behind them.
+    """
+    return (hasattr(kind, "__index__") or hasattr(kind, "__float__")) and not (
+        hasattr(kind, "__len__") or hasattr(kind, "__getattr__")
+    )
+
+
+def _plain_number(value: Any) -> bool | int | float | None:
+    """The plain number behind a number-like value, or ``None`` where it refuses to give it."""
+    kind = type(value)
+    try:
+        if kind.__name__ in {"bool", "bool_"}:  # numpy's, which also has __float__
+            return bool(value)
+        if hasattr(kind, "__index__"):
+            return int.__int__(operator.index(value))
+        return float(value)
+    except Exception:  # noqa: BLE001 - its text may still be had
+        return None
+
+
+def _from_number_like(value: Any, limits: Limits) -> Attribute | None:
+    number = _plain_number(value)
+    return _from_text(value, limits) if number is None else to_attribute(number, limits)
+
+
+def _number(value: Any, limits: Limits) -> float | None:  # noqa: ARG001 - a converter's shape
+    """The finite double for a value that may be a number; `Refused` when it is one without a double."""
+    kind = type(value)
+    number: Any = None
+    if issubclass(kind, timedelta):
+        number = timedelta.total_seconds(value)
+    elif issubclass(kind, int):
+        number = int.__int__(value)
+    elif issubclass(kind, float):
+        number = float.__float__(value)
+    elif issubclass(kind, (Decimal, Rational)):
+        number = value
+    elif _is_number_like(kind):
+        number = _plain_number(value)
+    if number is None or number is True or number is False:
+        return None
+    try:
+        result = float(number)
+    except OverflowError as error:
+        raise Refused("too large for a double") from error
+    if not isfinite(result):
+        raise Refused("NaN" if isnan(result) else "infinity")
+    return result
+
+
+# Containers
+
+
+def _from_sequence(value: Iterable[Any], limits: Limits) -> Attribute:
+    """A homogeneous tuple of at most ``limits.items`` elements, without ``None``."""
+    items = [_element(item, limits) for item in _masked_items(value, limits)]
+    return _homogeneous([item for item in items if item is not None], limits.chars)
+
+
+def _masked_items(value: Any, limits: Limits) -> Iterator[Any]:
+    """The first elements; those of a named tuple are masked by their names."""
+    items = islice(_iterate(value), limits.items)
+    names = names_of_tuple(type(value))
+    return items if names is None else (_masked(name, item) for name, item in zip(names, items, strict=False))
+
+
+def _masked(name: str, item: Any) -> Any:
+    return MASK if is_sensitive(name) else item
+
+
+def _from_set(value: Iterable[Any], limits: Limits) -> Attribute:
+    """As a sequence, in an order that does not change from process to process (as hashes of texts do)."""
+    items: Any = _from_sequence(value, limits)
+    return tuple(sorted(items))
+
+
+def _iterate(value: Any) -> Iterator[Any]:
+    """Iterate as the built-in type does: a subclass's own ``__iter__`` may do anything, or never end."""
+    kind = type(value)
+    base = kind if kind in _EXACT else next(each for each in _ITERATED if issubclass(kind, each))
+    return base.__iter__(value)  # type: ignore[no-any-return]
+
+
+def _element(item: Any, limits: Limits) -> Scalar | None:
+    """One element of a list: containers, which OTLP arrays cannot hold, as JSON text."""
+    kind = type(item)
+    if kind in _SCALARS:
+        return to_attribute(item, limits)  # type: ignore[return-value]
+    if issubclass(kind, _ITERATED):
+        return _json(item, limits)
+    converted = to_attribute(item, limits)
+    return _json(item, limits) if isinstance(converted, tuple) else converted
+
+
+def _homogeneous(items: list[Any], chars: int) -> Attribute:
+    """Elements of one type: ints beside floats become floats, any other mixture texts."""
+    kinds = set(map(type, items))
+    if len(kinds) <= 1:
+        return tuple(items)
+    if kinds == {int, float}:
+        return tuple(map(float, items))
+    return tuple([_item_text(item)[:chars] for item in items])
+
+
+def _item_text(item: Scalar) -> str:
+    """A scalar as text; booleans as in JSON: https://opentelemetry.io/docs/specs/otel/common/#anyvalue."""
+    if isinstance(item, bool):
+        return "true" if item else "false"
+    return str(item)
+
+
+# Nested data
+
+
+def _json(value: Any, limits: Limits) -> str:
+    """JSON text of nested data, cut to ``limits.chars`` characters (so a long one no longer parses)."""
+    plain = _Plain(limits).data(value, _DEPTH)
+    return _text(json.dumps(plain, ensure_ascii=False), limits.chars)
+
+
+class _Plain:
+    """Nested data as plain data for ``json``: bounded, masked, cycles cut off by the depth.
+
+    Attributes:
+        limits: Of the whole text, and of each container in it.
+        left: Characters still wanted; without this budget a cycle of 64 elements would be visited 64^4 times.
+    """
+
+    __slots__ = ("left", "limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.left = limits.chars
+
+    def data(self, value: Any, depth: int) -> Any:
+        """The value as dicts, lists and scalars."""
+        value = unwrapped(value)
+        kind = type(value)
+        nested = issubclass(kind, _ITERATED)
+        if nested or _has_fields(value, kind):
+            if depth == 0 or self.left <= 0:
+                self.left -= 5
+                return "…"
+            return self.array(value, depth) if nested else self.object(value, depth)
+        converted = to_attribute(value, self.limits)
+        if isinstance(converted, tuple):  # an Enum whose value is a container
+            return list(converted)
+        self.left -= len(converted) + 2 if isinstance(converted, str) else 4
+        return converted
+
+    def array(self, value: Any, depth: int) -> list[Any]:
+        """A sequence or set as a list."""
+        self.left -= 2
+        result = []
+        for item in _masked_items(value, self.limits):
+            if self.left <= 0:
+                break
+            result.append(self.data(item, depth - 1))
+        return result
+
+    def object(self, value: Any, depth: int) -> dict[str, Any]:
+        """A mapping or an object with fields as a dict with texts as keys and sensitive values masked."""
+        self.left -= 2
+        result: dict[str, Any] = {}
+        for key, item in islice(_pairs(value), self.limits.items):
+            if self.left <= 0:
+                break
+            name = self.key(key)
+            self.left -= len(name) + 4
+            result[name] = MASK if is_sensitive(name) else self.data(redacted_entry(name, item), depth - 1)
+        return result
+
+    def key(self, key: Any) -> str:
+        """A mapping's key as text."""
+        if type(key) is str:
+            return _text(key, self.limits.chars)
+        converted = to_attribute(key, self.limits)
+        if isinstance(converted, tuple):
+            return ",".join(map(_item_text, converted))
+        return "null" if converted is None else _item_text(converted)
+
+
+def _has_fields(value: Any, kind: type) -> bool:
+    """Whether a value that is no list is shown by its fields."""
+    if kind in _EXACT:
+        return kind is dict
+    converter = _converter(kind)
+    if converter is _from_object:
+        return _is_shown_by_fields(value, kind)
+    return converter is _json
+
+
+def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Keys and values: of a ``dict`` and its subclasses without running their code."""
+    kind = type(value)
+    if issubclass(kind, dict):
+        return iter(dict.items(value))
+    if is_record(kind):
+        return ((name, getattr(value, name)) for name in field_names(kind))
+    if hasattr(kind, "_asdict"):
+        return iter(dict.items(value._asdict()))
+    return iter(value.items() if is_mapping(kind) else shown_fields(value))
+
+
+def _from_enum(value: Enum, limits: Limits) -> Attribute | None:
+    return to_attribute(value.value, limits)
+
+
+_SCALARS: Final = frozenset({str, bool, int, float, type(None)})
+_ITERATED: Final[tuple[type[Any], ...]] = (list, tuple, set, frozenset, deque, range, *_DICT_VIEWS)
+
+# Asked from the top: subclasses before their bases (IntEnum is an int, datetime a date).
+_CONVERTERS: Final[tuple[tuple[tuple[type, ...], _Converter], ...]] = (
+    ((Enum,), _from_enum),
+    ((str,), _from_str),
+    ((int,), _from_int),
+    ((float,), _from_float),
+    ((set, frozenset), _from_set),
+    (_ITERATED, _from_sequence),
+    ((dict,), _json),
+    ((bytes, bytearray, memoryview), _from_bytes),
+    ((date, time), _from_date),
+    ((timedelta,), _from_timedelta),
+    ((Decimal, Rational), _from_rational),
+    ((UUID, PurePath), _from_any),
+)
+# The first line that names a type counts, as above.
+_EXACT: Final[dict[type, _Converter]] = {
+    kind: converter for kinds, converter in reversed(_CONVERTERS) for kind in kinds
+}

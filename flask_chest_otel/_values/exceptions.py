@@ -1,0 +1,83 @@
+"""An exception on a span, in words that every exporter can encode: client data may stand in them."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._values.convert import Limits, to_attribute
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+__all__ = ["STACKTRACE_CHARS", "record_exception", "status_of", "type_name", "words_of"]
+
+STACKTRACE_CHARS = 16_384
+"""Longest stack trace on a span, in characters; of a longer one both ends are kept."""
+
+_SERVER_ERROR = 500
+_STATUSES = range(300, 600)
+_CUT = "\n[...]\n"
+
+
+def type_name(error: BaseException) -> str:
+    """The exception's class as ``error.type`` says it: with its module, unless it is built in."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def status_of(error: BaseException | None) -> int:
+    """The status of what is answered for an exception that leaves the application.
+
+    500, as servers have it, but for exceptions that are made to be an answer, and carry a status: of a class
+    ``HTTPException`` (Werkzeug's, Starlette's), or raised in place of one, as Connexion does. Others may carry a status
+    that somebody has answered to *them*.
+    """
+    if error is None or not any(map(_is_http, (error, error.__cause__, error.__context__))):
+        return _SERVER_ERROR
+    try:
+        carried = getattr(error, "status_code", None) or getattr(error, "code", None)
+    except Exception:  # noqa: BLE001 - the application's own code
+        return _SERVER_ERROR
+    return carried if isinstance(carried, int) and carried in _STATUSES else _SERVER_ERROR
+
+
+def _is_http(error: BaseException | None) -> bool:
+    return any(cls.__name__ == "HTTPException" for cls in type(error).__mro__)
+
+
+def words_of(error: BaseException, chars: int) -> str:
+    """The exception's own text.
+
+    Args:
+        error: Its text is the application's code, and may quote what a client sent.
+        chars: Longest result, in characters.
+    """
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the application's own code
+        return "(without a text)"
+    return _clean(text, chars)
+
+
+def record_exception(span: Span, error: BaseException, chars: int) -> None:
+    """The event that ``span.record_exception`` makes, but cleaned, and its message cut to ``chars``."""
+    attributes = {
+        "exception.type": type_name(error),
+        "exception.message": words_of(error, chars),
+        "exception.stacktrace": _stacktrace_of(error),
+        "exception.escaped": "False",
+    }
+    span.add_event("exception", attributes)
+
+
+def _stacktrace_of(error: BaseException) -> str:
+    text = "".join(traceback.format_exception(error))
+    if len(text) > STACKTRACE_CHARS:
+        half = (STACKTRACE_CHARS - len(_CUT)) // 2
+        text = text[:half] + _CUT + text[-half:]
+    return _clean(text, STACKTRACE_CHARS)
+
+
+def _clean(text: str, chars: int) -> str:
+    return str(to_attribute(text, Limits(chars)))

@@ -1,0 +1,241 @@
+"""Which names are sensitive, and what becomes of their values.
+
+It owns the word list and the kinds of redaction. It decides by name only: a password in a variable called
+``note`` is recorded as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from enum import Enum
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import unquote_plus
+
+from flask_chest_otel._values.lazy import is_model, is_proxy
+
+__all__ = [
+    "DROPPED",
+    "MASK",
+    "Dropped",
+    "Redact",
+    "Refused",
+    "is_sensitive",
+    "redacted_entry",
+    "redacted_query",
+    "redactor",
+]
+
+MASK: Final = "[REDACTED]"
+"""What is recorded in place of a masked value."""
+
+Redact: TypeAlias = Literal["auto", "mask", "hash", "drop"] | Callable[[Any], Any] | None
+"""What `TrackedVar` takes as ``redact``."""
+
+
+class Dropped(Enum):
+    """The type of `DROPPED`; an enum, so that type checkers narrow ``is DROPPED``."""
+
+    DROPPED = "dropped"
+
+
+DROPPED: Final = Dropped.DROPPED
+"""What the ``"drop"`` redaction returns: record nothing at all for this variable."""
+
+
+class Refused(Exception):  # noqa: N818 - an outcome that is counted, not an error that is shown
+    """A value cannot be recorded.
+
+    It is defined here, because both this module and ``convert``, which builds on it, raise it.
+
+    Attributes:
+        reason: Why, in a few words, without any part of the value.
+    """
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason."""
+        self.reason = reason
+        super().__init__(reason)
+
+
+_WORDS: Final = frozenset(
+    word + plural
+    for word in (
+        "password",
+        "passwd",
+        "pwd",
+        "passphrase",
+        "secret",
+        "token",
+        "jwt",
+        "csrf",
+        "auth",
+        "authorization",
+        "bearer",
+        "otp",
+        "pin",
+        "cookie",
+        "card",
+        "cvv",
+        "cvc",
+        "iban",
+        "ssn",
+        "apikey",
+        "credential",
+    )
+    for plural in ("", "s")
+)
+_PAIRS: Final = frozenset((first, second) for first in ("api", "private", "access") for second in ("key", "keys"))
+
+# Borders inside a word: card|Number, API|Key.
+_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Digits part words too: oauth2token, card1.
+_BETWEEN: Final = re.compile(r"[\W\d_]+")
+_CACHED_CHARS: Final = 128  # longer names are no names of variables, and would only fill the cache
+_HASHED_CHARS: Final = 65_536  # about 0.1 ms; a 10 MB value would take ten
+
+
+def is_sensitive(name: str) -> bool:
+    """Whether a whole word of ``name`` says that its value should not be recorded.
+
+    ``user_password``, ``accessToken``, ``X-API-Key`` and ``credit.cards`` are sensitive; ``discard``,
+    ``tokenizer`` and ``cart_total`` are not.
+    """
+    return _cached(name) if len(name) <= _CACHED_CHARS else _scan(name)
+
+
+def _scan(name: str) -> bool:
+    """Look at each word and each pair of neighbours, with and without camel case."""
+    camel = _BETWEEN.split(_CAMEL.sub("_", name).lower())
+    if not _WORDS.isdisjoint(camel) or not _PAIRS.isdisjoint(pairwise(camel)):
+        return True
+    # Plain splitting as well: "passWord" and "IBANs" have camel-case borders inside the word.
+    return not _WORDS.isdisjoint(_BETWEEN.split(name.lower()))
+
+
+_cached = lru_cache(maxsize=1024)(_scan)
+
+
+# Beside the words above: OAuth's code, and what the HTTP conventions want to be redacted.
+_PARAMETERS: Final = frozenset({"code", "sig", "signature", "awsaccesskeyid", "x-goog-signature", "x-amz-signature"})
+_MASKED_PARAMETER: Final = "REDACTED"  # the conventions' own word
+# No name is sensitive without one of these in it. Looking for them takes longer than a few names that are known.
+_HINT: Final = re.compile("%|code|sig|key|" + "|".join(sorted(_WORDS)), re.IGNORECASE)
+_FEW: Final = 16
+
+
+def redacted_query(query: str) -> str:
+    """A query string, the values of sensitive parameters replaced: https://opentelemetry.io/docs/specs/semconv/url/."""
+    if query.count("&") > _FEW and _HINT.search(query) is None:
+        return query
+    return "&".join(map(_redacted_parameter, query.split("&")))
+
+
+def redacted_entry(name: str, item: Any) -> Any:
+    """An entry of a mapping, queries in it redacted, as those of a WSGI environment."""
+    if type(item) is str:
+        if name == "QUERY_STRING":
+            return redacted_query(item)
+        if name in ("RAW_URI", "REQUEST_URI"):
+            path, mark, query = item.partition("?")
+            return path + mark + redacted_query(query)
+    return item
+
+
+def _redacted_parameter(parameter: str) -> str:
+    name, separator, value = parameter.partition("=")
+    secret = value and (_cached_parameter(name) if len(name) <= _CACHED_CHARS else _is_secret_parameter(name))
+    return f"{name}{separator}{_MASKED_PARAMETER}" if secret else parameter
+
+
+def _is_secret_parameter(name: str) -> bool:
+    plain = unquote_plus(name)
+    return plain.lower() in _PARAMETERS or is_sensitive(plain)
+
+
+_cached_parameter = lru_cache(maxsize=1024)(_is_secret_parameter)
+
+
+def redactor(name: str, redact: Redact, secret: str | None) -> Callable[[Any], Any] | None:
+    """What to do with the values of one variable, decided once.
+
+    Args:
+        name: The variable's name on ``g``.
+        redact: The wish of `TrackedVar`.
+        secret: Key of the hashes; without one, short values can be guessed from theirs.
+
+    Returns:
+        ``None`` when values are recorded as they are; else a function from the raw value to its replacement,
+        which may be `DROPPED` and may raise `Refused`. ``None`` on ``g`` means "not set" and stays ``None``.
+    """
+    if redact == "auto":
+        redact = "mask" if is_sensitive(name) else None
+    if redact is None:
+        return None
+    if redact == "mask":
+        return _mask
+    if redact == "drop":
+        return _drop
+    if redact == "hash":
+        return _hasher(secret)
+    return _called(redact)
+
+
+def _mask(value: Any) -> str | None:
+    return None if value is None else MASK
+
+
+def _drop(value: Any) -> Dropped:  # noqa: ARG001 - the same shape as the others
+    return DROPPED
+
+
+def _hasher(secret: str | None) -> Callable[[Any], str | None]:
+    """A function from a value to 16 hexadecimal digits: same text, same digits, for any variable and process.
+
+    Args:
+        secret: Key of the hash; hashed itself, since BLAKE2b takes keys of up to 64 bytes only.
+    """
+    key = hashlib.blake2b((secret or "").encode("utf-8", "surrogatepass")).digest() if secret else b""
+    prepared = hashlib.blake2b(digest_size=8, key=key, person=b"chest-redact-1")
+
+    def hashed(value: Any) -> str | None:
+        if value is None:
+            return None
+        text = _text_of(value)
+        hasher = prepared.copy()
+        hasher.update(text[:_HASHED_CHARS].encode("utf-8", "surrogatepass"))
+        if len(text) > _HASHED_CHARS:
+            # A lone 0xff is no UTF-8: no shorter text can have this encoding.
+            hasher.update(b"\xff%d" % len(text))
+        return hasher.hexdigest()
+
+    return hashed
+
+
+def _called(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The user's own redaction, whose exception must not let the raw value through."""
+
+    def replaced(value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            return function(value)
+        except Exception as error:
+            raise Refused(f"redact raised {type(error).__name__}") from error
+
+    return replaced
+
+
+def _text_of(value: Any) -> str:
+    """The text that is hashed; raises `Refused` where there is none."""
+    if is_proxy(type(value)) or is_model(type(value)):
+        raise Refused("not asked for its text: TrackedVar(…, convert=…) says what to hash")
+    try:
+        if isinstance(value, (bytes, bytearray)):
+            return value.decode("utf-8", "replace")
+        return str(value)
+    except Exception as error:
+        raise Refused(f"its text cannot be had: {type(error).__name__}") from error

@@ -1,0 +1,83 @@
+"""What ``requests`` does not do by itself: wait past interim answers, end in time, hear an early answer over TLS."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._base.answers import Answered, Deadline, Deadlined
+from flask_chest_otel._base.lazy import library
+
+if TYPE_CHECKING:
+    import socket
+
+    from requests.adapters import HTTPAdapter
+    from urllib3 import connection, connectionpool
+else:
+    HTTPAdapter = library("requests", "flask-chest-otel[webhook]").adapters.HTTPAdapter
+    connection = library("urllib3.connection", "flask-chest-otel[webhook]")
+    connectionpool = library("urllib3.connectionpool", "flask-chest-otel[webhook]")
+
+__all__ = ["Adapter"]
+
+
+class _Answered(Answered):
+    """An answer that ends as late as a single read of it could."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        deadline = Deadline()
+        deadline.set(sock.gettimeout() or 0.0)
+        super().__init__(Deadlined(sock, deadline), *args, **kwargs)  # type: ignore[arg-type]  # all that it uses
+
+
+class _Sending:
+    """Sends with the whole time-out, and lets the answer be read where sending breaks."""
+
+    sock: Any
+    timeout: Any
+    response_class: Any = _Answered
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None:
+            # What was left of it for the last answer would be too little.
+            self.sock.settimeout(self.timeout)
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]  # its other base has it
+        except ssl.SSLError as error:
+            # After this one, but not after those of TLS, urllib3 looks for an answer.
+            raise BrokenPipeError from error
+
+
+class _HTTPConnection(_Sending, connection.HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_Sending, connection.HTTPSConnection):
+    pass
+
+
+class _HTTPPool(connectionpool.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(connectionpool.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class Adapter(HTTPAdapter):
+    """``requests``' own, with connections of ours."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _use_ours(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        # Pools of SOCKS connect in their own way.
+        if not proxy.lower().startswith("socks"):
+            _use_ours(manager)
+        return manager
+
+
+def _use_ours(manager: Any) -> None:
+    manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}

@@ -1,0 +1,127 @@
+"""The tables of ``SQLChest`` in one database: described, made, recognised and upgraded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._base.lazy import library
+from flask_chest_otel._records import schema
+from flask_chest_otel._records.delivery import ChestOffError
+
+if TYPE_CHECKING:
+    import sqlalchemy
+    from sqlalchemy import exc
+
+    from flask_chest_otel.chests.sql_dialects import Family
+else:
+    sqlalchemy = library("sqlalchemy", "flask-chest-otel[sql]")
+    exc = library("sqlalchemy.exc", "flask-chest-otel[sql]")
+
+__all__ = ["UPGRADES", "Tables"]
+
+UPGRADES: dict[int, tuple[str, ...]] = {}
+"""Schema version to the statements that lead from it to the next; ``{requests}`` and ``{variables}`` are the tables."""
+
+
+class Tables:
+    """Requests, variables, and the version of both.
+
+    Args:
+        family: Their database's.
+        prefix: What their names begin with.
+    """
+
+    def __init__(self, family: Family, prefix: str) -> None:
+        self._family = family
+        self._prefix = prefix
+        self._metadata = sqlalchemy.MetaData()
+        self.requests = self._table(schema.REQUESTS)
+        self.variables = self._table(schema.VARIABLES)
+        self._version = sqlalchemy.Table(
+            f"{prefix}schema_version",
+            self._metadata,
+            sqlalchemy.Column("version", sqlalchemy.Integer, primary_key=True, autoincrement=False),
+            **self._options,
+        )
+
+    def prepare(self, connection: sqlalchemy.Connection) -> None:
+        """Make or upgrade them where they are not as they should be; several workers may do so at once.
+
+        Where they are, that takes few and small questions: each costs a busy process a turn of its threads.
+
+        Raises:
+            ChestOffError: They are somebody else's, or of a newer version than we know. They were not changed.
+            SQLAlchemyError: The database does not let us.
+        """
+        if self._are_there(connection):
+            return
+        with connection.begin(), self._family.lock(connection):
+            version = self._found_version(connection)
+            for step in range(version, schema.SCHEMA_VERSION):
+                for statement in UPGRADES.get(step, ()):
+                    names = {"requests": self.requests.name, "variables": self.variables.name}
+                    connection.exec_driver_sql(statement.format(**names))
+            self._metadata.create_all(connection)
+            self._check_columns(connection)
+            if version < schema.SCHEMA_VERSION:
+                connection.execute(self._version.delete())
+                connection.execute(self._version.insert().values(version=schema.SCHEMA_VERSION))
+
+    def _are_there(self, connection: sqlalchemy.Connection) -> bool:
+        probes = [sqlalchemy.select(table).where(sqlalchemy.false()) for table in (self.requests, self.variables)]
+        try:
+            with connection.begin():
+                for probe in probes:
+                    connection.execute(probe)
+                version = connection.execute(sqlalchemy.select(self._version.c.version)).scalar()
+        except exc.SQLAlchemyError:
+            return False
+        return bool(version == schema.SCHEMA_VERSION)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {f"{name}_{key}": value for name in ("mysql", "mariadb") for key, value in _MYSQL_TABLE.items()}
+
+    def _table(self, table: schema.Table) -> sqlalchemy.Table:
+        types = self._family.types
+        columns = [
+            sqlalchemy.Column(
+                column.name,
+                types[column.kind],
+                nullable=column.nullable,
+                primary_key=column.name in table.primary_key,
+                autoincrement=False,
+            )
+            for column in table.columns
+        ]
+        indices = [sqlalchemy.Index(self._renamed(index.name), *index.columns) for index in table.indices]
+        return sqlalchemy.Table(self._renamed(table.name), self._metadata, *columns, *indices, **self._options)
+
+    def _renamed(self, name: str) -> str:
+        return self._prefix + name.removeprefix("chest_")
+
+    def _found_version(self, connection: sqlalchemy.Connection) -> int:
+        """The version that is there; 0 where nothing is there yet."""
+        if not sqlalchemy.inspect(connection).has_table(self._version.name):
+            return 0
+        version: int = connection.execute(sqlalchemy.select(self._version.c.version)).scalar() or 0
+        if version > schema.SCHEMA_VERSION:
+            raise ChestOffError(
+                f"tables {self._prefix}* were made by a newer flask_chest_otel (schema {version}, this one knows"
+                f" {schema.SCHEMA_VERSION}): `pip install --upgrade flask-chest-otel`, or give another table_prefix"
+            )
+        return version
+
+    def _check_columns(self, connection: sqlalchemy.Connection) -> None:
+        inspector = sqlalchemy.inspect(connection)
+        for table in (self.requests, self.variables):
+            found = {column["name"] for column in inspector.get_columns(table.name)}
+            missing = sorted({column.name for column in table.columns} - found)
+            if missing:
+                raise ChestOffError(
+                    f"there is a table {table.name!r} that is not ours (it has no column {', '.join(missing)}):"
+                    " give SQLChest another table_prefix"
+                )
+
+
+_MYSQL_TABLE = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}

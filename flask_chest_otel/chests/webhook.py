@@ -1,0 +1,267 @@
+"""``WebhookChest``: variables posted as JSON to an HTTP address."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from flask_chest_otel._base.addresses import shown_address
+from flask_chest_otel._base.lazy import library
+from flask_chest_otel._base.retry import retry_after_s
+from flask_chest_otel._guard import Log
+from flask_chest_otel._records.delivery import AwayError
+from flask_chest_otel._version import __version__
+from flask_chest_otel.chests.direct import (
+    CAPACITY,
+    TEN_MINUTES_S,
+    DirectChest,
+    checked_number,
+)
+from flask_chest_otel.chests.http_adapter import Adapter
+from flask_chest_otel.errors import ChestConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    import requests
+    from urllib3.exceptions import InsecureRequestWarning
+
+    from flask_chest_otel._request.live import RequestRecord
+else:
+    requests = library("requests", "flask-chest-otel[webhook]")
+    InsecureRequestWarning = library("urllib3.exceptions", "flask-chest-otel[webhook]").InsecureRequestWarning
+
+__all__ = ["WebhookChest", "as_list"]
+
+logger = Log(__name__)
+
+ENTRY_REFUSED = frozenset({400, 413, 422})
+"""Answers that are about what was posted: waiting does not help, posting less at once may."""
+
+READ_BYTES = 4096
+"""How much of an answer is read; after a longer one the connection is not used again."""
+
+SHOWN_CHARS = 200
+"""How much of an answer a log line shows."""
+
+
+def as_list(entries: list[tuple[str, Any, str]]) -> Any:
+    """The payload unless a generator is given: ``{"variables": [{"name": …, "value": …, "request_id": …}, …]}``."""
+    return {
+        "variables": [
+            {"name": name, "value": _without_nan(value), "request_id": request_id}
+            for name, value, request_id in entries
+        ]
+    }
+
+
+class WebhookChest(DirectChest):
+    """Posts the variables of finished requests as JSON.
+
+    Each post has those of all requests that finished in the meantime. An answer that is no success is tried again,
+    not before the time in its ``Retry-After`` (at most 300 seconds), so that an entry may arrive twice; one that says
+    that the payload is wrong (400, 413, 422) makes each request's variables be posted alone, and those that are refused
+    then are lost and counted. Redirections are not followed. Nothing is opened here: a thread of its own posts, and a
+    server that is away costs the application nothing.
+
+    Args:
+        url: Where to post to.
+        name: By which routes speak of the chest.
+        payload_generator: Gets the list of ``(name, value, request_id)`` and returns what is posted as JSON, or
+            ``None`` for nothing. It runs in the chest's thread, outside of any request.
+        headers: HTTP headers of each post.
+        params: Parameters added to the URL.
+        proxies: By scheme, as ``requests`` takes them; those of the environment unless given.
+        verify: Whether the server's certificate is checked, or the path of certificates to check it with.
+        success_status_codes: Answers after which nothing is tried again.
+        timeout_s: How long the server may take to connect, to begin its answer, and for all of it, seconds.
+        capacity: Requests that wait at most; further ones are dropped and counted.
+        retry_for_s: How long one batch is tried again while the server is away, seconds.
+
+    Raises:
+        ChestConfigError: An argument cannot be used.
+        ModuleNotFoundError: requests is not installed; the message says what to type.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one thing that HTTP back ends differ in, all by keyword
+        self,
+        url: str,
+        *,
+        name: str = "webhook",
+        payload_generator: Callable[[list[tuple[str, Any, str]]], Any] = as_list,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        proxies: Mapping[str, str] | None = None,
+        verify: bool | str = True,
+        success_status_codes: Collection[int] = (200, 201, 202, 204),
+        timeout_s: float = 10.0,
+        capacity: int = CAPACITY,
+        retry_for_s: float = TEN_MINUTES_S,
+    ) -> None:
+        if not callable(payload_generator):
+            raise ChestConfigError("payload_generator", payload_generator, "a function of a list of tuples")
+        address = _Address(
+            url=_checked_url(url),
+            headers={"User-Agent": f"flask_chest_otel/{__version__}", **(headers or {})},
+            params=dict(params or {}),
+            proxies=dict(proxies or {}),
+            verify=verify,
+            success=_checked_codes(success_status_codes),
+            timeout_s=checked_number("timeout_s", timeout_s),
+        )
+        open_writer = partial(_WebhookWriter, address, payload_generator)
+        super().__init__(name, _origin(url), open_writer, capacity=capacity, retry_for_s=retry_for_s)
+        if verify is False:
+            logger.warning(
+                "flask_chest: chest %r does not check whom it posts to (verify=False): anybody on the way can read and"
+                " change it; for a certificate of your own give its path: verify='/path/ca.pem'",
+                name,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """Where to post to, and how."""
+
+    url: str = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    params: dict[str, str] = field(repr=False)
+    proxies: dict[str, str] = field(repr=False)
+    verify: bool | str
+    success: frozenset[int]
+    timeout_s: float
+
+
+class _WebhookWriter:
+    """One thread's session."""
+
+    def __init__(self, address: _Address, payload_generator: Callable[[list[tuple[str, Any, str]]], Any]) -> None:
+        self._address = address
+        self._payload_generator = payload_generator
+        self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, Adapter())
+        if address.verify is False:
+            _say_no_more(address.url)
+
+    def write(self, records: list[RequestRecord]) -> None:
+        body = self._body(records)
+        if body is None:
+            return
+        try:
+            status, text, retry_after = self._post(body)
+        except requests.RequestException as error:
+            # Not its own message: that has the URL with all parameters, which may be keys.
+            raise AwayError(f"{_origin(self._address.url)}: {_reason(error)}") from None
+        if status in self._address.success:
+            return
+        said = f"{_origin(self._address.url)} answered {status}: {text}"
+        raise ValueError(said) if status in ENTRY_REFUSED else AwayError(said, retry_after)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _body(self, records: list[RequestRecord]) -> bytes | None:
+        entries = [(name, value, record.request_id) for record in records for name, value in record.variables.items()]
+        if not entries:
+            return None
+        try:
+            payload = self._payload_generator(entries)
+        except Exception as error:
+            # A ValueError, whatever it raised: waiting does not help.
+            raise ValueError(f"payload_generator raised {type(error).__name__}: {error}") from error
+        if payload is None:
+            return None
+        try:
+            return json.dumps(payload, allow_nan=False).encode()
+        except Exception as error:
+            raise ValueError(f"payload_generator returned what is no JSON: {error}") from error
+
+    def _post(self, body: bytes) -> tuple[int, str, float]:
+        address = self._address
+        deadline = time.monotonic() + address.timeout_s
+        with self._session.post(
+            address.url,
+            data=body,
+            params=address.params,
+            headers={"Content-Type": "application/json", **address.headers},
+            proxies=address.proxies,
+            verify=address.verify,
+            timeout=address.timeout_s,
+            # A redirected POST becomes a GET.
+            allow_redirects=False,
+            stream=True,
+        ) as answer:
+            retry_after = retry_after_s(answer.headers.get("Retry-After")) or 0.0
+            return answer.status_code, _beginning(answer, deadline), retry_after
+
+
+def _beginning(answer: requests.Response, deadline: float) -> str:
+    """What an answer's body begins with, on one line.
+
+    The timeout holds for each piece: a body that drips or has no end is left, and its connection with it.
+    """
+    read = bytearray()
+    # The status is known: whatever becomes of the body, what was posted is not posted again for it.
+    with suppress(requests.RequestException):
+        for byte in answer.iter_content(1):
+            read += byte
+            if len(read) >= READ_BYTES or time.monotonic() > deadline:
+                break
+    return " ".join(read.decode("utf-8", "replace")[:SHOWN_CHARS].split())
+
+
+def _origin(url: str) -> str:
+    # Many services have their key in the path.
+    return shown_address(url, path=False, user="")
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (AttributeError, TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise ChestConfigError("url", _origin(url), "an address such as 'https://host/path'")
+    return url
+
+
+def _checked_codes(codes: Collection[Any]) -> frozenset[int]:
+    wanted = "HTTP status codes, for example (200, 202)"
+    try:
+        found = frozenset(codes)
+    except TypeError:
+        raise ChestConfigError("success_status_codes", codes, wanted) from None
+    if not found or not all(isinstance(code, int) and 100 <= code < 600 for code in found):  # noqa: PLR2004 - RFC 9110
+        raise ChestConfigError("success_status_codes", codes, wanted)
+    return found
+
+
+def _reason(error: requests.RequestException) -> str:
+    """What went wrong, without addresses."""
+    cause: BaseException = error
+    while cause.__cause__ is not None or cause.__context__ is not None:
+        cause = cause.__cause__ or cause.__context__ or cause
+    return f"{type(error).__name__} ({type(cause).__name__})"
+
+
+def _say_no_more(url: str) -> None:
+    # It was said once, when the chest was made; urllib3 would say it again with every post.
+    host = urlsplit(url).hostname or ""
+    message = f"Unverified HTTPS request is being made to host '{host}'"
+    warnings.filterwarnings("ignore", message=re.escape(message), category=InsecureRequestWarning)
+
+
+def _without_nan(value: Any) -> Any:
+    # JSON has no word for NaN and infinity.
+    if isinstance(value, tuple):
+        return [_without_nan(element) for element in value]
+    return None if isinstance(value, float) and value - value != 0 else value

@@ -1,0 +1,271 @@
+"""What settings take: each check turns what was given, text from the environment or a value, into what is kept."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeGuard
+
+from flask_chest_otel.errors import ChestConfigError
+from flask_chest_otel.tracked import NOTHING, TrackedVars, parse_tracked_vars
+
+__all__ = [
+    "NotAllowedError",
+    "boolean",
+    "callable_",
+    "check_chest_name",
+    "chest_name",
+    "chests",
+    "field_names",
+    "folder",
+    "header",
+    "headers",
+    "hosts",
+    "integer_from",
+    "names_for_routes",
+    "one_of",
+    "prefix",
+    "provider",
+    "seconds",
+    "text",
+    "tracked_vars",
+    "url_patterns",
+]
+
+# Texts, as `re` compiles and keeps what is used: most settings are never given.
+_HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}"  # RFC 9110, section 5.6.2: token
+_FIELD = r"[A-Za-z][A-Za-z0-9_]{0,254}"
+# Names and addresses, without scheme and port; a star for everything below a domain.
+_HOST = r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?|[0-9a-f:]*:[0-9a-f:.]*"
+_CHEST_NAME = r"[A-Za-z0-9_.-]{1,64}"
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"  # RFC 3986, section 3.1
+_PREFIX = r"([A-Za-z][A-Za-z0-9_.\-/]{0,100})?"
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+class NotAllowedError(ValueError):
+    """A value that a setting's check refuses."""
+
+
+def _matches(value: object, pattern: str) -> TypeGuard[str]:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def boolean(value: Any) -> bool:
+    """A truth value, or one of the usual words for it."""
+    if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
+        return value.strip().lower() in _TRUE
+    if isinstance(value, bool):
+        return value
+    raise NotAllowedError
+
+
+def integer_from(minimum: int, maximum: int = sys.maxsize) -> Callable[[Any], int]:
+    """A whole number from ``minimum`` to ``maximum``."""
+
+    def check(value: Any) -> int:
+        number = int(value) if isinstance(value, str) else value
+        if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
+            raise NotAllowedError
+        return number
+
+    return check
+
+
+def seconds(value: Any) -> float:
+    """A time above zero."""
+    number = float(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+    if not isinstance(number, float) or not 0 < number < math.inf:
+        raise NotAllowedError
+    return number
+
+
+def folder(value: Any) -> str:
+    """A path."""
+    return text(os.fspath(value))
+
+
+def text(value: Any) -> str:
+    """A text that is not empty."""
+    if isinstance(value, str) and value:
+        return value
+    raise NotAllowedError
+
+
+def prefix(value: Any) -> str:
+    """The beginning of attribute names."""
+    if _matches(value, _PREFIX):
+        return value
+    raise NotAllowedError
+
+
+def header(value: Any) -> str:
+    """The name of one HTTP header."""
+    if _matches(value, _HEADER):
+        return value
+    raise NotAllowedError
+
+
+def _entries(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()] if value.strip().lower() != "none" else []
+    if isinstance(value, Iterable) and not isinstance(value, (Mapping, bytes)):
+        return list(value)
+    raise NotAllowedError
+
+
+def headers(value: Any) -> tuple[str, ...]:
+    """Names of HTTP headers."""
+    return tuple(header(entry) for entry in _entries(value))
+
+
+def field_names(value: Any) -> tuple[str, ...]:
+    """Names of fields, each once."""
+    found = tuple(_entries(value))
+    if all(_matches(name, _FIELD) for name in found) and len(set(found)) == len(found):
+        return found
+    raise NotAllowedError
+
+
+def hosts(value: Any) -> tuple[str, ...]:
+    """Names of hosts, in lower case."""
+    entries = _entries(value)
+    found = tuple(host.lower().rstrip(".").strip("[]") for host in entries if isinstance(host, str))
+    if len(found) == len(entries) and all(_matches(host, _HOST) for host in found):
+        return found
+    raise NotAllowedError
+
+
+def chests(value: Any) -> tuple[Any, ...]:
+    """Direct chests, and names of the collector's targets."""
+    # First of all: what is refused for another reason is shown.
+    for entry in value.values() if isinstance(value, Mapping) else (value := _entries(value)):
+        _refuse_address(entry)
+    found = tuple(_chest(entry) for entry in _entries(value))
+    names = [chest_name(entry) for entry in found]
+    if len(set(names)) != len(names):
+        raise NotAllowedError
+    return found
+
+
+def _refuse_address(entry: Any) -> None:
+    """Refuse the address of a back end without showing it: it may have a password."""
+    if isinstance(entry, str) and ("://" in entry or "@" in entry):
+        scheme = re.match(_SCHEME, entry)
+        raise ChestConfigError(
+            "chests",
+            f"{scheme.group() if scheme else ''}***",
+            "an object made of the address: SQLChest(url), MongoChest(url) or WebhookChest(url) in chests= of the "
+            "extension; routes take its name",
+        )
+
+
+def _chest(entry: Any) -> Any:
+    if _matches(entry, _CHEST_NAME):
+        return entry
+    has_name = _matches(getattr(entry, "name", None), _CHEST_NAME)
+    if has_name and all(callable(getattr(entry, method, None)) for method in ("put", "flush", "close")):
+        return entry
+    raise NotAllowedError
+
+
+def chest_name(entry: Any) -> str:
+    """The name by which routes speak of a chest: a collector target's own, or a direct chest's ``name``."""
+    return entry if isinstance(entry, str) else str(entry.name)
+
+
+def names_for_routes(chests: Iterable[Any]) -> tuple[str, ...]:
+    """The names by which routes may speak of ``chests``, other names of collector targets included."""
+    either = {"splunk": ("splunk", "signalfx"), "signalfx": ("signalfx", "splunk")}
+    names = (either.get(entry, (entry,)) if isinstance(entry, str) else (chest_name(entry),) for entry in chests)
+    return tuple(dict.fromkeys(name for group in names for name in group))
+
+
+def check_chest_name(name: Any) -> str:
+    """``name``, as a route may write it in ``chests=``.
+
+    Raises:
+        ChestConfigError: It is no text, or has characters that would not survive a comma-separated attribute.
+    """
+    _refuse_address(name)
+    if _matches(name, _CHEST_NAME):
+        return name
+    allowed = "names of 1 to 64 characters of A-Z a-z 0-9 _ . -"
+    own_name = getattr(name, "name", None)
+    if isinstance(own_name, str):
+        allowed = f"its name, {own_name!r}, and the chest itself in chests= of the extension"
+    raise ChestConfigError("chests", name, allowed)
+
+
+def url_patterns(value: Any) -> tuple[str, ...]:
+    """Regular expressions without a comma."""
+    patterns = tuple(_entries(value))
+    for pattern in patterns:
+        re.compile(pattern)
+        # Upstream's instrumentation takes them as one text and parts it at commas.
+        if "," in pattern:
+            raise NotAllowedError
+    return patterns
+
+
+def one_of(*words: str) -> Callable[[Any], str]:
+    """One of these words."""
+
+    def check(value: Any) -> str:
+        if isinstance(value, str) and value.lower() in words:
+            return value.lower()
+        raise NotAllowedError
+
+    return check
+
+
+def _imported(value: Any) -> Any:
+    """Load ``module:attribute``; anything that is no text passes."""
+    if not isinstance(value, str):
+        return value
+    module, separator, attribute = value.partition(":")
+    if not separator:
+        raise NotAllowedError
+    found: Any = importlib.import_module(module)
+    for name in attribute.split("."):
+        found = getattr(found, name)
+    return found
+
+
+def callable_(value: Any) -> Callable[[], Any]:
+    """A function without arguments, or where it is: ``module:attribute``."""
+    found = _imported(value)
+    if not callable(found):
+        raise NotAllowedError
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):  # written in C
+        return found  # type: ignore[no-any-return]  # its result goes through str() whatever it is
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise NotAllowedError(str(error)) from error
+    return found  # type: ignore[no-any-return]  # as above
+
+
+def provider(method: str) -> Callable[[Any], Any]:
+    """An object with this method, or where it is: ``module:attribute``."""
+
+    def check(value: Any) -> Any:
+        found = _imported(value)
+        if callable(getattr(found, method, None)):
+            return found
+        raise NotAllowedError
+
+    return check
+
+
+def tracked_vars(value: Any) -> TrackedVars:
+    """Variables to track, as the decorator takes them."""
+    return NOTHING if isinstance(value, str) and value.strip().lower() == "none" else parse_tracked_vars(value)
