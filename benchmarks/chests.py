@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, g
 
 from flask_chest_otel import FlaskChest
-from flask_chest_otel._request.live import RequestRecord
+from flask_chest_otel._records.record import RequestRecord
 from flask_chest_otel.chests import SQLChest
 from tests.backends.postgresql import PostgreSQL
 

@@ -7,10 +7,9 @@ from typing import Any
 from flask import has_request_context, request
 from werkzeug.local import LocalProxy
 
-from flask_chest_otel._lifecycle.state import state_here
+from flask_chest_otel._lifecycle.state import current_typed_context, state_here
 from flask_chest_otel._request.lookup import record_of
 from flask_chest_otel.errors import ChestConfigError
-from flask_chest_otel.extension import current_typed_context
 from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
 
 __all__ = ["current_context", "current_request_id", "trace_id_for"]

@@ -13,9 +13,8 @@ from flask_chest_otel._tracking.marks import MARK, own_marks, remember
 from flask_chest_otel._tracking.plan import Count, RouteMark
 from flask_chest_otel._values.convert import Refused
 from flask_chest_otel.config import check_chest_name
-from flask_chest_otel.config.arguments import refuse_unknown
 from flask_chest_otel.config.checks import NotAllowedError, callable_
-from flask_chest_otel.errors import ChestConfigError
+from flask_chest_otel.errors import ChestConfigError, refuse_unknown
 from flask_chest_otel.tracked import TrackedVar, TrackedVars, parse_tracked_vars
 
 __all__ = ["count_failures", "count_requests", "flask_chest"]

@@ -13,12 +13,13 @@ Tree::
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from flask_chest_otel._values.redaction import is_sensitive
+from flask_chest_otel._base.sensitive import is_sensitive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "ChestConfigError",
@@ -28,10 +29,14 @@ __all__ = [
     "UnknownArgumentError",
     "UnknownChestError",
     "nearest",
+    "refuse_unknown",
 ]
 
 
 _MOST_CHARS = 200
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class ChestError(Exception):
@@ -124,3 +129,23 @@ def _shown(value: Any) -> str:
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
     """The known name that a user most likely meant, or ``None`` where none is that much alike (1: equal)."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)), None)
+
+
+def refuse_unknown(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Wrap ``function`` (or an ``__init__``), whose signature stays what type checkers and editors see.
+
+    A ``**unknown`` parameter in the signature would make them accept what is mistyped.
+    """
+    code = function.__code__
+    named = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
+    known = tuple(name for name in named if name != "self")
+    taker = function.__qualname__.removesuffix(".__init__")
+
+    @functools.wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        for name, value in kwargs.items():
+            if name not in known:
+                raise UnknownArgumentError(taker, name, value, known)
+        return function(*args, **kwargs)
+
+    return checked

@@ -12,14 +12,12 @@ from typing_extensions import TypeVar
 
 from flask_chest_otel._guard import guarded, note
 from flask_chest_otel._lifecycle.attach import attach
-from flask_chest_otel._lifecycle.state import EXTENSION_KEY, state_here
+from flask_chest_otel._lifecycle.state import EXTENSION_KEY, current_typed_context, state_here
 from flask_chest_otel._lifecycle.steps import Lifecycle
 from flask_chest_otel._providers.decision import Export
-from flask_chest_otel._request.lookup import is_instrumented_by_upstream
 from flask_chest_otel._tracking.routes import check_route
 from flask_chest_otel.config import check_arguments, settle, unset
-from flask_chest_otel.config.arguments import refuse_unknown
-from flask_chest_otel.errors import ChestConfigError, ChestSetupError
+from flask_chest_otel.errors import ChestConfigError, ChestSetupError, refuse_unknown
 
 if TYPE_CHECKING:
     import os
@@ -28,9 +26,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from flask_chest_otel._records.record import Sink
     from flask_chest_otel._request.added_metrics import Dimensions
-    from flask_chest_otel._request.live import Sink
-    from flask_chest_otel.config import ChestConfig
     from flask_chest_otel.tracked import TrackedVar
 
 __all__ = ["FlaskChest"]
@@ -146,7 +143,7 @@ class FlaskChest(Generic[ContextT]):
             for endpoint, view in app.view_functions.items():
                 check_route(state.planner, endpoint, view)
             # What may raise comes first: a failed init_app leaves the application as it was.
-            bring_server_span(app, state)
+            state.bring_upstream(app)
             _check_later_routes(app, state)
             attach(app, state)
         app.extensions[EXTENSION_KEY] = state
@@ -215,43 +212,6 @@ def check_application(app: object) -> None:
     else:
         allowed = "an application made with Flask(__name__); variables are FlaskChest(app, tracked_vars=[…])"
     raise ChestConfigError("app", app, allowed)
-
-
-def current_typed_context() -> Any:
-    """The typed context of the application that is running."""
-    state = state_here()
-    if state is None:
-        raise RuntimeError("there is no typed context here: ask for it in a view of an application with a FlaskChest")
-    return state.typed.current()
-
-
-def bring_server_span(app: Flask, state: Lifecycle) -> bool:
-    """Instrument with upstream's Flask instrumentation where that is wanted and nobody has; whether that was done.
-
-    Raises:
-        AssertionError: Flask's own, for an application that has served requests already.
-    """
-    config: ChestConfig = state.config
-    if config.server_span != "upstream" or is_instrumented_by_upstream(app):
-        return False
-    # Imported here: it takes longer than this package and Flask together, and few ask for it.
-    from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415
-
-    wsgi_app = vars(app).get("wsgi_app")
-    try:
-        FlaskInstrumentor().instrument_app(  # type: ignore[no-untyped-call]
-            app,
-            tracer_provider=state.export.deferred_tracer_provider,
-            meter_provider=config.meter_provider,
-            excluded_urls=state.excluded_urls,
-        )
-    except AssertionError:
-        # Upstream wraps the WSGI callable before Flask refuses the rest.
-        del app.wsgi_app
-        if wsgi_app is not None:
-            app.wsgi_app = wsgi_app  # type: ignore[method-assign]  # Flask's documented way to put middleware on
-        raise
-    return True
 
 
 def _check_later_routes(app: Flask, state: Lifecycle) -> None:

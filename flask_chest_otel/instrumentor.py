@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import flask.app
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
 
-from flask_chest_otel import id_generator
 from flask_chest_otel._guard import Log, guarded, note
 from flask_chest_otel._lifecycle.attach import Attachment, attach
 from flask_chest_otel._lifecycle.state import EXTENSION_KEY, INSTRUMENTOR_KEY, find_also
 from flask_chest_otel._lifecycle.steps import Lifecycle
 from flask_chest_otel._providers.decision import Export
+from flask_chest_otel._request import trace_id
 from flask_chest_otel.config import UNSET, ChestConfig, settle, unknown_setting
-from flask_chest_otel.extension import bring_server_span
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -94,7 +93,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
 
     @guarded("server span")
     def _bring_server_span(self, app: Flask) -> None:
-        if bring_server_span(app, app.extensions[INSTRUMENTOR_KEY]):
+        if app.extensions[INSTRUMENTOR_KEY].bring_upstream(app):
             self._brought.add(app)
 
     @staticmethod
@@ -128,7 +127,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         if config.enabled:
             export = Export(config, may_build=False, sources=sources)
             state = Lifecycle(config, export, quiet=True, hooks=(request_hook, response_hook))
-            brought = bring_server_span(app, state)
+            brought = state.bring_upstream(app)
             app.extensions[INSTRUMENTOR_KEY] = state
             app.extensions[_ATTACHMENT_KEY] = attach(app, state), brought
 
@@ -149,7 +148,7 @@ def _let_go(app: Flask, *, brought: bool) -> None:
     """Forget an application's state, and take off what was brought along with it."""
     state: Lifecycle | None = app.extensions.pop(INSTRUMENTOR_KEY, None)
     if state is not None:
-        id_generator.unshadow(state.export.tracer_provider())
+        trace_id.unshadow(state.export.tracer_provider())
     if brought:
         from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415 - as it was brought
 

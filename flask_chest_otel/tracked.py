@@ -10,8 +10,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
-from flask_chest_otel.config.arguments import refuse_unknown
-from flask_chest_otel.errors import ChestConfigError, nearest
+from flask_chest_otel.errors import ChestConfigError, nearest, refuse_unknown
 from flask_chest_otel.names import KNOWN_METHODS, TAKEN_ATTRIBUTES
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._values.redaction import is_sensitive
+from flask_chest_otel._base.sensitive import is_sensitive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

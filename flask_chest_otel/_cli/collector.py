@@ -21,6 +21,7 @@ from flask_chest_otel._collector.application import look_at
 from flask_chest_otel._collector.compose import Composition, CompositionError, composition_of, render
 from flask_chest_otel._collector.diff import changes
 from flask_chest_otel._collector.fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
+from flask_chest_otel._lifecycle.state import config_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,7 +246,8 @@ def _rendered(chosen: dict[str, Any]) -> tuple[Composition, str, Application | N
         )
     signals = collector_signals.chosen(chosen["targets"])
     composition = Composition(**{**chosen, "targets": tuple(signals)}, signals=signals)
-    application = look_at(app_if_any())
+    app = app_if_any()
+    application = look_at(app, config_of(app))
     try:
         text = render(composition, application)
     except CompositionError as error:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import click
 
 from flask_chest_otel._base.sqlite import NotOursError
+from flask_chest_otel._base.text import counted
 from flask_chest_otel._cli import options
-from flask_chest_otel._cli.output import counted, safe, say, say_json, say_table
+from flask_chest_otel._cli.output import safe, say, say_json, say_table
 from flask_chest_otel._cli.source import app_if_any
 from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel.errors import ChestConfigError

@@ -14,7 +14,7 @@ from flask_chest_otel._guard import lines, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["MISSING", "counted", "number", "safe", "say", "say_json", "say_table"]
+__all__ = ["MISSING", "number", "safe", "say", "say_json", "say_table"]
 
 MISSING = "-"
 """What a table shows where there is nothing."""
@@ -43,11 +43,6 @@ def number(value: float) -> str:
     if abs(value) < SMALLEST:
         return f"{value:.3g}"
     return f"{value:.2f}" if abs(value) < LARGEST else f"{value:.4g}"
-
-
-def counted(count: int, one: str, many: str) -> str:
-    """``1 batch waits`` or ``3 batches wait``."""
-    return f"{count} {one if count == 1 else many}"
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:

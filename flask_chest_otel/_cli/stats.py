@@ -12,7 +12,7 @@ from flask_chest_otel._cli import options
 from flask_chest_otel._cli.output import number, safe, say, say_json, say_table
 from flask_chest_otel._cli.source import open_store
 from flask_chest_otel._store.reader import Wanted
-from flask_chest_otel._tracking.plan import metric_method
+from flask_chest_otel._values.methods import metric_method
 from flask_chest_otel.tracked import looks_like_id
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._guard import Log, printable
-from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel._tracking.definitions import Definitions
 from flask_chest_otel._tracking.marks import every_mark, marks_of
 from flask_chest_otel._values.redaction import redactor
@@ -76,18 +75,23 @@ class Application:
     targets: tuple[str, ...]
 
 
-def look_at(app: Flask | None) -> Application | None:
+def look_at(app: Flask | None, config: ChestConfig | None) -> Application | None:
     """Read an application's tracked variables and destinations; ``None`` where nothing is known of any.
 
     One that is recorded without code has the instrumentor's settings, or, where that is not at work in this process,
     those of the environment.
+
+    Args:
+        app: The application.
+        config: Its settings; ``None`` where nothing records it in this process.
     """
     if app is None:
         return None
-    state = state_of(app)
-    config = state.config if state is not None else resolve({}, {}, os.environ, on_malformed=_say)
+    recorded = config is not None
+    if config is None:
+        config = resolve({}, {}, os.environ, on_malformed=_say)
     sources = list(_sources(app, config))
-    if state is None and all(source == NOTHING for source in sources) and not list(_routes(app)):
+    if not recorded and all(source == NOTHING for source in sources) and not list(_routes(app)):
         return None
     definitions = Definitions()
     for source in sources:

@@ -19,13 +19,17 @@ from opentelemetry.propagators.textmap import Setter, TextMapPropagator, default
 from flask_chest_otel._context import baggage, bound_baggage
 from flask_chest_otel._context.bound_baggage import BoundBaggage
 from flask_chest_otel._guard import guarded, note
-from flask_chest_otel._lifecycle.state import state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Flask
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import CarrierT, Getter
 
-__all__ = ["FieldsPropagator", "Rule", "install", "uninstall"]
+    from flask_chest_otel._context.typed import TypedContext
+
+__all__ = ["FieldsPropagator", "Rule", "find_with", "install", "uninstall"]
 
 _HOSTS = ("server.address", "net.peer.name")  # semantic conventions of HTTP, and the names they had before
 _URLS = ("url.full", "http.url")
@@ -46,6 +50,15 @@ class Rule:
 
 
 _rules: weakref.WeakSet[Rule] = weakref.WeakSet()
+
+
+_find: Callable[[Flask], TypedContext | None] | None = None
+
+
+def find_with(find: Callable[[Flask], TypedContext | None]) -> None:
+    """Say once how the typed context of an application is found: this room does not know where it is kept."""
+    global _find  # noqa: PLW0603 - set when the package is loaded
+    _find = find
 
 
 def install(rule: Rule | None = None) -> None:
@@ -152,10 +165,10 @@ def _leaving(context: Context | None) -> Mapping[str, str | None] | None:
     """Entries to send, those to take out as ``None``; nothing where this is not our business."""
     if not has_request_context():
         return _held_back(context)
-    state = state_of(current_app)
-    if state is None or not state.typed.propagates:
+    typed = _find(current_app) if _find is not None else None
+    if typed is None or not typed.propagates:
         return None
-    names, hosts = state.config.propagate, state.config.propagate_to
+    names, hosts = typed.names, typed.hosts
     host = _host(context) if hosts else None
     if hosts and host is None:
         note(
@@ -166,7 +179,7 @@ def _leaving(context: Context | None) -> Mapping[str, str | None] | None:
     if hosts and not _is_among(host, hosts):
         # OpenTelemetry passes on what arrived, to whomever.
         return dict.fromkeys(names)
-    fields = state.typed.leaving()
+    fields = typed.leaving()
     if fields is None:
         return None
     entries = _Entries((name, fields.get(name)) for name in names)

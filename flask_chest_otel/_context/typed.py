@@ -40,7 +40,8 @@ class TypedContext:
 
     def __init__(self, config: ChestConfig) -> None:
         self._make = config.context
-        self._names = config.propagate
+        self.names = config.propagate
+        self.hosts = config.propagate_to
         self.propagates = config.enabled and bool(config.propagate)
         self._types: tuple[type, Mapping[str, Any]] = (NoneType, {})
 
@@ -82,7 +83,7 @@ class TypedContext:
             return None  # its class calls another service
         typed = self.current()
         found = {}
-        for name in self._names:
+        for name in self.names:
             try:
                 text = as_text(getattr(typed, name, None))
             except Refused as refused:
@@ -120,7 +121,7 @@ class TypedContext:
         if len(header) > baggage.MOST_BYTES:
             note("baggage too long", "a baggage header of more than %d bytes is not read", baggage.MOST_BYTES)
             return {}
-        return baggage.read(header, self._names)
+        return baggage.read(header, self.names)
 
     def _type_of(self, cls: type, name: str) -> Any:
         if self._types[0] is not cls:

@@ -13,7 +13,7 @@ from opentelemetry import metrics, trace
 
 from flask_chest_otel._base.addresses import without_secrets
 from flask_chest_otel._base.sqlite import NotOursError
-from flask_chest_otel._cli.output import counted
+from flask_chest_otel._base.text import counted
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._doctor.settings import sdk_is_off
 from flask_chest_otel._guard import COUNTED

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._collector.application import look_at
 from flask_chest_otel._doctor.part import Part, Row
+from flask_chest_otel._lifecycle.state import config_of
 from flask_chest_otel._store.reader import StoreReadError, Wanted, read_store
 from flask_chest_otel._tracking.marks import every_mark, marked
 
@@ -55,7 +56,7 @@ def _says_nothing(mark: RouteMark) -> bool:
 
 def _never_met(app: Flask, store: Path | None) -> Iterator[str]:
     """Tracked names that are in no request of a store that has some."""
-    application = look_at(app)
+    application = look_at(app, config_of(app))
     if application is None or store is None or not store.is_file():
         return
     try:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import current_app, has_app_context
+
+from flask_chest_otel._context import propagator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask import Flask
 
+    from flask_chest_otel._context.typed import TypedContext
     from flask_chest_otel._lifecycle.steps import Lifecycle
+    from flask_chest_otel.config import ChestConfig
 
-__all__ = ["EXTENSION_KEY", "INSTRUMENTOR_KEY", "find_also", "state_here", "state_of"]
+__all__ = [
+    "EXTENSION_KEY",
+    "INSTRUMENTOR_KEY",
+    "config_of",
+    "current_typed_context",
+    "find_also",
+    "state_here",
+    "state_of",
+]
 
 EXTENSION_KEY = "flask_chest"
 """Of an application with an extension."""
@@ -41,3 +53,25 @@ def state_here() -> Lifecycle | None:
     if not has_app_context():
         return None
     return state_of(current_app._get_current_object())  # type: ignore[attr-defined]  # typed as a Flask
+
+
+def config_of(app: Flask | None) -> ChestConfig | None:
+    """The settings by which an application is recorded; ``None`` where nothing records it."""
+    state = state_of(app) if app is not None else None
+    return state.config if state is not None else None
+
+
+def current_typed_context() -> Any:
+    """The typed context of the application that is running."""
+    state = state_here()
+    if state is None:
+        raise RuntimeError("there is no typed context here: ask for it in a view of an application with a FlaskChest")
+    return state.typed.current()
+
+
+def _typed_of(app: Flask) -> TypedContext | None:
+    state = state_of(app)
+    return state.typed if state is not None else None
+
+
+propagator.find_with(_typed_of)

@@ -15,21 +15,20 @@ from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from werkzeug.exceptions import HTTPException
 
-from flask_chest_otel import id_generator
 from flask_chest_otel._base.process import here
 from flask_chest_otel._context import propagator
 from flask_chest_otel._context.typed import TypedContext
 from flask_chest_otel._guard import caught, guarded, note
 from flask_chest_otel._records import abandoned
+from flask_chest_otel._records.record import Measurement, RequestRecord
 from flask_chest_otel._records.sinks import Sinks
-from flask_chest_otel._request import destinations, excluded_urls
+from flask_chest_otel._request import destinations, excluded_urls, trace_id
 from flask_chest_otel._request.added_metrics import AddedMetrics
-from flask_chest_otel._request.live import LiveRequest, Measurement, RequestRecord, live_request
+from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._request.lookup import (
     ENVIRON_KEY,
     find_span,
     inside_server_span,
-    is_instrumented_by_upstream,
     is_root,
     is_suppressed,
     own_record,
@@ -43,14 +42,17 @@ from flask_chest_otel._request.lookup import (
 )
 from flask_chest_otel._request.recorder import NO_METRIC, Recorded, Recorder
 from flask_chest_otel._request.response_headers import ResponseHeaders
+from flask_chest_otel._server_span import upstream
 from flask_chest_otel._server_span.active_requests import active_requests
 from flask_chest_otel._server_span.span import EXCHANGE_KEY, Exchange, ServerSpans
+from flask_chest_otel._server_span.upstream import is_instrumented_by_upstream
 from flask_chest_otel._tracking.instruments import Instruments
 from flask_chest_otel._tracking.marks import marks_of
-from flask_chest_otel._tracking.plan import Plan, Planner, metric_method
+from flask_chest_otel._tracking.plan import Plan, Planner
 from flask_chest_otel._tracking.routes import note_unusable
 from flask_chest_otel._values.convert import Limits
 from flask_chest_otel._values.exceptions import record_exception, status_of
+from flask_chest_otel._values.methods import metric_method
 from flask_chest_otel._version import __version__
 from flask_chest_otel.ids import format_trace_id, is_legal, legalise, random_id
 from flask_chest_otel.names import CHESTS, HTTP_RESPONSE_STATUS_CODE, REQUEST_ID, SCOPE
@@ -144,6 +146,16 @@ class Lifecycle:
         self._starting: dict[object, threading.RLock] = {}
         self._starting_in: object = None
         self._rule: propagator.Rule | None = None
+
+    def bring_upstream(self, app: Flask) -> bool:
+        """Instrument with upstream's Flask instrumentation where that is wanted; whether that was done.
+
+        Raises:
+            AssertionError: Flask's own, for an application that has served requests already.
+        """
+        if self.config.server_span != "upstream":
+            return False
+        return upstream.bring(app, self.export.deferred_tracer_provider, self.config.meter_provider, self.excluded_urls)
 
     # Steps, in the order in which Flask comes past them
 
@@ -300,7 +312,7 @@ class Lifecycle:
             if not live.dispatched and (span is None or root is not None):
                 # Asked for early: the server span that is still to come gets this id as its trace id.
                 live.root_trace_id = int(live.request_id, 16)
-                id_generator.shadow(self.export.tracer_provider())
+                trace_id.shadow(self.export.tracer_provider())
         return live.request_id
 
     def force_flush(self, timeout_s: float) -> bool:
@@ -416,7 +428,7 @@ class Lifecycle:
             live.request_id = next(filter(None, map(_generated, live.plan.request_id_generators)), None)
         if live.request_id is not None:
             live.own_id = True
-            id_generator.shadow(self.export.tracer_provider())
+            trace_id.shadow(self.export.tracer_provider())
 
     @guarded("destinations")
     def _name_destinations(self, live: LiveRequest) -> None:

@@ -16,8 +16,8 @@ from opentelemetry.util.re import parse_env_headers
 
 from flask_chest_otel._base.addresses import shown_address
 from flask_chest_otel._guard import note, printable
+from flask_chest_otel._otlp.batching import longest_export_s
 from flask_chest_otel._otlp.endpoint import GRPC, HTTP, grpc_target_of, url_of
-from flask_chest_otel._outbox.batching import longest_export_s
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:

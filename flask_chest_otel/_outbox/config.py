@@ -12,13 +12,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from opentelemetry.sdk.resources import Resource
 
+from flask_chest_otel._base.sensitive import is_sensitive
 from flask_chest_otel._guard import Log, printable
 from flask_chest_otel._otlp.client import address_of
 from flask_chest_otel._otlp.endpoint import EXPORTER, HTTP, exporters_of, protocol_of
 from flask_chest_otel._outbox import folder as outbox_folder_module
 from flask_chest_otel._outbox.buffer import Keeping
 from flask_chest_otel._outbox.worker import Route
-from flask_chest_otel._values.redaction import is_sensitive
 from flask_chest_otel.config import ChestConfig, resolve
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
 

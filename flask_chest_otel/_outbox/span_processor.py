@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from flask_chest_otel import _self_metrics
 from flask_chest_otel._base.process import at_end_of_child, here
 from flask_chest_otel._guard import Log, guarded
-from flask_chest_otel._outbox.batching import batching_of
+from flask_chest_otel._otlp.batching import batching_of
 from flask_chest_otel.names import SPANS_DROPPED
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    from flask_chest_otel._outbox.batching import Batching
+    from flask_chest_otel._otlp.batching import Batching
     from flask_chest_otel._self_metrics import Figure
 
 __all__ = ["OutboxSpanProcessor"]

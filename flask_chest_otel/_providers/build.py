@@ -22,8 +22,8 @@ from flask_chest_otel._outbox.instance_id import instance_id
 from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from flask_chest_otel._outbox.worker import dispatch_for
 from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
+from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel.errors import ChestConfigError
-from flask_chest_otel.id_generator import ChestIdGenerator
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._request.live import Sink
+    from flask_chest_otel._records.record import Sink
     from flask_chest_otel.config import ChestConfig
 
 __all__ = ["METRICS_GO_NOWHERE", "Export", "asks_for_otlp"]

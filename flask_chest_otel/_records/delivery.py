@@ -12,7 +12,7 @@ from flask_chest_otel._guard import Log, printable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._request.live import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
 
 __all__ = ["AwayError", "ChestOffError", "Delivery", "UnforkedWriter", "Writer"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._guard import caught
 
 if TYPE_CHECKING:
-    from flask_chest_otel._request.live import RequestRecord, Sink
+    from flask_chest_otel._records.record import RequestRecord, Sink
 
 __all__ = ["Sinks"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as otel_context
 
 from flask_chest_otel._guard import guarded, note
-from flask_chest_otel._request.live import Measurement
+from flask_chest_otel._records.record import Measurement
 from flask_chest_otel._tracking.cloudwatch import ucum
 from flask_chest_otel._values.convert import Limits, Refused, to_attribute, to_dimension, to_metric
 from flask_chest_otel.errors import ChestConfigError

@@ -16,7 +16,7 @@ from flask_chest_otel._server_span.attributes import environ_getter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from flask import Flask, Request
+    from flask import Request
     from opentelemetry.trace import Span
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "UPSTREAM",
     "find_span",
     "inside_server_span",
-    "is_instrumented_by_upstream",
     "is_root",
     "is_suppressed",
     "own_record",
@@ -143,12 +142,6 @@ def inside_server_span() -> bool:
     outer = live_request.get()
     belongs_to_outer = outer is not None and not outer.finished and current is outer.span
     return getattr(current, "kind", None) is trace.SpanKind.SERVER and not belongs_to_outer
-
-
-def is_instrumented_by_upstream(app: Flask) -> bool:
-    """Whether opentelemetry-instrumentation-flask makes this application's server spans already."""
-    # The one private name that is read: upstream leaves no other sign.
-    return bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
 
 
 def upstream_is_disabled() -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flask_chest_otel._guard import guarded, note
-from flask_chest_otel._request.live import LiveRequest, Measurement
+from flask_chest_otel._records.record import Measurement
 from flask_chest_otel._values.convert import Limits, Refused, to_attribute, to_dimension, to_metric
 from flask_chest_otel._values.redaction import DROPPED
 from flask_chest_otel.errors import ChestValueError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
+    from flask_chest_otel._request.live import LiveRequest
     from flask_chest_otel._tracking.plan import Plan, PlannedVar, Planner
     from flask_chest_otel.config import ChestConfig
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from opentelemetry.propagators.textmap import Getter, Setter
 
-from flask_chest_otel._tracking.plan import metric_method
+from flask_chest_otel._values.methods import metric_method
 from flask_chest_otel._values.redaction import redacted_query
 from flask_chest_otel.config.patterns import from_variable
 from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, OTHER_METHOD

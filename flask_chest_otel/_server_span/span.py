@@ -25,7 +25,7 @@ from flask_chest_otel._server_span.attributes import (
     request_attributes,
 )
 from flask_chest_otel._server_span.body import Body
-from flask_chest_otel._tracking.instruments import OVERFLOW_ATTRIBUTES, AttributeSets
+from flask_chest_otel._values.attribute_sets import OVERFLOW_ATTRIBUTES, AttributeSets
 from flask_chest_otel._values.exceptions import record_exception, status_of, type_name, words_of
 from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE
 from flask_chest_otel.tracked import SECONDS_BUCKETS
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span, Tracer
 
-    from flask_chest_otel._request.live import LiveRequest
     from flask_chest_otel._server_span.active_requests import ActiveRequests
-    from flask_chest_otel._tracking.plan import Plan
+    from flask_chest_otel._server_span.served import ServedRequest
 
     RequestHook = Callable[[Span, dict[str, Any]], None]
     ResponseHook = Callable[[Span, str, list[tuple[str, str]]], None]
@@ -99,13 +98,13 @@ class ServerSpans:
             else None
         )
 
-    def site(self, environ: dict[str, Any], method: str, plan: Plan) -> Site:
+    def site(self, environ: dict[str, Any], live: ServedRequest) -> Site:
         """What is known beforehand of a request like this one.
 
         Clients choose the host, the method and the protocol: only so many are kept, and only short ones.
         """
         get = environ.get
-        route, chests = plan.route, plan.chests_text
+        method, route, chests = live.method, live.plan.route, live.plan.chests_text
         host, protocol = get("HTTP_HOST"), get("SERVER_PROTOCOL")
         place = (method, route, chests, host, get("SERVER_PORT"), get("wsgi.url_scheme"), protocol)
         found = self._sites.get(place)
@@ -128,9 +127,9 @@ class ServerSpans:
                 site.durations[end] = found
         return found
 
-    def stand_in(self, live: LiveRequest, environ: dict[str, Any]) -> None:
+    def stand_in(self, live: ServedRequest, environ: dict[str, Any]) -> None:
         """Start the server span of a request that ended before upstream began one; its duration upstream measures."""
-        site = self.site(environ, live.method, live.plan)
+        site = self.site(environ, live)
         parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
         attributes = request_attributes(environ, site)
         live.span = self.tracer.start_span(
@@ -139,7 +138,7 @@ class ServerSpans:
         live.context = trace.set_span_in_context(live.span, parent)
         live.stands_in = True
 
-    def end_stand_in(self, live: LiveRequest, error: BaseException | None) -> None:
+    def end_stand_in(self, live: ServedRequest, error: BaseException | None) -> None:
         """End it with the request."""
         failed = str(live.status) if live.status >= _SERVER_ERROR else None
         error_type = type_name(error) if error is not None else failed
@@ -211,7 +210,7 @@ class Exchange:
         self._displaced = environ.get(EXCHANGE_KEY)
         environ[EXCHANGE_KEY] = self
         self.parent: Any = None
-        self.live: LiveRequest | None = None
+        self.live: ServedRequest | None = None
         self.span: Span | None = None
         self._ends = self._counted = False
         self.streamed = False
@@ -236,7 +235,7 @@ class Exchange:
         """Whether the server span is our own."""
         return self._counted
 
-    def open(self, live: LiveRequest, *, inside: bool) -> None:
+    def open(self, live: ServedRequest, *, inside: bool) -> None:
         """The URL is matched, the request id chosen: start the span and make it current.
 
         Args:
@@ -253,10 +252,10 @@ class Exchange:
         else:
             self._open_server(live)
 
-    def _open_inside(self, live: LiveRequest) -> None:
+    def _open_inside(self, live: ServedRequest) -> None:
         """Say the route on the server span; where it says another one already, on a span of our own inside it."""
         spans, route = self._spans, live.plan.route
-        site = self._site = spans.site(self._environ, live.method, live.plan)
+        site = self._site = spans.site(self._environ, live)
         self.span = live.span = server = trace.get_current_span()
         self._context = live.context = otel_context.get_current()
         if route is None or not server.is_recording():
@@ -270,9 +269,9 @@ class Exchange:
         self._context = trace.set_span_in_context(self.span)
         self._token = otel_context.attach(self._context)
 
-    def _open_server(self, live: LiveRequest) -> None:
+    def _open_server(self, live: ServedRequest) -> None:
         spans, environ = self._spans, self._environ
-        site = self._site = spans.site(environ, live.method, live.plan)
+        site = self._site = spans.site(environ, live)
         attributes = request_attributes(environ, site)
         if spans.capture.request is not None:
             attributes.update(spans.capture.of_request(environ))

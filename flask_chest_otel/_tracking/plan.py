@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flask_chest_otel._guard import note
 from flask_chest_otel._tracking.definitions import Definitions
 from flask_chest_otel._values.deriving import deriver
+from flask_chest_otel._values.methods import metric_method
 from flask_chest_otel._values.redaction import redactor
 from flask_chest_otel.errors import ChestConfigError, UnknownChestError
-from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_ROUTE, KNOWN_METHODS, OTHER_METHOD
+from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_ROUTE
 from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars, is_instrument_name
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._tracking.instruments import Instrument, Instruments
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["Count", "Plan", "PlannedVar", "Planner", "RouteMark", "metric_method"]
+__all__ = ["Count", "Plan", "PlannedVar", "Planner", "RouteMark"]
 
 _MOST_WILD_NAMES = 1000
 
@@ -246,8 +247,3 @@ class Planner:
             found.declare(self._instruments)
             self._planned[key] = found
         return found
-
-
-def metric_method(method: str) -> str:
-    """The method as metrics may carry it: bounded, whatever clients send."""
-    return method if method in KNOWN_METHODS else OTHER_METHOD

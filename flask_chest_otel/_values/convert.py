@@ -24,6 +24,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
+from flask_chest_otel._base.sensitive import is_sensitive
 from flask_chest_otel._values.fields import (
     field_names,
     is_machinery,
@@ -33,7 +34,7 @@ from flask_chest_otel._values.fields import (
     shown_fields,
 )
 from flask_chest_otel._values.lazy import is_proxy, unwrapped
-from flask_chest_otel._values.redaction import MASK, Refused, is_sensitive, redacted_entry
+from flask_chest_otel._values.redaction import MASK, Refused, redacted_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -1,6 +1,6 @@
-"""Which names are sensitive, and what becomes of their values.
+"""What becomes of the values of sensitive names.
 
-It owns the word list and the kinds of redaction. It decides by name only: a password in a variable called
+It owns the kinds of redaction. It decides by name only: a password in a variable called
 ``note`` is recorded as it is.
 """
 
@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import unquote_plus
 
+from flask_chest_otel._base.sensitive import CACHED_CHARS, SENSITIVE_WORDS, is_sensitive
 from flask_chest_otel._values.lazy import is_model, is_proxy
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Dropped",
     "Redact",
     "Refused",
-    "is_sensitive",
     "redacted_entry",
     "redacted_query",
     "redactor",
@@ -61,69 +60,13 @@ class Refused(Exception):  # noqa: N818 - an outcome that is counted, not an err
         super().__init__(reason)
 
 
-_WORDS: Final = frozenset(
-    word + plural
-    for word in (
-        "password",
-        "passwd",
-        "pwd",
-        "passphrase",
-        "secret",
-        "token",
-        "jwt",
-        "csrf",
-        "auth",
-        "authorization",
-        "bearer",
-        "otp",
-        "pin",
-        "cookie",
-        "card",
-        "cvv",
-        "cvc",
-        "iban",
-        "ssn",
-        "apikey",
-        "credential",
-    )
-    for plural in ("", "s")
-)
-_PAIRS: Final = frozenset((first, second) for first in ("api", "private", "access") for second in ("key", "keys"))
-
-# Borders inside a word: card|Number, API|Key.
-_CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-# Digits part words too: oauth2token, card1.
-_BETWEEN: Final = re.compile(r"[\W\d_]+")
-_CACHED_CHARS: Final = 128  # longer names are no names of variables, and would only fill the cache
 _HASHED_CHARS: Final = 65_536  # about 0.1 ms; a 10 MB value would take ten
-
-
-def is_sensitive(name: str) -> bool:
-    """Whether a whole word of ``name`` says that its value should not be recorded.
-
-    ``user_password``, ``accessToken``, ``X-API-Key`` and ``credit.cards`` are sensitive; ``discard``,
-    ``tokenizer`` and ``cart_total`` are not.
-    """
-    return _cached(name) if len(name) <= _CACHED_CHARS else _scan(name)
-
-
-def _scan(name: str) -> bool:
-    """Look at each word and each pair of neighbours, with and without camel case."""
-    camel = _BETWEEN.split(_CAMEL.sub("_", name).lower())
-    if not _WORDS.isdisjoint(camel) or not _PAIRS.isdisjoint(pairwise(camel)):
-        return True
-    # Plain splitting as well: "passWord" and "IBANs" have camel-case borders inside the word.
-    return not _WORDS.isdisjoint(_BETWEEN.split(name.lower()))
-
-
-_cached = lru_cache(maxsize=1024)(_scan)
-
 
 # Beside the words above: OAuth's code, and what the HTTP conventions want to be redacted.
 _PARAMETERS: Final = frozenset({"code", "sig", "signature", "awsaccesskeyid", "x-goog-signature", "x-amz-signature"})
 _MASKED_PARAMETER: Final = "REDACTED"  # the conventions' own word
 # No name is sensitive without one of these in it. Looking for them takes longer than a few names that are known.
-_HINT: Final = re.compile("%|code|sig|key|" + "|".join(sorted(_WORDS)), re.IGNORECASE)
+_HINT: Final = re.compile("%|code|sig|key|" + "|".join(sorted(SENSITIVE_WORDS)), re.IGNORECASE)
 _FEW: Final = 16
 
 
@@ -147,7 +90,7 @@ def redacted_entry(name: str, item: Any) -> Any:
 
 def _redacted_parameter(parameter: str) -> str:
     name, separator, value = parameter.partition("=")
-    secret = value and (_cached_parameter(name) if len(name) <= _CACHED_CHARS else _is_secret_parameter(name))
+    secret = value and (_cached_parameter(name) if len(name) <= CACHED_CHARS else _is_secret_parameter(name))
     return f"{name}{separator}{_MASKED_PARAMETER}" if secret else parameter
 
 

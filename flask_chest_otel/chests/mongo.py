@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pymongo import errors, uri_parser
     from pymongo.collection import Collection
 
-    from flask_chest_otel._request.live import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
 else:
     pymongo = library("pymongo", "flask-chest-otel[mongo]")
     errors = library("pymongo.errors", "flask-chest-otel[mongo]")

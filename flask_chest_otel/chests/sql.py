@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import exc
 
     from flask_chest_otel._records.delivery import Writer
-    from flask_chest_otel._request.live import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
 else:
     sqlalchemy = library("sqlalchemy", "flask-chest-otel[sql]")
     exc = library("sqlalchemy.exc", "flask-chest-otel[sql]")

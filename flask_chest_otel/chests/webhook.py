@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import requests
     from urllib3.exceptions import InsecureRequestWarning
 
-    from flask_chest_otel._request.live import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
 else:
     requests = library("requests", "flask-chest-otel[webhook]")
     InsecureRequestWarning = library("urllib3.exceptions", "flask-chest-otel[webhook]").InsecureRequestWarning

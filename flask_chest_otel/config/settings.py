@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flask_chest_otel._base.sensitive import is_sensitive
 from flask_chest_otel._guard import Log
-from flask_chest_otel._values.redaction import is_sensitive
 from flask_chest_otel.config import checks
 from flask_chest_otel.config.checks import check_chest_name
 from flask_chest_otel.errors import ChestConfigError, nearest

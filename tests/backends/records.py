@@ -6,7 +6,7 @@ import itertools
 import time
 from typing import Any
 
-from flask_chest_otel._request.live import RequestRecord
+from flask_chest_otel._records.record import RequestRecord
 
 _numbers = itertools.count()
 

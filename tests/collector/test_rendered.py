@@ -18,6 +18,7 @@ from flask_chest_otel._collector.application import look_at
 from flask_chest_otel._collector.binary import find
 from flask_chest_otel._collector.check import problems
 from flask_chest_otel._collector.fragments import TARGETS
+from flask_chest_otel._lifecycle.state import config_of
 from tests.backends import jsonl
 from tests.backends.collector import MUST_BE_SET
 from tests.backends.influxdb1 import InfluxDB1
@@ -50,7 +51,8 @@ COMPOSITIONS = [
 def test_collector_accepts_what_is_rendered(tmp_path: Path) -> None:
     """The collector's own validation has nothing to say: each pair of targets, each with add-ons, all together."""
     binary = require_built("flask-chest-collector")
-    shop = look_at(create_app(str(tmp_path / "instance")))
+    app = create_app(str(tmp_path / "instance"))
+    shop = look_at(app, config_of(app))
 
     def complaints(composition: Composition) -> str:
         path = tmp_path / f"{COMPOSITIONS.index(composition)}.yaml"
@@ -65,8 +67,8 @@ def test_collector_accepts_what_is_rendered(tmp_path: Path) -> None:
 
 def test_shop_delivers_with_raw_values(start_collector: StartCollector, influxdb: InfluxDB2, tmp_path: Path) -> None:
     """The shop's requests are in InfluxDB and the file, and each cart's total is a point with its request id."""
-    shop_app = look_at(create_app(str(tmp_path / "instance")))
-    text = render(Composition(("influxdb", "file"), raw_values=True), shop_app)
+    app = create_app(str(tmp_path / "instance"))
+    text = render(Composition(("influxdb", "file"), raw_values=True), look_at(app, config_of(app)))
     collector = start_collector(whole=text, env=influxdb.collector_env)
     with Shop(tmp_path / "shop", collector.otlp_http) as shop:
         served = shop.visit(100)["total"]["transactions"]

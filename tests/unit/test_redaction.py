@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_chest_otel._values.redaction import DROPPED, MASK, Redact, Refused, is_sensitive, redacted_query, redactor
+from flask_chest_otel._base.sensitive import is_sensitive
+from flask_chest_otel._values.redaction import DROPPED, MASK, Redact, Refused, redacted_query, redactor
 
 WORDS = [
     *("password", "passwd", "pwd", "passphrase", "secret", "token", "authorization", "cookie", "card", "cvv", "cvc"),
@@ -134,12 +135,12 @@ def test_a_word_between_separators_is_always_found(before: str, word: str, after
 
 def test_long_names_do_not_fill_the_cache() -> None:
     """A name of a megabyte is looked at and not kept."""
-    from flask_chest_otel._values import redaction  # noqa: PLC0415 - its private cache is what is looked at
+    from flask_chest_otel._base import sensitive  # noqa: PLC0415 - its private cache is what is looked at
 
-    before = redaction._cached.cache_info().currsize  # noqa: SLF001 - as above
+    before = sensitive._cached.cache_info().currsize  # noqa: SLF001 - as above
     assert is_sensitive("x" * 200_000 + "_token")
     assert not is_sensitive("x" * 200_000)
-    assert redaction._cached.cache_info().currsize == before  # noqa: SLF001 - as above
+    assert sensitive._cached.cache_info().currsize == before  # noqa: SLF001 - as above
 
 
 @pytest.mark.parametrize(("name", "redact"), [("cart_total", "auto"), ("cart_total", None), ("password", None)])

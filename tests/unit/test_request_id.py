@@ -28,7 +28,7 @@ from flask_chest_otel import (
     flask_chest,
     trace_id_for,
 )
-from flask_chest_otel.id_generator import shadow, unshadow
+from flask_chest_otel._request.trace_id import shadow, unshadow
 from flask_chest_otel.ids import is_legal
 from flask_chest_otel.testing import RequestRecord, capture
 

@@ -30,7 +30,7 @@ from tests.backends.require import MissingError, missing, require_built
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from flask_chest_otel._request.live import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
 
 ROOT = Path(__file__).parents[3]
 

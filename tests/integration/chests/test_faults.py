@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from flask_chest_otel._request.live import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
     from tests.backends.server import Server
 
     MakeRecord = Callable[..., RequestRecord]

@@ -16,7 +16,7 @@ from flask_chest_otel.chests import MongoChest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from flask_chest_otel._request.live import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
     from tests.backends.ferretdb import FerretDB
 
     MakeRecord = Callable[..., RequestRecord]

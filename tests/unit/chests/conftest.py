@@ -17,14 +17,14 @@ from tests.backends import records
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from flask_chest_otel._request.live import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
 
 ROOT = Path(__file__).parents[3]
 
 PREAMBLE = """\
 import os, sys, time
 import opentelemetry.instrumentation.utils  # as every application has it, before it becomes another user
-from flask_chest_otel._request.live import RequestRecord
+from flask_chest_otel._records.record import RequestRecord
 from flask_chest_otel._store.store import EmbeddedStore
 from flask_chest_otel._records.queue import RecordQueue
 

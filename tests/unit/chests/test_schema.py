@@ -14,7 +14,7 @@ from flask_chest_otel._records import schema
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._request.live import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
 
 SCALARS = st.one_of(
     st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.text(st.characters(codec="utf-8"))

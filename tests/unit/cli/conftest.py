@@ -11,7 +11,7 @@ from flask import Flask
 from flask.cli import FlaskGroup, ScriptInfo
 
 from flask_chest_otel._cli import chest_cli
-from flask_chest_otel._request.live import RequestRecord
+from flask_chest_otel._records.record import RequestRecord
 from flask_chest_otel._store.store import STORE_FILENAME, EmbeddedStore
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ from flask_chest_otel._collector.application import look_at
 from flask_chest_otel._collector.binary import find
 from flask_chest_otel._collector.check import problems
 from flask_chest_otel._collector.fragments import ADD_ONS, TARGETS, folder, variables_of
+from flask_chest_otel._lifecycle.state import config_of
 from flask_chest_otel.chests import SQLChest
 from flask_chest_otel.instrumentor import FlaskChestInstrumentor
 
@@ -188,7 +189,7 @@ def test_redaction_and_tail_sampling_are_in_every_door() -> None:
 
 def test_raw_values_of_an_application(cart: Flask) -> None:
     """One entry for each variable that may be a number, under its own attribute; none for ids and secrets."""
-    text = render(Composition(("influxdb",), raw_values=True), look_at(cart))
+    text = render(Composition(("influxdb",), raw_values=True), look_at(cart, config_of(cart)))
     entries = yaml.safe_load(text)["connectors"]["signal_to_metrics"]["spans"]
     assert {one["name"]: one["gauge"]["value"] for one in entries} == {
         "amount": 'Double(span.attributes["order.amount"])',
@@ -203,14 +204,14 @@ def test_a_bare_name_of_an_application(tmp_path: Path) -> None:
     app = Flask("cart", instance_path=str(tmp_path))
     FlaskChest(app, tracked_vars=["total"])
     app.add_url_rule("/", view_func=flask_chest(TrackedVar("total", attribute="cart.total"))(lambda: ""))
-    seen = look_at(app)
+    seen = look_at(app, config_of(app))
     assert seen is not None
     assert [(one.name, one.attribute, one.metric) for one in seen.variables] == [("total", "cart.total", "cart.total")]
 
 
 def test_emf_declarations_of_an_application(cart: Flask) -> None:
     """Each metric has its route, its method, and the dimensions that may stand on it."""
-    document = yaml.safe_load(render(Composition(("aws",)), look_at(cart)))
+    document = yaml.safe_load(render(Composition(("aws",)), look_at(cart, config_of(cart))))
     found = document["exporters"]["awsemf"]["metric_declarations"]
     common = ["http.route", "http.request.method"]
     assert [(one["dimensions"], one["metric_name_selectors"]) for one in found] == [
@@ -221,7 +222,7 @@ def test_emf_declarations_of_an_application(cart: Flask) -> None:
 
 def test_route_conditions_of_an_application(cart: Flask) -> None:
     """Metrics without a list are kept to their route's destinations, by method where the methods differ."""
-    document = yaml.safe_load(render(Composition(("influxdb", "splunk")), look_at(cart)))
+    document = yaml.safe_load(render(Composition(("influxdb", "splunk")), look_at(cart, config_of(cart))))
     before = by_parser(["base", "influxdb"])["processors"]["filter/influxdb"]["metric_conditions"]
     added = document["processors"]["filter/influxdb"]["metric_conditions"][len(before) :]
     start = 'datapoint.attributes["flask.chests"] == nil and datapoint.attributes["http.route"] == '
@@ -360,7 +361,7 @@ def test_check_knows_direct_chests(app: Flask, tmp_path: Path) -> None:
     """What is written by the application itself is no target's."""
     FlaskChest(app, chests=[SQLChest(f"sqlite:///{tmp_path}/a.sqlite3", name="audit"), "fiel"])
     app.add_url_rule("/a", "a", flask_chest(chests=["audit"])(lambda: "ok"))
-    found = look_at(app)
+    found = look_at(app, config_of(app))
     assert found is not None
     assert found.targets == ("fiel",)
 
@@ -465,7 +466,7 @@ def test_an_application_without_code(app: Flask) -> None:
     app.add_url_rule("/plan", view_func=flask_chest("rows", chests=["splunk"])(lambda: ""), endpoint="plan")
     FlaskChestInstrumentor().instrument(tracked_vars=["user_id"])
     try:
-        found = look_at(app)
+        found = look_at(app, config_of(app))
     finally:
         FlaskChestInstrumentor().uninstrument()
     assert found is not None
@@ -475,7 +476,7 @@ def test_an_application_without_code(app: Flask) -> None:
 
 def test_an_application_without_code_in_its_environment(chest: Callable[..., Result], app: Flask) -> None:
     """The command is typed without `opentelemetry-instrument`, perhaps: FLASK_CHEST_… variables say the same."""
-    assert look_at(app) is None
+    assert look_at(app, config_of(app)) is None
     environment = {"FLASK_CHEST_TRACKED_VARS": "cart_total", "FLASK_CHEST_CHESTS": "nowhere"}
     rendered = chest("collector", "render", "--target", "file", "--raw-values", env=environment)
     assert (rendered.exit_code, "flask.g.cart_total" in rendered.stdout) == (0, True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from click.testing import Result
     from flask import Flask
 
-    from flask_chest_otel._request.live import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
 
 READING = [["requests"], ["stats"], ["trace-id", "r-1"]]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from flask_chest_otel._request.live import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
 
 
 def test_figures_per_route_and_method(shop: Path, chest: Callable[..., Result]) -> None:

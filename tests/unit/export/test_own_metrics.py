@@ -17,8 +17,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 import flask_chest_otel
 from flask_chest_otel import FlaskChest, TrackedVar, _guard, _self_metrics, names
 from flask_chest_otel._base.process import here
+from flask_chest_otel._otlp.batching import Batching
 from flask_chest_otel._outbox import span_processor
-from flask_chest_otel._outbox.batching import Batching
 from flask_chest_otel.chests import WebhookChest
 from tests.backends.outbox import kept
 from tests.backends.server import free_port

@@ -14,8 +14,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
+from flask_chest_otel._otlp.batching import Batching, batching_of
 from flask_chest_otel._otlp.client import address_of
-from flask_chest_otel._outbox.batching import Batching, batching_of
 from flask_chest_otel._outbox.exporters import OutboxMetricExporter, OutboxSpanExporter
 from flask_chest_otel._outbox.file import FILENAME
 from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor

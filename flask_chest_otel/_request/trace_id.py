@@ -1,0 +1,107 @@
+"""The trace id of a request that has an id of its own.
+
+A tracer keeps the generator that its provider had when the tracer was made, so the provider's generator *object* is
+shadowed rather than replaced: that reaches every tracer, old and new.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+
+from flask_chest_otel._guard import guarded
+from flask_chest_otel._request.live import live_request
+from flask_chest_otel.ids import map_request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ChestIdGenerator", "shadow", "unshadow"]
+
+_GENERATE = "generate_trace_id"
+_IS_RANDOM = "is_trace_id_random"
+
+
+class ChestIdGenerator(RandomIdGenerator):
+    """Random ids, but for a request's first root spans: theirs is the request id, mapped.
+
+    For ``OTEL_PYTHON_ID_GENERATOR=flask_chest``, for declarative configuration and for
+    ``TracerProvider(id_generator=ChestIdGenerator())``. Providers without it are taught the same at the first
+    request, so it is needed only where a provider has slots or forbids changes.
+    """
+
+    def generate_trace_id(self) -> int:
+        """A 128-bit trace id, never zero."""
+        return _mapped_trace_id() or super().generate_trace_id()
+
+    def is_trace_id_random(self) -> bool:
+        """Whether the id just made has random low 56 bits (W3C trace context level 2, flag 0x02)."""
+        return _random_flag(lambda: True)
+
+
+def _mapped_trace_id() -> int | None:
+    """The trace id for a root span started now, where the running request has a say in it."""
+    live = live_request.get()
+    if live is None or live.dispatched or live.finished:
+        return None
+    if live.root_trace_id is None and live.request_id is not None:
+        live.root_trace_id = map_request_id(live.request_id, live.owner.config.request_id_secret)
+    return live.root_trace_id
+
+
+def _random_flag(otherwise: Callable[[], bool]) -> bool:
+    """``True`` for an id whose low bits nobody outside can choose.
+
+    Without a secret a client may search for request ids whose hash it likes, so the flag stays off for those.
+    """
+    live = live_request.get()
+    if live is None or live.root_trace_id is None or live.dispatched or live.finished:
+        return otherwise()
+    return live.owner.config.request_id_secret is not None or not live.own_id
+
+
+class _ShadowGenerate:
+    """Stands in front of a generator's ``generate_trace_id``."""
+
+    def __init__(self, original: Callable[[], int]) -> None:
+        self._original = original
+
+    def __call__(self) -> int:
+        return _mapped_trace_id() or self._original()
+
+
+class _ShadowIsRandom:
+    """Stands in front of a generator's ``is_trace_id_random``."""
+
+    def __init__(self, original: Callable[[], bool]) -> None:
+        self._original = original
+
+    def __call__(self) -> bool:
+        return _random_flag(self._original)
+
+
+def shadow(provider: Any) -> None:
+    """Make the generator of ``provider`` ask the running request first; again and again is harmless."""
+    generator = getattr(provider, "id_generator", None)
+    if generator is None or isinstance(generator, ChestIdGenerator):
+        return
+    with guarded("id generator"):
+        _shadow(generator)
+
+
+def _shadow(generator: Any) -> None:
+    if isinstance(generator.__dict__.get(_GENERATE), _ShadowGenerate):
+        return
+    is_random = getattr(generator, _IS_RANDOM, None)  # since SDK 1.42
+    if is_random is not None:
+        setattr(generator, _IS_RANDOM, _ShadowIsRandom(is_random))
+    setattr(generator, _GENERATE, _ShadowGenerate(generator.generate_trace_id))
+
+
+def unshadow(provider: Any) -> None:
+    """Take off what :func:`shadow` put on."""
+    generator = getattr(provider, "id_generator", None)
+    for name, kind in ((_GENERATE, _ShadowGenerate), (_IS_RANDOM, _ShadowIsRandom)):
+        if isinstance(getattr(generator, "__dict__", {}).get(name), kind):
+            delattr(generator, name)
