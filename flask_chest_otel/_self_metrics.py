@@ -53,6 +53,8 @@ _REASONS = {
     "arriving": "baggage",
     "baggage": "baggage",
     "types": "baggage",
+    "roots": "limit",
+    "header": "setting",
 }
 """First word of what the guard notes, to the value of ``flask_chest.reason``."""
 

@@ -68,10 +68,12 @@ class Adapter(HTTPAdapter):
     """``requests``' own, with connections of ours."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make the pools of connections."""
         super().init_poolmanager(*args, **kwargs)
         _use_ours(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Make those that go by a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         # Pools of SOCKS connect in their own way.
         if not proxy.lower().startswith("socks"):

@@ -40,7 +40,7 @@ def set_providers():
     trace.set_tracer_provider(provider)
     metrics.set_meter_provider(MeterProvider([reader]))
 
-app = Flask("shop", instance_path=sys.path[0] or "/nonexistent")
+app = Flask("shop", instance_path=sys.path[0] or "/dev/null/nowhere")
 app.testing = True
 
 @app.route("/")
@@ -258,7 +258,7 @@ def test_what_tests_send(
     outbox.mkdir()
     with OtlpReceiver() as receiver:
         said = run_python(
-            PRELUDE.replace('sys.path[0] or "/nonexistent"', repr(str(instance)))
+            PRELUDE.replace('sys.path[0] or "/dev/null/nowhere"', repr(str(instance)))
             + TESTED.format(export=export, testing=testing, block=block),
             {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
@@ -279,7 +279,7 @@ def test_what_tests_send(
 def test_a_test_of_the_store(run_python: Callable[..., str], tmp_path: Path) -> None:
     """Who asks for the store by name gets it in a test, too."""
     said = run_python(
-        PRELUDE.replace('sys.path[0] or "/nonexistent"', repr(str(tmp_path)))
+        PRELUDE.replace('sys.path[0] or "/dev/null/nowhere"', repr(str(tmp_path)))
         + TESTED.format(export="store", testing=True, block="capture(app)"),
         {"FLASK_CHEST_OUTBOX_DIR": str(tmp_path)},
     )

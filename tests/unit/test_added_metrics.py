@@ -332,7 +332,7 @@ def test_the_target_for_cloudwatch_knows_every_unit(pytestconfig: pytest.Config)
     """Its fragment maps each unit back, and takes what begins a description for what it is."""
     fragment = (pytestconfig.rootpath / "collector-config" / "aws.yaml").read_text("utf-8")
     for name, unit in UNITS.items():
-        assert not unit or f'set(unit, "{name}") where unit == "{unit}"' in fragment
+        assert not unit or f'set(metric.unit, "{name}") where metric.unit == "{unit}"' in fragment
     assert fragment.count(f'"^{CLOUDWATCH_NAME}"') == 7
 
 
