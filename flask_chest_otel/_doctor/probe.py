@@ -115,7 +115,7 @@ def sent(state: Lifecycle, trouble: list[str], said: list[str], timeout_s: float
     provider = state.export.tracer_provider()
     with trace.get_tracer(SCOPE, __version__, provider).start_as_current_span(SPAN_NAME) as span:
         sampled = span.get_span_context().trace_flags.sampled
-    meter = metrics.get_meter(SCOPE, __version__, state.config.meter_provider)
+    meter = metrics.get_meter(SCOPE, __version__, state.export.own_meter_provider)
     meter.create_counter(DOCTOR, "{probe}", "Probes of flask chest doctor").add(1.0)
     started = time.monotonic()
     in_time = state.export.force_flush(timeout_s)

@@ -23,7 +23,7 @@ def part(app: Flask, state: Lifecycle) -> Part:
     """Providers as they are after the decision of ``export=``."""
     found = Part("providers", ("WHAT", "IS", "BECAUSE"))
     config, export = state.config, state.export
-    tracers, meters = export.tracer_provider(), config.meter_provider or metrics.get_meter_provider()
+    tracers, meters = export.tracer_provider(), export.meter_provider()
     found.rows = [
         Row("tracer provider", _name(tracers), _whose(tracers, config.tracer_provider, trace.get_tracer_provider())),
         Row("meter provider", _name(meters), _whose(meters, config.meter_provider, metrics.get_meter_provider())),
@@ -44,6 +44,8 @@ def _whose(provider: Any, given: Any, global_one: Any) -> str:
     if given is not None:
         return "given to FlaskChest"
     if provider is not global_one:
+        if hasattr(provider, "first") or isinstance(provider, metrics.MeterProvider):
+            return "this application's own, beside the global one of the first application in this process"
         return "made for this application's ids alone; nothing is exported"
     return "the global one" if hasattr(provider, "shutdown") else "nobody has set one"
 

@@ -117,7 +117,7 @@ class Lifecycle:
         """
         self.config = config
         self.export = export
-        self._meter = metrics.get_meter(SCOPE, __version__, config.meter_provider)
+        self._meter = metrics.get_meter(SCOPE, __version__, export.deferred_meter_provider)
         self._hooks = hooks
         self._prepare = prepare
         self._spans: ServerSpans | None = None
@@ -155,7 +155,9 @@ class Lifecycle:
         """
         if self.config.server_span != "upstream":
             return False
-        return upstream.bring(app, self.export.deferred_tracer_provider, self.config.meter_provider, self.excluded_urls)
+        return upstream.bring(
+            app, self.export.deferred_tracer_provider, self.export.deferred_meter_provider, self.excluded_urls
+        )
 
     # Steps, in the order in which Flask comes past them
 
@@ -381,7 +383,7 @@ class Lifecycle:
         if mode == "auto" and self._quiet and upstream_is_disabled():
             return None, None
         tracer = trace.get_tracer(SCOPE, __version__, self.export.tracer_provider())
-        active = active_requests(self._meter, self.config.meter_provider)
+        active = active_requests(self._meter, self.export.own_meter_provider)
         limit = self.config.cardinality_limit
         made = ServerSpans(tracer, self._meter, active, limit, self.config.value_limit_chars, *self._hooks)
         return (None, made) if upstream else (made, None)

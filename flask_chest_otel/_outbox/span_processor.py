@@ -48,11 +48,14 @@ class OutboxSpanProcessor(SpanProcessor):
     Args:
         exporter: Where batches go.
         each_request: Write when a span ends whose parent is not of this process, before that returns.
+
+    Attributes:
+        each_request: As given.
     """
 
     def __init__(self, exporter: SpanExporter, *, each_request: bool = False) -> None:
         self._exporter = exporter
-        self._each_request = each_request
+        self.each_request = each_request
         self._batching = batching_of(os.environ)
         self._lines: dict[object, _Line] = {}
         # Never started, and of no process: the first span begins a line.
@@ -71,7 +74,7 @@ class OutboxSpanProcessor(SpanProcessor):
         if line.process is not here():
             line = self._begin_here()
         line.put(span)
-        if self._each_request and (span.parent is None or span.parent.is_remote):
+        if self.each_request and (span.parent is None or span.parent.is_remote):
             line.write_all(REQUEST_WAITS_S)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,16 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.util._importlib_metadata import entry_points
 
+from flask_chest_otel._base.process import here
 from flask_chest_otel._guard import Log, note
 from flask_chest_otel._otlp.endpoint import EXPORTER, exporters_of, protocol_of
 from flask_chest_otel._outbox.config import route_of, service_name, user_instance_id
 from flask_chest_otel._outbox.exporters import OutboxMetricExporter, OutboxSpanExporter
+from flask_chest_otel._outbox.file import FILENAME
 from flask_chest_otel._outbox.instance_id import instance_id
 from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from flask_chest_otel._outbox.worker import dispatch_for
-from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
+from flask_chest_otel._providers.services import ServiceMeterProvider, ServiceTracerProvider
 from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
@@ -30,33 +33,69 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flask_chest_otel._outbox.worker import Route
+    from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["build_global_providers", "private_tracer_provider", "route_to_collector", "start_sending"]
+__all__ = ["private_tracer_provider", "providers_for", "route_to_collector", "start_sending"]
 
 _logger = Log("flask_chest_otel")
 
+_turns: dict[object, threading.RLock] = {}
+"""By process: another thread's, held at a fork, would stay held in the child."""
 
-def build_global_providers(app_name: str, config: ChestConfig, signals: Sequence[str] = ("traces", "metrics")) -> None:
+_in_use: dict[str, Route] = {}
+"""The way of the application whose exporters all others use."""
+
+
+def providers_for(
+    app_name: str, config: ChestConfig, signals: Sequence[str] = ("traces", "metrics")
+) -> tuple[TracerProvider | None, ProcessMeterProvider | None]:
     """Set global providers with the exporters that the environment names; OTLP over HTTP unless it says otherwise.
 
-    Signals whose provider the application has set already keep theirs, and those not among ``signals`` get none.
+    Where an application before this one has done so, this one has providers of its own beside them, with the same
+    exporters. Signals whose provider the application has set keep theirs; those not among ``signals`` get none.
+
+    Returns:
+        The application's own tracer and meter providers; ``None``: the global one, if any.
     """
-    resource = _resource(app_name)
     wanted = {signal: names for signal, names in _wanted().items() if signal in signals}
     route = _route(app_name, config, wanted)
-    if "traces" in wanted and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        processors = [_span_processor(exporter, config) for exporter in _exporters("traces", wanted["traces"], route)]
-        provider = TracerProvider(resource=resource, id_generator=ChestIdGenerator())
-        for processor in processors:
-            provider.add_span_processor(processor)
-        trace.set_tracer_provider(provider)
-    if "metrics" in wanted and not hasattr(metrics.get_meter_provider(), "shutdown"):
-        metrics.set_meter_provider(ProcessMeterProvider(partial(_meter_provider, app_name, wanted["metrics"], route)))
-    if route is not None:
+    # Of two applications that begin at once, one sets the global providers.
+    with _turns.setdefault(here(), threading.RLock()):
+        tracers = _tracers(app_name, config, wanted["traces"], route) if "traces" in wanted else None
+        meters = _meters(app_name, wanted["metrics"], route) if "metrics" in wanted else None
+        in_use = _in_use.setdefault("otlp", route) if route is not None else None
+    if route is not None and in_use is not None:
+        if route.keeping.folder != in_use.keeping.folder and (route.keeping.folder / FILENAME).exists():
+            dispatch_for(route).start()  # what was left there when this application was the first
         _logger.info(
-            "spans and metrics are exported by OTLP; what the collector does not take waits in %s", route.keeping.folder
+            "spans and metrics are exported by OTLP; what the collector does not take waits in %s",
+            in_use.keeping.folder,
         )
+    return tracers, meters
+
+
+def _tracers(app_name: str, config: ChestConfig, names: list[str], route: Route | None) -> TracerProvider | None:
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        processors = [_span_processor(exporter) for exporter in _exporters("traces", names, route)]
+        trace.set_tracer_provider(ServiceTracerProvider(_resource(app_name), processors))
+    found = trace.get_tracer_provider()
+    if not isinstance(found, ServiceTracerProvider):
+        return None
+    if config.durability == "request":
+        found.write_each_request()
+    return found.for_service(_resource(app_name))
+
+
+def _meters(app_name: str, names: list[str], route: Route | None) -> ProcessMeterProvider | None:
+    service = service_name(app_name)
+    if not hasattr(metrics.get_meter_provider(), "shutdown"):
+        build = partial(_meter_provider, wanted=names, route=route)
+        metrics.set_meter_provider(ServiceMeterProvider(app_name, service, build))
+    found = metrics.get_meter_provider()
+    if not isinstance(found, ServiceMeterProvider) or any(map(_is_reader, names)):
+        return None
+    return found.for_service(app_name, service)
 
 
 def start_sending(app_name: str, config: ChestConfig) -> None:
@@ -88,10 +127,8 @@ def _route(app_name: str, config: ChestConfig, wanted: dict[str, list[str]]) -> 
     return route_to_collector(app_name, config)
 
 
-def _span_processor(exporter: Any, config: ChestConfig) -> SpanProcessor:
-    if not isinstance(exporter, OutboxSpanExporter):
-        return BatchSpanProcessor(exporter)
-    return OutboxSpanProcessor(exporter, each_request=config.durability == "request")
+def _span_processor(exporter: Any) -> SpanProcessor:
+    return (OutboxSpanProcessor if isinstance(exporter, OutboxSpanExporter) else BatchSpanProcessor)(exporter)
 
 
 def _meter_provider(app_name: str, wanted: list[str], route: Route | None) -> MeterProvider:
@@ -128,8 +165,20 @@ def _exporters(signal: str, names: list[str], route: Route | None) -> list[Any]:
 def _exporter(signal: str, name: str, route: Route | None) -> Any:
     if name in ("otlp", EXPORTER):
         return OutboxSpanExporter(route) if signal == "traces" else OutboxMetricExporter(route, fixed_process=True)
+    return _loaded(signal, name)()
+
+
+def _is_reader(name: str) -> bool:
+    """Whether this exporter of metrics is asked by others, as by Prometheus: it has one port for the whole process."""
+    if name in ("otlp", EXPORTER):
+        return False
+    found = _loaded("metrics", name)
+    return isinstance(found, type) and issubclass(found, MetricReader)
+
+
+def _loaded(signal: str, name: str) -> Any:
     found = next(iter(entry_points(group=f"opentelemetry_{signal}_exporter", name=name)), None)
     if found is None:
         known = sorted({entry.name for entry in entry_points(group=f"opentelemetry_{signal}_exporter")})
         raise ChestConfigError(f"OTEL_{signal.upper()}_EXPORTER", name, f"one of {', '.join(['none', *known])}")
-    return found.load()()
+    return found.load()

@@ -13,11 +13,11 @@ from opentelemetry import metrics, trace
 from flask_chest_otel import _self_metrics
 from flask_chest_otel._guard import Log, guarded
 from flask_chest_otel._outbox import senders
-from flask_chest_otel._providers.deferred import DeferredTracerProvider
+from flask_chest_otel._providers.deferred import DeferredMeterProvider, DeferredTracerProvider
 from flask_chest_otel.tracked import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from flask import Flask
 
@@ -64,7 +64,8 @@ class Export:
         self.store: Sink | None = None
         self._config = config
         self._may_build = may_build
-        self._private: Any = None
+        self._tracers: Any = None
+        self._meters: Any = None
         self._decided = False
         self._mode: str | None = None
         self._captured = False
@@ -76,13 +77,27 @@ class Export:
         return self._config.tracer_provider or DeferredTracerProvider(self)
 
     @property
+    def deferred_meter_provider(self) -> Any:
+        """The same for meters, whose instruments find theirs when they are first used."""
+        return self._config.meter_provider or DeferredMeterProvider(self)
+
+    @property
     def decided(self) -> bool:
         """Whether the first request has been there."""
         return self._decided
 
     def tracer_provider(self) -> Any:
         """The provider that this application's spans come from, as things stand."""
-        return self._config.tracer_provider or self._private or trace.get_tracer_provider()
+        return self._config.tracer_provider or self._tracers or trace.get_tracer_provider()
+
+    @property
+    def own_meter_provider(self) -> Any:
+        """The meter provider that only this application has; ``None``: the global one, whenever that is set."""
+        return self._config.meter_provider or self._meters
+
+    def meter_provider(self) -> Any:
+        """The provider that this application's metrics go to, as things stand."""
+        return self.own_meter_provider or metrics.get_meter_provider()
 
     @property
     def metrics_go_nowhere(self) -> bool:
@@ -103,10 +118,7 @@ class Export:
             if not _application_has_providers():
                 self._use_private_provider(app)
         elif mode == "otlp" and self._may_build:
-            # Imported here: exporters cost a tenth of a second, and most applications bring their own.
-            from flask_chest_otel._providers import build  # noqa: PLC0415
-
-            build.build_global_providers(app.name, self._config)
+            self._use_exporters(app, tuple(_EXPORTERS))
         elif mode == "store":
             self._use_store(app)
             self._use_named_exporters(app)
@@ -127,7 +139,7 @@ class Export:
     def start_sending(self) -> None:
         """Send what earlier processes have left, if this application will export; nothing is decided by that."""
         if self.service and self._may_build and not self._decided and self.mode() == "otlp":
-            from flask_chest_otel._providers import build  # noqa: PLC0415 - as in start
+            from flask_chest_otel._providers import build  # noqa: PLC0415 - as in _use_exporters
 
             build.start_sending(self.service, self._config)
 
@@ -149,7 +161,7 @@ class Export:
 
     def force_flush(self, timeout_s: float) -> bool:
         """Flush the providers; their own time-outs are not kept by the SDK, so a thread waits for them."""
-        providers = (self.tracer_provider(), self._config.meter_provider or metrics.get_meter_provider())
+        providers = (self.tracer_provider(), self.meter_provider())
         results: list[bool] = []
 
         def flush() -> None:
@@ -184,18 +196,23 @@ class Export:
 
     def _use_private_provider(self, app: Flask) -> None:
         if self._may_build and self._config.tracer_provider is None:
-            from flask_chest_otel._providers import build  # noqa: PLC0415
+            from flask_chest_otel._providers import build  # noqa: PLC0415 - as in _use_exporters
 
-            self._private = build.private_tracer_provider(app.name)
+            self._tracers = build.private_tracer_provider(app.name)
 
     @guarded("exporters beside the store")
     def _use_named_exporters(self, app: Flask) -> None:
         """Beside the store, what the environment names goes where it says; nothing by default."""
         named = named_exporters(os.environ)
         if named and self._may_build:
-            from flask_chest_otel._providers import build  # noqa: PLC0415 - as in start
+            self._use_exporters(app, named)
 
-            build.build_global_providers(app.name, self._config, named)
+    def _use_exporters(self, app: Flask, signals: tuple[str, ...]) -> None:
+        # Imported here: exporters cost a tenth of a second, and most applications bring their own.
+        from flask_chest_otel._providers import build  # noqa: PLC0415
+
+        tracers, self._meters = build.providers_for(app.name, self._config, signals)
+        self._tracers = tracers or self._tracers
 
     def _use_store(self, app: Flask) -> None:
         if "traces" not in named_exporters(os.environ):
@@ -236,9 +253,14 @@ def named_exporters(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _application_has_providers() -> bool:
-    """Whether somebody has set a global provider; the proxies that stand there before have no shutdown."""
-    found: tuple[Callable[[], Any], ...] = (trace.get_tracer_provider, metrics.get_meter_provider)
-    return any(_is_real(get()) for get in found)
+    """Whether somebody else has set a global provider; the proxies that stand there before have no shutdown."""
+    found: tuple[Any, ...] = (trace.get_tracer_provider(), metrics.get_meter_provider())
+    return any(_is_real(provider) and not _is_shared(provider) for provider in found)
+
+
+def _is_shared(provider: Any) -> bool:
+    """Whether a global provider was made here, for this application or one before it in the process."""
+    return hasattr(provider, "for_service")
 
 
 def _is_real(provider: Any) -> bool:

@@ -59,6 +59,9 @@ def ensure_on(provider: Any, of_context: Callable[[], LiveRequest | None] = lamb
     """Give ``provider`` the processor, once; a provider that takes none (no SDK) is left alone."""
     if provider not in _carriers and hasattr(provider, "add_span_processor"):
         fresh = DestinationsProcessor(of_context)
+        # Providers of several services in one process share their processors: one of them has it for all.
+        found = _carriers.setdefault(getattr(provider, "first", provider), fresh)
         # Of several first requests, one finds its own in the dictionary.
-        if _carriers.setdefault(provider, fresh) is fresh:
+        if found is fresh:
             provider.add_span_processor(fresh)
+        _carriers[provider] = found

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from flask_chest_otel._outbox.file import Kept
-    from tests.backends.otlp_receiver import OtlpReceiver
+    from tests.backends.otlp_receiver import OtlpReceiver, Point, Span
 
 BIN = Path(sys.executable).parent
 SITE = Path(__file__).parent / "apps"
@@ -73,10 +73,12 @@ class Quiet(AppServer):
 class Gunicorn(AppServer):
     """The application under gunicorn."""
 
+    site = "fault_app:app"
+
     def command(self) -> Sequence[str]:
         """Gunicorn, bound to a loopback port."""
         bind = ["--bind", f"127.0.0.1:{self.port}", "--log-level", "warning", "--no-control-socket"]
-        return [str(BIN / "gunicorn"), *bind, *self._arguments, "fault_app:app"]
+        return [str(BIN / "gunicorn"), *bind, *self._arguments, self.site]
 
 
 class Uwsgi(AppServer):
@@ -115,8 +117,8 @@ class Traffic:
     pids: set[str] = field(default_factory=set)
     failed: int = 0
 
-    def send(self, port: int, numbers: Iterable[int], *, threads: int = 4) -> None:
-        """Ask for these numbers, from several threads."""
+    def send(self, port: int, numbers: Iterable[int], *, threads: int = 4, below: str = "") -> None:
+        """Ask for these numbers, from several threads, of what is mounted below this path."""
         waiting = iter(numbers)
         lock = threading.Lock()
 
@@ -126,7 +128,7 @@ class Traffic:
                     number = next(waiting, None)
                 if number is None:
                     return
-                status, body = get(port, f"/buy/{number}")
+                status, body = get(port, f"{below}/buy/{number}")
                 with lock:
                     if status == 200:
                         self.served.add(number)
@@ -154,15 +156,19 @@ def get(port: int, path: str) -> tuple[int, str]:
         connection.close()
 
 
-def numbers(receiver: OtlpReceiver) -> list[int]:
-    """The numbers of all spans that have arrived."""
-    found = [span["attributes"].get("flask.g.number") for span in receiver.spans()]
+def numbers(receiver: OtlpReceiver, service: str | None = None) -> list[int]:
+    """The numbers of all spans that have arrived, of one service where it is named."""
+    found = [span["attributes"].get("flask.g.number") for span in receiver.spans() if _is_of(span, service)]
     return [number for number in found if number is not None]
 
 
-def counted(receiver: OtlpReceiver) -> float:
+def counted(receiver: OtlpReceiver, service: str | None = None) -> float:
     """What the counters say, over all processes: the newest point of each."""
-    return sum(point["sum"] or 0 for point in receiver.latest("flask.g.amount"))
+    return sum(point["sum"] or 0 for point in receiver.latest("flask.g.amount") if _is_of(point, service))
+
+
+def _is_of(found: Span | Point, service: str | None) -> bool:
+    return service in (None, found["resource"]["service.name"])
 
 
 def wait_until(done: Callable[[], object], timeout_s: float = 15.0) -> None:

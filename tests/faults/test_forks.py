@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -71,6 +72,46 @@ def test_requests_before_the_fork(tmp_path: Path, receiver: OtlpReceiver) -> Non
     served = sorted([*range(100), *range(1_000_000, 1_000_005)])
     assert sorted(numbers(receiver)) == served
     assert counted(receiver) == len(served)
+
+
+class TwoApplications(Gunicorn):
+    """Two applications behind one WSGI callable."""
+
+    site = "two_site:app"
+
+
+@pytest.mark.parametrize(
+    ("kind", "warm_up"),
+    [
+        ("sync preload", ""),
+        ("sync preload", "1"),
+        ("gthread", ""),
+        ("gthread preload with hook", "1"),
+        ("gevent preload", ""),
+    ],
+)
+def test_two_applications(tmp_path: Path, receiver: OtlpReceiver, kind: str, warm_up: str) -> None:
+    """Each of two applications in one process exports under its own name, before a fork and after it."""
+    if "gevent" in kind:
+        require_module("gevent", "gevent")
+    traffic = Traffic()
+    with TwoApplications(tmp_path, receiver.url, *WORKERS[kind], FAULT_WARM_UP=warm_up or "late") as server:
+        senders = [
+            threading.Thread(target=traffic.send, args=(server.port, sent), kwargs={"threads": 2, "below": below})
+            for below, sent in (("", range(100)), ("/two", range(1000, 1060)))
+        ]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+    assert traffic.failed == 0
+    warm = [*range(1_000_000, 1_000_005)] if warm_up else []
+    assert sorted(numbers(receiver, "one")) == [*range(100)]
+    assert sorted(numbers(receiver, "two")) == [*range(1000, 1060), *warm]
+    assert counted(receiver, "one") == 100
+    assert counted(receiver, "two") == 60 + len(warm)
+    assert server.kept() == []
+    assert server.log() == ""
 
 
 def test_recycled_workers_lose_nothing(tmp_path: Path, receiver: OtlpReceiver) -> None:

@@ -1,0 +1,180 @@
+"""Several applications in one process: global providers that have one of its own for each further service."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
+
+from flask_chest_otel._guard import caught
+from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
+from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
+from flask_chest_otel._request.live import live_request
+from flask_chest_otel._request.trace_id import ChestIdGenerator
+from flask_chest_otel.names import SCOPE, SERVICE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.trace import Span, Tracer
+
+__all__ = ["ServiceMeterProvider", "ServiceTracerProvider"]
+
+_START_SPAN = "start_span"
+
+
+class ServiceTracerProvider(TracerProvider):
+    """The global tracer provider: the first application's, beside which each other service has one.
+
+    All share its processors, sampler and ids: what is flushed or shut down here is so for all.
+
+    Args:
+        resource: The first application's.
+        processors: They all get the spans of all applications.
+    """
+
+    def __init__(self, resource: Resource, processors: Sequence[SpanProcessor] = ()) -> None:
+        self._shared = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]  # the SDK's
+        super().__init__(resource=resource, active_span_processor=self._shared, id_generator=ChestIdGenerator())
+        self._own_processors = processors
+        for processor in processors:
+            self.add_span_processor(processor)
+        self._services: dict[str, TracerProvider] = {_name_in(resource): self}
+        self._handed_out: dict[str, tuple[tuple[Any, ...], Tracer]] = {}
+
+    def for_service(self, resource: Resource) -> TracerProvider | None:
+        """The provider of the service that ``resource`` names; ``None`` where this one is its own."""
+        name = _name_in(resource)
+        if name not in self._services:
+            self._services.setdefault(name, _OfService(self, resource, self._shared))
+            for scope, tracer in list(self._handed_out.values()):
+                self._share(tracer, scope)
+        found = self._services[name]
+        return None if found is self else found
+
+    def write_each_request(self) -> None:
+        """One of the applications wants its spans to be written before its requests are answered."""
+        for processor in self._own_processors:
+            if isinstance(processor, OutboxSpanProcessor):
+                processor.each_request = True
+
+    def get_tracer(
+        self,
+        instrumenting_module_name: str,
+        instrumenting_library_version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Any = None,
+    ) -> Tracer:
+        """A tracer of the first application; beside others, its spans are of the one whose request is running."""
+        scope = (instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
+        tracer = super().get_tracer(*scope)
+        if instrumenting_module_name == SCOPE:
+            return tracer  # ours, which asks for the right provider at once
+        _, tracer = self._handed_out.setdefault(repr(scope), (scope, tracer))
+        if len(self._services) > 1:
+            self._share(tracer, scope)
+        return tracer
+
+    def of_running(self, context: Context | None) -> TracerProvider | None:
+        """Whose a span is that starts now, by the running request, else by its parent; ``None``: the first's."""
+        live = live_request.get()
+        if live is not None and not live.finished:
+            found = live.owner.export.tracer_provider()
+        else:
+            resource = getattr(trace.get_current_span(context), "resource", None)
+            found = self._services.get(_name_in(resource)) if resource is not None else None
+        return found if isinstance(found, _OfService) and found.first is self else None
+
+    def _share(self, tracer: Tracer, scope: tuple[Any, ...]) -> None:
+        """Libraries keep the tracers that they have got: these change, and only where there are several services."""
+        if not isinstance(vars(tracer).get(_START_SPAN), _SharedStart):
+            setattr(tracer, _START_SPAN, _SharedStart(self, scope, tracer.start_span))
+
+
+class _OfService(TracerProvider):
+    """The provider of a further service."""
+
+    def __init__(self, first: ServiceTracerProvider, resource: Resource, shared: SynchronousMultiSpanProcessor) -> None:
+        super().__init__(
+            sampler=first.sampler,
+            resource=resource,
+            shutdown_on_exit=False,  # the first one's does that for all
+            active_span_processor=shared,
+            id_generator=first.id_generator,
+        )
+        self.first = first
+
+
+class _SharedStart:
+    """Stands in front of the ``start_span`` of a tracer that several services use."""
+
+    def __init__(self, first: ServiceTracerProvider, scope: tuple[Any, ...], original: Callable[..., Span]) -> None:
+        self._first = first
+        self._scope = scope
+        self._original = original
+        self._starts: dict[TracerProvider, Callable[..., Span]] = {}
+
+    def __call__(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> Span:
+        return self._start(context)(name, context, *args, **kwargs)
+
+    def _start(self, context: Context | None) -> Callable[..., Span]:
+        try:
+            provider = self._first.of_running(context)
+            if provider is None:
+                return self._original
+            if provider not in self._starts:
+                self._starts[provider] = provider.get_tracer(*self._scope).start_span
+            return self._starts[provider]
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            caught("span of a service", error)
+            return self._original
+
+
+class ServiceMeterProvider(ProcessMeterProvider):
+    """The global meter provider: the first application's, which flushes and ends those of other services, too.
+
+    Args:
+        app_name: The first application's name.
+        service: What its service is called.
+        build: Makes the SDK's provider of an application with this name; called once in each process.
+    """
+
+    def __init__(self, app_name: str, service: str, build: Callable[[str], MeterProvider]) -> None:
+        self._build_for = build
+        self._services: dict[str, ProcessMeterProvider] = {service: self}
+        super().__init__(partial(build, app_name))
+
+    def for_service(self, app_name: str, service: str) -> ProcessMeterProvider | None:
+        """The provider of another service; ``None`` where this one is its own."""
+        if service not in self._services:
+            self._services[service] = ProcessMeterProvider(partial(self._build_for, app_name))
+        found = self._services[service]
+        return None if found is self else found
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """As the SDK's, for all services."""
+        deadline = time.monotonic() + timeout_millis / 1000
+        flushed = super().force_flush(timeout_millis)
+        for other in self._others():
+            flushed = other.force_flush(max(1.0, (deadline - time.monotonic()) * 1000)) and flushed
+        return flushed
+
+    def shutdown(self, timeout_millis: float = 30_000) -> None:
+        """As the SDK's, for all services."""
+        super().shutdown(timeout_millis)
+        for other in self._others():
+            other.shutdown(timeout_millis)
+
+    def _others(self) -> list[ProcessMeterProvider]:
+        return [provider for provider in list(self._services.values()) if provider is not self]
+
+
+def _name_in(resource: Any) -> str:
+    return str(resource.attributes.get(SERVICE_NAME, ""))
