@@ -197,7 +197,13 @@ def advised(said: list[str]) -> list[str]:
     return [f"{line}; {advice}" if (advice := _advice(line)) else line for line in said]
 
 
+_KEY = "a key is given with OTEL_EXPORTER_OTLP_HEADERS=name=value"
+
 _ADVICE = {
+    **dict.fromkeys(
+        ("(401 ", "(403 ", "(407 ", "(UNAUTHENTICATED ", "(PERMISSION_DENIED "),
+        f"the caller is refused, and what waits is sent when the token is right: {_KEY}",
+    ),
     "no OTLP endpoint": (
         "something else answers there: type the collector's address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
     ),
@@ -218,7 +224,7 @@ def _advice(line: str) -> str:
     if refused and "(404" in line:
         return f"nothing takes OTLP there: type another address: {_another_address()}"
     if refused:
-        return "look at the reason; a key is given with OTEL_EXPORTER_OTLP_HEADERS=name=value"
+        return f"look at the reason; {_KEY}"
     for sign, advice in _ADVICE.items():
         if sign in line:
             return advice

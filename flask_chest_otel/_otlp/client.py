@@ -88,6 +88,7 @@ class Answer(NamedTuple):
         retry_after_s: How long it wants to be left alone, seconds.
         rejected: Items that it did not take although it took the rest.
         too_large: Where it has refused: whether for the size, so that a part of it may be taken.
+        denied: Where it has refused: whether it speaks of the caller, so that the same may be taken with a right token.
     """
 
     taken: bool
@@ -97,6 +98,7 @@ class Answer(NamedTuple):
     retry_after_s: float | None = None
     rejected: int = 0
     too_large: bool = False
+    denied: bool = False
 
 
 class Target(Protocol):

@@ -28,6 +28,8 @@ _METHODS = {
 # https://opentelemetry.io/docs/specs/otlp/#failures: RESOURCE_EXHAUSTED only with a RetryInfo.
 _TRY_AGAIN = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
 
+_DENIED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
+
 _COMPRESSIONS = {
     "none": grpc.Compression.NoCompression,
     "gzip": grpc.Compression.Gzip,
@@ -120,6 +122,7 @@ def _failure(error: Any, size_bytes: int) -> Answer:
         says=says,
         retry_after_s=retry_after_s,
         too_large=too_large,
+        denied=status in _DENIED,
     )
 
 

@@ -37,6 +37,9 @@ ANSWER_BYTES = 64 * 1024
 TRY_AGAIN = frozenset({408, 429, 502, 503, 504})
 """What the OTLP specification calls retryable, and a proxy's 408."""
 
+DENIED = frozenset({401, 403, 407})
+"""Somebody has to give the right token, or to let in the one that is given."""
+
 TOO_LARGE = 413
 """What is smaller may be taken."""
 
@@ -182,6 +185,7 @@ class HttpTarget:
             retry_after_s=retry_after_s(response.getheader("Retry-After")),
             # The collector itself says 400 and a word.
             too_large=response.status == TOO_LARGE or (not retryable and speaks_of_size(says)),
+            denied=response.status in DENIED,
         )
 
 

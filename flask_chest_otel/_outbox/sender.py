@@ -107,7 +107,7 @@ class Lane:
     def _send(self, rows: list[Row]) -> bool:
         split = self._split_of(rows)
         body = split.waiting[0].body if split is not None else b"".join(row.body for row in rows)
-        answer = self._target.post(body)
+        answer = self._post(body)
         if answer.retryable:
             self._try_again(f"{answer.status} {answer.says}", answer.retry_after_s)
             return False
@@ -123,6 +123,17 @@ class Lane:
         else:
             self._settle(rows, answer)
         return True
+
+    def _post(self, body: bytes) -> Answer:
+        """Post; where the caller is refused with an empty request too, that can be tried again."""
+        answer = self._target.post(body)
+        if not answer.denied:
+            return answer
+        empty = self._target.post(b"")
+        if empty.denied or empty.retryable:
+            return answer._replace(retryable=True)
+        # Either a firewall dislikes what is in it, or the token has become right in between.
+        return self._target.post(body)
 
     def _split_of(self, rows: list[Row]) -> _Split | None:
         """What is left of the first batch, where that goes in parts: it stays where it is until all are settled."""

@@ -34,6 +34,7 @@ class Moody:
         headers: Sent with a status.
         body: Sent with a status, and with `partial` as a success.
         most_bytes: Larger requests are answered with 413, whatever the mood; as they are on the wire.
+        disliked: Requests that have this in them are answered with 403, whatever the mood.
         sizes: How large each request was, bytes.
         attempts: When each request came, by the monotonic clock, seconds.
         receiver: What was taken.
@@ -44,6 +45,7 @@ class Moody:
         self.headers: dict[str, str] = {}
         self.body = b""
         self.most_bytes: int | None = None
+        self.disliked: bytes | None = None
         self.sizes: list[int] = []
         self.attempts: list[float] = []
         self.receiver = OtlpReceiver()
@@ -106,6 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
         mood = moody.mood
         if moody.most_bytes is not None and len(body) > moody.most_bytes:
             self._answer(413, b"", {})
+        elif moody.disliked is not None and moody.disliked in body:
+            self._answer(403, b"", {})
         elif mood == "hang":
             moody.released.wait(60)
             self.close_connection = True

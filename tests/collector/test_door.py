@@ -18,6 +18,7 @@ from tests.backends.raw_otlp import HEADERS, post, trace_request
 from tests.backends.require import require_installed
 from tests.backends.server import free_port
 from tests.backends.traffic import eventually
+from tests.faults.served import Gunicorn, Traffic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +76,35 @@ def test_tokens_change_while_it_runs(start_collector: StartCollector, tmp_path: 
     # Without TLS, or by someone who does not trust it: the log says from where.
     assert send(collector.otlp_http, ssl.create_default_context(), NEW) == 0
     eventually(lambda: "TLS handshake error from 127.0.0.1" in collector.log(), expected=True)
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_tokens_changed_in_the_wrong_order(start_collector: StartCollector, tmp_path: Path, protocol: str) -> None:
+    """What an application sends with a token that is not good yet waits in its outbox, and arrives when it is good."""
+    public, key = certificate(tmp_path, "door")
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{OLD}\n")
+    env = {"CHEST_OTLP_TOKEN": "", "CHEST_OTLP_TOKEN_FILE": str(tokens)}
+    env |= {"CHEST_TLS_CERT": str(public), "CHEST_TLS_KEY": str(key)}
+    collector = start_collector("file", "secure", env=env)
+    sending = {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{NEW}",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(public),
+    }
+    url = collector.otlp_http if protocol != "grpc" else f"https://{collector.otlp_grpc}"
+    traffic = Traffic()
+    with Gunicorn(tmp_path / "app", url, "--threads", "2", **sending) as server:
+        traffic.send(server.port, range(50))
+        eventually(lambda: collector.own_metric("otelcol_chest_callers_refused") >= 3, expected=True)
+        tokens.write_text(f"{NEW}\n")
+        traffic.send(server.port, range(50, 60))
+        path = collector.folder / "telemetry.jsonl"
+        eventually(lambda: len([span for span in jsonl.spans(path) if "flask.g.number" in span["attributes"]]), 60)
+        said = "401" if protocol != "grpc" else "UNAUTHENTICATED"
+        assert server.log().count(f"does not take traces ({said} ") == 1
+        assert [batch.refused for batch in server.kept() if batch.refused] == []
+    assert traffic.served == set(range(60))
 
 
 def test_callers_show_a_certificate(start_collector: StartCollector, tmp_path: Path) -> None:

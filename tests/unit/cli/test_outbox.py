@@ -123,10 +123,23 @@ def test_send_what_is_refused(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
     outbox.put("somebody who died", spans(1))
     outbox.close()
-    with OtlpReceiver(status=401) as receiver:
+    with OtlpReceiver(status=400) as receiver:
         status, output = send(tmp_path, receiver.url)
     assert status == 1
     assert "1 batch was refused for good: flask chest outbox list says why" in output
+
+
+def test_send_with_a_wrong_token(tmp_path: Path) -> None:
+    """It says that the caller is refused, and keeps what waits."""
+    outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
+    outbox.put("somebody who died", spans(1))
+    with OtlpReceiver(status=401) as receiver:
+        status, output = send(tmp_path, receiver.url, "--timeout", "1")
+    assert status == 1
+    assert "(401 " in output
+    assert "1 batch waits still, and nothing is lost" in output
+    assert [kept.refused for kept in outbox.kept()] == [None]
+    outbox.close()
 
 
 def test_send_beside_a_process_that_runs(tmp_path: Path) -> None:

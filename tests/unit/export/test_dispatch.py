@@ -66,9 +66,9 @@ def test_many_batches_travel_together(begin: Begin, moody: Moody, tmp_path: Path
     assert len(moody.attempts) - before <= 4
 
 
-@pytest.mark.parametrize("mood", [408, 429, 502, 503, 504, "reset", "hang", "drip"])
+@pytest.mark.parametrize("mood", [401, 403, 407, 408, 429, 502, 503, 504, "reset", "hang", "drip"])
 def test_what_passes_is_waited_for(begin: Begin, moody: Moody, tmp_path: Path, mood: str | int) -> None:
-    """An overloaded, broken or hanging collector costs time and nothing else; each batch arrives once."""
+    """A collector that is overloaded, broken or hangs, or wants another token, costs time only; all arrive once."""
     moody.mood = mood
     dispatch = begin(route_to(moody.url, tmp_path, OTEL_EXPORTER_OTLP_TIMEOUT="0.3"))
     dispatch.put("traces", 1, spans("a"))
@@ -124,7 +124,7 @@ def test_pauses_grow(begin: Begin, moody: Moody, tmp_path: Path) -> None:
     moody.receiver.wait_for_spans(1)
 
 
-@pytest.mark.parametrize("status", [301, 400, 401, 404, 500])
+@pytest.mark.parametrize("status", [301, 400, 404, 500])
 def test_refusals_are_put_aside(
     begin: Begin, moody: Moody, tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -160,6 +160,32 @@ def test_one_bad_batch_among_good_ones(begin: Begin, moody: Moody, tmp_path: Pat
     (aside,) = kept(tmp_path)
     assert aside.refused is not None
     assert aside.refused.startswith("400")
+
+
+def test_a_wrong_token_is_said_once(
+    begin: Begin, moody: Moody, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often it is tried, one line says which status it is and that nothing is lost; nothing is put aside."""
+    moody.mood = 401
+    dispatch = begin(route_to(moody.url, tmp_path))
+    dispatch.put("traces", 1, spans("a"))
+    moody.wait_for_attempts(6)
+    (line,) = [record.getMessage() for record in caplog.records if moody.url in record.getMessage()]
+    assert "does not take traces (401 Unauthorized): kept in the outbox and tried again" in line
+    assert [batch.refused for batch in kept(tmp_path)] == [None]
+
+
+def test_a_firewall_that_dislikes_one_batch(begin: Begin, moody: Moody, tmp_path: Path) -> None:
+    """A 403 for what is in one batch, while the caller is let in, holds nothing up: that batch is put aside."""
+    moody.disliked = b"<script>"
+    dispatch = begin(route_to(moody.url, tmp_path))
+    for name in ("a", "<script>", "b"):
+        dispatch.put("traces", 1, spans(name))
+    assert dispatch.flush(5.0)
+    assert names(moody.receiver) == ["a", "b"]
+    (aside,) = kept(tmp_path)
+    assert aside.refused is not None
+    assert aside.refused.startswith("403")
 
 
 def test_partial_success_is_put_aside(begin: Begin, moody: Moody, tmp_path: Path) -> None:
