@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.dependencies import get_dependency_conflicts
-from opentelemetry.util._importlib_metadata import entry_points
 
 from flask_chest_otel._doctor.part import Part, Row
 

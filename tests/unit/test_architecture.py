@@ -112,6 +112,24 @@ def test_third_parties(room: str, path: Path) -> None:
             assert first in (OF_THE_WIRE if room in WIRE else OF_THE_REST), name
 
 
+def test_no_private_names_of_others() -> None:
+    """Of Flask, Werkzeug and OpenTelemetry only public modules and names are imported, and one mark is looked for."""
+    private, marks = [], []
+    for _, path in modules():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                names = []
+                if isinstance(node, ast.Constant) and "_opentelemetry" in str(node.value):
+                    marks += [node.value] if str(node.value).startswith("_") else []
+            third = [name.split(".") for name in names if name.startswith(("opentelemetry.", "flask.", "werkzeug."))]
+            private += [parts for parts in third if any(part.startswith("_") for part in parts)]
+    assert (private, marks) == ([], ["_is_instrumented_by_opentelemetry"])
+
+
 def test_the_root_has_doors_only() -> None:
     """Every module has a room; beside doors the root has what all rooms use; a room's modules have plain names."""
     assert {room for room, _ in modules()} <= set().union(*ROOMS)
