@@ -73,6 +73,8 @@ def kept(app: Flask, state: Lifecycle) -> Part:
     if store is not None:
         writable = _writable(store.parent, found, "FLASK_CHEST_EXPORT=none")
         found.rows.append(Row("store", str(store), f"{writable}; {_store_use(store)}"))
+    else:
+        found.rows.append(Row("store", "none", "which tracked names requests have had is known from a store alone"))
     try:
         folder = folder_here(state.config, app.name, os.environ)
     except ChestError:

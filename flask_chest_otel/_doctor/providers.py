@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._lifecycle.steps import Lifecycle
 
 __all__ = ["part"]
+TO_EXPORT_METRICS = "type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, or OTEL_METRICS_EXPORTER=…"
 
 
 def part(app: Flask, state: Lifecycle) -> Part:
@@ -31,6 +32,8 @@ def part(app: Flask, state: Lifecycle) -> Part:
         Row("trace id", *_trace_id(tracers, found)),
         Row("server span", *_server_span(app, state)),
     ]
+    if not export.has_metrics:
+        found.rows.append(Row("add_metric", "goes nowhere", f"nobody exports metrics; {TO_EXPORT_METRICS}"))
     if export.metrics_go_nowhere:
         found.problems.append(METRICS_GO_NOWHERE)
     return found

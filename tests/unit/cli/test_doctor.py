@@ -590,6 +590,16 @@ def test_what_says_nothing(tmp_path: Path) -> None:
     }
 
 
+def test_what_the_store_knows_and_lacks(tmp_path: Path) -> None:
+    """With the store alone, metrics by name go nowhere; with a collector, which names requests set is not known."""
+    status, report = doctor(tmp_path, "--no-send")
+    assert (status, row(report, "providers", "add_metric")[0]) == (0, "goes nowhere")
+    assert row(report, "kept", "store")[0].endswith("flask_chest.sqlite3")
+    status, report = doctor(tmp_path, "--no-send", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
+    assert (status, "add_metric" in {entry["name"] for entry in report["providers"]}) == (0, False)
+    assert row(report, "kept", "store") == ("none", "which tracked names requests have had is known from a store alone")
+
+
 def test_decorators_without_a_chest(tmp_path: Path) -> None:
     """The application's problem is that it has none; nothing else is called silent."""
     status, report = doctor(tmp_path, shop=SILENT.replace('FlaskChest(app, export="store")', "None"))
