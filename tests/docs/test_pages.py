@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TEST = re.compile(r"`([\w/]+\.py)?::(test_\w+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+COLLECTOR_PAGES = sorted((REPOSITORY / "collector-config").rglob("*.md"))
 
 
 def name_of(path: Path) -> str:
@@ -30,7 +31,7 @@ def test_a_page_does_what_it_says(path: Path, tmp_path: Path) -> None:
     page.run()
 
 
-@pytest.mark.parametrize("path", all_pages(), ids=name_of)
+@pytest.mark.parametrize("path", [*all_pages(), *COLLECTOR_PAGES], ids=name_of)
 def test_links_inside_the_repository_lead_somewhere(path: Path) -> None:
     """A relative link names a file that is there."""
     targets = [target.partition("#")[0] for target in LINK.findall(path.read_text(encoding="utf-8"))]
@@ -38,6 +39,25 @@ def test_links_inside_the_repository_lead_somewhere(path: Path) -> None:
         target
         for target in targets
         if target and "://" not in target and not target.startswith("mailto:") and not (path.parent / target).exists()
+    ]
+    assert not dead
+
+
+def headings(path: Path) -> set[str]:
+    """The anchors of a page's headings, as they are made of their words."""
+    found = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("path", [*all_pages(), *COLLECTOR_PAGES], ids=name_of)
+def test_links_to_headings_lead_somewhere(path: Path) -> None:
+    """What stands behind ``#`` is a heading of the page that is meant."""
+    targets = [target for target in LINK.findall(path.read_text(encoding="utf-8")) if "://" not in target]
+    split = [(name, anchor) for name, _, anchor in (target.partition("#") for target in targets) if anchor]
+    dead = [
+        f"{name}#{anchor}" for name, anchor in split if anchor not in headings(path.parent / name if name else path)
     ]
     assert not dead
 

@@ -285,3 +285,21 @@ def test_a_test_of_the_store(run_python: Callable[..., str], tmp_path: Path) -> 
     )
     assert "flask_chest.sqlite3" in said
     assert NO_PROVIDERS in said
+
+
+@pytest.mark.parametrize(("propagators", "taken"), [("tracecontext", True), ("none", False)])
+def test_a_caller_s_trace_can_be_left_out(run_python: Callable[..., str], propagators: str, *, taken: bool) -> None:
+    """``OTEL_PROPAGATORS=none`` begins a trace here, whatever ``traceparent`` says, and the request id decides it."""
+    run_python(
+        PRELUDE
+        + f"""
+FlaskChest(app, tracked_vars=["a"])
+set_providers()
+headers = {{"X-Request-ID": "r-1", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"}}
+with capture(app) as records:
+    app.test_client().get("/", headers=headers)
+assert records[0].trace_id == ({'"4bf92f3577b34da6a3ce929d0e0e4736"' if taken else 'trace_id_for("r-1")'})
+assert len(traces()) == {0 if taken else 1}, "the caller decides about sampling where its trace goes on"
+""",
+        {"OTEL_PROPAGATORS": propagators},
+    )

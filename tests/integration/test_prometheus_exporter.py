@@ -60,3 +60,24 @@ def test_otlp_by_name_and_the_store(tmp_path: Path) -> None:
             assert stored(folder / "instance") == 50
             assert sorted(numbers(receiver)) == list(range(arriving))
             assert counted(receiver) == arriving
+
+
+def test_a_second_worker_has_no_port(tmp_path: Path) -> None:
+    """Two workers and one port: one says that it is taken, both answer, and the store has the requests of both."""
+    require_module("opentelemetry.exporter.prometheus", "opentelemetry-exporter-prometheus")
+    settings = {
+        "FAULT_EXPORT": "store",
+        "FAULT_INSTANCE": str(tmp_path / "instance"),
+        "OTEL_METRICS_EXPORTER": "prometheus",
+        "OTEL_EXPORTER_PROMETHEUS_HOST": "127.0.0.1",
+        "OTEL_EXPORTER_PROMETHEUS_PORT": str(free_port()),
+    }
+    traffic = Traffic()
+    with OtlpReceiver() as receiver, Gunicorn(tmp_path, receiver.url, "--workers", "2", **settings) as server:
+        for _ in range(20):
+            traffic.send(server.port, range(20))
+            if len(traffic.pids) == 2:
+                break
+        assert (len(traffic.pids), traffic.failed) == (2, 0)
+        assert server.log().count("Address already in use") == 1
+    assert stored(tmp_path / "instance") >= 20

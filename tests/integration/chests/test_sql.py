@@ -329,3 +329,20 @@ def test_the_usual_questions_use_an_index(postgresql: PostgreSQL, prefix: str, m
         f" INSERT INTO {prefix}plan VALUES (line); END LOOP; END $$"
     )
     assert "request_id" in " ".join(row["line"] for row in postgresql.rows(f"SELECT line FROM {prefix}plan"))
+
+
+@pytest.mark.real
+def test_tables_that_somebody_else_has_made(postgresql: PostgreSQL, prefix: str, make_record: MakeRecord) -> None:
+    """Where the tables are, a user who may only read and write rows needs nothing else."""
+    role, word = f"{prefix}writer", "only-to-write"
+    with closing(SQLChest(postgresql.url, table_prefix=prefix)) as chest:
+        chest.put(make_record())
+        assert chest.flush(20)
+    postgresql.rows("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    postgresql.rows(f"CREATE ROLE {role} LOGIN PASSWORD '{word}'")
+    postgresql.rows(f"GRANT SELECT, INSERT ON {prefix}requests, {prefix}variables, {prefix}schema_version TO {role}")
+    url = postgresql.url.replace(f"{postgresql.user}:{postgresql.password}", f"{role}:{word}")
+    with closing(SQLChest(url, table_prefix=prefix)) as chest:
+        chest.put(make_record())
+        assert chest.flush(20)
+    assert len(postgresql.rows(f"SELECT * FROM {prefix}requests")) == 2

@@ -1,4 +1,4 @@
-"""``flask chest collector``: targets, render, check; what needs a collector is in ``tests/collector/test_cli.py``."""
+"""``flask chest collector``: targets, render, check; what needs a collector is in ``tests/collector``."""
 
 from __future__ import annotations
 
@@ -100,6 +100,14 @@ def test_variables_without_a_default_must_be_set() -> None:
     for name, target in {**TARGETS, **ADD_ONS}.items():
         without = {one for one, value in variables_of((CONFIG / f"{name}.yaml").read_text()).items() if value is None}
         assert without <= set(target.must), name
+
+
+def test_the_readme_says_what_must_be_set() -> None:
+    """In its tables of targets and add-ons each has a line, with exactly the variables that must be set."""
+    table = re.findall(r"^\| `(\w+)\.yaml` \| [^|]+ \| ([^|]+) \|", (CONFIG / "README.md").read_text(), re.MULTILINE)
+    assert {name: set(re.findall(r"`(\w+)`", variables)) for name, variables in table} == {
+        name: set(target.must) for name, target in {**TARGETS, **ADD_ONS}.items()
+    }
 
 
 def test_every_target_has_a_page() -> None:
