@@ -168,6 +168,7 @@ class _Line:
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._deadline = math.inf
         self._ended = False
+        self._in_hand = self._lost_before_end = 0
         self._drops_logged = 0
         self._drops_logged_at = -math.inf
         self._thread = threading.Thread(target=self._run, name=f"flask-chest-{name}", daemon=True)
@@ -195,6 +196,7 @@ class _Line:
 
     def stop(self, deadline: float) -> None:
         self._deadline = deadline
+        self._lost_before_end = self.lost
         self.stop_when_idle()
         self._bell.put(None)
 
@@ -206,6 +208,15 @@ class _Line:
     def join(self, deadline: float) -> bool:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         return not self._thread.is_alive()
+
+    def report_left(self) -> None:
+        """Say how many records the end of the process takes with it."""
+        left = self._in_hand + self.lost - self._lost_before_end
+        with suppress(queue.Empty):
+            while True:
+                left += not isinstance(self.items.get_nowait(), _Marker)
+        if left:
+            logger.warning("flask_chest: chest %r ended without %d request records written", self._name, left)
 
     def _run(self) -> None:
         # The delivery lives in this frame only. In a forked child the frame is left behind, never run again or
@@ -230,6 +241,7 @@ class _Line:
     def _step(self, delivery: Delivery) -> bool:
         batch, marker = self._gather()
         lost_before = delivery.lost
+        self._in_hand = len(batch)
         try:
             if batch:
                 delivery.deliver(batch)
@@ -239,7 +251,7 @@ class _Line:
             delivery.lost = lost_before + len(batch)
             caught("chest", error)
         finally:
-            self.lost = delivery.lost
+            self.lost, self._in_hand = delivery.lost, 0
             if marker is not None:
                 marker.set()
         self._report_drops()
@@ -300,3 +312,4 @@ def close_all() -> None:
         line.stop(deadline)
     for line in mine:
         line.join(deadline)
+        line.report_left()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._base.lazy import library
 from flask_chest_otel._records import schema
-from flask_chest_otel._records.delivery import AwayError, UnforkedWriter
+from flask_chest_otel._records.delivery import AwayError, ChestOffError, UnforkedWriter
 from flask_chest_otel.chests.direct import CAPACITY, TEN_MINUTES_S, DirectChest
 from flask_chest_otel.chests.sql_dialects import FAMILIES, SHORT_CHARS
 from flask_chest_otel.chests.sql_tables import Tables
@@ -33,6 +34,9 @@ URLS = "a URL such as 'postgresql://user:password@host/database', 'mariadb://…
 
 MYSQL_PACKET_TOO_LARGE = 1153
 """ER_NET_PACKET_TOO_LARGE: no waiting makes it smaller."""
+
+HUNG_UP_ON = 3
+"""So many times in a row a server that is well ends the connection: it does so because of what it got."""
 
 DISTRIBUTIONS = {"psycopg": '"psycopg[binary]"', "MySQLdb": "mysqlclient", "mysql": "mysql-connector-python"}
 """What pip calls drivers that have another name in Python."""
@@ -105,11 +109,12 @@ class _SQLWriter:
             for table in (self._tables.requests, self._tables.variables)
         )
         self._connection: sqlalchemy.Connection | None = None
+        self._hung_up = 0
 
     def write(self, records: list[RequestRecord]) -> None:
         requests, variables = self._rows(records)
+        connection = self._connected()
         try:
-            connection = self._open()
             with connection.begin():
                 self._insert(connection, self._insert_request, requests)
                 self._insert(connection, self._insert_variable, variables)
@@ -117,12 +122,38 @@ class _SQLWriter:
             # One record's values: tried again one by one, the others arrive.
             raise ValueError(_first_line(error)) from error
         except Exception as error:
-            self.close()
-            if _is_too_large(error):
+            self._hang_up()
+            if _is_too_large(error) or self._is_hung_up_on(error):
                 raise ValueError(_first_line(error)) from error
             if isinstance(error, exc.SQLAlchemyError):
                 raise AwayError(_first_line(error)) from error
             raise
+        self._hung_up = 0
+
+    def _connected(self) -> sqlalchemy.Connection:
+        try:
+            return self._open()
+        except ChestOffError:
+            raise
+        except Exception as error:
+            # Whatever it is, drivers raise anything at what is no database: no record is to blame.
+            self._hang_up()
+            raise AwayError(_first_line(error)) from error
+
+    def _is_hung_up_on(self, error: Exception) -> bool:
+        self._hung_up += getattr(error, "connection_invalidated", False)
+        if self._hung_up < HUNG_UP_ON:
+            return False
+        self._connected()
+        self._hung_up = 0
+        return True
+
+    def _hang_up(self) -> None:
+        """End a connection whose state nobody knows; no more is said on it."""
+        if self._connection is not None:
+            with suppress(exc.SQLAlchemyError):
+                self._connection.invalidate()
+        self.close()
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

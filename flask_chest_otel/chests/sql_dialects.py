@@ -163,6 +163,16 @@ _MYSQL = Family(
     },
 )
 
+_LIBPQ = {
+    "connect_timeout": CONNECT_S,
+    # Else it is the database's own, and a driver writes what that cannot say in its own way, or not at all.
+    "client_encoding": "UTF8",
+    # It cannot be told how long an answer may take, but after how much silence the system asks whether the host lives.
+    "keepalives_idle": ANSWER_S // 2,
+    "keepalives_interval": ANSWER_S // 6,
+    "keepalives_count": 3,
+    "tcp_user_timeout": ANSWER_S * 1000,
+}
 _PLAIN: dict[Kind, Any] = {"short": sqlalchemy.Text(), "text": sqlalchemy.Text(), "integer": sqlalchemy.Integer()}
 
 FAMILIES: dict[str, Family] = {
@@ -197,7 +207,7 @@ FAMILIES: dict[str, Family] = {
         insertion=_postgresql_insertion,
         parameters=_columns_as_json,
         lock=_postgresql_lock,
-        connect_args={"psycopg": {"connect_timeout": CONNECT_S}, "psycopg2": {"connect_timeout": CONNECT_S}},
+        connect_args={"psycopg": _LIBPQ, "psycopg2": _LIBPQ},
     ),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,

@@ -79,6 +79,10 @@ class MariaDB(Server):
         """Run a statement as the user of the tests."""
         self._ask(statement)
 
+    def as_root(self, statement: str) -> None:
+        """Run a statement as the server's administrator."""
+        self._ask(statement, user="root")
+
     def _ask(self, query: str, *, user: str | None = None) -> str:
         done = self._client(query, user=user or self.user)
         if done.returncode:

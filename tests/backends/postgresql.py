@@ -75,27 +75,27 @@ class PostgreSQL(Server):
         self.stop()
         remove(self.folder)
 
-    def rows(self, query: str) -> list[dict[str, Any]]:
+    def rows(self, query: str, database: str = "postgres") -> list[dict[str, Any]]:
         """Ask a query with psql; return its rows, as JSON has them; nothing for a statement without rows.
 
         Raises:
             ServerError: psql says that something is wrong.
         """
         is_query = query.startswith("SELECT")
-        done = self._psql(f"SELECT row_to_json(asked) FROM ({query}) AS asked" if is_query else query)
+        done = self._psql(f"SELECT row_to_json(asked) FROM ({query}) AS asked" if is_query else query, database)
         if done.returncode:
             raise ServerError(f"{query}: {done.stderr}")
         # Not splitlines, which also breaks at characters that JSON leaves inside of a text.
         return [json.loads(line) for line in done.stdout.split("\n") if line] if is_query else []
 
-    def _psql(self, query: str) -> subprocess.CompletedProcess[str]:
+    def _psql(self, query: str, database: str = "postgres") -> subprocess.CompletedProcess[str]:
         client: list[str | Path] = [
             installed("psql", "postgresql-client"),
             "--no-psqlrc",
             "--tuples-only",
             "--no-align",
         ]
-        address = ["--host=127.0.0.1", f"--port={self.port}", f"--username={self.user}", "--dbname=postgres"]
+        address = ["--host=127.0.0.1", f"--port={self.port}", f"--username={self.user}", f"--dbname={database}"]
         settings = {"PGPASSWORD": self.password, "PGTZ": "UTC", "PGCLIENTENCODING": "UTF8"}
         return ask([*client, *address, "--command", query], settings)
 
