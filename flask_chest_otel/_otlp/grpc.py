@@ -12,6 +12,7 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc.experimental.gevent import init_gevent  # type: ignore[import-untyped]
 
+from flask_chest_otel._otlp.certificates import context_for
 from flask_chest_otel._otlp.client import Answer, in_short, speaks_of_size, success, unanswered
 from flask_chest_otel._version import __version__
 
@@ -87,6 +88,8 @@ class GrpcTarget:
         )
         if not self._address.encrypted:
             return grpc.insecure_channel(self._address.url, options)
+        # gRPC does not say what is wrong with a file, and writes lines of its own to the error output.
+        context_for(self._address)
         certificate, key = self._address.client_certificate or (None, None)
         credentials = grpc.ssl_channel_credentials(
             _content(self._address.certificate), _content(key or certificate), _content(certificate)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import http.client
 import ipaddress
-import ssl
 import urllib.request
 import zlib
 from base64 import b64encode
@@ -20,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from flask_chest_otel._base.answers import Answered, Deadline, Deadlined
 from flask_chest_otel._base.retry import retry_after_s
 from flask_chest_otel._guard import printable
+from flask_chest_otel._otlp.certificates import context_for
 from flask_chest_otel._otlp.client import Answer, in_short, speaks_of_size, success, unanswered, words
 from flask_chest_otel._version import __version__
 
@@ -132,8 +132,10 @@ class HttpTarget:
         try:
             response = connection.getresponse()
             content = response.read(ANSWER_BYTES)
-        except (OSError, http.client.HTTPException, ValueError):
-            raise error from None
+        except (OSError, http.client.HTTPException, ValueError) as unheard:
+            # An alert of TLS, such as for a certificate of ours, says more than that sending broke.
+            alert = "ALERT" in str(getattr(unheard, "reason", ""))
+            raise unheard if alert else error from None
         self.close()
         return self._answer(response, content)
 
@@ -142,9 +144,8 @@ class HttpTarget:
         first = self._proxy or parts
         connection: http.client.HTTPConnection
         if self._address.encrypted:
-            context = self._tls()
             connection = http.client.HTTPSConnection(
-                first.hostname or "", first.port, timeout=timeout_s, context=context
+                first.hostname or "", first.port, timeout=timeout_s, context=context_for(self._address)
             )
             if self._proxy is not None:
                 connection.set_tunnel(
@@ -156,18 +157,6 @@ class HttpTarget:
         connection.connect()
         connection.sock = Deadlined(connection.sock, self._deadline)
         return connection
-
-    def _tls(self) -> ssl.SSLContext:
-        own, known = self._address.client_certificate, self._address.certificate
-        try:
-            context = ssl.create_default_context(cafile=known)
-            if own is not None:
-                context.load_cert_chain(*own)
-        except OSError as error:
-            # It does not say itself which file it is about.
-            files = ", ".join(filter(None, [known, *(own or ())]))
-            raise OSError(f"certificates {files} cannot be used: {error}") from error
-        return context
 
     def _answer(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
         content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()

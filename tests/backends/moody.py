@@ -27,6 +27,7 @@ class Moody:
 
     Args:
         certificate: Speak TLS with this certificate and its key, in one file.
+        clients: Speak only with clients that have one of these certificates.
 
     Attributes:
         mood: `ok`; `hang`: never answer; `reset`: cut the connection; `drip`: one byte of the answer per 0.1 s;
@@ -40,7 +41,14 @@ class Moody:
         receiver: What was taken.
     """
 
-    def __init__(self, mood: str | int = "ok", *, certificate: Path | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        mood: str | int = "ok",
+        *,
+        certificate: Path | None = None,
+        clients: Path | None = None,
+        port: int = 0,
+    ) -> None:
         self.mood = mood
         self.headers: dict[str, str] = {}
         self.body = b""
@@ -58,6 +66,9 @@ class Moody:
             scheme = "https"
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
+            if clients is not None:
+                context.load_verify_locations(clients)
+                context.verify_mode = ssl.CERT_REQUIRED
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.url = f"{scheme}://127.0.0.1:{self.port}"
 

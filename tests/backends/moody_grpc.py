@@ -36,6 +36,7 @@ class MoodyGrpc:
         mood: See below.
         address: Where to listen.
         certificate: Speak TLS with this certificate and its key, in one file.
+        clients: Speak only with clients that have one of these certificates.
         most_bytes: How large a message it takes; gRPC's own 4 MiB unless given.
 
     Attributes:
@@ -54,6 +55,7 @@ class MoodyGrpc:
         *,
         address: str = "127.0.0.1:0",
         certificate: Path | None = None,
+        clients: Path | None = None,
         most_bytes: int = 4194304,
     ) -> None:
         self.mood = mood
@@ -77,7 +79,8 @@ class MoodyGrpc:
             self.port: int = self._server.add_insecure_port(address)
         else:
             content = certificate.read_bytes()
-            credentials = grpc.ssl_server_credentials([(content, content)])
+            known = clients.read_bytes() if clients is not None else None
+            credentials = grpc.ssl_server_credentials([(content, content)], known, clients is not None)
             self.port = self._server.add_secure_port(address, credentials)
         self.url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{self.port}"
 

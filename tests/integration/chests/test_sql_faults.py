@@ -19,7 +19,7 @@ from tests.integration.chests.conftest import python
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from flask_chest_otel._request import RequestRecord
+    from flask_chest_otel._records.record import RequestRecord
     from tests.backends.mariadb import MariaDB
 
     MakeRecord = Callable[..., RequestRecord]
