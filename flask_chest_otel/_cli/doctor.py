@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flask_chest_otel._cli import options
-from flask_chest_otel._cli.output import safe, say, say_json, say_table
+from flask_chest_otel._cli.output import say, say_json, say_table
 from flask_chest_otel._cli.source import app_here
 from flask_chest_otel._guard import printable
 from flask_chest_otel.errors import ChestError
@@ -61,7 +61,7 @@ def command(*, send: bool, timeout_s: float, as_json: bool) -> None:
 def _say(parts: list[Part], problems: list[str]) -> None:
     for part in parts:
         if part.rows:
-            say_table(part.head, [tuple(safe(cell) for cell in row) for row in part.rows])
+            say_table(part.head, [tuple(map(printable, row)) for row in part.rows])
             say("")
     if not problems:
         say("No problem was found.")
