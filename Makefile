@@ -14,7 +14,7 @@ OTHERS := .venvs/others/.installed
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare lint bench bench-scaling bench-server bench-export bench-imports bench-memory bench-others bench-pipeline collector pipeline docs clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-others bench-pipeline collector pipeline docs clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,9 +50,19 @@ test-wheel: $(DEV) ## Build sdist and wheel, install the wheel in a fresh enviro
 test-bare: ## Run .ci/run in a bare Debian 12, then 13, which debootstrap makes; needs root, takes hours, no part of CI.
 	tools/bare.sh $(SUITE)
 
+test-fast: $(DEV) ## Run the unit tests that start no process, on all cores.
+	$(BIN)/python -m pytest --numprocesses auto -m 'not process and not real' tests/unit
+
 lint: $(DEV) ## Check style, formatting and types.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(DEV) ## Format the code and sort its imports.
+	$(BIN)/ruff check --fix --select I,RUF022
+	$(BIN)/ruff format
+
+typecheck: $(DEV) ## Check types alone.
 	$(BIN)/mypy
 
 bench: $(DEV) ## Measure what a request costs, beside hand-written instrumentation.

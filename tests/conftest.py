@@ -31,7 +31,7 @@ from flask_chest_otel._request.live import live_request
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
@@ -55,8 +55,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that start processes last: a quick defect shows quickly."""
-    items.sort(key=lambda item: "run_python" in getattr(item, "fixturenames", ()))
+    """Tests that start processes last, and marked: a quick defect shows quickly."""
+    for item in items:
+        if "run_python" in getattr(item, "fixturenames", ()):
+            item.add_marker("process")
+    items.sort(key=lambda item: item.get_closest_marker("process") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Log lines with half characters in them, which some tests make, are no text that processes can exchange."""
+    report = yield
+    report.sections[:] = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(autouse=True)

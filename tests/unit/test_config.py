@@ -499,7 +499,7 @@ def factory() -> Flask:
         (Flask, r"an application made of that class"),
         (3, "an application made with Flask"),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_what_is_no_application(given: Any, advice: str) -> None:
     """Something else in the application's place is an error of ours that says where it belongs."""
