@@ -5,7 +5,10 @@ Neither runs here: what their collectors do is tested as processes, in `test_top
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +23,7 @@ from flask_chest_otel._collector.fragments import variables_of
 from tests.backends.collector import CONFIG
 from tests.backends.grafana import dashboard_files, load
 from tests.backends.raw_otlp import post, trace_request
-from tests.backends.require import REPOSITORY, built, require_built
+from tests.backends.require import REPOSITORY, built, missing, require_built
 from tests.backends.traffic import eventually
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 DEPLOY = CONFIG / "deploy"
 COMPOSE = DEPLOY / "compose" / "compose.yaml"
+DOCKERFILE = DEPLOY / "collector.Dockerfile"
 KUBERNETES = DEPLOY / "kubernetes"
 HOW_TO = REPOSITORY / "docs" / "how-to" / "collector.md"
 PROVISIONING = DEPLOY / "grafana" / "provisioning"
@@ -306,11 +310,48 @@ def test_grafana_finds_sources_and_dashboards() -> None:
 
 
 def test_the_image_is_the_same_everywhere() -> None:
-    """One version of the collector in both, not older than what the binary here is built from."""
+    """The bundled collector in all, in the version that is built here; Compose builds it, others are told how."""
     [image] = kustomization()["images"]
-    assert compose()["services"]["collector"]["image"] == f"{image['name']}:${{COLLECTOR_VERSION:-{image['newTag']}}}"
-    builder = (CONFIG / "distribution" / "builder.yaml").read_text()
-    assert f"go.opentelemetry.io/collector/receiver/otlpreceiver v{image['newTag']}" in builder
+    builder = yaml.safe_load((CONFIG / "distribution" / "builder.yaml").read_text())
+    assert (image["name"], image["newTag"]) == (builder["dist"]["name"], builder["dist"]["version"])
+    assert {collector_of(pod)["image"] for pod in pods().values()} == {image["name"]}
+    collector = compose()["services"]["collector"]
+    assert collector["image"] == f"{image['name']}:{image['newTag']}"
+    assert (COMPOSE.parent / collector["build"]["context"] / collector["build"]["dockerfile"]).resolve() == DOCKERFILE
+    readme = (DEPLOY / "README.md").read_text()
+    assert f"--tag {image['newName']}:{image['newTag']} ." in readme
+    assert f"docker push {image['newName']}:{image['newTag']}" in readme
+
+
+def test_the_dockerfile_names_what_is_there() -> None:
+    """What it copies from here exists and is let in, the Go release is that of go.mod, the user that of the volumes."""
+    text = DOCKERFILE.read_text()
+    let_in = DOCKERFILE.with_name("collector.Dockerfile.dockerignore").read_text().splitlines()
+    for name in re.findall(r"^COPY (?!--)(\S+) \S+$", text, re.MULTILINE):
+        assert (REPOSITORY / name).is_dir()
+        assert f"!{name}" in let_in
+    release = re.search(r"^go (\d+\.\d+)", (CONFIG / "distribution" / "go.mod").read_text(), re.MULTILINE)
+    assert release is not None
+    assert f"FROM golang:{release[1]} " in text
+    users = {str(collector_of(pod)["securityContext"]["runAsUser"]) for pod in pods().values()}
+    assert re.findall(r"^USER (\d+):", text, re.MULTILINE) == [*users]
+    [entry] = re.findall(r"^ENTRYPOINT (.+)$", text, re.MULTILINE)
+    assert f"COPY --from=build /src/.build/bin/flask-chest-collector {json.loads(entry)[0]}" in text
+
+
+@pytest.mark.real
+def test_the_program_needs_nothing_beside_it(tmp_path: Path) -> None:
+    """In a folder with nothing else, as in the image, and as its user, it starts."""
+    require_built("flask-chest-collector")
+    if sys.platform != "linux" or os.geteuid() != 0:
+        missing("only root can make another folder the root")
+    tmp_path.chmod(0o755)
+    shutil.copy(built("flask-chest-collector"), tmp_path / "program")
+    command = ["chroot", "--userspec=10001:10001", str(tmp_path), "/program", "components"]
+    nothing_set = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    done = subprocess.run(command, env=nothing_set, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "name: influxdb" in done.stdout
 
 
 def blocks(page: Path) -> list[str]:
@@ -326,4 +367,4 @@ def test_operator_resource_holds_the_configuration() -> None:
     assert document["spec"]["config"] == yaml.safe_load(text)
     assert {one["name"] for one in document["spec"]["env"]} <= set(variables_of(text))
     [image] = kustomization()["images"]
-    assert document["spec"]["image"] == f"{image['name']}:{image['newTag']}"
+    assert document["spec"]["image"] == f"{image['newName']}:{image['newTag']}"
