@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shlex
@@ -20,6 +21,7 @@ from flask_chest_otel.testing import capture
 from tests.docs.pages import REPOSITORY, blocks_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from flask_chest_otel.testing import RequestRecord
@@ -113,6 +115,41 @@ def moved() -> list[RequestRecord]:
         client = from_flask_chest.app.test_client()
         assert client.get("/api-endpoint").text == client.post("/api-endpoint").text == "Hello, World!"
     return records
+
+
+def test_the_first_example_leaves_what_the_readme_says(run_python: Callable[..., str]) -> None:
+    """Attributes of its span, and one value of the histogram with route, method and dimension."""
+    page = (REPOSITORY / "README.md").read_text("utf-8")
+    first = next(block for block in blocks_of(page) if block.language == "python")
+    out = run_python(
+        first.text
+        + """
+import json
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+spans, reader, provider = InMemorySpanExporter(), InMemoryMetricReader(), TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(spans))
+trace.set_tracer_provider(provider)
+metrics.set_meter_provider(MeterProvider([reader]))
+app.test_client().post("/cart/7", headers={"X-Request-ID": "r-17"})
+(span,) = spans.get_finished_spans()
+scopes = reader.get_metrics_data().resource_metrics[0].scope_metrics
+named = {one.name: one for scope in scopes for one in scope.metrics}
+(point,) = named["flask.g.cart_total"].data.data_points
+print(json.dumps([dict(span.attributes), dict(point.attributes), point.count, point.sum]))
+"""
+    )
+    attributes, of_metric, count, total = json.loads(out)
+    said = dict(re.findall(r"`(flask\.[\w.]+)=([^`]+)`", page.partition("The span of that request has")[2]))
+    assert len(said) == 4
+    assert {name: json.dumps(attributes[name]) for name in said} == said
+    assert (count, total) == (1, 42.5)
+    assert of_metric == {"http.route": "/cart/<int:cart_id>", "http.request.method": "POST", "flask.g.plan": "gold"}
 
 
 def test_the_sample_of_the_predecessor_records_its_two_indicators(moved: list[RequestRecord]) -> None:

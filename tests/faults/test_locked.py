@@ -70,6 +70,23 @@ def test_no_locks_to_be_had(tmp_path: Path, receiver: OtlpReceiver, run_python: 
     assert sorted(numbers(receiver)) == list(range(8))
 
 
+def test_by_default_no_request_waits_for_it(
+    tmp_path: Path, receiver: OtlpReceiver, run_python: Callable[..., str]
+) -> None:
+    """Spans are written by a thread: but for the first request, which builds that, none waits for a locked outbox."""
+    folder = tmp_path / "outbox"
+    Outbox(folder / FILENAME, 2**28, 3600.0).close()
+    with closing(sqlite3.connect(folder / FILENAME, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        out = run_python(
+            REQUESTS.format(first=""),
+            environment(receiver, folder, FLASK_CHEST_DURABILITY="batch", OTEL_BSP_SCHEDULE_DELAY="1"),
+        )
+    took, _ = json.loads(out.splitlines()[-1])
+    assert max(took[1:]) < 0.9, "the file is waited for a second"
+    assert sorted(numbers(receiver)) == list(range(8))
+
+
 @pytest.mark.usefixtures("untraced")
 def test_the_outbox_is_locked(tmp_path: Path, receiver: OtlpReceiver, run_python: Callable[..., str]) -> None:
     """One request waits for a second, the others hardly, and the end keeps its time; everything arrives."""

@@ -71,6 +71,25 @@ assert "flask.g.a" in reader.get_metrics_data().to_json()
     )
 
 
+def test_nothing_beside_the_applications_providers(run_python: Callable[..., str], tmp_path: Path) -> None:
+    """Whoever has set up OpenTelemetry exports by that alone: no store, and nothing to the collector that is named."""
+    with OtlpReceiver() as receiver:
+        run_python(
+            PRELUDE.replace('sys.path[0] or "/dev/null/nowhere"', repr(str(tmp_path)))
+            + """
+app.testing = False
+set_providers()
+chest = FlaskChest(app, tracked_vars=["a"])
+ask("r-1")
+assert chest.force_flush(5)
+assert traces() == [trace_id_for("r-1")], traces()
+""",
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "outbox")},
+        )
+        assert (receiver.spans(), receiver.metrics(), receiver.refused) == ([], [], 0)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_provider_set_after_the_first_request(run_python: Callable[..., str]) -> None:
     """Under the instrumentor a provider set after the first request is used from then on, mapped ids included."""
     run_python(
