@@ -152,14 +152,14 @@ REFERENCE: tuple[WireName, ...] = (
         "resource attribute",
         "string",
         "",
-        "The application's name unless `OTEL_SERVICE_NAME` is set; only with providers of ours.",
+        "The application's name unless the environment gives one; only with providers of ours.",
     ),
     WireName(
         SERVICE_INSTANCE_ID,
         "resource attribute",
         "string",
         "",
-        "A fresh UUID for each process; only with providers of ours.",
+        "A fresh UUID for each process, or yours and eight characters of it; only with providers of ours.",
     ),
     WireName(
         X_REQUEST_ID, "request and response header", "1 to 255 of `A-Z a-z 0-9 . _ : = / + @ -`", "", "The request id."

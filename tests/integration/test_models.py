@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from flask import current_app, g, request, session
 from flask_login import LoginManager, UserMixin, current_user, login_user
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event, text
+from werkzeug.local import LocalProxy
 
 from flask_chest_otel import TrackedVar
 from flask_chest_otel.testing import capture
@@ -254,4 +256,42 @@ def test_what_everything_is(site: Site) -> None:
         "module": "module",
         "function": "function",
         "user.id": 7,
+    }
+
+
+def test_the_table_of_objects(rig: Rig) -> None:
+    """What stands on ``g`` is recorded as the documentation's table of objects says, row by row."""
+    app = rig.app(tracked_vars="*")
+    app.secret_key = SECRET
+
+    class Plain:
+        pass
+
+    class Text:
+        def __str__(self) -> str:
+            return "a text"
+
+    @app.get("/")
+    def view() -> str:
+        session["cart"], session["token"] = 3, "t"
+        g.dictionary, g.of_session, g.namespace = {"a": 1, "password": "p"}, session, SimpleNamespace(a=1, pin=2)
+        g.text, g.failure = Text(), ValueError("bad")
+        g.plain, g.module, g.function = Plain(), sys, view
+        g.of_request, g.application, g.proxy = request, current_app, LocalProxy(lambda: "db")
+        return "ok"
+
+    with capture(app) as records:
+        app.test_client().get("/")
+    assert dict(records[0].variables) == {
+        "dictionary": '{"a": 1, "password": "[REDACTED]"}',
+        "of_session": '{"cart": 3, "token": "[REDACTED]"}',
+        "namespace": '{"a": 1, "pin": "[REDACTED]"}',
+        "text": "a text",
+        "failure": "bad",
+        "plain": "Plain",
+        "module": "module",
+        "function": "function",
+        "of_request": "Request",
+        "application": "Flask",
+        "proxy": "LocalProxy",
     }

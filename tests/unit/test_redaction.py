@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_chest_otel._base.sensitive import is_sensitive
+from flask_chest_otel._base.sensitive import SENSITIVE_WORDS, is_sensitive
 from flask_chest_otel._values.redaction import DROPPED, MASK, Redact, Refused, redacted_query, redactor
 
 WORDS = [
@@ -303,3 +305,18 @@ def test_a_long_query_holds_nobody_up(query: str) -> None:
     for _ in range(10):
         redacted_query(query)
     assert time.process_time() - start < 0.5
+
+
+def test_the_page_lists_the_words() -> None:
+    """The documentation names every word and pair that is masked, and none that is not."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "redaction.md").read_text("utf-8")
+    words, pairs = re.findall(r"\*([a-z,\s]+)\*", page.partition("Words end at")[0])
+    singular = {word for word in SENSITIVE_WORDS if f"{word}s" in SENSITIVE_WORDS}
+    assert {word.strip() for word in words.split(",")} == singular
+    assert all(is_sensitive(pair.strip()) for pair in pairs.split(","))
+
+
+@pytest.mark.parametrize("name", ["discard", "tokenizer"])
+def test_the_page_s_harmless_names(name: str) -> None:
+    """What the documentation calls harmless is."""
+    assert not is_sensitive(name)
