@@ -25,6 +25,7 @@ class ServedRequest(Protocol):
     method: str
     status: int
     start_unix_ns: int
+    start_s: float
     span: Any
     context: Any
     exchange: Any

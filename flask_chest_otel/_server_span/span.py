@@ -144,7 +144,7 @@ class ServerSpans:
         error_type = type_name(error) if error is not None else failed
         live.span.set_attribute(HTTP_RESPONSE_STATUS_CODE, live.status)
         describe_failure(live.span, error_type, error, self.text_chars)
-        live.span.end()
+        live.span.end(live.start_unix_ns + int((time.perf_counter() - live.start_s) * 1e9))
 
 
 def describe_failure(span: Span, error_type: str | None, error: BaseException | None, chars: int) -> None:
@@ -406,7 +406,8 @@ class Exchange:
                 caught("describe", error)
         try:
             if self._ends:
-                span.end(None if ended_s is None else self._start_ns + int(duration_s * 1e9))
+                # Not what the clock says now: that may have been set meanwhile, and put the end before the beginning.
+                span.end(self._start_ns + int(duration_s * 1e9))
         except Exception as error:  # noqa: BLE001 - a span processor of the application's, and the guard decides
             caught("span processor", error)
         self._measure(duration_s, status, error_type)
