@@ -271,8 +271,10 @@ def _folder_problems(settings: Settings) -> Iterator[str]:
     for variable in ("CHEST_QUEUE_DIR", "CHEST_FILE_PATH"):
         if variable in settings.defaults:
             path = Path(settings[variable])
-            folder = next(parent for parent in (path, *path.parents) if parent.exists())
-            if not os.access(folder, os.W_OK):
+            there = next(parent for parent in (path, *path.parents) if parent.exists())
+            # Only the file itself may be one: a folder cannot be made below a file, nor in its place.
+            fits = there.is_dir() or (there == path and variable == "CHEST_FILE_PATH")
+            if not fits or not os.access(there, os.W_OK):
                 yield f"{path} ({variable}) cannot be written by this user. Type: export {variable}=ANOTHER_PATH"
 
 

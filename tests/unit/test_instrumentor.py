@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import flask
@@ -19,6 +20,7 @@ from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import Rig
 
@@ -44,6 +46,20 @@ def app_of(rig: Rig, name: str = "shop", cls: type[Flask] = Flask) -> Flask:
 
 def same(before: dict[str, Any], after: dict[str, Any]) -> bool:
     return before.keys() == after.keys() and all(before[name] is after[name] for name in before)
+
+
+@pytest.mark.parametrize(("export", "kept"), [("auto", 0), ("store", 1)])
+def test_a_store_by_name_only(tmp_path: Path, export: str, kept: int) -> None:
+    """Without code, requests are kept in a store where it is asked for by name, and nowhere else."""
+    app = Flask("shop", instance_path=str(tmp_path / "instance"))
+    app.add_url_rule("/", view_func=view)
+    FlaskChestInstrumentor().instrument(tracked_vars=["a"], export=export)
+    assert app.test_client().get("/").text == "ok"
+    deadline = time.monotonic() + 10
+    while kept and time.monotonic() < deadline and not list(tmp_path.rglob("*.sqlite3")):
+        time.sleep(0.05)
+    off()
+    assert len(list(tmp_path.rglob("*.sqlite3"))) == kept
 
 
 def test_leaves_the_class_as_it_was(rig: Rig) -> None:

@@ -310,9 +310,10 @@ def test_check_names_every_problem(taken: int, tmp_path: Path) -> None:
         "CHEST_OTLP_HTTP_PORT": str(taken),
         "KAFKA_BROKERS": "127.0.0.1:9,127.0.0.1:1",
         "CHEST_HEALTH_PORT": "99999",
-        "CHEST_QUEUE_DIR": "/proc/nowhere",
+        "CHEST_QUEUE_DIR": str(tmp_path / "file" / "queue"),
+        "CHEST_FILE_PATH": str(tmp_path / "file" / "telemetry.jsonl"),
     }
-    composition = Composition(("influxdb", "kafka", "aws"))
+    composition = Composition(("influxdb", "kafka", "aws", "file"))
     found = problems(composition, render(composition), environ)
     for expected in (
         "influxdb: INFLUXDB_TOKEN is not set. Type: export INFLUXDB_TOKEN=",
@@ -322,8 +323,22 @@ def test_check_names_every_problem(taken: int, tmp_path: Path) -> None:
         f"port {taken} (CHEST_OTLP_HTTP_PORT) cannot be used: Address already in use.",
         "port 99999 (CHEST_HEALTH_PORT) cannot be used",
         "aws: no credentials",
+        f"{tmp_path}/file/queue (CHEST_QUEUE_DIR) cannot be written by this user. Type: export CHEST_QUEUE_DIR=",
+        f"{tmp_path}/file/telemetry.jsonl (CHEST_FILE_PATH) cannot be written by this user.",
     ):
         assert [one for one in found if one.startswith(expected)], expected
+
+
+def test_check_takes_folders_and_files_that_are_there(tmp_path: Path) -> None:
+    """A folder for the queues and a file that exist already are no problem; a file in the folder's place is one."""
+    path, composition = tmp_path / "telemetry.jsonl", Composition(("file",))
+    path.touch()
+    text = render(composition)
+    good = {"CHEST_QUEUE_DIR": str(tmp_path), "CHEST_FILE_PATH": str(path)}
+    assert "cannot be written" not in str(problems(composition, text, good))
+    assert f"{path} (CHEST_QUEUE_DIR) cannot be written" in str(
+        problems(composition, text, {**good, "CHEST_QUEUE_DIR": str(path)})
+    )
 
 
 def test_check_knows_what_the_collector_misreads() -> None:
