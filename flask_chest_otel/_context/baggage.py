@@ -25,9 +25,11 @@ MOST_MEMBERS = 64
 def read(header: str, names: Collection[str]) -> dict[str, str]:
     """The decoded values of the entries called ``names``; of several with one name the last.
 
-    A ``+`` is no blank here, as the specification has it.
+    A ``+`` is no blank here, as the specification has it. What is beyond the longest header is not looked at.
     """
     found = {}
+    if len(header) > MOST_BYTES:
+        header = header[: MOST_BYTES + 1].rpartition(",")[0]
     for member in header.split(","):
         name, separator, rest = member.partition("=")
         value = rest.partition(";")[0].strip(" \t")

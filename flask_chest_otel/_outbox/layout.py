@@ -21,6 +21,8 @@ CREATE TABLE outbox_batches (
 )
 """
 _INDEX = "CREATE INDEX outbox_waiting ON outbox_batches (owner, signal, batch_id) WHERE refused IS NULL"
+# Each file has numbers of its own: what became of a batch of one that was removed says nothing of any in the next.
+_NUMBERS = "INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox_batches', random() & 0x7fffffff)"
 
 # Counted as batches come and go, by whichever version of this package: nobody has to walk the table to know how many.
 _CAME = """
@@ -55,6 +57,6 @@ _ADDITIONS = (
 )
 
 LAYOUT = sqlite.Layout(
-    APPLICATION_ID, 1, lambda version: () if version else (_TABLE, _INDEX), ("outbox_totals", _ADDITIONS)
+    APPLICATION_ID, 1, lambda version: () if version else (_TABLE, _INDEX, _NUMBERS), ("outbox_totals", _ADDITIONS)
 )
 """The version stays what it was: older versions of this package, which run beside this one, do not mind additions."""

@@ -64,6 +64,7 @@ class Limits(NamedTuple):
 
 
 DEFAULT_LIMITS: Final = Limits()
+_PAIR: Final = 2  # a name and its value, as in the items of a mapping
 _DEPTH: Final = 4  # levels of containers in a JSON text
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**63 - 1
@@ -77,7 +78,7 @@ _REPLACEMENT: Final = "\ufffd"
 _ADDRESS: Final = re.compile(r" at 0x[0-9A-Fa-f]")
 _ADDRESS_WITHIN: Final = 4096  # characters
 _BLANKS: Final = re.compile("[\t\n\r]+")
-_DICT_VIEWS: Final[tuple[type, ...]] = (type({}.keys()), type({}.values()))
+_DICT_VIEWS: Final[tuple[type, ...]] = (type({}.keys()), type({}.values()), type({}.items()))
 
 
 def to_attribute(value: Any, limits: Limits = DEFAULT_LIMITS) -> Attribute | None:
@@ -210,7 +211,7 @@ def _is_mute(kind: Any) -> bool:
 
 
 def _is_shown_by_fields(value: Any, kind: type) -> bool:
-    return not _is_mute(kind) and not issubclass(kind, (BaseException, type)) and bool(shown_fields(value))
+    return not _is_mute(kind) and not issubclass(kind, (BaseException, type)) and any(True for _ in shown_fields(value))
 
 
 def _from_text(value: Any, limits: Limits) -> str:
@@ -427,6 +428,8 @@ class _Plain:
     def array(self, value: Any, depth: int) -> list[Any]:
         """A sequence or set as a list."""
         self.left -= 2
+        if type(value) is tuple and len(value) == _PAIR and type(value[0]) is str:
+            value = (value[0], _masked(value[0], value[1]))
         result = []
         for item in _masked_items(value, self.limits):
             if self.left <= 0:

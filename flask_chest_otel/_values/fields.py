@@ -8,10 +8,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Mapping
+from itertools import chain
 from types import MemberDescriptorType, ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask_chest_otel._values.lazy import is_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["field_names", "is_machinery", "is_mapping", "is_record", "names_of_tuple", "shown_fields"]
 
@@ -59,16 +63,19 @@ def is_machinery(kind: type) -> bool:
     return not roots.isdisjoint(_FRAMEWORK) and not is_mapping(kind) and not issubclass(kind, BaseException)
 
 
-def shown_fields(value: Any) -> list[tuple[str, Any]]:
-    """Public attributes of the object itself, read without running its code."""
-    found = [(name, item) for name, item in _own_dict(value).items() if type(name) is str]
+def shown_fields(value: Any) -> Iterator[tuple[str, Any]]:
+    """Public attributes of the object itself, read without running its code, one by one: it may have a million."""
+    found = chain(_own_dict(value).items(), _slots(value))
+    return ((name, item) for name, item in found if type(name) is str and not name.startswith("_"))
+
+
+def _slots(value: Any) -> Iterator[tuple[str, Any]]:
     for base in type(value).__mro__:
         # Types of C have members without having slots.
         for name, member in vars(base).items() if "__slots__" in vars(base) else ():
             if type(member) is MemberDescriptorType:
                 with contextlib.suppress(AttributeError):  # not set
-                    found.append((name, member.__get__(value)))
-    return [(name, item) for name, item in found if not name.startswith("_")]
+                    yield name, member.__get__(value)
 
 
 def _own_dict(value: Any) -> dict[str, Any]:

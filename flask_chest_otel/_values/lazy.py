@@ -9,7 +9,7 @@ import sys
 from contextvars import ContextVar
 from typing import Any, Final
 
-__all__ = ["is_model", "loaded_field", "unwrapped"]
+__all__ = ["is_model", "is_proxy", "loaded_field", "unwrapped"]
 
 _PROXY_MODULE: Final = "werkzeug.local"
 _MOST_PROXIES: Final = 8
@@ -25,7 +25,7 @@ def unwrapped(value: Any) -> Any:
     but for ``current_user`` where Flask-Login has loaded the user already.
     """
     for _ in range(_MOST_PROXIES):
-        if not is_proxy(type(value)):
+        if not _is_werkzeugs(type(value)):
             break
         behind = _behind(value)
         if behind is value:
@@ -35,6 +35,11 @@ def unwrapped(value: Any) -> Any:
 
 
 def is_proxy(kind: type) -> bool:
+    """Whether a type passes itself off as another: Werkzeug's ``LocalProxy``, wrapt's, Django's lazy objects, mocks."""
+    return any("__class__" in vars(base) for base in kind.__mro__ if base is not object)
+
+
+def _is_werkzeugs(kind: type) -> bool:
     """Whether a type is Werkzeug's ``LocalProxy``, or derived from it."""
     return any(base.__name__ == "LocalProxy" and base.__module__ == _PROXY_MODULE for base in kind.__mro__)
 
@@ -50,7 +55,7 @@ def loaded_field(value: Any, name: str) -> Any:
     kind = type(value)
     if issubclass(kind, dict):
         return dict.get(value, name)
-    if is_proxy(kind):
+    if _is_werkzeugs(kind):
         return None
     if hasattr(kind, "__mapper__"):
         return _of_mapped(value, name)

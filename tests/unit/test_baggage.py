@@ -44,6 +44,15 @@ def test_what_is_read(header: str, expected: dict[str, str]) -> None:
     assert baggage.read(header, ("a", "b")) == expected
 
 
+def test_what_is_too_long() -> None:
+    """Whole entries within the first 8192 bytes are read, and nothing behind them is looked at."""
+    exact = "a=1," + "b=" + "2" * 8186
+    assert baggage.read(exact, ("a", "b")) == {"a": "1", "b": "2" * 8186}
+    assert baggage.read(exact + "3", ("a", "b")) == {"a": "1"}
+    assert baggage.read(exact + ",a=3", ("a",)) == {"a": "1"}
+    assert baggage.read("a" * 9000, ("a",)) == {}
+
+
 def test_entries_of_others_stay() -> None:
     """What others wrote keeps its form and its place; an entry of ours is replaced, or taken out."""
     there = "x = 1;p=%20, a=old;secret ,y=%2C"

@@ -31,6 +31,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from werkzeug.datastructures import EnvironHeaders, Headers, MultiDict
 from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Request
+from wrapt import ObjectProxy
 
 from flask_chest_otel._values.convert import Limits, Refused, to_attribute, to_dimension, to_metric
 
@@ -520,6 +521,11 @@ def test_the_encoder_check_can_fail() -> None:
         (EnvironHeaders({"HTTP_AUTHORIZATION": "Bearer s3cret", "HTTP_ACCEPT": "*/*"}), SHOWN_HEADERS),
         (Request({"HTTP_AUTHORIZATION": "Bearer s3cret", "QUERY_STRING": "token=s3cret"}), "Request"),
         (MultiDict([("token", "s3cret"), ("a", "1")]), '{"token": "[REDACTED]", "a": ["1"]}'),
+        ({"token": "s3cret", "a": 1}.items(), ('["token", "[REDACTED]"]', '["a", 1]')),
+        (list(Headers({"Authorization": "Bearer s3cret"})), ('["Authorization", "[REDACTED]"]',)),
+        ({"sent": [("api_key", "s3cret")]}, '{"sent": [["api_key", "[REDACTED]"]]}'),
+        (ObjectProxy({"token": "s3cret"}), "ObjectProxy"),
+        ([ObjectProxy({"token": "s3cret"})], ("ObjectProxy",)),
         ({"QUERY_STRING": "a=1&token=s3cret"}, '{"QUERY_STRING": "a=1&token=REDACTED"}'),
         ({"RAW_URI": "/?code=s3cret"}, '{"RAW_URI": "/?code=REDACTED"}'),
         ([], ()),
@@ -663,6 +669,16 @@ def test_what_is_no_exception_passes() -> None:
         to_attribute(Interrupting(), LIMITS)
 
 
+class Crowded:
+    """An object with very many attributes, and a text."""
+
+    def __init__(self) -> None:
+        self.__dict__.update((f"a{number}", number) for number in range(300_000))
+
+    def __repr__(self) -> str:
+        return "crowded"
+
+
 def comb(value: Any, levels: int) -> Any:
     """A tree of 64^levels leaves that takes no memory."""
     return [comb(value, levels - 1)] * 64 if levels else value
@@ -683,6 +699,7 @@ def comb(value: Any, levels: int) -> Any:
         {"x" * 10_000_000: "x" * 10_000_000},
         [[0] * 1_000_000] * 64,
         dict.fromkeys(range(1_000_000)).keys(),
+        Crowded(),
     ],
     ids=kind_of,
 )

@@ -110,7 +110,7 @@ def test_batches_of_another_application(tmp_path: Path) -> None:
         other = mine.parent.with_name("0123abcd")
         outbox = Outbox(other / mine.name, 2**28, 1e9)
         outbox.put("somebody", [("traces", 1, b"1"), ("traces", 1, b"2")])
-        outbox.settle([], {1: "401 no"})
+        outbox.settle([], {outbox.kept()[0].batch_id: "401 no"})
         outbox.connection.execute("UPDATE outbox_batches SET created_unix_ns = 1")
         outbox.close()
         status, report = examine()
@@ -168,7 +168,7 @@ def test_one_batch(tmp_path: Path) -> None:
     """One is not called many."""
     with closing(Outbox(tmp_path / "box" / FILENAME, 2**28, 3600.0)) as outbox:
         outbox.put("somebody", [("traces", 3, b"bad"), ("metrics", 5, b"good")])
-        outbox.settle([], {1: "400"})
+        outbox.settle([], {outbox.kept()[0].batch_id: "400"})
     _, report = doctor(tmp_path, "--no-send")
     assert row(report, "kept", "outbox")[1].startswith("1 batch waits, 1 was refused, ")
     assert "refused 1 batch for good" in report["problems"][0]

@@ -33,7 +33,7 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
     """One batch waits, one was refused by a collector that forges lines."""
     opened = Outbox(tmp_path / "box" / FILENAME, 2**28, 3600.0)
     opened.put("somebody", [("traces", 3, b"bad"), ("metrics", 5, b"good")])
-    opened.settle([], {1: "400 no\x1b[31m"})
+    opened.settle([], {opened.kept()[0].batch_id: "400 no\x1b[31m"})
     yield opened
     opened.close()
 
@@ -172,7 +172,7 @@ def test_nobody_to_ask(outbox: Outbox) -> None:
     assert (done.exit_code, len(outbox.kept())) == (1, 2)
     assert "Error: 1 batch waits to be sent, and would be lost" in done.output
     assert "type --yes" in done.output
-    outbox.settle([], {2: "400"})
+    outbox.settle([], {outbox.kept()[1].batch_id: "400"})
     assert "2 batches deleted" in run(outbox, "clear", "--everything")
 
 

@@ -356,6 +356,18 @@ def test_a_file_that_is_deleted_while_it_is_used(begin: Begin, tmp_path: Path, m
     assert names(moody.receiver) == ["b"]
 
 
+def test_a_file_that_is_replaced_during_a_post(begin: Begin, tmp_path: Path, receiver: OtlpReceiver) -> None:
+    """What was sent out of the file before takes nothing out of the new one, whose first batch is another."""
+    receiver.delay_s = 0.8
+    dispatch = begin(route_to(receiver.url, tmp_path))
+    dispatch.put("traces", 1, spans("a"))
+    time.sleep(0.4)
+    for path in tmp_path.glob(f"{FILENAME}*"):
+        path.unlink()
+    dispatch.put("traces", 1, spans("b"))
+    assert "b" in [span["name"] for span in receiver.wait_for_spans(2)]
+
+
 def test_without_a_disk_batches_wait_in_memory(
     begin: Begin, tmp_path: Path, moody: Moody, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

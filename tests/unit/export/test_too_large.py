@@ -105,7 +105,7 @@ def test_resending_a_large_batch(begin: Begin, tmp_path: Path) -> None:
     """What an earlier version has put aside whole goes in parts when it is sent again."""
     outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
     outbox.put("nobody", [("traces", 100, spans(*many(100, 1000)))])
-    outbox.settle([], {1: "413 too large"})
+    outbox.settle([], {outbox.kept()[0].batch_id: "413 too large"})
     outbox.resend()
     outbox.close()
     with Moody() as moody:
