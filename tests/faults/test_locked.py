@@ -37,6 +37,15 @@ print(json.dumps([took, time.monotonic() - began]))
 """
 
 
+LOCKED_NOW = f"""
+client.get("/buy/8")
+time.sleep(1.5)
+import os, sqlite3
+other = sqlite3.connect(os.environ["FLASK_CHEST_OUTBOX_DIR"] + "/{FILENAME}", isolation_level=None)
+other.execute("BEGIN EXCLUSIVE")
+"""
+
+
 @pytest.fixture
 def receiver() -> Iterator[OtlpReceiver]:
     with OtlpReceiver() as running:
@@ -70,21 +79,16 @@ def test_no_locks_to_be_had(tmp_path: Path, receiver: OtlpReceiver, run_python: 
     assert sorted(numbers(receiver)) == list(range(8))
 
 
+@pytest.mark.parametrize(("durability", "waits"), [("batch", False), ("request", True)])
 def test_by_default_no_request_waits_for_it(
-    tmp_path: Path, receiver: OtlpReceiver, run_python: Callable[..., str]
+    tmp_path: Path, receiver: OtlpReceiver, run_python: Callable[..., str], durability: str, *, waits: bool
 ) -> None:
-    """Spans are written by a thread: but for the first request, which builds that, none waits for a locked outbox."""
-    folder = tmp_path / "outbox"
-    Outbox(folder / FILENAME, 2**28, 3600.0).close()
-    with closing(sqlite3.connect(folder / FILENAME, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        out = run_python(
-            REQUESTS.format(first=""),
-            environment(receiver, folder, FLASK_CHEST_DURABILITY="batch", OTEL_BSP_SCHEDULE_DELAY="1"),
-        )
+    """Where it is locked while requests are served, a thread waits; with durability per request, one of them does."""
+    code = REQUESTS.format(first="").replace("for number in range(8):", f"{LOCKED_NOW}for number in range(8):")
+    out = run_python(code, environment(receiver, tmp_path / "outbox", FLASK_CHEST_DURABILITY=durability))
     took, _ = json.loads(out.splitlines()[-1])
-    assert max(took[1:]) < 0.9, "the file is waited for a second"
-    assert sorted(numbers(receiver)) == list(range(8))
+    assert (max(took) > 0.9) is waits, "the file is waited for a second"
+    assert sorted(numbers(receiver)) == list(range(9))
 
 
 @pytest.mark.usefixtures("untraced")
