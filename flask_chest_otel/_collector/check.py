@@ -147,16 +147,16 @@ def _address_problems(name: str, variable: str, address: str, settings: Settings
 
 
 def _probe_influxdb(url: str, settings: Settings) -> tuple[int, str]:
+    """Writes nothing into each bucket, as a token that may only write can neither list nor read them."""
     headers = {"Authorization": f"Token {settings['INFLUXDB_TOKEN']}"}
-    status, answer = OK, ""
     for bucket in filter(None, (settings[variable] for variable in _BUCKETS.values())):
-        wanted = urlencode({"name": bucket, "org": settings["INFLUXDB_ORG"]}, quote_via=quote)
-        status, answer = _ask(f"{url.rstrip('/')}/api/v2/buckets?{wanted}", headers)
-        if status == NOT_FOUND or '"buckets": []' in answer:
+        there = urlencode({"bucket": bucket, "org": settings["INFLUXDB_ORG"]}, quote_via=quote)
+        status, answer = _ask(f"{url.rstrip('/')}/api/v2/write?{there}", headers, body=b"")
+        if status == NOT_FOUND:
             return NOT_FOUND, bucket
-        if status != OK:
-            break
-    return status, answer
+        if status not in (OK, NO_CONTENT):
+            return status, answer
+    return OK, ""
 
 
 def _probe_influxdb1(url: str, settings: Settings) -> tuple[int, str]:
@@ -193,7 +193,7 @@ _CREDENTIALS = {
 
 _MISSING = {
     "influxdb": "{address} has no bucket {answer!r} in the organisation "
-    "{settings[INFLUXDB_ORG]!r}, or the token may not see it. Make it, or type: export INFLUXDB_BUCKET=… "
+    "{settings[INFLUXDB_ORG]!r}. Make it, or type: export INFLUXDB_BUCKET=… "
     "INFLUXDB_SPANS_BUCKET=… INFLUXDB_ORG=…",
     "influxdb1": "{address} has no database {settings[INFLUXDB1_DATABASE]!r}. Make it: CREATE DATABASE, "
     "or type: export INFLUXDB1_DATABASE=…",

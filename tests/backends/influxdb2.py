@@ -103,6 +103,14 @@ class InfluxDB2(Server):
         made = self._call("/api/v2/buckets", json.dumps({"orgID": org["id"], "name": name, **more}).encode())
         return str(json.loads(made)["id"])
 
+    def make_token(self, action: str, *bucket_ids: str) -> str:
+        """Make a token that may do nothing but this (`read`, `write`), and that with these buckets alone."""
+        [org] = json.loads(self._call("/api/v2/orgs"))["orgs"]
+        resources = [{"type": "buckets", "id": one, "orgID": org["id"]} for one in bucket_ids]
+        allowed = [{"action": action, "resource": resource} for resource in resources]
+        made = self._call("/api/v2/authorizations", json.dumps({"orgID": org["id"], "permissions": allowed}).encode())
+        return str(json.loads(made)["token"])
+
     def influxql(self, query: str, bucket: str | None = None) -> list[dict[str, Any]]:
         """Ask an InfluxQL query; return its rows, tags of GROUP BY included."""
         address = "/query?" + urlencode({"db": bucket or self.bucket, "q": query})

@@ -141,6 +141,17 @@ def test_check_asks_influxdb(influxdb: InfluxDB2) -> None:
     assert "in the organisation 'nobody'" in missing
 
 
+def test_check_takes_an_influxdb_token_that_only_writes(influxdb: InfluxDB2) -> None:
+    """The token that the target's page tells to make is fine; one that only reads is not, nor one for another bucket."""
+    metrics, spans = influxdb.make_bucket("m"), influxdb.make_bucket("s")
+    env = {**influxdb.collector_env, "INFLUXDB_BUCKET": "m", "INFLUXDB_SPANS_BUCKET": "s"}
+    assert asked("influxdb", {**env, "INFLUXDB_TOKEN": influxdb.make_token("write", metrics, spans)}) == []
+    assert influxdb.influxql("SHOW MEASUREMENTS", "m") == influxdb.influxql("SHOW MEASUREMENTS", "s") == []
+    for bad in (influxdb.make_token("read", metrics, spans), influxdb.make_token("write", metrics)):
+        [refused] = asked("influxdb", {**env, "INFLUXDB_TOKEN": bad})
+        assert "refuses the credentials (403). Type: export INFLUXDB_TOKEN=" in refused
+
+
 def test_check_asks_the_others(tmp_path: Path) -> None:
     """InfluxDB 1.x for its database, Splunk for its token, Prometheus whether it takes remote writes."""
     require_installed("influxd", "influxdb")
