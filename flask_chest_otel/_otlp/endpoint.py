@@ -118,12 +118,20 @@ def _problems(signal: str, protocol: str, exporter: str, environ: Mapping[str, s
         except ChestConfigError as error:
             yield str(error)
             return
-    yield from _wrong_port(variable, value, protocol, exporter)
-    if protocol == HTTP:
-        yield from _wrong_path(variable, value, signal)
+    meant = _meant(variable, value, signal, protocol)
+    wrong = list(_wrong_port(variable, value, protocol, exporter, meant))
+    yield from wrong or _wrong_path(variable, value, meant)
 
 
-def _wrong_port(variable: str, value: str, protocol: str, exporter: str) -> Iterator[str]:
+def _meant(variable: str, value: str, signal: str, protocol: str) -> str:
+    """The address with the path that its variable wants."""
+    shown = shown_address(value).rstrip("/")
+    if variable == GENERAL:
+        return re.sub("/v1/(traces|metrics)$", "", shown)
+    return f"{shown}/v1/{signal}" if protocol == HTTP and not urlsplit(value).path.strip("/") else shown
+
+
+def _wrong_port(variable: str, value: str, protocol: str, exporter: str, meant: str) -> Iterator[str]:
     other = GRPC if protocol == HTTP else HTTP
     wrong, right = f":{PORTS[other]}", f":{PORTS[protocol]}"
     shown = shown_address(value)
@@ -132,17 +140,15 @@ def _wrong_port(variable: str, value: str, protocol: str, exporter: str) -> Iter
         instead = f", or OTEL_EXPORTER_OTLP_PROTOCOL={other}" if exporter == "otlp" else ""
         yield (
             f"{variable}={shown} has the port on which collectors speak {other}, and is spoken to in {protocol}: type "
-            f"{variable}={shown.replace(wrong, right, 1)}{instead}"
+            f"{variable}={meant.replace(wrong, right, 1)}{instead}"
         )
 
 
-def _wrong_path(variable: str, value: str, signal: str) -> Iterator[str]:
+def _wrong_path(variable: str, value: str, meant: str) -> Iterator[str]:
     shown = shown_address(value).rstrip("/")
-    base = re.sub("/v1/(traces|metrics)$", "", shown)
-    if variable == GENERAL and base != shown:
-        yield f"{variable}={shown} gets each signal's path behind it: type {variable}={base}"
-    if variable != GENERAL and not urlsplit(value).path.strip("/"):
-        yield f"{variable}={shown} is used as it is, without a path: type {variable}={shown}/v1/{signal}"
+    if meant != shown:
+        why = "gets each signal's path behind it" if variable == GENERAL else "is used as it is, without a path"
+        yield f"{variable}={shown} {why}: type {variable}={meant}"
 
 
 def _given(signal: str, environ: Mapping[str, str]) -> tuple[str, str]:

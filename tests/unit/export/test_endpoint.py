@@ -55,6 +55,8 @@ DOUBTFUL: list[tuple[dict[str, str], str]] = [
     ),
     ({GENERAL: "c:4318", **GRPC}, f"type {GENERAL}=c:4317, or"),
     ({GENERAL: "http://c:4318/v1/traces"}, f"type {GENERAL}=http://c:4318"),
+    ({GENERAL: "http://c:4317/v1/traces"}, f"type {GENERAL}=http://c:4318, or"),
+    ({OWN: "http://c:4317"}, f"type {OWN}=http://c:4318/v1/traces, or"),
     ({OWN: "https://c:4318/"}, f"type {OWN}=https://c:4318/v1/traces"),
     ({GENERAL: "http://c:4317", "OTEL_TRACES_EXPORTER": "flask_chest_otlp", **GRPC}, f"type {GENERAL}=http://c:4318"),
 ]
