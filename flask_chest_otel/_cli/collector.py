@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from flask_chest_otel._base.text import counted
 from flask_chest_otel._cli.output import safe, say, say_json, say_table
 from flask_chest_otel._cli.source import app_if_any
 from flask_chest_otel._collector import binary as collector_binary
@@ -227,7 +228,9 @@ def drain(*, targets: tuple[str, ...], within_s: float) -> None:
         return
     left = collector_drain.drain(_found(), text, os.environ, within_s=within_s)
     if left:
-        raise click.ClickException(f"{left} batches wait still: see the collector's log above")
+        raise click.ClickException(
+            f"{counted(left, 'batch waits', 'batches wait')} still: see the collector's log above"
+        )
     say(f"Sent what waited for {', '.join(targets)}.")
 
 

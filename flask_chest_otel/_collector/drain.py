@@ -62,7 +62,8 @@ def _on_free_ports(text: str, environ: Mapping[str, str]) -> dict[str, str]:
     names = variables_of(text)
     ports = {name: str(_free_port()) for name in names if name.endswith("_PORT")}
     hosts = {name: "127.0.0.1" for name in names if name.startswith("CHEST_") and name.endswith("_HOST")}
-    return {**environ, **hosts, **ports}
+    # What it says stands in the terminal of somebody who waits for one line.
+    return {"CHEST_LOG_LEVEL": "warn", **environ, **hosts, **ports}
 
 
 def _free_port() -> int:

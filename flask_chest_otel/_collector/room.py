@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._base.text import counted
 from flask_chest_otel._collector.fragments import TARGETS, read, variables_of
 from flask_chest_otel._collector.queues import Queue, is_in_use, queues_of, waiting
 
@@ -73,7 +74,8 @@ def stranded(text: str, environ: Mapping[str, str]) -> Iterator[str]:
         if path.name not in ours and not is_in_use(path) and waiting(path):
             target = _target_of(path.name)
             how = f"flask chest collector drain --target {target}" if target else f"rm {path}, to give it up"
-            yield f"{path}: {waiting(path)} batches wait for a target that is not chosen. Type: {how}"
+            batches = counted(waiting(path), "batch waits", "batches wait")
+            yield f"{path}: {batches} for a target that is not chosen. Type: {how}"
 
 
 def _target_of(file: str) -> str | None:

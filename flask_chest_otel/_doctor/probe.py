@@ -210,6 +210,10 @@ _ADVICE = {
         "something else answers there: type the collector's address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
     ),
     "WRONG_VERSION_NUMBER": "no TLS is spoken there: type an address that begins with http://",
+    "CERTIFICATE_VERIFY_FAILED": (
+        "this machine does not know who signed its certificate, or it is for another name: type the authority's "
+        "PEM file: OTEL_EXPORTER_OTLP_CERTIFICATE=/path/ca.pem"
+    ),
     "parsing HTTP/2": (
         "no gRPC is spoken there: type the collector's port for it, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
     ),

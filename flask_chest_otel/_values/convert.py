@@ -472,6 +472,8 @@ def _has_fields(value: Any, kind: type) -> bool:
 def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
     """Keys and values: of a ``dict`` and its subclasses without running their code."""
     kind = type(value)
+    if kind.__name__ == "CombinedMultiDict":  # Werkzeug's `request.values`: what it has is not in itself
+        return iter(value.lists())
     if issubclass(kind, dict):
         return iter(dict.items(value))
     if is_record(kind):

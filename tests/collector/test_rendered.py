@@ -142,7 +142,7 @@ def test_check_asks_influxdb(influxdb: InfluxDB2) -> None:
 
 
 def test_check_takes_an_influxdb_token_that_only_writes(influxdb: InfluxDB2) -> None:
-    """The token that the target's page tells to make is fine; one that only reads is not, nor one for another bucket."""
+    """The token that the target's page tells to make is fine; one that reads only is not, nor one for one bucket."""
     metrics, spans = influxdb.make_bucket("m"), influxdb.make_bucket("s")
     env = {**influxdb.collector_env, "INFLUXDB_BUCKET": "m", "INFLUXDB_SPANS_BUCKET": "s"}
     assert asked("influxdb", {**env, "INFLUXDB_TOKEN": influxdb.make_token("write", metrics, spans)}) == []

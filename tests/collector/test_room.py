@@ -108,6 +108,7 @@ def test_what_waits_for_nobody_is_told_and_sent(start_collector: StartCollector,
         done = subprocess.run(drain, env=given, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         assert done.stdout == "Sent what waited for otlp.\n"
+        assert "\tinfo\t" not in done.stderr
         assert len(target.wait_for_spans(50)) == 50
     assert "drain" not in said(DEBUG, held)
     assert post(other.otlp_http, "traces", trace_request(1)) == 200

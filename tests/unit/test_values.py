@@ -28,7 +28,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from werkzeug.datastructures import EnvironHeaders, Headers, MultiDict
+from werkzeug.datastructures import CombinedMultiDict, EnvironHeaders, Headers, MultiDict
 from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Request
 from wrapt import ObjectProxy
@@ -47,6 +47,7 @@ NAMED = namedtuple("NAMED", "a b")  # noqa: PYI024 - the untyped kind is what is
 LOGIN = namedtuple("LOGIN", "name password")  # noqa: PYI024 - as above
 HELD: ContextVar[Any] = ContextVar("held", default=5)
 SHOWN_HEADERS = '{"Authorization": "[REDACTED]", "Accept": "*/*"}'
+SHOWN_VALUES = '{"a": ["1", "2"], "token": "[REDACTED]"}'
 
 
 class Nameless:
@@ -526,6 +527,7 @@ def test_the_encoder_check_can_fail() -> None:
         ({"sent": [("api_key", "s3cret")]}, '{"sent": [["api_key", "[REDACTED]"]]}'),
         (ObjectProxy({"token": "s3cret"}), "ObjectProxy"),
         ([ObjectProxy({"token": "s3cret"})], ("ObjectProxy",)),
+        (CombinedMultiDict([MultiDict([("a", "1")]), MultiDict([("token", "s3cret"), ("a", "2")])]), SHOWN_VALUES),
         ({"QUERY_STRING": "a=1&token=s3cret"}, '{"QUERY_STRING": "a=1&token=REDACTED"}'),
         ({"RAW_URI": "/?code=s3cret"}, '{"RAW_URI": "/?code=REDACTED"}'),
         ([], ()),

@@ -19,6 +19,8 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from flask_chest_otel import FlaskChest
 from flask_chest_otel._outbox.file import FILENAME, Outbox
+from tests.backends.certificates import certificate
+from tests.backends.moody import Moody
 from tests.backends.moody_grpc import MoodyGrpc
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.server import free_port
@@ -378,6 +380,18 @@ def test_tls_where_there_is_none(tmp_path: Path) -> None:
         address = receiver.url.replace("http://", "https://")
         _, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=address, OTEL_METRICS_EXPORTER="none")
     assert report["problems"][0].endswith("type an address that begins with http://")
+
+
+def test_a_certificate_of_an_authority_that_is_not_known(tmp_path: Path) -> None:
+    """Not to start the collector is told, but how to know who signed its certificate; with that, all is well."""
+    public = certificate(tmp_path, "IP:127.0.0.1")
+    with Moody(certificate=public) as collector:
+        asked = partial(doctor, tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_METRICS_EXPORTER="none")
+        _, report = asked()
+        (problem,) = report["problems"]
+        assert problem.endswith("PEM file: OTEL_EXPORTER_OTLP_CERTIFICATE=/path/ca.pem")
+        _, report = asked(OTEL_EXPORTER_OTLP_CERTIFICATE=str(public))
+    assert report["problems"] == []
 
 
 @pytest.mark.parametrize("variable", ["CERTIFICATE", "CLIENT_CERTIFICATE"])
