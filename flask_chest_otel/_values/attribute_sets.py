@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._base.process import here
 from flask_chest_otel.names import OVERFLOW
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ class AttributeSets:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.seen: dict[Hashable, Mapping[str, Any]] = {}
-        self._admitting = threading.Lock()
+        self._admitting: dict[object, threading.Lock] = {}
 
     def admit(self, key: Hashable, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         """The set to record under: ``attributes``, or the overflow point where all places are taken."""
         # Nobody waits once all places are taken, which is when this is called often.
         if len(self.seen) < self._limit - 1:
-            with self._admitting:
+            # By process: what another thread holds at a fork, nobody in the child would ever let go of.
+            with self._admitting.setdefault(here(), threading.Lock()):
                 if len(self.seen) < self._limit - 1:
                     return self.seen.setdefault(key, attributes)
         return self.seen.get(key, OVERFLOW_ATTRIBUTES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from flask import g, request
 
 from flask_chest_otel import ChestConfigError, TrackedVar
 from flask_chest_otel._tracking.instruments import Instruments
+from flask_chest_otel._values.attribute_sets import AttributeSets
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -180,3 +183,34 @@ def test_a_definition_that_comes_too_late(rig: Rig) -> None:
         instruments.declare("late", defined)
     with pytest.raises(ChestConfigError, match="already a metric"):
         instruments.declare("early", bare)
+
+
+class Slow:
+    """A key that is looked up by somebody else while this process forks."""
+
+    def __init__(self) -> None:
+        self.looked_up = threading.Event()
+        self.go_on = threading.Event()
+
+    def __hash__(self) -> int:
+        self.looked_up.set()
+        self.go_on.wait(10.0)
+        return 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork_while_a_set_is_admitted() -> None:
+    """The child waits for no thread that it has not."""
+    sets, slow = AttributeSets(10), Slow()
+    thread = threading.Thread(target=sets.admit, args=(slow, {}))
+    thread.start()
+    slow.looked_up.wait(10.0)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)
+        os._exit(0 if sets.admit("key", {"a": 1}) == {"a": 1} else 1)
+    _, status = os.waitpid(child, 0)
+    slow.go_on.set()
+    thread.join()
+    assert status == 0
