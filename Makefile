@@ -53,10 +53,11 @@ test-bare: ## Run .ci/run in a bare Debian 12, then 13, which debootstrap makes;
 test-fast: $(DEV) ## Run the unit tests that start no process, on all cores.
 	$(BIN)/python -m pytest --numprocesses auto -m 'not process and not real' tests/unit
 
-lint: $(DEV) ## Check style, formatting and types.
+lint: $(DEV) ## Check style, formatting and types; the guard in Go too, where Go is installed.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	collector-config/distribution/lint.sh
 
 format: $(DEV) ## Format the code and sort its imports.
 	$(BIN)/ruff check --fix --select I,RUF022

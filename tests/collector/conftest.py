@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +13,7 @@ import pytest
 
 from tests.backends.collector import Collector
 from tests.backends.influxdb2 import InfluxDB2
-from tests.backends.require import require_built
+from tests.backends.require import missing, require_built
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,3 +55,18 @@ def influxdb(tmp_path: Path) -> Iterator[InfluxDB2]:
     require_built("influxd")
     with InfluxDB2(tmp_path / "influxdb") as server:
         yield server
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of 64 mebibytes, or of as many as the test asks for."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if sys.platform != "linux" or os.geteuid() != 0:
+        missing("only root can mount a small tmpfs here")
+    command = ["mount", "-t", "tmpfs", "-o", f"size={getattr(request, 'param', 64)}m", "tmpfs", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        missing(f"a small tmpfs cannot be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import yaml
 
 from flask_chest_otel._collector import Composition, render
 from tests.backends.collector import CONFIG, Collector
+from tests.backends.disk import fill
 from tests.backends.grafana import Viewer, load, targets
 from tests.backends.moody import Moody
 from tests.backends.prometheus import Prometheus
@@ -19,6 +21,8 @@ from tests.backends.raw_otlp import gauge_request, post, trace_request
 from tests.backends.require import REPOSITORY, require_installed
 from tests.backends.server import free_port
 from tests.backends.traffic import Traffic, eventually
+from tests.collector.test_door import NEW, OLD, certificate
+from tests.collector.test_door import send as send_as
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -303,6 +307,33 @@ def test_a_short_memory_through_prometheus(start_collector: StartCollector, tmp_
 
         eventually(refuses, True)  # noqa: FBT003 - the expected answer
         watch.expect("ApplicationsWait")
+
+
+def test_a_wrong_token_through_prometheus(start_collector: StartCollector, tmp_path: Path) -> None:
+    """A caller without the right token is told of."""
+    public, key = certificate(tmp_path, "door")
+    env = {"CHEST_OTLP_TOKEN": OLD, "CHEST_TLS_CERT": str(public), "CHEST_TLS_KEY": str(key)}
+    collector = start_collector("debug", "secure", env=env)
+    watch = Watch(tmp_path, collector)
+    trust = ssl.create_default_context(cafile=str(public))
+    with watch.server:
+        eventually(lambda: (watch.server.query("up"), watch.firing()), ([1.0], set()))
+        assert send_as(collector.otlp_http, trust, OLD) == 200
+        assert watch.firing() == set()
+        assert send_as(collector.otlp_http, trust, NEW) == 401
+        watch.expect("CallersRefused")
+
+
+@pytest.mark.parametrize("small_disk", [256], indirect=True)
+def test_a_full_disk_through_prometheus(start_collector: StartCollector, tmp_path: Path, small_disk: Path) -> None:
+    """Somebody else fills the disk of the queues; applications that are sent away because of it are told of, too."""
+    collector = start_collector("file", env={"CHEST_QUEUE_DIR": str(small_disk)})
+    watch = Watch(tmp_path, collector)
+    with watch.server:
+        eventually(lambda: (watch.server.query("up"), watch.firing()), ([1.0], set()))
+        fill(small_disk / "ballast")
+        assert send(collector) == [503]
+        watch.expect("DiskNearlyFull", "ApplicationsWait")
 
 
 def test_too_many_traces_through_prometheus(start_collector: StartCollector, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import ssl
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import pytest
 
 from flask_chest_otel._collector import Composition, render
 from tests.backends import jsonl
+from tests.backends.moody import Moody
 from tests.backends.raw_otlp import HEADERS, post, trace_request
 from tests.backends.require import require_installed
 from tests.backends.server import free_port
@@ -141,3 +143,22 @@ def test_a_changed_file_is_read_on_sighup(start_collector: StartCollector, tmp_p
     eventually(lambda: collector.log().count("Everything is ready"), 2)
     assert post(collector.otlp_http, "traces", trace_request(3)) == 200
     eventually(lambda: len(jsonl.spans(collector.folder / "telemetry.jsonl")), 3)
+
+
+def test_sighup_loses_nothing(start_collector: StartCollector) -> None:
+    """What waits in the queues when the file is read again, and what comes meanwhile, arrives afterwards."""
+    with Moody(503) as target:
+        collector = start_collector(whole=render(Composition(("otlp",))), env={"OTLP_TARGET_URL": target.url})
+        accepted = set()
+        # The door is closed while it reads: an application would keep what it is told to.
+        for number in range(400):
+            if number in (50, 150, 250):
+                os.kill(collector.pid, signal.SIGHUP)
+            if post(collector.otlp_http, "traces", trace_request(1, name=f"n{number}")) == 200:
+                accepted.add(f"n{number}")
+            time.sleep(0.05)
+        eventually(lambda: collector.log().count("Everything is ready"), 4)
+        assert len(accepted) > 200
+        target.mood = "ok"
+        eventually(lambda: accepted - {span["name"] for span in target.receiver.spans()}, set(), within_s=90)
+        assert collector.own_metric("otelcol_exporter_send_failed_spans") == 0

@@ -10,11 +10,14 @@ import pytest
 from flask_chest_otel._collector import Composition, render
 from tests.backends import jsonl
 from tests.backends.collector import Collector
+from tests.backends.raw_otlp import gauge_request, post, trace_request
 from tests.backends.require import REPOSITORY, require_built
 from tests.backends.traffic import Traffic, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.collector.conftest import StartCollector
 
 pytestmark = pytest.mark.real
 
@@ -59,3 +62,36 @@ def test_a_loud_service_is_bounded(tmp_path: Path) -> None:
         eventually(lambda: arrived("s-"), 100)
         eventually(lambda: collector.own_metric(COUNTED, policy="loud", decision="not_sampled") > 500, expected=True)
         assert arrived("l-") < 500
+
+
+def test_each_service_is_bounded(start_collector: StartCollector) -> None:
+    """No service brings more spans in a minute than the bound; others keep theirs, and what is over is counted."""
+    collector = start_collector("file", "debug", env={"CHEST_SERVICE_SPANS_PER_MINUTE": "100"})
+    path = collector.folder / "telemetry.jsonl"
+    for name, spans in (("loud", 70), ("loud", 70), ("loud", 70), ("shop", 60)):
+        body = trace_request(spans, name=name).replace(b"by-hand", b"by-hand" if name == "loud" else b"by-shop")
+        assert post(collector.otlp_http, "traces", body) == 200
+
+    def arrived(name: str) -> int:
+        return sum(span["name"] == name for span in jsonl.spans(path))
+
+    eventually(lambda: (arrived("loud"), arrived("shop")), (100, 60))
+    # Once for each target.
+    assert collector.own_metric("otelcol_chest_over_bound", service="by-hand", bound="rate") == 2 * 110
+    assert collector.own_metric("otelcol_chest_over_bound", service="by-shop") == 0
+
+
+def test_series_are_bounded(start_collector: StartCollector) -> None:
+    """A metric keeps the first sets of attributes of the day, and a service its points of the minute."""
+    env = {"CHEST_SERVICE_SERIES": "5", "CHEST_SERVICE_POINTS_PER_MINUTE": "12"}
+    collector = start_collector("file", env=env)
+    path = collector.folder / "telemetry.jsonl"
+    for name, values in (("level", 20), ("level", 20), ("width", 4)):
+        assert post(collector.otlp_http, "metrics", gauge_request(name, [1.0] * values)) == 200
+
+    def arrived(name: str) -> list[str]:
+        return sorted(point["attributes"]["number"] for point in jsonl.points(path, name))
+
+    eventually(lambda: (arrived("level"), arrived("width")), (sorted([*"01234"] * 2), ["0", "1"]))
+    assert collector.own_metric("otelcol_chest_over_bound", bound="series") == 30
+    assert collector.own_metric("otelcol_chest_over_bound", bound="rate") == 2

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
@@ -12,17 +13,20 @@ import (
 	upstream "go.opentelemetry.io/collector/processor/memorylimiterprocessor"
 )
 
-// NewLimiterFactory makes memory_limiter, which refuses also when the disk of the queues is nearly full. It must be
-// refused here, in front of the queue: what a queue itself cannot write counts as waiting there for ever.
+// NewLimiterFactory makes memory_limiter, which refuses also when the disk of the queues is nearly full, and drops what
+// one service brings beyond its bounds. It must be refused here, in front of the queue: what a queue itself cannot write
+// counts as waiting there for ever.
 func NewLimiterFactory() processor.Factory {
 	up := upstream.NewFactory()
 	traces := func(ctx context.Context, set processor.Settings, cfg component.Config, next consumer.Traces) (processor.Traces, error) {
-		inner, err := up.CreateTraces(ctx, set, cfg, next)
-		return &traceLimiter{Traces: inner}, err
+		inner, errInner := up.CreateTraces(ctx, set, cfg, next)
+		most, err := newBounds(set.MeterProvider.Meter(scope), "CHEST_SERVICE_SPANS_PER_MINUTE")
+		return &traceLimiter{Traces: inner, bounds: most}, errors.Join(errInner, err)
 	}
 	metrics := func(ctx context.Context, set processor.Settings, cfg component.Config, next consumer.Metrics) (processor.Metrics, error) {
-		inner, err := up.CreateMetrics(ctx, set, cfg, next)
-		return &metricLimiter{Metrics: inner}, err
+		inner, errInner := up.CreateMetrics(ctx, set, cfg, next)
+		most, err := newBounds(set.MeterProvider.Meter(scope), "CHEST_SERVICE_POINTS_PER_MINUTE")
+		return &metricLimiter{Metrics: inner, bounds: most}, errors.Join(errInner, err)
 	}
 	logs := func(ctx context.Context, set processor.Settings, cfg component.Config, next consumer.Logs) (processor.Logs, error) {
 		inner, err := up.CreateLogs(ctx, set, cfg, next)
@@ -55,6 +59,11 @@ func (w *watch) check() error {
 type traceLimiter struct {
 	processor.Traces
 	watch
+	bounds *bounds
+}
+
+func (l *traceLimiter) Capabilities() consumer.Capabilities {
+	return consumer.Capabilities{MutatesData: l.bounds != nil}
 }
 
 func (l *traceLimiter) Start(ctx context.Context, host component.Host) error {
@@ -66,12 +75,22 @@ func (l *traceLimiter) ConsumeTraces(ctx context.Context, data ptrace.Traces) er
 	if err := l.check(); err != nil {
 		return err
 	}
+	if l.bounds != nil {
+		if l.bounds.traces(data); data.ResourceSpans().Len() == 0 {
+			return nil
+		}
+	}
 	return l.Traces.ConsumeTraces(ctx, data)
 }
 
 type metricLimiter struct {
 	processor.Metrics
 	watch
+	bounds *bounds
+}
+
+func (l *metricLimiter) Capabilities() consumer.Capabilities {
+	return consumer.Capabilities{MutatesData: l.bounds != nil}
 }
 
 func (l *metricLimiter) Start(ctx context.Context, host component.Host) error {
@@ -82,6 +101,11 @@ func (l *metricLimiter) Start(ctx context.Context, host component.Host) error {
 func (l *metricLimiter) ConsumeMetrics(ctx context.Context, data pmetric.Metrics) error {
 	if err := l.check(); err != nil {
 		return err
+	}
+	if l.bounds != nil {
+		if l.bounds.metrics(data); data.ResourceMetrics().Len() == 0 {
+			return nil
+		}
 	}
 	return l.Metrics.ConsumeMetrics(ctx, data)
 }

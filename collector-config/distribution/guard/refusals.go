@@ -100,7 +100,7 @@ func isTemporary(name string, status int) bool {
 }
 
 func (a *answers) tryAgain(name string, response *http.Response, answer string) {
-	a.count(name, response.StatusCode, "queue")
+	a.guard.count(name, response.StatusCode, "queue")
 	said := response.Status
 	a.guard.rare.log(name+said, func() {
 		a.guard.logger.Warn("The target refuses the credentials, the address or the quota. "+
@@ -123,7 +123,7 @@ func (a *answers) keep(name string, request *http.Request, body func() ([]byte, 
 	if err != nil {
 		where = "lost"
 	}
-	a.count(name, response.StatusCode, where)
+	a.guard.count(name, response.StatusCode, where)
 	a.guard.rare.log(name+where, func() {
 		a.guard.logger.Error("The target refuses what is in the data. They are kept in a file, unless there is an error",
 			zap.String("exporter", name), zap.String("folder", a.guard.letters.folder),
@@ -135,8 +135,8 @@ func (a *answers) keep(name string, request *http.Request, body func() ([]byte, 
 	}
 }
 
-func (a *answers) count(name string, status int, where string) {
-	a.guard.refusals.Add(context.Background(), 1, metric.WithAttributes(
+func (g *guard) count(name string, status int, where string) {
+	g.refusals.Add(context.Background(), 1, metric.WithAttributes(
 		attribute.String("exporter", name), attribute.Int("status", status), attribute.String("kept", where)))
 }
 
