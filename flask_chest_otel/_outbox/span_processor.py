@@ -146,7 +146,7 @@ class _Line:
         # After the append: the thread takes the flag down before it looks.
         if not self._some.is_set():
             self._some.set()
-        if waiting + 1 == self._batching.batch:
+        if waiting + 1 >= self._batching.batch:
             self._enough.set()
 
     def write_all(self, timeout_s: float = -1.0) -> bool:
