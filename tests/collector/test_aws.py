@@ -15,12 +15,14 @@ from opentelemetry.trace import NoOpTracerProvider
 from flask_chest_otel import FlaskChest, TrackedVar, count_failures, count_requests, flask_chest
 from tests.backends import jsonl
 from tests.backends.aws import Aws
+from tests.backends.moody import Moody
 from tests.backends.require import require_module
 from tests.backends.traffic import DURATION, NEVER_MS, Traffic, eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.backends.collector import Collector
     from tests.collector.conftest import StartCollector
 
 pytestmark = pytest.mark.real
@@ -58,6 +60,33 @@ def test_answers_what_was_served_through_an_outage(start_collector: StartCollect
             assert kept["annotations"]["flask.request_id"] == "r-10"
             assert kept["metadata"]["default"]["flask.g.cart_total"] == 15.0
             assert aws.segments([traces["elsewhere"]]) == []
+
+
+@pytest.mark.parametrize("refusal", ["UnrecognizedClientException", "AccessDeniedException", "ThrottlingException"])
+def test_what_somebody_can_mend_is_asked_again(start_collector: StartCollector, tmp_path: Path, refusal: str) -> None:
+    """While AWS refuses credentials, rights or quota, spans and metrics wait; they arrive when that is mended."""
+    require_module("moto.server", "moto[server]")
+    aws = Aws(tmp_path / "aws")
+    collector = start_collector("aws", "file", env=aws.collector_env)
+    path = collector.folder / "telemetry.jsonl"
+    with Moody(400, port=aws.port) as refusing, Traffic(collector.otlp_http) as traffic:
+        refusing.headers = {"X-Amzn-ErrorType": refusal}
+        traffic.request("r-1", {"cart_total": 1.5})
+        traffic.flush()
+        for name in ("awsxray", "awsemf"):
+            labels = {"exporter": name, "kept": "queue", "status": "400"}
+            eventually(partial(refused_by, collector, labels), expected=True, within_s=40)
+        # Connections that are open would be answered on.
+        refusing.mood = "reset"
+    traces = sorted({span["traceId"] for span in jsonl.spans(path)})
+    with aws:
+        eventually(lambda: total(aws, "flask.g.cart_total", "Count"), 1, within_s=120)
+        eventually(lambda: bool(aws.segments(traces)), expected=True, within_s=120)
+    assert collector.own_metric("otelcol_chest_target_refusals", kept="lost") == 0
+
+
+def refused_by(collector: Collector, labels: dict[str, str]) -> bool:
+    return collector.own_metric("otelcol_chest_target_refusals", **labels) > 0
 
 
 def test_metrics_by_name_arrive_as_they_were_written(start_collector: StartCollector, tmp_path: Path) -> None:

@@ -20,8 +20,10 @@ import yaml
 
 from flask_chest_otel._collector import Composition, render
 from flask_chest_otel._collector.fragments import variables_of
+from tests.backends.certificates import certificate
 from tests.backends.collector import CONFIG
 from tests.backends.grafana import dashboard_files, load
+from tests.backends.moody import Moody
 from tests.backends.raw_otlp import post, trace_request
 from tests.backends.require import REPOSITORY, built, missing, require_built
 from tests.backends.traffic import eventually
@@ -276,6 +278,37 @@ def test_a_token_is_read_from_a_file(start_collector: StartCollector, influxdb: 
     collector = start_collector("influxdb", env={**influxdb.collector_env, "INFLUXDB_TOKEN": f"${{file:{token}}}"})
     assert post(collector.otlp_http, "traces", trace_request(3)) == 200
     eventually(lambda: len(influxdb.influxql("SELECT duration_nano FROM spans")), 3)
+
+
+@pytest.mark.real
+def test_influxdb_by_tls(start_collector: StartCollector, tmp_path: Path) -> None:
+    """With the documented variables the collector trusts an authority of one's own, and without them nobody unknown."""
+    mine = certificate(tmp_path, "IP:127.0.0.1")
+    with Moody("ok", certificate=mine) as target:
+        where = {"INFLUXDB_URL": target.url}
+        trusting = start_collector("influxdb", env={**where, "SSL_CERT_FILE": str(mine)})
+        wary = start_collector("influxdb", env=where)
+        assert post(wary.otlp_http, "traces", trace_request(1)) == 200
+        eventually(lambda: "certificate signed by unknown authority" in wary.log(), expected=True)
+        assert target.attempts == []
+        assert post(trusting.otlp_http, "traces", trace_request(1)) == 200
+        target.wait_for_attempts(1)
+
+
+def test_tls_is_documented_with_what_is_read() -> None:
+    """The variables of the documented block are read, and its patch puts the file where they look for it."""
+    readme = (DEPLOY / "README.md").read_text()
+    named = dict(re.findall(r"^    - (\w+)=(.+)$", readme, re.MULTILINE))
+    texts = "".join((KUBERNETES / f"collector-{role}.yaml").read_text() for role in ROLES)
+    assert set(named) - {"SSL_CERT_FILE"} <= set(variables_of(texts))
+    [patch] = [yaml.safe_load(block) for block in blocks(DEPLOY / "README.md") if block.startswith("patches:")]
+    volume, mount = yaml.safe_load(patch["patches"][0]["patch"])
+    assert yaml.safe_load(named["KAFKA_TLS"])["ca_file"] == named["SSL_CERT_FILE"]
+    assert named["SSL_CERT_FILE"].startswith(mount["value"]["mountPath"] + "/")
+    for pod in pods().values():
+        assert isinstance(pod["spec"]["volumes"], list), volume
+        assert pod["spec"]["containers"][0]["name"] == "collector"
+        assert isinstance(pod["spec"]["containers"][0]["volumeMounts"], list)
 
 
 def test_prometheus_scrapes_the_collector() -> None:
