@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -24,6 +24,7 @@ from flask_chest_otel._outbox.file import FILENAME
 from flask_chest_otel._outbox.instance_id import instance_id
 from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from flask_chest_otel._outbox.worker import dispatch_for
+from flask_chest_otel._providers.metric_reader import ProcessMetricReader
 from flask_chest_otel._providers.services import ServiceMeterProvider, ServiceTracerProvider
 from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel.errors import ChestConfigError
@@ -133,7 +134,7 @@ def _span_processor(exporter: Any) -> SpanProcessor:
 
 def _meter_provider(app_name: str, wanted: list[str], route: Route | None) -> MeterProvider:
     readers = [
-        found if isinstance(found, MetricReader) else PeriodicExportingMetricReader(found)
+        found if isinstance(found, MetricReader) else ProcessMetricReader(found)
         for found in _exporters("metrics", wanted, route)
     ]
     return MeterProvider(readers, resource=_resource(app_name), shutdown_on_exit=False)

@@ -64,14 +64,19 @@ def test_counts_equal_requests(tmp_path: Path, receiver: OtlpReceiver, kind: str
     assert server.log() == "", "a healthy life and a healthy shutdown have nothing to say"
 
 
-def test_requests_before_the_fork(tmp_path: Path, receiver: OtlpReceiver) -> None:
-    """Requests that the master serves while it loads the application are counted once, not once per child."""
+@pytest.mark.parametrize("kind", ["sync preload", "gthread preload with hook", "gevent preload"])
+def test_requests_before_the_fork(tmp_path: Path, receiver: OtlpReceiver, kind: str) -> None:
+    """Requests that the master serves while it loads the application are counted once, and it stops in good time."""
+    if "gevent" in kind:
+        require_module("gevent", "gevent")
     traffic = Traffic()
-    with Gunicorn(tmp_path, receiver.url, *WORKERS["sync preload"], FAULT_WARM_UP="1") as server:
+    with Gunicorn(tmp_path, receiver.url, *WORKERS[kind], FAULT_WARM_UP="1") as server:
         traffic.send(server.port, range(100))
     served = sorted([*range(100), *range(1_000_000, 1_000_005)])
     assert sorted(numbers(receiver)) == served
     assert counted(receiver) == len(served)
+    assert server.kept() == []
+    assert server.log() == ""
 
 
 class TwoApplications(Gunicorn):
@@ -88,6 +93,7 @@ class TwoApplications(Gunicorn):
         ("gthread", ""),
         ("gthread preload with hook", "1"),
         ("gevent preload", ""),
+        ("gevent preload", "1"),
     ],
 )
 def test_two_applications(tmp_path: Path, receiver: OtlpReceiver, kind: str, warm_up: str) -> None:
@@ -278,6 +284,52 @@ def test_gevent_patches_after_the_application_was_made(
     run_python("import warnings; warnings.simplefilter('ignore')\n" + GEVENT, server.env)
     assert sorted(numbers(receiver)) == list(range(8))
     assert counted(receiver) == 8
+
+
+THREADS = """
+import os, threading, warnings
+warnings.simplefilter("ignore")
+from fault_app import app
+
+app.test_client().get("/buy/1")
+assert "flask-chest-metrics" in {thread.name for thread in threading.enumerate()}
+pid = os.fork()
+if not pid:
+    print(len(threading.enumerate()), flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows")
+def test_a_child_begins_without_our_threads(
+    tmp_path: Path, receiver: OtlpReceiver, run_python: Callable[..., str]
+) -> None:
+    """A fork alone begins no thread: one that it began would collect the parent's sums, for nobody."""
+    assert run_python(THREADS, Gunicorn(tmp_path, receiver.url).env) == "1\n"
+
+
+IN_A_POOL = """
+from gevent import monkey
+monkey.patch_all()
+import gevent, time
+from fault_app import app
+
+for number in range(3):
+    gevent.get_hub().threadpool.apply(app.test_client().get, (f"/buy/{number}",))
+"""
+
+
+def test_the_first_request_in_a_thread_of_gevents_pool(
+    tmp_path: Path, receiver: OtlpReceiver, run_python: Callable[..., str]
+) -> None:
+    """Threads that begin there never run: the end of the process neither waits for them nor loses what they count."""
+    require_module("gevent", "gevent")
+    started = time.monotonic()
+    run_python(IN_A_POOL, Gunicorn(tmp_path, receiver.url).env)
+    assert time.monotonic() - started < 25, "half a minute is what the SDK waits for its thread"
+    assert sorted(numbers(receiver)) == list(range(3))
+    assert counted(receiver) == 3
 
 
 def test_gevent_and_a_collector_that_hangs(tmp_path: Path) -> None:

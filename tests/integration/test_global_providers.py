@@ -178,6 +178,33 @@ assert chest.force_flush(10)
         assert [span["attributes"]["flask.request_id"] for span in receiver.wait_for_spans(1)] == ["r-1"]
 
 
+@pytest.mark.parametrize(
+    ("interval", "said"), [("0", True), ("-5", True), ("soon", True), ("nan", True), ("inf", False), ("1e300", False)]
+)
+def test_how_often_metrics_are_exported(
+    run_python: Callable[..., str], tmp_path: Path, interval: str, *, said: bool
+) -> None:
+    """An interval that is none is said and a minute is used; with any, also the longest, they come at the end."""
+    with OtlpReceiver() as receiver:
+        out = run_python(
+            PRELUDE
+            + """
+import logging
+logging.basicConfig(stream=sys.stdout, level=logging.WARNING)
+FlaskChest(app, export="otlp")
+ask("r-1")
+""",
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+                "OTEL_METRIC_EXPORT_INTERVAL": interval,
+                "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "outbox"),
+            },
+        )
+        assert [point["count"] for point in receiver.latest("http.server.request.duration")] == [1]
+    sentence = f"OTEL_METRIC_EXPORT_INTERVAL='{interval}' is no number greater than 0: the default is used"
+    assert (sentence in out, len(out.splitlines())) == ((True, 1) if said else (False, 0)), out
+
+
 def test_an_address_that_cannot_be_used(run_python: Callable[..., str], tmp_path: Path) -> None:
     """At the first request: one line with the host and what to type, no traceback; the requests are served."""
     said = run_python(

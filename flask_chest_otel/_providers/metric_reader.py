@@ -1,0 +1,82 @@
+"""The SDK's periodic reader of metrics, with a thread that is seen to end under gevent, and none in children.
+
+The SDK's own thread is of the class that was there when the SDK was loaded. Where gevent patches later, as gunicorn's
+workers do with ``--preload``, nobody sees such a thread end (before Python 3.13): the end of the process waits for it
+until the time is over. The SDK also begins that thread anew in each child, where our providers are made anew.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+from flask_chest_otel._base.process import threads_run_here
+from flask_chest_otel._guard import guarded, note
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.sdk.metrics.export import MetricExporter
+
+__all__ = ["ProcessMetricReader"]
+
+
+class ProcessMetricReader(PeriodicExportingMetricReader):
+    """Collects as often as ``OTEL_METRIC_EXPORT_INTERVAL`` says, in the process that made it, and once at the end.
+
+    Args:
+        exporter: What gets the metrics.
+    """
+
+    def __init__(self, exporter: MetricExporter) -> None:
+        self._longest_ms = _milliseconds(os.environ, "OTEL_METRIC_EXPORT_TIMEOUT", 30_000)
+        # With an interval that never ends, the SDK begins no thread.
+        super().__init__(exporter, export_interval_millis=math.inf, export_timeout_millis=self._longest_ms)
+        interval_s = _milliseconds(os.environ, "OTEL_METRIC_EXPORT_INTERVAL", 60_000) / 1000
+        self._pause_s = min(interval_s, threading.TIMEOUT_MAX)
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+        # Where threads do not run, metrics wait for a flush, or for the end.
+        if threads_run_here():
+            self._start()
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """Collect once more, unless the exporter still hangs, and end the exporter."""
+        deadline = time.monotonic() + timeout_millis / 1000
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join(max(0.0, timeout_millis / 1000))
+        if self._thread is None or not self._thread.is_alive():
+            self._collect_guarded()
+        super().shutdown(max(0.0, deadline - time.monotonic()) * 1000, **kwargs)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, name="flask-chest-metrics", daemon=True)
+        with suppress(RuntimeError):  # the interpreter is ending: the shutdown collects
+            thread.start()
+            self._thread = thread
+
+    def _run(self) -> None:
+        while not self._ending.wait(self._pause_s):
+            self._collect_guarded()
+
+    @guarded("collecting metrics")
+    def _collect_guarded(self) -> None:
+        self.collect(timeout_millis=self._longest_ms)
+
+
+def _milliseconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    with suppress(ValueError):
+        if (given := float(text)) > 0:
+            return given
+    note(f"setting {name}", "%s=%r is no number greater than 0: the default is used", name, text)
+    return default
