@@ -57,6 +57,8 @@ make_debian() {
   # Packages of servers start none: the tests start their own.
   printf '#!/bin/sh\nexit 101\n' >"$2/usr/sbin/policy-rc.d"
   chmod +x -- "$2/usr/sbin/policy-rc.d"
+  # Files that are taken over stay: a package that brings one of its own would ask, and nobody answers.
+  printf 'Dpkg::Options { "--force-confold"; };\n' >"$2/etc/apt/apt.conf.d/99keep-files"
 }
 
 # within DEBIAN COMMAND…: with the folders that a system has, which go when the command ends
