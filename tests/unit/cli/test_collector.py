@@ -105,7 +105,7 @@ def test_variables_without_a_default_must_be_set() -> None:
 def test_the_readme_says_what_must_be_set() -> None:
     """In its tables of targets and add-ons each has a line, with exactly the variables that must be set."""
     table = re.findall(r"^\| `(\w+)\.yaml` \| [^|]+ \| ([^|]+) \|", (CONFIG / "README.md").read_text(), re.MULTILINE)
-    assert {name: set(re.findall(r"`(\w+)`", variables)) for name, variables in table} == {
+    assert {name: set(re.findall(r"`([A-Z]\w+)`", variables)) for name, variables in table} == {
         name: set(target.must) for name, target in {**TARGETS, **ADD_ONS}.items()
     }
 
