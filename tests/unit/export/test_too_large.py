@@ -129,8 +129,8 @@ def test_away_between_two_parts(begin: Begin, tmp_path: Path) -> None:
             return take(path, headers, body)
 
         moody.receiver.take = once  # type: ignore[method-assign]
-        dispatch.put("traces", 900, spans(*many(900, 1000)))
         moody.most_bytes = 300_000
+        dispatch.put("traces", 900, spans(*many(900, 1000)))
         dispatch.flush(5.0)
         moody.wait_for_attempts(6)
         moody.receiver.take = take  # type: ignore[method-assign]
