@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from traceback import TracebackException
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from flask_chest_otel._base.process import here
+from flask_chest_otel._base.process import current_process
 from flask_chest_otel.errors import ChestError
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 __all__ = [
     "COUNTED",
     "Log",
-    "caught",
+    "count_refusal",
     "counts",
     "forget",
     "guarded",
     "lines",
-    "note",
     "printable",
+    "report_error",
     "reraising",
     "totals",
 ]
@@ -116,7 +116,7 @@ class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` an
         """Swallow what is an ``Exception``; ``KeyboardInterrupt`` and worker timeouts pass."""
         if not isinstance(error, Exception):
             return False
-        caught(self._step, error)
+        report_error(self._step, error)
         return True
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R | None]:
@@ -129,19 +129,19 @@ class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` an
             try:
                 return function(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - that is the point
-                caught(step, error)
+                report_error(step, error)
                 return None
 
         return wrapper
 
 
-def note(kind: str, message: str, *args: object) -> None:
+def count_refusal(kind: str, message: str, *args: object) -> None:
     """Count one refusal of the application's data; log the first of its kind."""
     if _is_first(kind, _refusals, kind.partition(" ")[0]):
         _logger.warning("%s%s", printable(message % args)[:LONGEST_LINE], COUNTED)
 
 
-def caught(step: str, error: BaseException) -> None:
+def report_error(step: str, error: BaseException) -> None:
     """Count one error of ours; log the first of its kind: a sentence of ours as it is, others with a traceback.
 
     Raises:
@@ -205,13 +205,13 @@ def forget() -> None:
 
 def totals() -> tuple[dict[str, int], dict[str, int]]:
     """This process's refusals, by the first word of their kind, and its errors, by step."""
-    return (dict(_refusals), dict(_errors)) if _process is here() else ({}, {})
+    return (dict(_refusals), dict(_errors)) if _process is current_process() else ({}, {})
 
 
 def _is_first(kind: str, totals: Counter[str], total: str) -> bool:
     global _process  # noqa: PLW0603 - whose counts these are
-    if _process is not here():
-        _process = here()
+    if _process is not current_process():
+        _process = current_process()
         forget()
     if kind not in counts and len(counts) >= MOST_KINDS:
         kind = FURTHER

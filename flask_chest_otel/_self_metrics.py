@@ -19,7 +19,7 @@ from flask_chest_otel._version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Figure", "figures", "observe", "watch", "watch_chests"]
+__all__ = ["Figure", "observe", "self_metrics", "watch", "watch_chests"]
 
 Figure = tuple[str, float, dict[str, str]]
 """Name of a metric, its value, and its attributes."""
@@ -100,7 +100,7 @@ def observe(meter_provider: Any = None) -> None:
             make(name, [_callback(name)], unit, description)
 
 
-def figures() -> list[Figure]:
+def self_metrics() -> list[Figure]:
     """All figures of this process; what never happened is left out."""
     found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = defaultdict(float)
     for name, value, attributes in _all():
@@ -126,7 +126,7 @@ def _callback(wanted: str) -> Callable[[Any], Iterable[metrics.Observation]]:
     def callback(_options: Any) -> Iterable[metrics.Observation]:
         with guarded("own metrics"):
             # Floats, always: a back end that types a field by its first value would refuse the other kind for ever.
-            return [metrics.Observation(float(value), given) for name, value, given in figures() if name == wanted]
+            return [metrics.Observation(float(value), given) for name, value, given in self_metrics() if name == wanted]
         return []
 
     return callback

@@ -8,7 +8,7 @@ from flask import has_request_context, request
 from werkzeug.local import LocalProxy
 
 from flask_chest_otel._lifecycle.state import current_typed_context, state_here
-from flask_chest_otel._request.lookup import record_of
+from flask_chest_otel._request.lookup import request_in
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
 
@@ -25,7 +25,7 @@ def current_request_id() -> str | None:
     """
     if not has_request_context():
         return None
-    live = record_of(request.environ)
+    live = request_in(request.environ)
     return None if live is None else live.request_id or live.owner.decide_id(live)
 
 

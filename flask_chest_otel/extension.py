@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Generic
 from flask import Flask
 from typing_extensions import TypeVar
 
-from flask_chest_otel._guard import guarded, note
+from flask_chest_otel._guard import count_refusal, guarded
 from flask_chest_otel._lifecycle.attach import attach
 from flask_chest_otel._lifecycle.state import EXTENSION_KEY, current_typed_context, state_here
 from flask_chest_otel._lifecycle.steps import Lifecycle
-from flask_chest_otel._providers.decision import Export
+from flask_chest_otel._providers.export_policy import ExportPolicy
 from flask_chest_otel._tracking.routes import check_route
 from flask_chest_otel.config import check_arguments, settle, unset
 from flask_chest_otel.errors import ChestConfigError, ChestSetupError, refuse_unknown
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from flask_chest_otel._records.record import Sink
+    from flask_chest_otel._records.record import Chest
     from flask_chest_otel._request.added_metrics import Dimensions
     from flask_chest_otel.tracked import TrackedVar
 
@@ -91,7 +91,7 @@ class FlaskChest(Generic[ContextT]):
         request_id_secret: str | None = unset("request_id_secret"),
         response_headers: Sequence[str] = unset("response_headers"),
         attribute_prefix: str = unset("attribute_prefix"),
-        chests: Sequence[str | Sink] = unset("chests"),
+        chests: Sequence[str | Chest] = unset("chests"),
         context: Callable[[], ContextT] | None = unset("context"),
         propagate: Sequence[str] = unset("propagate"),
         propagate_to: Sequence[str] | None = unset("propagate_to"),
@@ -137,7 +137,7 @@ class FlaskChest(Generic[ContextT]):
                 "or call init_app once for each application"
             )
         config, sources = settle(self._arguments, app.config)
-        state = Lifecycle(config, Export(config, sources=sources, service=app.name if config.enabled else ""))
+        state = Lifecycle(config, ExportPolicy(config, sources=sources, service=app.name if config.enabled else ""))
         if config.enabled:
             state.planner.check(())
             for endpoint, view in app.view_functions.items():
@@ -178,7 +178,9 @@ class FlaskChest(Generic[ContextT]):
         """
         state = state_here()
         if state is None:
-            note("add_metric outside", "add_metric(%r) is not recorded: no application is running here", metric_name)
+            count_refusal(
+                "add_metric outside", "add_metric(%r) is not recorded: no application is running here", metric_name
+            )
         elif state.config.enabled:
             with guarded("add_metric"):
                 state.add_metric(metric_name, value, unit, dimensions)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import flask.app
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
 
-from flask_chest_otel._guard import Log, guarded, note
+from flask_chest_otel._guard import Log, count_refusal, guarded
 from flask_chest_otel._lifecycle.attach import Attachment, attach
-from flask_chest_otel._lifecycle.state import EXTENSION_KEY, INSTRUMENTOR_KEY, find_also
+from flask_chest_otel._lifecycle.state import EXTENSION_KEY, INSTRUMENTOR_KEY, register_finder
 from flask_chest_otel._lifecycle.steps import Lifecycle
-from flask_chest_otel._providers.decision import Export
+from flask_chest_otel._providers.export_policy import ExportPolicy
 from flask_chest_otel._request import trace_id
 from flask_chest_otel.config import UNSET, ChestConfig, settle, unknown_setting
 
@@ -66,13 +66,13 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         if self._config.enabled:
             # flask.Flask may be upstream's subclass by now: the class itself is behind it.
             self._attachment = attach(flask.app.Flask, find=self._lifecycle_of)
-            find_also(self._lifecycle_of)
+            register_finder(self._lifecycle_of)
 
     @guarded("uninstrument")
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
         if self._attachment is None:
             return
-        find_also(None)
+        register_finder(None)
         self._attachment.remove()
         self._attachment = None
         for app in list(self._apps):
@@ -85,7 +85,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
             return None
         state: Lifecycle | None = app.extensions.get(INSTRUMENTOR_KEY)
         if state is None:
-            export = Export(self._config, may_build=False, sources=self._sources)
+            export = ExportPolicy(self._config, may_build=False, sources=self._sources)
             made = Lifecycle(self._config, export, quiet=True, hooks=self._hooks, prepare=self._bring_server_span)
             state = app.extensions.setdefault(INSTRUMENTOR_KEY, made)
             self._apps.add(app)
@@ -125,7 +125,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         arguments = settings | {name: value for name, value in given.items() if value is not None}
         config, sources = settle(_known(arguments), {}, on_malformed=_log_malformed)
         if config.enabled:
-            export = Export(config, may_build=False, sources=sources)
+            export = ExportPolicy(config, may_build=False, sources=sources)
             state = Lifecycle(config, export, quiet=True, hooks=(request_hook, response_hook))
             brought = state.bring_upstream(app)
             app.extensions[INSTRUMENTOR_KEY] = state
@@ -169,4 +169,4 @@ def _known(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _log_malformed(error: ChestConfigError) -> None:
-    note(f"setting {error.setting}", "%s; its default is used", error)
+    count_refusal(f"setting {error.setting}", "%s; its default is used", error)

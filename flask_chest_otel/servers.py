@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 
-from flask_chest_otel._base.process import here
+from flask_chest_otel._base.process import current_process
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._outbox import senders
 from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
@@ -111,11 +111,11 @@ def _export_before_forks() -> None:
     _export_metrics()
     if _master is None:
         os.register_at_fork(before=_export_in_master)
-    _master = here()
+    _master = current_process()
 
 
 def _export_in_master() -> None:
-    if _master is here():
+    if _master is current_process():
         _export_metrics()
 
 

@@ -19,7 +19,7 @@ __all__ = ["Measurement", "RequestRecord", "capture"]
 
 
 class _Capture:
-    """A sink that keeps what it gets."""
+    """A chest that keeps what it gets."""
 
     name = "capture"
 
@@ -29,10 +29,10 @@ class _Capture:
     def put(self, record: RequestRecord) -> None:
         self.records.append(record)
 
-    def flush(self, timeout_s: float) -> bool:  # noqa: ARG002 - a sink's signature
+    def flush(self, timeout_s: float) -> bool:  # noqa: ARG002 - a chest's signature
         return True
 
-    def close(self, timeout_s: float) -> bool:  # noqa: ARG002 - a sink's signature
+    def close(self, timeout_s: float) -> bool:  # noqa: ARG002 - a chest's signature
         return True
 
 
@@ -60,11 +60,11 @@ def capture(app: Flask) -> Iterator[list[RequestRecord]]:
     state = state_of(app)
     if state is None:
         raise ChestSetupError(f"{app.name!r} has no chest: call FlaskChest(app) before capture(app)")
-    state.export.stay_inside()
-    sink = _Capture()
-    state.sinks.add(sink)
+    state.export.capture_only()
+    chest = _Capture()
+    state.router.add(chest)
     try:
-        yield sink.records
+        yield chest.records
     finally:
         work_off()  # bodies that the test neither read nor closed
-        state.sinks.remove(sink)
+        state.router.remove(chest)

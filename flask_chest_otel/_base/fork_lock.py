@@ -12,7 +12,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._base.process import here
+from flask_chest_otel._base.process import current_process
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,7 +27,7 @@ class UnforkedLock:
     """A lock for what must not be in the middle of something when the process that made it forks."""
 
     def __init__(self) -> None:
-        self.process = here()
+        self.process = current_process()
         self.lock = threading.Lock()
         _all.add(self)
 
@@ -57,7 +57,7 @@ _held: dict[int, list[threading.Lock]] = {}
 
 def _before() -> None:
     deadline = time.monotonic() + PATIENCE_S
-    mine = [one.lock for one in list(_all) if one.process is here()]
+    mine = [one.lock for one in list(_all) if one.process is current_process()]
     _held[threading.get_ident()] = [
         lock for lock in mine if lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
     ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["at_end_of_child", "here", "notices_native_forks", "threads_run_here"]
+__all__ = ["at_end_of_child", "current_process", "notices_native_forks", "threads_run_here"]
 
 _AFTER_ALL_OTHERS = -1000
 
@@ -38,7 +38,7 @@ _processes: dict[int, object] = {}
 _process = object()
 
 
-def here() -> object:
+def current_process() -> object:
     """The process: one object as long as it lives, another one in each child."""
     if not _mark[0]:
         _begin()

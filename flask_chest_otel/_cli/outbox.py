@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._outbox.file import Kept, Outbox, Usage
+    from flask_chest_otel._outbox.file import BatchInfo, Outbox, Usage
     from flask_chest_otel._outbox.worker import Route
 
 __all__ = ["command"]
@@ -124,14 +124,14 @@ def _route(folder: Path | None) -> Route:
 
 def _send(route: Route, until: float) -> str:
     """Send until nothing waits here or the time is over; what is left, in words."""
-    from flask_chest_otel._outbox.worker import Dispatch  # noqa: PLC0415 - as in _opened
+    from flask_chest_otel._outbox.worker import OutboxWorker  # noqa: PLC0415 - as in _opened
 
-    dispatch, shown = Dispatch(route), -1
+    dispatch, shown = OutboxWorker(route), -1
     dispatch.join(route)
-    dispatch.shelf.take_over()
+    dispatch.buffer.take_over()
     dispatch.start()
     while True:
-        usage, done = dispatch.shelf.usage(), dispatch.shelf.is_empty()
+        usage, done = dispatch.buffer.usage(), dispatch.buffer.is_empty()
         if usage.waiting != shown:
             shown = usage.waiting
             say(f"{counted(shown, 'batch waits', 'batches wait')}.", to_stderr=True)
@@ -247,7 +247,7 @@ def _say_if_none_is_needed(app: Flask) -> None:
     )
 
 
-def _row(kept: Kept) -> tuple[str, ...]:
+def _row(kept: BatchInfo) -> tuple[str, ...]:
     made = datetime.fromtimestamp(kept.created_unix_ns // 10**9, timezone.utc)
     state = "waiting" if kept.refused is None else f"refused: {safe(kept.refused)}"
     return (

@@ -18,7 +18,7 @@ from opentelemetry.propagators.textmap import Setter, TextMapPropagator, default
 
 from flask_chest_otel._context import baggage, bound_baggage
 from flask_chest_otel._context.bound_baggage import BoundBaggage
-from flask_chest_otel._guard import guarded, note
+from flask_chest_otel._guard import count_refusal, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +124,9 @@ class FieldsPropagator(TextMapPropagator):
             if text or (there and held.text is None):
                 setter.set(carrier, key, _bound(text, entries))
             for name in left_out:
-                note(f"propagate {name}: no room", "the field %s is not sent: the baggage would be too long", name)
+                count_refusal(
+                    f"propagate {name}: no room", "the field %s is not sent: the baggage would be too long", name
+                )
 
 
 class _HeldBaggage(Setter[Any]):
@@ -171,7 +173,7 @@ def _leaving(context: Context | None) -> Mapping[str, str | None] | None:
     names, hosts = typed.names, typed.hosts
     host = _host(context) if hosts else None
     if hosts and host is None:
-        note(
+        count_refusal(
             "propagate without a host",
             "fields are not sent: with propagate_to, the client's span has to say whom it calls, and it is not recorded"
             " (no tracer provider is set up, or it was sampled out)",

@@ -14,8 +14,8 @@ from flask import has_request_context, request
 
 from flask_chest_otel._context import baggage
 from flask_chest_otel._context.field_types import as_text, as_type
-from flask_chest_otel._guard import guarded, note
-from flask_chest_otel._request.lookup import own_record, present_request
+from flask_chest_otel._guard import count_refusal, guarded
+from flask_chest_otel._request.lookup import current_request, present_request
 from flask_chest_otel._values.convert import Refused
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class TypedContext:
         typed = kept.get(_KEPT)
         if typed is None:
             typed = kept[_KEPT] = self._made(self._make, http.environ)
-            live = own_record()
+            live = current_request()
             if live is not None:
                 live.typed = typed
         return typed
@@ -87,7 +87,9 @@ class TypedContext:
             try:
                 text = as_text(getattr(typed, name, None))
             except Refused as refused:
-                note(f"propagate {name}: {refused.reason}", "the field %s is not sent: %s", name, refused.reason)
+                count_refusal(
+                    f"propagate {name}: {refused.reason}", "the field %s is not sent: %s", name, refused.reason
+                )
             else:
                 if text is not None:
                     found[name] = text
@@ -109,17 +111,21 @@ class TypedContext:
             try:
                 setattr(typed, name, as_type(text, self._type_of(type(typed), name)))
             except Refused as refused:
-                note(f"arriving {name}: {refused.reason}", "%s in baggage is not taken: %s", name, refused.reason)
+                count_refusal(
+                    f"arriving {name}: {refused.reason}", "%s in baggage is not taken: %s", name, refused.reason
+                )
             except Exception as error:  # noqa: BLE001 - a frozen class, a slot that is not there, a property's own
                 kind = type(error).__name__
-                note(f"arriving {name}: {kind}", "%s in baggage is not taken: setting it raised %s", name, kind)
+                count_refusal(
+                    f"arriving {name}: {kind}", "%s in baggage is not taken: setting it raised %s", name, kind
+                )
 
     def _arriving(self, environ: Mapping[str, Any]) -> dict[str, str]:
         header = environ.get(_ENVIRON_KEY)
         if not header:
             return {}
         if len(header) > baggage.MOST_BYTES:
-            note("baggage too long", "a baggage header of more than %d bytes is not read", baggage.MOST_BYTES)
+            count_refusal("baggage too long", "a baggage header of more than %d bytes is not read", baggage.MOST_BYTES)
             return {}
         return baggage.read(header, self.names)
 
@@ -133,5 +139,7 @@ def _hints(cls: type) -> Mapping[str, Any]:
     try:
         return get_type_hints(cls)
     except Exception as error:  # noqa: BLE001 - names that only a type checker knows, for example
-        note(f"types of {cls.__name__}", "values in baggage stay text, as the annotations of %r fail: %s", cls, error)
+        count_refusal(
+            f"types of {cls.__name__}", "values in baggage stay text, as the annotations of %r fail: %s", cls, error
+        )
         return {}

@@ -39,10 +39,10 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
     sending = send and state.config.enabled
     sent = None
     # One ear for both: the sender of the outbox begins in the first, with what waits there, and says a thing once.
-    with probe.heard() as said:
+    with probe.captured_warnings() as said:
         started = probe.start(app, state)
         if sending:
-            sent = probe.sent(state, started, said, timeout_s)
+            sent = probe.send_probe(state, started, said, timeout_s)
     parts += [
         settings.environment(os.environ),
         providers.part(app, state),
@@ -58,5 +58,5 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
     parts[0].problems += addresses
     # After the probe, which may have left something there.
     store = getattr(state.export.store, "path", None)
-    parts += [probe.kept(app, state), silent.part(app, state, store), probe.counters()]
+    parts += [probe.inspect_storage(app, state), silent.part(app, state, store), probe.counters()]
     return parts

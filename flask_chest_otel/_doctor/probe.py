@@ -19,7 +19,7 @@ from flask_chest_otel._doctor.settings import sdk_is_off
 from flask_chest_otel._guard import COUNTED
 from flask_chest_otel._otlp.endpoint import PORTS, exporters_of, protocol_of
 from flask_chest_otel._outbox.elsewhere import NOBODY_SENDS, elsewhere
-from flask_chest_otel._self_metrics import figures
+from flask_chest_otel._self_metrics import self_metrics
 from flask_chest_otel._store.store import QUARTER_GIB, WEEK_S
 from flask_chest_otel._version import __version__
 from flask_chest_otel.errors import ChestError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._lifecycle.steps import Lifecycle
     from flask_chest_otel._outbox.file import Usage
 
-__all__ = ["advised", "counters", "heard", "kept", "sent", "start"]
+__all__ = ["advised", "captured_warnings", "counters", "inspect_storage", "send_probe", "start"]
 
 OLD_S = 60.0
 """A batch that waits longer than this is worth a word, seconds."""
@@ -53,7 +53,7 @@ def start(app: Flask, state: Lifecycle) -> list[str]:
     if not state.config.enabled or state.export.decided:
         return []
     try:
-        state.sinks.add(*state.export.start(app))
+        state.router.add(*state.export.start(app))
     except ChestError as error:
         return [str(error)]
     except Exception as error:  # noqa: BLE001 - exporters are third parties
@@ -62,7 +62,7 @@ def start(app: Flask, state: Lifecycle) -> list[str]:
     return []
 
 
-def kept(app: Flask, state: Lifecycle) -> Part:
+def inspect_storage(app: Flask, state: Lifecycle) -> Part:
     """Outbox and store: where they are, whether they can be written, what waits there."""
     # Imported here: they bring an exporter, and the store is the usual case.
     from flask_chest_otel._outbox.config import folder_here  # noqa: PLC0415
@@ -102,7 +102,7 @@ def kept(app: Flask, state: Lifecycle) -> Part:
     return found
 
 
-def sent(state: Lifecycle, trouble: list[str], said: list[str], timeout_s: float) -> Part:
+def send_probe(state: Lifecycle, trouble: list[str], said: list[str], timeout_s: float) -> Part:
     """Send one span and one point.
 
     Args:
@@ -149,7 +149,7 @@ def counters() -> Part:
     """What this package has counted in this process, loading the application included."""
     rows = [
         Row(name, f"{value:g}", ", ".join(f"{key}={text}" for key, text in attributes.items()))
-        for name, value, attributes in figures()
+        for name, value, attributes in self_metrics()
     ]
     return Part("counters", ("COUNTER", "VALUE", "OF"), rows)
 
@@ -266,7 +266,7 @@ class _Ear(logging.Handler):
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
+def captured_warnings() -> Iterator[list[str]]:
     """Warnings and errors that OpenTelemetry and this package log meanwhile, in place of their handlers'."""
     said: list[str] = []
     ear = _Ear(said)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics, trace
 
 from flask_chest_otel._doctor.part import Part, Row
-from flask_chest_otel._providers.decision import METRICS_GO_NOWHERE
+from flask_chest_otel._providers.export_policy import METRICS_GO_NOWHERE
 from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel._server_span.upstream import is_instrumented_by_upstream
 

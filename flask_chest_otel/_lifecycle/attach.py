@@ -10,7 +10,7 @@ import functools
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._guard import caught
+from flask_chest_otel._guard import report_error
 from flask_chest_otel._request.live import live_request
 from flask_chest_otel._request.lookup import UPSTREAM
 
@@ -111,23 +111,23 @@ def _without_self(function: Method) -> Method:
 def _around_wsgi(attachment: Attachment, original: Method) -> Method:
     def wsgi_app(self: Flask, environ: dict[str, Any], start_response: Method) -> Any:
         lifecycle = attachment.fixed or attachment.find(self)
-        exchange = None
+        server_span = None
         if lifecycle is not None and lifecycle.borderless:
             if attachment.fixed is not None:
                 attachment.unwrap("wsgi_app")
         elif lifecycle is not None:
             try:
-                exchange = lifecycle.enter(self, environ)
+                server_span = lifecycle.enter(self, environ)
             except Exception as error:  # noqa: BLE001 - the guard decides
-                caught("enter", error)
-        if exchange is None:
+                report_error("enter", error)
+        if server_span is None:
             return original(self, environ, start_response)
         try:
-            body = original(self, environ, exchange.starting(start_response))
+            body = original(self, environ, server_span.starting(start_response))
         except BaseException as error:
-            exchange.raised(error)
+            server_span.raised(error)
             raise
-        return exchange.returned(body)
+        return server_span.returned(body)
 
     return wsgi_app
 
@@ -139,7 +139,7 @@ def _around_request(attachment: Attachment, original: Method) -> Method:
             try:
                 lifecycle.begin(self)
             except Exception as error:  # noqa: BLE001 - the guard decides
-                caught("begin", error)
+                report_error("begin", error)
         return original(self, *args, **kwargs)
 
     return full_dispatch_request
@@ -166,7 +166,7 @@ def _around_view(attachment: Attachment, original: Method) -> Method:
         try:
             lifecycle.dispatch()
         except Exception as error:  # noqa: BLE001 - the guard decides
-            caught("dispatch", error)
+            report_error("dispatch", error)
         result = original(self, *args, **kwargs)
         if lifecycle.config.raise_exceptions:
             lifecycle.viewed()
@@ -183,7 +183,7 @@ def _around_handler(attachment: Attachment, original: Method) -> Method:
             try:
                 lifecycle.handled(_exception_in(args), answer)
             except Exception as error:  # noqa: BLE001 - the guard decides
-                caught("handled exception", error)
+                report_error("handled exception", error)
         return answer
 
     return handle_user_exception
@@ -201,7 +201,7 @@ def _around_response(attachment: Attachment, original: Method) -> Method:
             try:
                 response = lifecycle.respond(response)
             except Exception as error:  # noqa: BLE001 - the guard decides
-                caught("response", error)
+                report_error("response", error)
         return response
 
     return process_response
@@ -214,7 +214,7 @@ def _around_teardown(attachment: Attachment, original: Method) -> Method:
             try:
                 lifecycle.finish(_exception_in(args))
             except Exception as error:  # noqa: BLE001 - the guard decides
-                caught("finish", error)
+                report_error("finish", error)
         return original(self, *args, **kwargs)
 
     return do_teardown_request

@@ -22,7 +22,7 @@ __all__ = [
     "INSTRUMENTOR_KEY",
     "config_of",
     "current_typed_context",
-    "find_also",
+    "register_finder",
     "state_here",
     "state_of",
 ]
@@ -37,7 +37,7 @@ INSTRUMENTOR_KEY = "flask_chest_instrumentor"
 _also: list[Callable[[Flask], Lifecycle | None]] = []
 
 
-def find_also(find: Callable[[Flask], Lifecycle | None] | None) -> None:
+def register_finder(find: Callable[[Flask], Lifecycle | None] | None) -> None:
     """Ask ``find`` about applications that nothing is known of yet: the instrumentor, while it is on."""
     _also[:] = [find] if find is not None else []
 

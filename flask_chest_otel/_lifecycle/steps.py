@@ -1,6 +1,6 @@
 """One request, from begin to finish, seen by the package.
 
-Owns the state of one application: its settings, plans, instruments and sinks. It changes nothing on the application;
+Owns the state of one application: its settings, plans, instruments and chests. It changes nothing on the application;
 ``attach`` calls it.
 """
 
@@ -15,28 +15,28 @@ from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from werkzeug.exceptions import HTTPException
 
-from flask_chest_otel._base.process import here
+from flask_chest_otel._base.process import current_process
 from flask_chest_otel._context import propagator
 from flask_chest_otel._context.typed import TypedContext
-from flask_chest_otel._guard import caught, guarded, note
+from flask_chest_otel._guard import count_refusal, guarded, report_error
 from flask_chest_otel._records import abandoned
 from flask_chest_otel._records.record import Measurement, RequestRecord
-from flask_chest_otel._records.sinks import Sinks
+from flask_chest_otel._records.router import ChestRouter
 from flask_chest_otel._request import destinations, excluded_urls, trace_id
 from flask_chest_otel._request.added_metrics import AddedMetrics
 from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._request.lookup import (
     ENVIRON_KEY,
+    current_request,
     find_span,
     inside_server_span,
     is_root,
     is_suppressed,
-    own_record,
     present_context,
     present_g,
     present_request,
-    record_of,
-    record_of_context,
+    request_in,
+    request_of_context,
     span_here,
     upstream_is_disabled,
 )
@@ -44,7 +44,7 @@ from flask_chest_otel._request.recorder import NO_METRIC, Recorded, Recorder
 from flask_chest_otel._request.response_headers import ResponseHeaders
 from flask_chest_otel._server_span import upstream
 from flask_chest_otel._server_span.active_requests import active_requests
-from flask_chest_otel._server_span.span import EXCHANGE_KEY, Exchange, ServerSpans
+from flask_chest_otel._server_span.span import SERVER_SPAN_KEY, ServerSpan, ServerSpanFactory
 from flask_chest_otel._server_span.upstream import is_instrumented_by_upstream
 from flask_chest_otel._tracking.instruments import Instruments
 from flask_chest_otel._tracking.marks import marks_of
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from flask import Flask, Response
     from opentelemetry.trace import Span
 
-    from flask_chest_otel._providers.decision import Export
+    from flask_chest_otel._providers.export_policy import ExportPolicy
     from flask_chest_otel._request.added_metrics import Dimensions
     from flask_chest_otel.config import ChestConfig
 
@@ -91,7 +91,7 @@ class Lifecycle:
     Attributes:
         config: The application's settings.
         planner: Compiles what to record.
-        sinks: Who gets the records of finished requests.
+        router: Who gets the records of finished requests.
         typed: The typed contexts of its requests.
         alone: Whether it is known that no other instrumentation makes the server spans of this application.
         borderless: Whether it is known that nothing is to be done at the WSGI border.
@@ -100,7 +100,7 @@ class Lifecycle:
     def __init__(
         self,
         config: ChestConfig,
-        export: Export,
+        export: ExportPolicy,
         *,
         quiet: bool = False,
         hooks: tuple[Any, Any] = (None, None),
@@ -110,7 +110,7 @@ class Lifecycle:
 
         Args:
             config: The settled settings.
-            export: Providers and sinks, made at the first request.
+            export: Providers and chests, made at the first request.
             quiet: Leave no trace on requests that track nothing, and none in responses (zero code).
             hooks: The request and the response hook of a server span of our own.
             prepare: Called before the first request goes on; others wait for it.
@@ -120,14 +120,14 @@ class Lifecycle:
         self._meter = metrics.get_meter(SCOPE, __version__, export.deferred_meter_provider)
         self._hooks = hooks
         self._prepare = prepare
-        self._spans: ServerSpans | None = None
-        self._stand_ins: ServerSpans | None = None
+        self._spans: ServerSpanFactory | None = None
+        self._stand_ins: ServerSpanFactory | None = None
         self.borderless = False
         self.alone = False
         instruments = Instruments(self._meter, config.cardinality_limit)
         self.planner = Planner(config, instruments)
         self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
-        self.sinks = Sinks(tuple(chest for chest in config.chests if not isinstance(chest, str)))
+        self.router = ChestRouter(tuple(chest for chest in config.chests if not isinstance(chest, str)))
         self.typed = TypedContext(config)
         self._quiet = quiet
         self._plans: dict[tuple[str, ...], Plan] = {}
@@ -161,7 +161,7 @@ class Lifecycle:
 
     # Steps, in the order in which Flask comes past them
 
-    def enter(self, app: Flask, environ: dict[str, Any]) -> Exchange | None:
+    def enter(self, app: Flask, environ: dict[str, Any]) -> ServerSpan | None:
         """The WSGI entry: start the clock of a server span of our own; ``None`` where there will be none."""
         if not self._started:
             self._start(app)
@@ -169,10 +169,10 @@ class Lifecycle:
             abandoned.work_off(_ABANDONED_AT_ONCE)
         if self.borderless:
             return None
-        entered: Exchange | None = environ.get(EXCHANGE_KEY)
+        entered: ServerSpan | None = environ.get(SERVER_SPAN_KEY)
         if entered is not None and entered.waits_for(self):
             return None  # by the other one of __call__ and wsgi_app
-        return Exchange(self, self._spans, environ)
+        return ServerSpan(self, self._spans, environ)
 
     def begin(self, app: Flask) -> None:
         """Open the record: before every ``before_request`` function, the URL already matched."""
@@ -205,9 +205,9 @@ class Lifecycle:
         inbound = environ.get(self._inbound_key)
         if inbound is not None or plan.request_id_generators:
             self._choose_id(live, inbound)
-        exchange: Exchange | None = environ.get(EXCHANGE_KEY)
-        if exchange is not None and exchange.waits_for(self):
-            exchange.open(live, inside=served)
+        server_span: ServerSpan | None = environ.get(SERVER_SPAN_KEY)
+        if server_span is not None and server_span.waits_for(self):
+            server_span.open(live, inside=served)
 
     def dispatch(self) -> None:
         """The view comes next: what starts a root span from here on is not the server."""
@@ -225,19 +225,19 @@ class Lifecycle:
         Raises:
             ChestValueError: A value on ``g`` cannot be recorded.
         """
-        live = own_record()
+        live = current_request()
         if live is not None:
             self._recorder.check(live)
 
     def handled(self, error: BaseException | None, answer: Any) -> None:
         """``answer`` is what is said for ``error``, by itself or a handler: no failure, but worth an event."""
-        live = own_record()
+        live = current_request()
         if live is None:
             return
-        if live.exchange is not None:
+        if live.server_span is not None:
             # Flask makes a response of the exception itself by calling it, which leaves an iterator of a body that
             # is there already; unless the view gave it a response to carry.
-            live.exchange.has_page = isinstance(answer, HTTPException) and answer.response is None
+            live.server_span.has_page = isinstance(answer, HTTPException) and answer.response is None
         # An HTTPException is how views say 404: an answer, not an error.
         if error is None or isinstance(error, HTTPException) or not self.config.handled_exceptions:
             return
@@ -247,15 +247,15 @@ class Lifecycle:
 
     def respond(self, response: Response) -> Response:
         """The response is there, after every ``after_request`` function; what is sent in its place."""
-        if self._headers is None and not self.sinks.wanted and self._spans is None and not self._counts and self.alone:
+        if self._headers is None and not self.router.wanted and self._spans is None and not self._counts and self.alone:
             return response
-        live = own_record()
+        live = current_request()
         if live is None or live.finished:
             return response
         live.status, live.answered = response.status_code, True
-        if live.exchange is not None:
-            live.exchange.answered = response.status_code
-            live.exchange.streamed = not response.is_sequence and not _is_page(response, live.exchange)
+        if live.server_span is not None:
+            live.server_span.answered = response.status_code
+            live.server_span.streamed = not response.is_sequence and not _is_page(response, live.server_span)
         if live.span is None:
             self._settle_span(live)
         live.dispatched = True
@@ -278,7 +278,7 @@ class Lifecycle:
         Args:
             error: What the view raised and nobody handled.
         """
-        live = own_record()
+        live = current_request()
         if live is None or live.finished:
             return
         if self.typed.propagates:
@@ -290,14 +290,14 @@ class Lifecycle:
             live_request.set(live.outer)
         if live.displaced is not None:
             request.environ[ENVIRON_KEY] = live.displaced
-        exchange = live.exchange
-        if exchange is not None:
-            exchange.fail(error)
+        server_span = live.server_span
+        if server_span is not None:
+            server_span.fail(error)
             if error is not None:
-                exchange.streamed = False  # what Flask says for it is complete
-            elif exchange.streamed and exchange.is_own:
+                server_span.streamed = False  # what Flask says for it is complete
+            elif server_span.streamed and server_span.is_own:
                 # The generator may still set values, on this g.
-                exchange.complete = lambda: self._record(live)
+                server_span.complete = lambda: self._record(live)
                 return
         self._close(live, error)
 
@@ -318,16 +318,16 @@ class Lifecycle:
         return live.request_id
 
     def force_flush(self, timeout_s: float) -> bool:
-        """Wait until sinks and providers have passed on what they hold, at most ``timeout_s`` seconds."""
+        """Wait until chests and providers have passed on what they hold, at most ``timeout_s`` seconds."""
         deadline = time.monotonic() + timeout_s
         abandoned.work_off()
-        flushed = self.sinks.flush(timeout_s)
+        flushed = self.router.flush(timeout_s)
         return self.export.force_flush(max(0.05, deadline - time.monotonic())) and flushed
 
     def add_metric(self, name: str, value: Any, unit: str | None, dimensions: Dimensions) -> None:
         """Record one value of the application's own, inside or outside of a request."""
         # By the environ: what a thread with a copied context adds belongs to the request, too.
-        live = record_of(request.environ) if has_request_context() else None
+        live = request_in(request.environ) if has_request_context() else None
         if live is not None and live.owner is not self:
             live = None
         if live is None and not self._started:
@@ -335,20 +335,20 @@ class Lifecycle:
             # Perhaps by a log handler, under its lock, which the thread that starts waits for: not for ever.
             self._start(current_app._get_current_object(), _PATIENCE_S)  # type: ignore[attr-defined]  # as a Flask
         if live is None and not self.export.has_metrics:
-            note("add_metric nowhere", ADDED_NOWHERE, name)
+            count_refusal("add_metric nowhere", ADDED_NOWHERE, name)
         self._added.add(live, name, value, unit, dimensions)
 
     # Parts of begin
 
     def _start(self, app: Flask, patience_s: float = -1) -> None:
         # Made here: a lock from before gevent's patches, or held by another thread at a fork, would never be free.
-        turn = self._starting.setdefault(here(), threading.RLock())
+        turn = self._starting.setdefault(current_process(), threading.RLock())
         if not turn.acquire(timeout=patience_s):
             return
         try:
             # Come past here a second time, the thread is starting: a log handler of its own has called us.
-            if not self._started and self._starting_in is not here():
-                self._starting_in = here()
+            if not self._started and self._starting_in is not current_process():
+                self._starting_in = current_process()
                 try:
                     self._build(app)
                     self._started = True
@@ -365,14 +365,14 @@ class Lifecycle:
             if self.typed.propagates:
                 self._rule = propagator.Rule(self.config.propagate, self.config.propagate_to)
                 propagator.install(self._rule)
-            self.sinks.add(*self.export.start(app))
+            self.router.add(*self.export.start(app))
             self._spans, self._stand_ins = self._server_spans(app)
             self.alone = self._stand_ins is None
             self.borderless = self._spans is None and self._headers is None
         except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
-            caught("export", error)
+            report_error("export", error)
 
-    def _server_spans(self, app: Flask) -> tuple[ServerSpans | None, ServerSpans | None]:
+    def _server_spans(self, app: Flask) -> tuple[ServerSpanFactory | None, ServerSpanFactory | None]:
         """Our own, or those that stand in where upstream makes none.
 
         Decided with the first request: upstream may instrument the application at any time before.
@@ -385,7 +385,7 @@ class Lifecycle:
         tracer = trace.get_tracer(SCOPE, __version__, self.export.tracer_provider())
         active = active_requests(self._meter, self.export.own_meter_provider)
         limit = self.config.cardinality_limit
-        made = ServerSpans(tracer, self._meter, active, limit, self.config.value_limit_chars, *self._hooks)
+        made = ServerSpanFactory(tracer, self._meter, active, limit, self.config.value_limit_chars, *self._hooks)
         return (None, made) if upstream else (made, None)
 
     def _settle_span(self, live: LiveRequest) -> None:
@@ -415,7 +415,9 @@ class Lifecycle:
         """The application's root for ``http.route``; none where there are so many that it says who is asking."""
         if root not in self._roots:
             if len(self._roots) >= _MOST_ROOTS:
-                note("roots", "mounted at more than %d roots: http.route goes without them from now on", _MOST_ROOTS)
+                count_refusal(
+                    "roots", "mounted at more than %d roots: http.route goes without them from now on", _MOST_ROOTS
+                )
                 return ""
             self._roots.add(root)
         return root
@@ -425,7 +427,7 @@ class Lifecycle:
             live.request_id = inbound
         else:
             if inbound is not None:
-                note("illegal inbound request id", "refused an inbound request id that is not legal")
+                count_refusal("illegal inbound request id", "refused an inbound request id that is not legal")
             # The route's, else the application's: the first that makes one.
             live.request_id = next(filter(None, map(_generated, live.plan.request_id_generators)), None)
         if live.request_id is not None:
@@ -434,7 +436,7 @@ class Lifecycle:
 
     @guarded("destinations")
     def _name_destinations(self, live: LiveRequest) -> None:
-        destinations.ensure_on(self.export.tracer_provider(), record_of_context)
+        destinations.ensure_on(self.export.tracer_provider(), request_of_context)
         span = span_here(live)
         if span is not None and live.plan.chests_text is not None:
             # Started before the request, by an instrumentation around the application.
@@ -454,28 +456,28 @@ class Lifecycle:
     def _record(self, live: LiveRequest) -> None:
         recorded = self._recorder.read(live)
         attributes, numbers, _, refused = recorded
-        wanted = self.sinks.wanted
+        wanted = self.router.wanted
         measurements: list[Measurement] = []
         # Each part for itself: a provider that raises takes nothing from the others.
         try:
             self._describe(live, attributes)
         except Exception as error:  # noqa: BLE001 - the guard decides
-            caught("span", error)
+            report_error("span", error)
         if numbers:
             try:
                 context = live.context or otel_context.get_current()
                 measurements = self._recorder.measure(live, recorded, context, kept=wanted)
             except Exception as error:  # noqa: BLE001 - the guard decides
-                caught("metrics", error)
+                report_error("metrics", error)
         for name, reason in refused.items():
             how = "has" if reason.startswith(NO_METRIC) else "is not recorded:"
-            note(f"refused {name}: {reason}", "g.%s %s %s", name, how, reason)
+            count_refusal(f"refused {name}: {reason}", "g.%s %s %s", name, how, reason)
         if live.added or live.plan.counts:
             measurements = [*(self._added.finish(live) or ()), *measurements]
         if wanted:
             self._hand_over(live, recorded, measurements)
         # Whoever keeps this record, a thread's context for example, does not keep others, or the response.
-        live.before = live.outer = live.displaced = live.exchange = None
+        live.before = live.outer = live.displaced = live.server_span = None
 
     def _describe(self, live: LiveRequest, attributes: dict[str, Any]) -> None:
         """Write onto the server span."""
@@ -486,8 +488,8 @@ class Lifecycle:
             if self._quiet and not attributes:
                 return
             self.decide_id(live)
-        if live.exchange is not None and live.exchange.is_own:
-            live.exchange.described = attributes[HTTP_RESPONSE_STATUS_CODE] = live.status
+        if live.server_span is not None and live.server_span.is_own:
+            live.server_span.described = attributes[HTTP_RESPONSE_STATUS_CODE] = live.status
         attributes[REQUEST_ID] = live.request_id
         span.set_attributes(attributes)
 
@@ -510,12 +512,12 @@ class Lifecycle:
             metrics=tuple(measurements),
             refused=refused,
         )
-        self.sinks.put(record)
+        self.router.put(record)
 
 
-def _is_page(response: Response, exchange: Exchange) -> bool:
+def _is_page(response: Response, server_span: ServerSpan) -> bool:
     """Whether this is an exception's own page still, and no stream that an ``after_request`` function made of it."""
-    return exchange.has_page and response.content_length is not None
+    return server_span.has_page and response.content_length is not None
 
 
 def _generated(generator: Callable[[], Any]) -> str | None:
@@ -523,6 +525,8 @@ def _generated(generator: Callable[[], Any]) -> str | None:
         made = generator()
         found = legalise(made) if made is not None else ""
         if not found:
-            note("empty request id", "request_id_generator returned %r: the request gets its id elsewhere", made)
+            count_refusal(
+                "empty request id", "request_id_generator returned %r: the request gets its id elsewhere", made
+            )
         return found or None
     return None

@@ -6,12 +6,12 @@ import ssl
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flask_chest_otel._otlp.client import Address
+    from flask_chest_otel._otlp.client import OtlpEndpoint
 
 __all__ = ["context_for"]
 
 
-def context_for(address: Address) -> ssl.SSLContext:
+def context_for(address: OtlpEndpoint) -> ssl.SSLContext:
     """What TLS to an address begins with; the files are read each time, as they are renewed while we run.
 
     Raises:

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.util.re import parse_env_headers
 
 from flask_chest_otel._base.addresses import shown_address
-from flask_chest_otel._guard import note, printable
+from flask_chest_otel._guard import count_refusal, printable
 from flask_chest_otel._otlp.batching import longest_export_s
 from flask_chest_otel._otlp.endpoint import GRPC, HTTP, grpc_target_of, url_of
 from flask_chest_otel.errors import ChestConfigError
@@ -23,7 +23,17 @@ from flask_chest_otel.errors import ChestConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Address", "Answer", "Target", "address_of", "in_short", "speaks_of_size", "success", "unanswered", "words"]
+__all__ = [
+    "OtlpClient",
+    "OtlpEndpoint",
+    "PostResult",
+    "address_of",
+    "in_short",
+    "speaks_of_size",
+    "success",
+    "unanswered",
+    "words",
+]
 
 SHOWN_CHARS = 200
 """How much of what a collector says is shown and kept."""
@@ -49,7 +59,7 @@ _COMPRESSIONS = ("none", "gzip", "deflate")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class OtlpEndpoint:
     """Where one signal goes, and how.
 
     Attributes:
@@ -77,7 +87,7 @@ class Address:
     client_certificate: tuple[str, str | None] | None = None
 
 
-class Answer(NamedTuple):
+class PostResult(NamedTuple):
     """What became of one post.
 
     Attributes:
@@ -101,17 +111,17 @@ class Answer(NamedTuple):
     denied: bool = False
 
 
-class Target(Protocol):
+class OtlpClient(Protocol):
     """One connection, kept open between posts; used by one thread."""
 
-    def post(self, body: bytes) -> Answer:
+    def post(self, body: bytes) -> PostResult:
         """Post one OTLP request; whatever happens is an answer."""
 
     def close(self) -> None:
         """Hang up."""
 
 
-def address_of(signal: str, environ: Mapping[str, str], protocol: str = HTTP) -> Address:
+def address_of(signal: str, environ: Mapping[str, str], protocol: str = HTTP) -> OtlpEndpoint:
     """What ``OTEL_EXPORTER_OTLP_…`` says about ``signal``; its own variables beat the general ones.
 
     Args:
@@ -133,7 +143,7 @@ def address_of(signal: str, environ: Mapping[str, str], protocol: str = HTTP) ->
     else:
         url = url_of(signal, environ)
         encrypted = url.startswith("https:")
-    return Address(
+    return OtlpEndpoint(
         signal=signal,
         url=url,
         shown=shown_address(url, user=""),
@@ -147,13 +157,13 @@ def address_of(signal: str, environ: Mapping[str, str], protocol: str = HTTP) ->
     )
 
 
-def unanswered(error: Exception) -> Answer:
+def unanswered(error: Exception) -> PostResult:
     """Nobody answered in time, or not to us, or not in the protocol; or nothing could be asked."""
     says = printable(str(error))
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         # Not in its own words: they quote the header, which may be a key.
         says = "a value in OTEL_EXPORTER_OTLP_HEADERS cannot be sent as a header, or as metadata of gRPC"
-    return Answer(taken=False, retryable=True, status=f"{type(error).__name__}:", says=says)
+    return PostResult(taken=False, retryable=True, status=f"{type(error).__name__}:", says=says)
 
 
 def in_short(says: str) -> str:
@@ -166,7 +176,7 @@ def speaks_of_size(says: str) -> bool:
     return _TOO_LARGE.search(says) is not None
 
 
-def success(signal: str, status: str, content_type: str, content: bytes) -> Answer:
+def success(signal: str, status: str, content_type: str, content: bytes) -> PostResult:
     """What a success says: taken, taken in part, or that no OTLP is spoken there, such as where one has to log in.
 
     Args:
@@ -185,10 +195,10 @@ def success(signal: str, status: str, content_type: str, content: bytes) -> Answ
             raise ValueError  # noqa: TRY301 - the same end as for what cannot be decoded
     except (ValueError, DecodeError, json_format.ParseError):
         says = in_short(f"no OTLP endpoint: answers with {content_type or 'something else'}")
-        return Answer(taken=False, retryable=True, status=status, says=says)
+        return PostResult(taken=False, retryable=True, status=status, says=says)
     partial = response.partial_success
     rejected = partial.rejected_spans if signal == "traces" else partial.rejected_data_points
-    return Answer(
+    return PostResult(
         taken=True,
         retryable=False,
         status=status,
@@ -215,7 +225,7 @@ def _headers(text: str) -> tuple[tuple[str, str], ...]:
             found.update(parse_env_headers(entry, liberal=True))
         else:
             # The parser would quote it in the log.
-            note("header without a name", NO_HEADER)
+            count_refusal("header without a name", NO_HEADER)
     return tuple(found.items())
 
 

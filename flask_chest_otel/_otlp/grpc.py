@@ -13,11 +13,11 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc.experimental.gevent import init_gevent  # type: ignore[import-untyped]
 
 from flask_chest_otel._otlp.certificates import context_for
-from flask_chest_otel._otlp.client import Answer, in_short, speaks_of_size, success, unanswered
+from flask_chest_otel._otlp.client import PostResult, in_short, speaks_of_size, success, unanswered
 from flask_chest_otel._version import __version__
 
 if TYPE_CHECKING:
-    from flask_chest_otel._otlp.client import Address
+    from flask_chest_otel._otlp.client import OtlpEndpoint
 
 __all__ = ["GrpcTarget"]
 
@@ -50,11 +50,11 @@ class GrpcTarget:
         address: Where to.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: OtlpEndpoint) -> None:
         self._address = address
         self._channel: Any = None
 
-    def post(self, body: bytes) -> Answer:
+    def post(self, body: bytes) -> PostResult:
         """Post one OTLP request; whatever happens is an answer."""
         try:
             if self._channel is None:
@@ -108,7 +108,7 @@ def _content(path: str | None) -> bytes | None:
     return None if path is None else Path(path).read_bytes()
 
 
-def _failure(error: Any, size_bytes: int) -> Answer:
+def _failure(error: Any, size_bytes: int) -> PostResult:
     """A failed call, which is its own error."""
     status: str = error.code().name
     retry_after_s = _retry_after_s(error.trailing_metadata() or ())
@@ -118,7 +118,7 @@ def _failure(error: Any, size_bytes: int) -> Answer:
         # Without a word it may be a quota as well, which small requests would only use up.
         speaks_of_size(says) or (status == "RESOURCE_EXHAUSTED" and size_bytes > HALVED_FROM_BYTES)
     )
-    return Answer(
+    return PostResult(
         taken=False,
         retryable=not too_large and (status in _TRY_AGAIN or retry_after_s is not None),
         status=status,

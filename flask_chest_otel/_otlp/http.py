@@ -20,14 +20,14 @@ from flask_chest_otel._base.answers import Answered, Deadline, Deadlined
 from flask_chest_otel._base.retry import retry_after_s
 from flask_chest_otel._guard import printable
 from flask_chest_otel._otlp.certificates import context_for
-from flask_chest_otel._otlp.client import Answer, in_short, speaks_of_size, success, unanswered, words
+from flask_chest_otel._otlp.client import PostResult, in_short, speaks_of_size, success, unanswered, words
 from flask_chest_otel._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from urllib.parse import SplitResult
 
-    from flask_chest_otel._otlp.client import Address
+    from flask_chest_otel._otlp.client import OtlpEndpoint
 
 __all__ = ["HttpTarget"]
 
@@ -56,7 +56,7 @@ class HttpTarget:
         address: Where to.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: OtlpEndpoint) -> None:
         self._address = address
         self._parts = urlsplit(address.url)
         self._connection: http.client.HTTPConnection | None = None
@@ -78,14 +78,14 @@ class HttpTarget:
             **dict(address.headers),
         }
 
-    def post(self, body: bytes) -> Answer:
+    def post(self, body: bytes) -> PostResult:
         """Post one OTLP request; whatever happens is an answer."""
         try:
             return self._post(body)
         except (OSError, http.client.HTTPException, ValueError) as error:
             return unanswered(error)
 
-    def _post(self, body: bytes) -> Answer:
+    def _post(self, body: bytes) -> PostResult:
         body = _COMPRESS[self._address.compression](body)
         self._deadline.set(self._address.timeout_s)
         was_open = self._connection is not None
@@ -112,7 +112,7 @@ class HttpTarget:
             with suppress(OSError):
                 connection.close()
 
-    def _exchange(self, body: bytes) -> Answer:
+    def _exchange(self, body: bytes) -> PostResult:
         if self._connection is None:
             self._connection = self._connect()
         connection = self._connection
@@ -126,7 +126,7 @@ class HttpTarget:
             self.close()
         return self._answer(response, content)
 
-    def _early_answer(self, connection: http.client.HTTPConnection, error: OSError) -> Answer:
+    def _early_answer(self, connection: http.client.HTTPConnection, error: OSError) -> PostResult:
         """What a server said that would not read the request to its end, such as that it is too large."""
         self._deadline.extend(EARLY_ANSWER_S)
         try:
@@ -158,14 +158,14 @@ class HttpTarget:
         connection.sock = Deadlined(connection.sock, self._deadline)
         return connection
 
-    def _answer(self, response: http.client.HTTPResponse, content: bytes) -> Answer:
+    def _answer(self, response: http.client.HTTPResponse, content: bytes) -> PostResult:
         content_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
         status = str(response.status)
         if http.client.OK <= response.status < http.client.MULTIPLE_CHOICES:
             return success(self._address.signal, status, content_type, content)
         says = words(content_type, content)
         retryable = response.status in TRY_AGAIN
-        return Answer(
+        return PostResult(
             taken=False,
             retryable=retryable,
             status=status,

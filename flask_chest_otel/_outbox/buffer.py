@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.fork_lock import UnforkedLock
 from flask_chest_otel._outbox import memory
-from flask_chest_otel._outbox.disk import PATIENCE_S, TROUBLED_S, Disk, Keeping
+from flask_chest_otel._outbox.disk import PATIENCE_S, TROUBLED_S, Disk, OutboxConfig
 from flask_chest_otel._outbox.file import Usage
 from flask_chest_otel._outbox.memory import Memory, within
 
 if TYPE_CHECKING:
-    from flask_chest_otel._outbox.file import Outbox, Row
+    from flask_chest_otel._outbox.file import Batch, Outbox
 
-__all__ = ["Keeping", "Shelf"]
+__all__ = ["BatchBuffer", "OutboxConfig"]
 
 SIGNALS = ("traces", "metrics")
 
 
-class Shelf:
+class BatchBuffer:
     """Takes batches from any thread, and gives them to one that sends them, in their order.
 
     Args:
         keeping: Where, and how much.
     """
 
-    def __init__(self, keeping: Keeping) -> None:
+    def __init__(self, keeping: OutboxConfig) -> None:
         self._lock = UnforkedLock()
         self._disk = Disk(keeping)
         # Not yet in memory's order and bounds: whoever puts something here may not have to wait for a lock.
@@ -61,7 +61,7 @@ class Shelf:
             self._dropped += self._memory.keep_bound()
             self._lock.release()
 
-    def oldest(self, signal: str, most: int, max_bytes: int) -> list[Row]:
+    def oldest(self, signal: str, most: int, max_bytes: int) -> list[Batch]:
         """The batches to be sent next, to be given to ``done``, ``refuse`` or ``keep`` after that.
 
         Args:
@@ -79,7 +79,7 @@ class Shelf:
             self._dropped += self._memory.keep_bound()
             return found
 
-    def done(self, rows: list[Row]) -> None:
+    def done(self, rows: list[Batch]) -> None:
         """Forget batches that were accepted."""
         with self._lock:
             self._in_flight = False
@@ -89,7 +89,7 @@ class Shelf:
                     self._disk.settled.add(row.batch_id)
             self._tidy()
 
-    def refuse(self, row: Row, signal: str, reason: str) -> None:
+    def refuse(self, row: Batch, signal: str, reason: str) -> None:
         """Put a batch aside that the collector does not want, or drop it where there is no disk to keep it."""
         with self._lock:
             self._in_flight = False
@@ -167,7 +167,7 @@ class Shelf:
         if self._disk.settled:
             self._disk.use(self._disk.settled.tell, give_up_at=give_up_at)
 
-    def _first(self, outbox: Outbox, signal: str, most: int, max_bytes: int) -> list[Row]:
+    def _first(self, outbox: Outbox, signal: str, most: int, max_bytes: int) -> list[Batch]:
         found = self._disk.settled.unsettled(outbox, self._disk.name, signal, most)
         return outbox.read([batch_id for batch_id, _ in found][: within((size for _, size in found), max_bytes)])
 

@@ -17,7 +17,7 @@ from flask_chest_otel._guard import Log, printable
 from flask_chest_otel._otlp.client import address_of
 from flask_chest_otel._otlp.endpoint import EXPORTER, HTTP, exporters_of, protocol_of
 from flask_chest_otel._outbox import folder as outbox_folder_module
-from flask_chest_otel._outbox.buffer import Keeping
+from flask_chest_otel._outbox.buffer import OutboxConfig
 from flask_chest_otel._outbox.worker import Route
 from flask_chest_otel.config import ChestConfig, resolve
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
@@ -25,7 +25,7 @@ from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from flask_chest_otel._otlp.client import Address
+    from flask_chest_otel._otlp.client import OtlpEndpoint
     from flask_chest_otel.errors import ChestConfigError
 
 __all__ = ["folder_here", "outbox_folder", "route_of", "service_name", "user_instance_id"]
@@ -60,7 +60,7 @@ def route_of(
     addresses = _addresses(environ, protocols)
     folder = outbox_folder(config, service, addresses)
     home = folder.parent if config.outbox_dir is None else None
-    keeping = Keeping(folder, config.outbox_max_bytes, config.outbox_max_age_s, home)
+    keeping = OutboxConfig(folder, config.outbox_max_bytes, config.outbox_max_age_s, home)
     return Route(keeping, addresses, config.shutdown_timeout_s, config.export_batch_bytes)
 
 
@@ -77,7 +77,7 @@ def folder_here(config: ChestConfig, app_name: str | None, environ: Mapping[str,
     return outbox_folder(config, service_name(app_name), _addresses(environ, protocols))
 
 
-def outbox_folder(config: ChestConfig, service: str, addresses: Iterable[Address]) -> Path:
+def outbox_folder(config: ChestConfig, service: str, addresses: Iterable[OtlpEndpoint]) -> Path:
     """Where an outbox lies: the setting, else one folder per user, service and where that sends to."""
     if config.outbox_dir is not None:
         return Path(config.outbox_dir).absolute()
@@ -88,11 +88,11 @@ def outbox_folder(config: ChestConfig, service: str, addresses: Iterable[Address
     return _state_folder() / "flask_chest_otel" / name / _digest("\n".join(map(_destination, addresses)))
 
 
-def _addresses(environ: Mapping[str, str], protocols: Mapping[str, str]) -> tuple[Address, ...]:
+def _addresses(environ: Mapping[str, str], protocols: Mapping[str, str]) -> tuple[OtlpEndpoint, ...]:
     return tuple(address_of(signal, environ, protocols.get(signal, HTTP)) for signal in _SIGNALS)
 
 
-def _destination(address: Address) -> str:
+def _destination(address: OtlpEndpoint) -> str:
     """Where an address leads to, and as whom, without keys: those are changed, and what waits is to be sent then."""
     parts = urlsplit(address.url)
     user, _, host = parts.netloc.rpartition("@")

@@ -16,14 +16,14 @@ from flask_chest_otel._outbox import memory
 from flask_chest_otel._outbox.elsewhere import NOBODY_SENDS, elsewhere
 from flask_chest_otel._outbox.file import FILENAME, Outbox
 from flask_chest_otel._outbox.limits import HeldError
-from flask_chest_otel._outbox.owner import Owner, sweep
+from flask_chest_otel._outbox.owner import OwnerLock, sweep
 from flask_chest_otel._outbox.settled import Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["PATIENCE_S", "TROUBLED_S", "Disk", "Keeping"]
+__all__ = ["PATIENCE_S", "TROUBLED_S", "Disk", "OutboxConfig"]
 
 _logger = Log("flask_chest_otel")
 _R = TypeVar("_R")
@@ -44,7 +44,7 @@ _TROUBLE = (sqlite3.Error, OSError, UnicodeDecodeError, HeldError, sqlite.NotOur
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class OutboxConfig:
     """How batches are kept.
 
     Attributes:
@@ -71,12 +71,12 @@ class Disk:
         settled: What the file is still to be told.
     """
 
-    def __init__(self, keeping: Keeping) -> None:
+    def __init__(self, keeping: OutboxConfig) -> None:
         self.name = str(uuid.uuid4())
         self.settled = Settled()
         self._keeping = keeping
         self._path = keeping.folder / FILENAME
-        self._owner: Owner | None = None
+        self._owner: OwnerLock | None = None
         self._outbox: Outbox | None = None
         self._file: tuple[int, int] | None = None
         self._again_at = 0.0
@@ -152,7 +152,7 @@ class Disk:
         # The lock first: rows of somebody without one are anybody's.
         if self._owner is None or not self._owner.is_known:
             self._forget_owner()
-            self._owner = Owner(keeping.folder, self.name)
+            self._owner = OwnerLock(keeping.folder, self.name)
             sweep(keeping.folder, self.name)
         self._outbox = Outbox(self._path, keeping.max_bytes, keeping.max_age_s, deadline=give_up_at)
         if self._file is None:

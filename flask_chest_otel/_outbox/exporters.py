@@ -16,8 +16,8 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExpor
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from flask_chest_otel._base.process import here
-from flask_chest_otel._guard import caught
+from flask_chest_otel._base.process import current_process
+from flask_chest_otel._guard import report_error
 from flask_chest_otel._outbox import senders
 from flask_chest_otel._outbox.config import route_of, user_instance_id
 from flask_chest_otel._outbox.instance_id import instance_id
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from flask_chest_otel._outbox.worker import Dispatch, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, Route
 
 __all__ = ["OutboxMetricExporter", "OutboxSpanExporter"]
 
@@ -54,20 +54,20 @@ class _Outgoing:
 
     def __init__(self, route: Route | None, *, fixed_process: bool = False) -> None:
         self._route = route or route_of(os.environ)
-        self._process = here() if fixed_process else None
+        self._process = current_process() if fixed_process else None
         self._user_instance_id = user_instance_id(os.environ)
-        self._dispatch: Dispatch | None = None
+        self._dispatch: OutboxWorker | None = None
         self._ended: object = None
         senders.exporters.add(self)
 
     def start_sending(self) -> None:
         """Begin to send, also what was left by others, before there is anything of this process."""
-        if self._ended is not here() and not self._is_foreign():
+        if self._ended is not current_process() and not self._is_foreign():
             self.dispatch().start()
 
-    def dispatch(self) -> Dispatch:
+    def dispatch(self) -> OutboxWorker:
         """The dispatch of this process."""
-        if self._dispatch is None or self._dispatch.process is not here():
+        if self._dispatch is None or self._dispatch.process is not current_process():
             dispatch = dispatch_for(self._route)
             dispatch.join(self)
             self._dispatch = dispatch
@@ -75,7 +75,7 @@ class _Outgoing:
 
     def export(self, signal: str, encode: Callable[[], tuple[int, Any]]) -> bool:
         """Keep one OTLP request of so many items under this process's name; whether that is done."""
-        if self._ended is here():
+        if self._ended is current_process():
             return False
         if self._is_foreign():
             return True
@@ -88,26 +88,26 @@ class _Outgoing:
                 _name(group.resource, self._user_instance_id)
             self.dispatch().put(signal, items, request.SerializeToString())
         except Exception as error:  # noqa: BLE001 - what cannot be encoded must not end the exporting thread
-            caught(f"encoding {signal}", error)
+            report_error(f"encoding {signal}", error)
             return False
         return True
 
     def flush(self, timeout_ms: float) -> bool:
         """Try to send everything."""
-        if self._dispatch is None or self._ended is here() or self._is_foreign():
+        if self._dispatch is None or self._ended is current_process() or self._is_foreign():
             return True
         return self.dispatch().flush(timeout_ms / 1000)
 
     def shut_down(self) -> None:
         """Send what can be sent in time, and take nothing more."""
-        if self._ended is not here() and not self._is_foreign():
-            self._ended = here()
-            if self._dispatch is not None and self._dispatch.process is here():
+        if self._ended is not current_process() and not self._is_foreign():
+            self._ended = current_process()
+            if self._dispatch is not None and self._dispatch.process is current_process():
                 self._dispatch.leave(self)
 
     def _is_foreign(self) -> bool:
         """Whether this is a child of the process that the exporter belongs to."""
-        return self._process is not None and self._process is not here()
+        return self._process is not None and self._process is not current_process()
 
 
 class OutboxSpanExporter(SpanExporter):
@@ -187,7 +187,7 @@ def _is_sound(span: ReadableSpan) -> bool:
     try:
         encode_spans([span])
     except Exception as error:  # noqa: BLE001 - any instrumentation may have written anything
-        caught("encoding a span", error)
+        report_error("encoding a span", error)
         return False
     return True
 

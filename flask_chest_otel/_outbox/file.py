@@ -16,13 +16,13 @@ from flask_chest_otel._guard import Log, printable
 from flask_chest_otel._outbox import folder
 from flask_chest_otel._outbox.layout import LAYOUT
 from flask_chest_otel._outbox.limits import Limits
-from flask_chest_otel._outbox.owner import owner_if_dead
+from flask_chest_otel._outbox.owner import locked_if_dead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["FILENAME", "Kept", "Outbox", "Row", "Usage"]
+__all__ = ["FILENAME", "Batch", "BatchInfo", "Outbox", "Usage"]
 
 _logger = Log("flask_chest_otel")
 
@@ -42,7 +42,7 @@ SELECT name FROM owners WHERE name IS NOT NULL AND name != ?
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Batch:
     """One batch.
 
     Attributes:
@@ -57,7 +57,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class BatchInfo:
     """What is known of one batch without reading it.
 
     Attributes:
@@ -164,7 +164,7 @@ class Outbox:
                 )
         return len(rows)
 
-    def waiting(self, owner: str, signal: str, most: int) -> list[Row]:
+    def waiting(self, owner: str, signal: str, most: int) -> list[Batch]:
         """The oldest batches of ``owner`` that are to be sent, at most ``most``."""
         return self.read([batch_id for batch_id, _ in self.waiting_sizes(owner, signal, most)])
 
@@ -176,14 +176,14 @@ class Outbox:
             (owner, signal, after, most),
         ).fetchall()
 
-    def read(self, batch_ids: Iterable[int]) -> list[Row]:
+    def read(self, batch_ids: Iterable[int]) -> list[Batch]:
         """These batches, without those that are gone."""
         rows = []
         for batch_id in batch_ids:
             rows += self.connection.execute(
                 "SELECT batch_id, items, body FROM outbox_batches WHERE batch_id = ?", (batch_id,)
             ).fetchall()
-        return [Row(*row) for row in rows]
+        return [Batch(*row) for row in rows]
 
     def usage(self) -> Usage:
         """How full it is."""
@@ -210,7 +210,7 @@ class Outbox:
             )
             return max(0, deleted.rowcount) + max(0, put_aside.rowcount)
 
-    def put_refused(self, owner: str, signal: str, row: Row, reason: str) -> int:
+    def put_refused(self, owner: str, signal: str, row: Batch, reason: str) -> int:
         """Keep a batch that never was in the file, put aside at once; how many there were."""
         self._limits.hold_back()
         with sqlite.transaction(self.connection):
@@ -230,19 +230,19 @@ class Outbox:
             self._limits.hold_back(2.0)
         taken = 0
         for (other,) in others:
-            with owner_if_dead(self.path.parent, other) as dead:
+            with locked_if_dead(self.path.parent, other) as dead:
                 if dead:
                     taken += self._take(owner, other)
         return taken
 
-    def kept(self) -> list[Kept]:
+    def kept(self) -> list[BatchInfo]:
         """All batches, the oldest first."""
         found = self.connection.execute(
             "SELECT batch_id, coalesce(CAST(signal AS TEXT), ''), coalesce(CAST(created_unix_ns AS INTEGER), 0),"
             " coalesce(CAST(items AS INTEGER), 0), coalesce(length(body), 0), CAST(refused AS TEXT)"
             " FROM outbox_batches ORDER BY batch_id"
         )
-        return [Kept(*row) for row in found]
+        return [BatchInfo(*row) for row in found]
 
     def resend(self) -> int:
         """Let everything that was put aside be sent again, by whichever process comes first; how many batches."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from flask_chest_otel._base.process import here
+from flask_chest_otel._base.process import current_process
 
 __all__ = ["instance_id", "process_name"]
 
@@ -13,7 +13,7 @@ _names: dict[object, str] = {}
 
 def process_name() -> str:
     """A UUID, the same as long as the process lives, another one in each child."""
-    process = here()
+    process = current_process()
     name = _names.get(process)
     if name is None:
         # setdefault is atomic: threads that come together get the same name.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._outbox.file import Row
+from flask_chest_otel._outbox.file import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -25,7 +25,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.size_bytes = 0
-        self._queues: dict[str, deque[Row]] = {}
+        self._queues: dict[str, deque[Batch]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -35,10 +35,10 @@ class Memory:
     def add(self, signal: str, items: int, body: bytes) -> None:
         """Take one batch."""
         self._count += 1
-        self._queues.setdefault(signal, deque()).append(Row(-self._count, items, body))
+        self._queues.setdefault(signal, deque()).append(Batch(-self._count, items, body))
         self.size_bytes += len(body)
 
-    def first(self, signal: str, most: int, max_bytes: int) -> list[Row]:
+    def first(self, signal: str, most: int, max_bytes: int) -> list[Batch]:
         """The oldest of one signal: see ``within``."""
         queue = self._queues.get(signal, ())
         rows = [row for row, _ in zip(queue, range(most), strict=False)]
@@ -71,7 +71,7 @@ class Memory:
     def _number(self, signal: str) -> int:
         return self._queues[signal][0].batch_id
 
-    def _take_first(self, signal: str) -> Row:
+    def _take_first(self, signal: str) -> Batch:
         row = self._queues[signal].popleft()
         self.size_bytes -= len(row.body)
         return row

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Owner", "is_used", "owner_if_dead", "sweep"]
+__all__ = ["OwnerLock", "is_used", "locked_if_dead", "sweep"]
 
 _ENDING = ".owner"
 
@@ -32,7 +32,7 @@ TRIES = 100
 """Times that somebody who sweeps may come in between while a lock file is made."""
 
 
-class Owner:
+class OwnerLock:
     """One process, in one outbox.
 
     Args:
@@ -82,7 +82,7 @@ class Owner:
 
 
 @contextmanager
-def owner_if_dead(folder: Path, name: str) -> Iterator[bool]:
+def locked_if_dead(folder: Path, name: str) -> Iterator[bool]:
     """Whether ``name`` is dead; while this lasts nobody else is told so."""
     path = folder / f"{name}{_ENDING}"
     try:
@@ -108,14 +108,14 @@ def sweep(folder: Path, keep: str) -> None:
     for path in folder.glob(f"*{_ENDING}"):
         name = path.name.removesuffix(_ENDING)
         if name != keep:
-            with owner_if_dead(folder, name):
+            with locked_if_dead(folder, name):
                 pass
 
 
 def is_used(folder: Path) -> bool:
     """Whether any process that lives uses the outbox there."""
     for path in folder.glob(f"*{_ENDING}"):
-        with owner_if_dead(folder, path.name.removesuffix(_ENDING)) as dead:
+        with locked_if_dead(folder, path.name.removesuffix(_ENDING)) as dead:
             if not dead:
                 return True
     return False

@@ -12,15 +12,15 @@ from flask_chest_otel._otlp.client import in_short
 from flask_chest_otel._otlp.endpoint import GRPC
 from flask_chest_otel._otlp.http import HttpTarget
 from flask_chest_otel._otlp.parts import Part, name_of, parts_of
-from flask_chest_otel._outbox.file import Row
+from flask_chest_otel._outbox.file import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._otlp.client import Address, Answer, Target
-    from flask_chest_otel._outbox.buffer import Shelf
+    from flask_chest_otel._otlp.client import OtlpClient, OtlpEndpoint, PostResult
+    from flask_chest_otel._outbox.buffer import BatchBuffer
 
-__all__ = ["Lane"]
+__all__ = ["SignalSender"]
 
 _logger = Log("flask_chest_otel")
 
@@ -46,7 +46,7 @@ SAID_EVERY_S = 60.0
 """Time between two log lines of one kind, seconds."""
 
 
-class Lane:
+class SignalSender:
     """Sends the batches of one signal; used by one thread.
 
     Args:
@@ -55,8 +55,8 @@ class Lane:
         most_bytes: How large one post becomes; a single span or data point may be larger.
     """
 
-    def __init__(self, shelf: Shelf, address: Address, most_bytes: int) -> None:
-        self._shelf = shelf
+    def __init__(self, buffer: BatchBuffer, address: OtlpEndpoint, most_bytes: int) -> None:
+        self._buffer = buffer
         self._target = _target_of(address)
         self._address = address
         self._failures = 0
@@ -97,14 +97,14 @@ class Lane:
         """Hang up."""
         self._target.close()
 
-    def _next(self) -> list[Row]:
+    def _next(self) -> list[Batch]:
         # Protobuf messages that stand one behind the other are one message with the lists of all. Points of one
         # series, which a metric's successive batches have, are kept apart: not every back end takes two at once.
         joined = self._address.signal == "traces" and not self._alone
         most_bytes = min(BYTES_AT_ONCE, self._most_bytes)
-        return self._shelf.oldest(self._address.signal, ROWS_AT_ONCE if joined else 1, most_bytes)
+        return self._buffer.oldest(self._address.signal, ROWS_AT_ONCE if joined else 1, most_bytes)
 
-    def _send(self, rows: list[Row]) -> bool:
+    def _send(self, rows: list[Batch]) -> bool:
         split = self._split_of(rows)
         body = split.waiting[0].body if split is not None else b"".join(row.body for row in rows)
         answer = self._post(body)
@@ -117,14 +117,14 @@ class Lane:
             self._away = False
             _logger.info("%s takes %s again", self._address.shown, self._address.signal)
         if answer.too_large and self._make_smaller(rows, len(body)):
-            self._shelf.keep()
+            self._buffer.keep()
         elif split is not None:
             self._settle_part(split, answer)
         else:
             self._settle(rows, answer)
         return True
 
-    def _post(self, body: bytes) -> Answer:
+    def _post(self, body: bytes) -> PostResult:
         """Post; where the caller is refused with an empty request too, that can be tried again."""
         answer = self._target.post(body)
         if not answer.denied:
@@ -135,7 +135,7 @@ class Lane:
         # Either a firewall dislikes what is in it, or the token has become right in between.
         return self._target.post(body)
 
-    def _split_of(self, rows: list[Row]) -> _Split | None:
+    def _split_of(self, rows: list[Batch]) -> _Split | None:
         """What is left of the first batch, where that goes in parts: it stays where it is until all are settled."""
         first = rows[0]
         if self._split is not None and self._split.row.batch_id != first.batch_id:
@@ -144,11 +144,11 @@ class Lane:
             self._split = self._parted(first)
         return self._split
 
-    def _parted(self, row: Row) -> _Split | None:
+    def _parted(self, row: Batch) -> _Split | None:
         parts = parts_of(self._address.signal, Part(row.items, row.body), self._most_bytes)
         return _Split(row, parts) if len(parts) > 1 else None
 
-    def _make_smaller(self, rows: list[Row], size: int) -> bool:
+    def _make_smaller(self, rows: list[Batch], size: int) -> bool:
         """Halve what was too large; whether that can be done."""
         before, self._most_bytes = self._most_bytes, size // 2
         if self._split is None:
@@ -165,33 +165,33 @@ class Lane:
         self._most_bytes = before
         return False
 
-    def _settle_part(self, split: _Split, answer: Answer) -> None:
+    def _settle_part(self, split: _Split, answer: PostResult) -> None:
         part = split.waiting.pop(0)
         if not answer.taken or answer.rejected:
             split.refused.append((part, answer))
         if split.waiting:
-            self._shelf.keep()
+            self._buffer.keep()
             return
         self._split = None
         for part, refusal in split.refused:
             # A batch that never was in the outbox.
-            self._put_aside([Row(0, part.items, part.body)], refusal)
-        self._shelf.done([split.row])
+            self._put_aside([Batch(0, part.items, part.body)], refusal)
+        self._buffer.done([split.row])
 
-    def _settle(self, rows: list[Row], answer: Answer) -> None:
+    def _settle(self, rows: list[Batch], answer: PostResult) -> None:
         """The collector has decided: taken, taken in part, or refused for good."""
         if answer.taken and not answer.rejected:
             self._alone = max(0, self._alone - 1)
-            self._shelf.done(rows)
+            self._buffer.done(rows)
         elif len(rows) > 1 and not answer.rejected:
             # One of them is to blame: each goes alone now, and the good ones arrive.
             self._alone = len(rows)
-            self._shelf.keep()
+            self._buffer.keep()
         else:
             self._alone = max(0, self._alone - 1)
             self._put_aside(rows, answer)
 
-    def _put_aside(self, rows: list[Row], answer: Answer) -> None:
+    def _put_aside(self, rows: list[Batch], answer: PostResult) -> None:
         part = f"{answer.rejected} items rejected: " if answer.rejected else ""
         reason = f"{answer.status} {part}{answer.says}"
         if answer.too_large:
@@ -200,7 +200,7 @@ class Lane:
         # The size may not have been it, or only this one's.
         self._most_bytes = self._bound
         for row in rows:
-            self._shelf.refuse(row, self._address.signal, reason)
+            self._buffer.refuse(row, self._address.signal, reason)
         self._say(
             "refused",
             "%s refused %s (%s): put aside, not sent again; see: flask chest outbox",
@@ -210,7 +210,7 @@ class Lane:
         )
 
     def _try_again(self, why: str, retry_after_s: float | None) -> None:
-        self._shelf.keep()
+        self._buffer.keep()
         pause_s = min(FIRST_PAUSE_S * 2.0**self._failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311
         self._failures = min(self._failures + 1, 30)
         if retry_after_s is not None:
@@ -243,12 +243,12 @@ class _Split:
         refused: What the collector did not take, with its answers.
     """
 
-    row: Row
+    row: Batch
     waiting: list[Part]
-    refused: list[tuple[Part, Answer]] = field(default_factory=list)
+    refused: list[tuple[Part, PostResult]] = field(default_factory=list)
 
 
-def _target_of(address: Address) -> Target:
+def _target_of(address: OtlpEndpoint) -> OtlpClient:
     if address.protocol == GRPC:
         from flask_chest_otel._otlp.grpc import GrpcTarget  # noqa: PLC0415 - gRPC takes long to load
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from flask_chest_otel import _self_metrics
-from flask_chest_otel._base.process import at_end_of_child, here
+from flask_chest_otel._base.process import at_end_of_child, current_process
 from flask_chest_otel._guard import Log, guarded
 from flask_chest_otel._otlp.batching import batching_of
 from flask_chest_otel.names import SPANS_DROPPED
@@ -57,9 +57,9 @@ class OutboxSpanProcessor(SpanProcessor):
         self._exporter = exporter
         self.each_request = each_request
         self._batching = batching_of(os.environ)
-        self._lines: dict[object, _Line] = {}
+        self._lines: dict[object, _SpanQueue] = {}
         # Never started, and of no process: the first span begins a line.
-        self._line = _Line(exporter, object(), self._batching)
+        self._line = _SpanQueue(exporter, object(), self._batching)
         self._closed = False
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -71,7 +71,7 @@ class OutboxSpanProcessor(SpanProcessor):
         if self._closed or span.context is None or not span.context.trace_flags.sampled:
             return
         line = self._line
-        if line.process is not here():
+        if line.process is not current_process():
             line = self._begin_here()
         line.put(span)
         if self.each_request and (span.parent is None or span.parent.is_remote):
@@ -80,7 +80,7 @@ class OutboxSpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Write what has ended, and try to send it; whether all of it is sent."""
         deadline = time.monotonic() + timeout_millis / 1000
-        written = self._line.process is not here() or self._line.write_all(timeout_millis / 1000)
+        written = self._line.process is not current_process() or self._line.write_all(timeout_millis / 1000)
         return self._exporter.force_flush(int(max(0.0, deadline - time.monotonic()) * 1000)) and written
 
     def shutdown(self) -> None:
@@ -88,13 +88,13 @@ class OutboxSpanProcessor(SpanProcessor):
         if self._closed:
             return
         self._closed = True
-        if self._line.process is here():
+        if self._line.process is current_process():
             self._line.stop()
         self._exporter.shutdown()
 
-    def _begin_here(self) -> _Line:
+    def _begin_here(self) -> _SpanQueue:
         # Without a lock: one held by another thread at a fork would stay held in the child for ever.
-        fresh = _Line(self._exporter, here(), self._batching)
+        fresh = _SpanQueue(self._exporter, current_process(), self._batching)
         line = self._lines.setdefault(fresh.process, fresh)
         if line is fresh:
             self._lines = {fresh.process: fresh}
@@ -105,7 +105,7 @@ class OutboxSpanProcessor(SpanProcessor):
         return line
 
 
-class _Line:
+class _SpanQueue:
     """One process's finished spans, and the thread that writes them."""
 
     def __init__(self, exporter: SpanExporter, process: object, batching: Batching) -> None:
@@ -134,7 +134,7 @@ class _Line:
         self._thread = thread
 
     def own_metrics(self) -> Iterator[Figure]:
-        if self._dropped and self.process is here():
+        if self._dropped and self.process is current_process():
             yield SPANS_DROPPED, self._dropped, {}
 
     def put(self, span: ReadableSpan) -> None:

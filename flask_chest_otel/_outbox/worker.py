@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from flask_chest_otel import _self_metrics
-from flask_chest_otel._base.process import here, threads_run_here
-from flask_chest_otel._guard import Log, caught
+from flask_chest_otel._base.process import current_process, threads_run_here
+from flask_chest_otel._guard import Log, report_error
 from flask_chest_otel._otlp.parts import Part, parts_of
-from flask_chest_otel._outbox.buffer import Keeping, Shelf
-from flask_chest_otel._outbox.sender import Lane
+from flask_chest_otel._outbox.buffer import BatchBuffer, OutboxConfig
+from flask_chest_otel._outbox.sender import SignalSender
 from flask_chest_otel.names import OUTBOX_AGE, OUTBOX_BATCHES, OUTBOX_DROPPED, OUTBOX_SIZE, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flask_chest_otel._otlp.client import Address
+    from flask_chest_otel._otlp.client import OtlpEndpoint
     from flask_chest_otel._self_metrics import Figure
 
-__all__ = ["Dispatch", "Route", "dispatch_for"]
+__all__ = ["OutboxWorker", "Route", "dispatch_for"]
 
 _logger = Log("flask_chest_otel")
 
@@ -54,13 +54,13 @@ class Route:
         batch_bytes: How large one request becomes.
     """
 
-    keeping: Keeping
-    addresses: tuple[Address, ...]
+    keeping: OutboxConfig
+    addresses: tuple[OtlpEndpoint, ...]
     shutdown_timeout_s: float
     batch_bytes: int = 4 * 1024 * 1024
 
 
-class Dispatch:
+class OutboxWorker:
     """Takes batches from exporters, and sends them from a thread of its own.
 
     Attributes:
@@ -69,10 +69,10 @@ class Dispatch:
     """
 
     def __init__(self, route: Route) -> None:
-        self.process = here()
-        self.shelf = Shelf(route.keeping)
+        self.process = current_process()
+        self.buffer = BatchBuffer(route.keeping)
         self._route = route
-        self._lanes = [Lane(self.shelf, address, route.batch_bytes) for address in route.addresses]
+        self._lanes = [SignalSender(self.buffer, address, route.batch_bytes) for address in route.addresses]
         self._users: set[object] = set()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -93,7 +93,7 @@ class Dispatch:
     def put(self, signal: str, items: int, body: bytes) -> None:
         """Keep one batch, in parts where it is too large, and have it sent; returns when it is kept."""
         for part in parts_of(signal, Part(items, body), self._route.batch_bytes):
-            self.shelf.put(signal, part.items, part.body)
+            self.buffer.put(signal, part.items, part.body)
         self.start()
         self._bell.set()
 
@@ -117,7 +117,7 @@ class Dispatch:
             self._waiters.append(waiter)
             self._bell.set()
             waiter.wait(max(0.0, timeout_s))
-        return self.shelf.is_empty()
+        return self.buffer.is_empty()
 
     def leave(self, user: object) -> None:
         """``user`` ends. All that end together wait for the collector no longer than the route says."""
@@ -134,17 +134,17 @@ class Dispatch:
         self._stopping = True
         self._bell.set()
         if self._thread is None:
-            self.shelf.close()
+            self.buffer.close()
         else:
             # Where it is in the middle of a post that hangs, nobody waits for it, and its batch stays where it is.
             self._thread.join(max(0.0, self._deadline - time.monotonic()))
 
     def own_metrics(self) -> Iterator[Figure]:
         """How full the outbox is, and what it had to drop; nothing in other processes and after the end."""
-        if self.process is not here() or self._stopping:
+        if self.process is not current_process() or self._stopping:
             return
-        usage = self.shelf.usage()
-        yield OUTBOX_DROPPED, self.shelf.dropped, {}
+        usage = self.buffer.usage()
+        yield OUTBOX_DROPPED, self.buffer.dropped, {}
         yield OUTBOX_BATCHES, usage.waiting, {STATE: "waiting"}
         yield OUTBOX_BATCHES, usage.refused, {STATE: "refused"}
         yield OUTBOX_SIZE, usage.size_bytes, {}
@@ -160,11 +160,11 @@ class Dispatch:
                 try:
                     self._round()
                 except Exception as error:  # noqa: BLE001 - the thread must live on
-                    caught("outbox", error)
+                    report_error("outbox", error)
                     self._bell.wait(1.0)
-            for lane in self._lanes:
-                lane.close()
-            self.shelf.close()
+            for sender in self._lanes:
+                sender.close()
+            self.buffer.close()
 
     def _round(self) -> None:
         self._bell.clear()
@@ -172,14 +172,14 @@ class Dispatch:
         try:
             if time.monotonic() >= self._next_look or waiters:
                 self._next_look = time.monotonic() + LOOK_ROUND_S
-                self.shelf.take_over()
-            more = [lane.run(self._may_go_on, urgent=bool(waiters)) for lane in self._lanes]
+                self.buffer.take_over()
+            more = [sender.run(self._may_go_on, urgent=bool(waiters)) for sender in self._lanes]
         finally:
             for waiter in waiters:
                 waiter.set()
         self._report_drops()
         if not any(more):
-            pauses = [pause for pause in (lane.pause_s() for lane in self._lanes) if pause]
+            pauses = [pause for pause in (sender.pause_s() for sender in self._lanes) if pause]
             self._bell.wait(min([LOOK_ROUND_S, *pauses]))
             self._gather()
 
@@ -192,7 +192,7 @@ class Dispatch:
         return not self._stopping
 
     def _report_drops(self) -> None:
-        dropped, now = self.shelf.dropped, time.monotonic()
+        dropped, now = self.buffer.dropped, time.monotonic()
         if dropped > self._drops_logged and now >= self._drops_logged_at:
             _logger.warning(
                 "the outbox is full or too old: %d spans and data points were dropped, the oldest first",
@@ -201,21 +201,21 @@ class Dispatch:
             self._drops_logged, self._drops_logged_at = dropped, now + DROPS_LOGGED_EVERY_S
 
 
-_dispatches: dict[tuple[object, Route], Dispatch] = {}
-_live: weakref.WeakSet[Dispatch] = weakref.WeakSet()
+_dispatches: dict[tuple[object, Route], OutboxWorker] = {}
+_live: weakref.WeakSet[OutboxWorker] = weakref.WeakSet()
 
 
-def dispatch_for(route: Route) -> Dispatch:
+def dispatch_for(route: Route) -> OutboxWorker:
     """The process's dispatch for ``route``: exporters of both signals share it."""
-    key = (here(), route)
+    key = (current_process(), route)
     found = _dispatches.get(key)
     if found is None:
         # setdefault is atomic; a lock that another thread held at a fork would stay held in the child.
-        found = _dispatches.setdefault(key, Dispatch(route))
+        found = _dispatches.setdefault(key, OutboxWorker(route))
     return found
 
 
-def _forget(dispatch: Dispatch) -> None:
+def _forget(dispatch: OutboxWorker) -> None:
     for key, other in list(_dispatches.items()):
         if other is dispatch:
             del _dispatches[key]
@@ -223,7 +223,7 @@ def _forget(dispatch: Dispatch) -> None:
 
 def _after_in_child() -> None:
     for dispatch in list(_live):
-        dispatch.shelf.leave_to_parent()
+        dispatch.buffer.leave_to_parent()
 
 
 if hasattr(os, "register_at_fork"):  # there is no fork on Windows

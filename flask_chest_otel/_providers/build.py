@@ -15,8 +15,8 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from flask_chest_otel._base.process import here
-from flask_chest_otel._guard import Log, note
+from flask_chest_otel._base.process import current_process
+from flask_chest_otel._guard import Log, count_refusal
 from flask_chest_otel._otlp.endpoint import EXPORTER, exporters_of, protocol_of
 from flask_chest_otel._outbox.config import route_of, service_name, user_instance_id
 from flask_chest_otel._outbox.exporters import OutboxMetricExporter, OutboxSpanExporter
@@ -62,7 +62,7 @@ def providers_for(
     wanted = {signal: names for signal, names in _wanted().items() if signal in signals}
     route = _route(app_name, config, wanted)
     # Of two applications that begin at once, one sets the global providers.
-    with _turns.setdefault(here(), threading.RLock()):
+    with _turns.setdefault(current_process(), threading.RLock()):
         tracers = _tracers(app_name, config, wanted["traces"], route) if "traces" in wanted else None
         meters = _meters(app_name, wanted["metrics"], route) if "metrics" in wanted else None
         in_use = _in_use.setdefault("otlp", route) if route is not None else None
@@ -153,7 +153,9 @@ def _protocol(signal: str) -> str:
     """What the environment wants ``otlp`` to be; by its own name, the exporter with an outbox speaks HTTP."""
 
     def say(variable: str, value: str) -> None:
-        note(f"setting {variable}", "%s=%r is neither grpc nor http/protobuf: http/protobuf is used", variable, value)
+        count_refusal(
+            f"setting {variable}", "%s=%r is neither grpc nor http/protobuf: http/protobuf is used", variable, value
+        )
 
     return protocol_of(signal, os.environ, say)
 

@@ -9,7 +9,7 @@ from opentelemetry import metrics, trace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._providers.decision import Export
+    from flask_chest_otel._providers.export_policy import ExportPolicy
 
 __all__ = ["DeferredMeterProvider", "DeferredTracerProvider"]
 
@@ -17,7 +17,7 @@ __all__ = ["DeferredMeterProvider", "DeferredTracerProvider"]
 class DeferredTracerProvider(trace.TracerProvider):
     """Hands out tracers that ask ``export`` for the real provider once it is decided."""
 
-    def __init__(self, export: Export) -> None:
+    def __init__(self, export: ExportPolicy) -> None:
         self._export = export
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> trace.Tracer:
@@ -28,7 +28,7 @@ class DeferredTracerProvider(trace.TracerProvider):
 class _DeferredTracer(trace.Tracer):
     """Passes everything to the real tracer, which it looks up once."""
 
-    def __init__(self, export: Export, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, export: ExportPolicy, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._export = export
         self._scope = (args, kwargs)
         self._found: trace.Tracer | None = None
@@ -54,7 +54,7 @@ class _DeferredTracer(trace.Tracer):
 class DeferredMeterProvider(metrics.MeterProvider):
     """Hands out meters whose instruments are made once ``export`` is decided; those used before ask again."""
 
-    def __init__(self, export: Export) -> None:
+    def __init__(self, export: ExportPolicy) -> None:
         self._export = export
 
     def get_meter(
@@ -67,7 +67,9 @@ class DeferredMeterProvider(metrics.MeterProvider):
 class _DeferredMeter(metrics.Meter):
     """Makes instruments of the real meter; before the decision, such as find theirs with their first use after it."""
 
-    def __init__(self, export: Export, name: str, version: str | None, schema_url: str | None, attributes: Any) -> None:
+    def __init__(
+        self, export: ExportPolicy, name: str, version: str | None, schema_url: str | None, attributes: Any
+    ) -> None:
         super().__init__(name, version, schema_url)
         self._export = export
         self._attributes = attributes
@@ -114,7 +116,7 @@ class _DeferredMeter(metrics.Meter):
 class _DeferredInstrument:
     """Passes values to the real instrument, which it makes once."""
 
-    def __init__(self, export: Export, make: Callable[[], Any]) -> None:
+    def __init__(self, export: ExportPolicy, make: Callable[[], Any]) -> None:
         self._export = export
         self._make = make
         self._found: Any = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
 
-from flask_chest_otel._base.process import at_end_of_child, here
+from flask_chest_otel._base.process import at_end_of_child, current_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ class ProcessMeterProvider(metrics.MeterProvider):
 
     def current(self) -> MeterProvider:
         """The SDK's provider of this process."""
-        process = here()
+        process = current_process()
         found = self._built.get(process)
         if found is not None:
             return found
@@ -74,13 +74,13 @@ class ProcessMeterProvider(metrics.MeterProvider):
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
         """As the SDK's, for the provider of this process."""
-        self._ended = here()
+        self._ended = current_process()
         self.current().shutdown(timeout_millis)
 
     def _at_exit(self) -> None:
-        found = self._built.get(here())
-        if found is not None and self._ended is not here():
-            self._ended = here()
+        found = self._built.get(current_process())
+        if found is not None and self._ended is not current_process():
+            self._ended = current_process()
             found.shutdown()
 
 
@@ -135,30 +135,30 @@ class _OfProcess:
     def __init__(self, name: str, make: Callable[[], Any]) -> None:
         self._name = name
         self._make = make
-        self._process = here()
+        self._process = current_process()
         self._real = make()
 
     def _renewed(self) -> Any:
         real = self._make()
-        self._real, self._process = real, here()
+        self._real, self._process = real, current_process()
         return real
 
 
 class _Counter(_OfProcess, metrics.Counter):
     def add(self, *args: Any, **kwargs: Any) -> None:
-        (self._real if self._process is here() else self._renewed()).add(*args, **kwargs)
+        (self._real if self._process is current_process() else self._renewed()).add(*args, **kwargs)
 
 
 class _UpDownCounter(_OfProcess, metrics.UpDownCounter):
     def add(self, *args: Any, **kwargs: Any) -> None:
-        (self._real if self._process is here() else self._renewed()).add(*args, **kwargs)
+        (self._real if self._process is current_process() else self._renewed()).add(*args, **kwargs)
 
 
 class _Histogram(_OfProcess, metrics.Histogram):
     def record(self, *args: Any, **kwargs: Any) -> None:
-        (self._real if self._process is here() else self._renewed()).record(*args, **kwargs)
+        (self._real if self._process is current_process() else self._renewed()).record(*args, **kwargs)
 
 
 class _Gauge(_OfProcess):  # the API's class has no public name
     def set(self, *args: Any, **kwargs: Any) -> None:
-        (self._real if self._process is here() else self._renewed()).set(*args, **kwargs)
+        (self._real if self._process is current_process() else self._renewed()).set(*args, **kwargs)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
 
-from flask_chest_otel._guard import caught
+from flask_chest_otel._guard import report_error
 from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
 from flask_chest_otel._request.live import live_request
@@ -133,7 +133,7 @@ class _SharedStart:
                 self._starts[provider] = provider.get_tracer(*self._scope).start_span
             return self._starts[provider]
         except Exception as error:  # noqa: BLE001 - the guard decides
-            caught("span of a service", error)
+            report_error("span of a service", error)
             return self._original
 
 

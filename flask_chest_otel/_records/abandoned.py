@@ -11,8 +11,8 @@ import time
 from collections import deque
 from typing import Protocol
 
-from flask_chest_otel._base.process import here
-from flask_chest_otel._guard import caught
+from flask_chest_otel._base.process import current_process
+from flask_chest_otel._guard import report_error
 
 __all__ = ["abandon", "expect", "waiting", "work_off"]
 
@@ -33,8 +33,8 @@ _expecting: object = None
 def expect() -> None:
     """A body that may be dropped is begun: see to it that this process works the list off at its end."""
     global _expecting  # noqa: PLW0603 - once in each process
-    if _expecting is not here():
-        _expecting = here()
+    if _expecting is not current_process():
+        _expecting = current_process()
         # Again in a child of multiprocessing, which forgets its parent's. After the exporters': the last comes first.
         atexit.unregister(work_off)
         atexit.register(work_off)
@@ -53,8 +53,8 @@ def work_off(most: int | None = None) -> None:
         except IndexError:  # by another thread
             return
         most = None if most is None else most - 1
-        if process is here():
+        if process is current_process():
             try:
                 request.end(dropped_s)
             except Exception as error:  # noqa: BLE001 - the guard decides
-                caught("end", error)
+                report_error("end", error)

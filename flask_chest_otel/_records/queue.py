@@ -16,8 +16,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.lazy import suppression
-from flask_chest_otel._base.process import at_end_of_child, here
-from flask_chest_otel._guard import Log, caught, printable
+from flask_chest_otel._base.process import at_end_of_child, current_process
+from flask_chest_otel._guard import Log, printable, report_error
 from flask_chest_otel._records.abandoned import work_off
 from flask_chest_otel._records.delivery import ChestOffError, Delivery
 
@@ -68,25 +68,25 @@ class RecordQueue:
         retry_for_s: float | None = None,
     ) -> None:
         self._closed = False
-        self._new_line = partial(_Line, name, open_writer, capacity, retry_for_s)
+        self._new_line = partial(_WriterThread, name, open_writer, capacity, retry_for_s)
         # Never started; it belongs to no process, which makes the first put begin a line.
         self._line = self._new_line(process=object())
-        self._lines: dict[object, _Line] = {}
+        self._lines: dict[object, _WriterThread] = {}
 
     @property
     def dropped(self) -> int:
         """Records refused in this process because the queue was full, closed or off."""
-        return self._line.dropped if self._line.process is here() else 0
+        return self._line.dropped if self._line.process is current_process() else 0
 
     @property
     def lost(self) -> int:
         """Records accepted in this process that the back end did not take in the end."""
-        return self._line.lost if self._line.process is here() else 0
+        return self._line.lost if self._line.process is current_process() else 0
 
     def put(self, record: RequestRecord) -> None:
         """Queue one record; never waits, never raises. When the queue is full it is dropped and counted."""
         line = self._line
-        if line.process is not here():
+        if line.process is not current_process():
             line = self._begin_here()
         if line.items.qsize() >= line.capacity:
             line.dropped += 1
@@ -100,7 +100,7 @@ class RecordQueue:
             Whether all of it was, within ``timeout_s`` seconds.
         """
         line = self._line
-        return line.flush(timeout_s) if line.process is here() else True
+        return line.flush(timeout_s) if line.process is current_process() else True
 
     def close(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
         """Write what is queued and end the thread; later records are dropped and counted.
@@ -110,16 +110,16 @@ class RecordQueue:
         """
         self._closed = True
         line = self._line
-        if line.process is not here():
+        if line.process is not current_process():
             return True
         deadline = time.monotonic() + timeout_s
         line.stop(deadline)
         return line.join(deadline)
 
-    def _begin_here(self) -> _Line:
+    def _begin_here(self) -> _WriterThread:
         # Without a lock: one held by another thread at a fork would stay held in the child for ever.
         # dict.setdefault is atomic, so of several first puts exactly one finds its own line in it.
-        fresh = self._new_line(process=here())
+        fresh = self._new_line(process=current_process())
         line = self._lines.setdefault(fresh.process, fresh)
         if line is fresh:
             self._lines = {fresh.process: fresh}
@@ -141,7 +141,7 @@ class _Marker(threading.Event):
         self.last = last
 
 
-class _Line:
+class _WriterThread:
     """One process's queue, thread and counters. Does not know its ``RecordQueue``: that can be collected."""
 
     def __init__(
@@ -249,7 +249,7 @@ class _Line:
             raise
         except Exception as error:  # noqa: BLE001 - the thread must live on
             delivery.lost = lost_before + len(batch)
-            caught("chest", error)
+            report_error("chest", error)
         finally:
             self.lost, self._in_hand = delivery.lost, 0
             if marker is not None:
@@ -299,7 +299,7 @@ class _Line:
             logger.warning("flask_chest: chest %r was full: %d request records dropped", self._name, news)
 
 
-_running: weakref.WeakSet[_Line] = weakref.WeakSet()
+_running: weakref.WeakSet[_WriterThread] = weakref.WeakSet()
 """Lines whose threads were started: interpreter exit is a matter of the process, not of an application."""
 
 
@@ -307,7 +307,7 @@ def close_all() -> None:
     """Write what is queued when the process ends: all queues at once, in one budget."""
     work_off()
     deadline = time.monotonic() + EXIT_BUDGET_S
-    mine = [line for line in list(_running) if line.process is here()]
+    mine = [line for line in list(_running) if line.process is current_process()]
     for line in mine:
         line.stop(deadline)
     for line in mine:

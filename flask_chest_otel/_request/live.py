@@ -24,7 +24,7 @@ class LiveRequest:
         displaced: The record whose place in the WSGI environ this one took, or ``None``.
         span: The server span, once it is known.
         context: The OpenTelemetry context in which that span is current.
-        exchange: The request and its response at the WSGI border, where the server span is ours.
+        server_span: The request and its response at the WSGI border, where the server span is ours.
         reached_upstream: Whether it came past the function in which upstream begins its server span.
         stands_in: Whether the server span is ours because upstream's never began.
         request_id: The id, once it is decided.
@@ -51,7 +51,6 @@ class LiveRequest:
         "context_id",
         "dispatched",
         "displaced",
-        "exchange",
         "finished",
         "g",
         "method",
@@ -62,6 +61,7 @@ class LiveRequest:
         "reached_upstream",
         "request_id",
         "root_trace_id",
+        "server_span",
         "span",
         "span_at_begin",
         "stands_in",
@@ -84,7 +84,7 @@ class LiveRequest:
         self.displaced: LiveRequest | None = None
         self.span: Any = None
         self.context: Any = None
-        self.exchange: Any = None
+        self.server_span: Any = None
         self.reached_upstream = self.stands_in = False
         self.request_id: str | None = None
         self.own_id = False

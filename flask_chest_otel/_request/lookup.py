@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 __all__ = [
     "ENVIRON_KEY",
     "UPSTREAM",
+    "current_request",
     "find_span",
     "inside_server_span",
     "is_root",
     "is_suppressed",
-    "own_record",
     "present_context",
     "present_g",
     "present_request",
-    "record_of",
-    "record_of_context",
+    "request_in",
+    "request_of_context",
     "span_here",
     "upstream_is_disabled",
 ]
@@ -52,18 +52,18 @@ ENVIRON_KEY = "flask_chest_otel.request"
 """Where a request's record lives in its WSGI environment."""
 
 
-def record_of(environ: Mapping[str, Any]) -> LiveRequest | None:
+def request_in(environ: Mapping[str, Any]) -> LiveRequest | None:
     """The record of the request with this WSGI environment."""
     found: LiveRequest | None = environ.get(ENVIRON_KEY)
     return found
 
 
-def record_of_context() -> LiveRequest | None:
+def request_of_context() -> LiveRequest | None:
     """The record of the request whose context is here: its own, or a thread's copy, also after its end."""
-    return record_of(request.environ) if has_request_context() else None
+    return request_in(request.environ) if has_request_context() else None
 
 
-def own_record() -> LiveRequest | None:
+def current_request() -> LiveRequest | None:
     """The record of the request that runs here, if the present context and its ``g`` are its own.
 
     A thread with a copied request context, ``Response.from_app`` and an application inside an application share
@@ -119,9 +119,9 @@ def is_root(live: LiveRequest, span: Span) -> bool:
         return parent is None and span.is_recording()
     if not span.get_span_context().is_valid or live.span_at_begin.get_span_context().is_valid:
         return False
-    own = live.exchange is not None and live.exchange.is_own
+    own = live.server_span is not None and live.server_span.is_own
     arrived = (
-        live.exchange.parent if own else propagate.extract(request.environ, otel_context.Context(), environ_getter)
+        live.server_span.parent if own else propagate.extract(request.environ, otel_context.Context(), environ_getter)
     )
     return not trace.get_current_span(arrived).get_span_context().is_valid
 

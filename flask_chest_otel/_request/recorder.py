@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from flask_chest_otel._guard import guarded, note
+from flask_chest_otel._guard import count_refusal, guarded
 from flask_chest_otel._records.record import Measurement
 from flask_chest_otel._values.convert import Limits, Refused, to_attribute, to_dimension, to_metric
 from flask_chest_otel._values.redaction import DROPPED
@@ -163,7 +163,7 @@ class Recorder:
             or (live.typed is not None and _field(live.typed, planned.root) is not None)
         )
         if len(present) > self._most:
-            note("variables_limit", "more than %d variables in one request", self._most)
+            count_refusal("variables_limit", "more than %d variables in one request", self._most)
         return present[: self._most]
 
 
@@ -185,7 +185,7 @@ def _redacted(planned: PlannedVar, value: Any) -> Any:
     if planned.derive is not None:
         value = planned.derive(value)
     if planned.masked and planned.kind is not None and type(value) in _NUMBERS:
-        note(
+        count_refusal(
             f"no metric for {planned.name}: masked",
             "g.%s has no metric, as its name says that it is secret; if it is not: TrackedVar(%r, redact=None)",
             planned.name,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics
 from opentelemetry.metrics import Observation
 
-from flask_chest_otel._base.process import here
+from flask_chest_otel._base.process import current_process
 from flask_chest_otel.names import HTTP_REQUEST_METHOD
 
 if TYPE_CHECKING:
@@ -25,17 +25,17 @@ class ActiveRequests:
     def __init__(self) -> None:
         self._processes: dict[object, dict[tuple[str, str], set[Any]]] = {}
 
-    def enter(self, key: tuple[str, str], exchange: Any) -> None:
+    def enter(self, key: tuple[str, str], server_span: Any) -> None:
         """Count a request as active, by method and scheme."""
         all_here = self._here()
         active = all_here.get(key)
         if active is None:
             active = all_here.setdefault(key, set())
-        active.add(exchange)
+        active.add(server_span)
 
-    def leave(self, key: tuple[str, str], exchange: Any) -> None:
+    def leave(self, key: tuple[str, str], server_span: Any) -> None:
         """It is over; a child that was forked inside the request never had it."""
-        self._here().get(key, set()).discard(exchange)
+        self._here().get(key, set()).discard(server_span)
 
     def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         """How many there are just now."""
@@ -44,7 +44,7 @@ class ActiveRequests:
 
     def _here(self) -> dict[tuple[str, str], set[Any]]:
         """Those of this process: what its parent was answering at the fork, it answers still."""
-        process = here()
+        process = current_process()
         found = self._processes.get(process)
         if found is None:
             found = self._processes.setdefault(process, {})

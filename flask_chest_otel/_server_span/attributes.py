@@ -48,7 +48,7 @@ _PORT_DIGITS = 5
 _LAST_PORT = 65_535
 
 
-class Site:
+class SpanTemplate:
     """What does not change between requests with one method, route, host and protocol.
 
     Attributes:
@@ -99,10 +99,10 @@ class Site:
         return found
 
 
-def request_attributes(environ: Mapping[str, Any], site: Site) -> dict[str, Any]:
+def request_attributes(environ: Mapping[str, Any], template: SpanTemplate) -> dict[str, Any]:
     """What the conventions want at the start of the span, where samplers look at it."""
     get = environ.get
-    attributes = dict(site.attributes)
+    attributes = dict(template.attributes)
     path: str = get("SCRIPT_NAME", "") + get("PATH_INFO", "") or "/"
     attributes["url.path"] = path if _PLAIN_PATH(path) else _as_uri(path)
     query = get("QUERY_STRING")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._base.process import here
+from flask_chest_otel._base.process import current_process
 from flask_chest_otel._records import abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flask_chest_otel._server_span.span import Exchange
+    from flask_chest_otel._server_span.span import ServerSpan
 
 __all__ = ["Body"]
 
@@ -20,47 +20,47 @@ class Body:
 
     __slots__ = ("_body", "_exchange", "_iterator", "_process")
 
-    def __init__(self, body: Any, exchange: Exchange) -> None:
+    def __init__(self, body: Any, server_span: ServerSpan) -> None:
         self._body = body
         self._iterator: Iterator[Any] | None = None
-        self._exchange = exchange
-        self._process = here()
+        self._exchange = server_span
+        self._process = current_process()
         abandoned.expect()
 
     def __iter__(self) -> Body:
         return self
 
     def __next__(self) -> Any:
-        exchange = self._exchange
-        token = exchange.resume()
+        server_span = self._exchange
+        token = server_span.resume()
         try:
             if self._iterator is None:
                 self._iterator = iter(self._body)
             return next(self._iterator)
         except StopIteration:
-            exchange.end()
+            server_span.end()
             raise
         except BaseException as error:
-            exchange.fail(error)
-            exchange.end()
+            server_span.fail(error)
+            server_span.end()
             raise
         finally:
-            exchange.pause(token)
+            server_span.pause(token)
 
     def close(self) -> None:
         """End the body, as every WSGI server must; a client may have gone before the last byte."""
-        exchange = self._exchange
-        token = exchange.resume()
+        server_span = self._exchange
+        token = server_span.resume()
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
                 close()
         except BaseException as error:
-            exchange.fail(error)
+            server_span.fail(error)
             raise
         finally:
-            exchange.pause(token)
-            exchange.end()
+            server_span.pause(token)
+            server_span.end()
 
     def __del__(self) -> None:
         # A server that forgets close() must not keep the request open for ever.

@@ -28,7 +28,7 @@ class ServedRequest(Protocol):
     start_s: float
     span: Any
     context: Any
-    exchange: Any
+    server_span: Any
     at_border: bool
     stands_in: bool
 

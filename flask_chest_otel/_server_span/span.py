@@ -1,6 +1,6 @@
 """A server span of our own: from the WSGI entry to the last byte of the body.
 
-One :class:`Exchange` per request. It starts its clock at the WSGI entry, its span when the URL is matched and the
+One :class:`ServerSpan` per request. It starts its clock at the WSGI entry, its span when the URL is matched and the
 request id is known (with the entry's time), and ends both with the body.
 """
 
@@ -14,12 +14,12 @@ from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from flask_chest_otel._guard import caught, guarded
+from flask_chest_otel._guard import guarded, report_error
 from flask_chest_otel._server_span.attributes import (
     LONGEST_TEXT,
     HeaderCapture,
     LegacyNames,
-    Site,
+    SpanTemplate,
     environ_getter,
     header_setter,
     request_attributes,
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     RequestHook = Callable[[Span, dict[str, Any]], None]
     ResponseHook = Callable[[Span, str, list[tuple[str, str]]], None]
 
-__all__ = ["EXCHANGE_KEY", "Exchange", "ServerSpans"]
+__all__ = ["SERVER_SPAN_KEY", "ServerSpan", "ServerSpanFactory"]
 
-EXCHANGE_KEY = "flask_chest_otel.exchange"
+SERVER_SPAN_KEY = "flask_chest_otel.exchange"
 """Where a request's exchange lives in its WSGI environment."""
 
 _SERVER_ERROR = 500
@@ -54,7 +54,7 @@ _MOST_SITES = 2000
 _SOCKET_ENDS = (StopIteration, ConnectionError)
 
 
-class ServerSpans:
+class ServerSpanFactory:
     """What the server spans of one application have in common.
 
     Args:
@@ -85,7 +85,7 @@ class ServerSpans:
         self.legacy = LegacyNames.wanted()
         self.active = active
         self._durations = AttributeSets(limit)
-        self._sites: dict[tuple[Any, ...], Site] = {}
+        self._templates: dict[tuple[Any, ...], SpanTemplate] = {}
         self.duration = meter.create_histogram(
             "http.server.request.duration",
             "s",
@@ -98,7 +98,7 @@ class ServerSpans:
             else None
         )
 
-    def site(self, environ: dict[str, Any], live: ServedRequest) -> Site:
+    def template(self, environ: dict[str, Any], live: ServedRequest) -> SpanTemplate:
         """What is known beforehand of a request like this one.
 
         Clients choose the host, the method and the protocol: only so many are kept, and only short ones.
@@ -107,33 +107,33 @@ class ServerSpans:
         method, route, chests = live.method, live.plan.route, live.plan.chests_text
         host, protocol = get("HTTP_HOST"), get("SERVER_PROTOCOL")
         place = (method, route, chests, host, get("SERVER_PORT"), get("wsgi.url_scheme"), protocol)
-        found = self._sites.get(place)
+        found = self._templates.get(place)
         if found is None:
-            found = Site(environ, method, route, chests)
+            found = SpanTemplate(environ, method, route, chests)
             is_short = all(len(text) <= LONGEST_TEXT for text in (method, host, protocol) if text)
-            if is_short and len(self._sites) < _MOST_SITES:
-                self._sites[place] = found
+            if is_short and len(self._templates) < _MOST_SITES:
+                self._templates[place] = found
         return found
 
-    def duration_attributes(self, site: Site, status: int, error_type: str | None) -> Mapping[str, Any]:
+    def duration_attributes(self, template: SpanTemplate, status: int, error_type: str | None) -> Mapping[str, Any]:
         """What the duration is recorded under, within the limit."""
         end = status, error_type
-        found = site.durations.get(end)
+        found = template.durations.get(end)
         if found is None:
-            attributes = site.duration_attributes(status, error_type)
+            attributes = template.duration_attributes(status, error_type)
             found = self._durations.admit(tuple(attributes.items()), attributes)
             # Not the overflow point: an application that makes up types of exceptions would fill the memory.
             if found is not OVERFLOW_ATTRIBUTES:
-                site.durations[end] = found
+                template.durations[end] = found
         return found
 
     def stand_in(self, live: ServedRequest, environ: dict[str, Any]) -> None:
         """Start the server span of a request that ended before upstream began one; its duration upstream measures."""
-        site = self.site(environ, live)
+        template = self.template(environ, live)
         parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
-        attributes = request_attributes(environ, site)
+        attributes = request_attributes(environ, template)
         live.span = self.tracer.start_span(
-            site.name, parent, SpanKind.SERVER, attributes, start_time=live.start_unix_ns
+            template.name, parent, SpanKind.SERVER, attributes, start_time=live.start_unix_ns
         )
         live.context = trace.set_span_in_context(live.span, parent)
         live.stands_in = True
@@ -159,7 +159,7 @@ def describe_failure(span: Span, error_type: str | None, error: BaseException | 
     record_exception(span, error, chars)
 
 
-class Exchange:
+class ServerSpan:
     """One request and its response, as the WSGI server sees them.
 
     Attributes:
@@ -184,11 +184,11 @@ class Exchange:
         "_environ",
         "_error",
         "_owner",
-        "_site",
         "_spans",
         "_start_ns",
         "_start_s",
         "_status",
+        "_template",
         "_token",
         "answered",
         "complete",
@@ -201,14 +201,14 @@ class Exchange:
         "streamed",
     )
 
-    def __init__(self, owner: Any, spans: ServerSpans | None, environ: dict[str, Any]) -> None:
+    def __init__(self, owner: Any, spans: ServerSpanFactory | None, environ: dict[str, Any]) -> None:
         self._start_ns = time.time_ns()
         self._start_s = time.perf_counter()
         self._owner = owner
         self._spans: Any = spans
         self._environ = environ
-        self._displaced = environ.get(EXCHANGE_KEY)
-        environ[EXCHANGE_KEY] = self
+        self._displaced = environ.get(SERVER_SPAN_KEY)
+        environ[SERVER_SPAN_KEY] = self
         self.parent: Any = None
         self.live: ServedRequest | None = None
         self.span: Span | None = None
@@ -246,7 +246,7 @@ class Exchange:
         live.at_border = True
         if self._spans is None:
             return
-        live.exchange = self
+        live.server_span = self
         if inside:
             self._open_inside(live)
         else:
@@ -255,7 +255,7 @@ class Exchange:
     def _open_inside(self, live: ServedRequest) -> None:
         """Say the route on the server span; where it says another one already, on a span of our own inside it."""
         spans, route = self._spans, live.plan.route
-        site = self._site = spans.site(self._environ, live)
+        template = self._template = spans.template(self._environ, live)
         self.span = live.span = server = trace.get_current_span()
         self._context = live.context = otel_context.get_current()
         if route is None or not server.is_recording():
@@ -263,26 +263,26 @@ class Exchange:
         if getattr(server, "attributes", None) is None or HTTP_ROUTE not in server.attributes:  # type: ignore[attr-defined]  # the SDK's
             server.set_attribute(HTTP_ROUTE, route)
             return
-        attributes = {HTTP_REQUEST_METHOD: site.method, HTTP_ROUTE: route}
-        self.span = spans.tracer.start_span(site.name, attributes=attributes, start_time=self._start_ns)
+        attributes = {HTTP_REQUEST_METHOD: template.method, HTTP_ROUTE: route}
+        self.span = spans.tracer.start_span(template.name, attributes=attributes, start_time=self._start_ns)
         self._ends = True
         self._context = trace.set_span_in_context(self.span)
         self._token = otel_context.attach(self._context)
 
     def _open_server(self, live: ServedRequest) -> None:
         spans, environ = self._spans, self._environ
-        site = self._site = spans.site(environ, live)
-        attributes = request_attributes(environ, site)
+        template = self._template = spans.template(environ, live)
+        attributes = request_attributes(environ, template)
         if spans.capture.request is not None:
             attributes.update(spans.capture.of_request(environ))
         given = spans.legacy.add_to(attributes) if spans.legacy is not None else attributes
         parent = self.parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
-        span = spans.tracer.start_span(site.name, parent, SpanKind.SERVER, given, start_time=self._start_ns)
+        span = spans.tracer.start_span(template.name, parent, SpanKind.SERVER, given, start_time=self._start_ns)
         self.span = live.span = span
         self._ends = self._counted = True
         self._context = live.context = trace.set_span_in_context(span, parent)
         self._token = otel_context.attach(self._context)
-        spans.active.enter((site.method, site.scheme), self)
+        spans.active.enter((template.method, template.scheme), self)
         if spans.request_hook is not None:
             with guarded("request_hook"):
                 spans.request_hook(span, environ)
@@ -294,7 +294,7 @@ class Exchange:
             try:
                 headers = self._started(status, headers)
             except Exception as error:  # noqa: BLE001 - the guard decides
-                caught("start_response", error)
+                report_error("start_response", error)
             return start_response(status, headers, *exc_info)
 
         return listening
@@ -307,7 +307,7 @@ class Exchange:
         span, spans, live = self.span, self._spans, self.live
         if live is not None:
             headers = self._owner.headers_of(live, headers)
-        if span is None or not self._counted or self._environ.get(EXCHANGE_KEY) is not self:
+        if span is None or not self._counted or self._environ.get(SERVER_SPAN_KEY) is not self:
             return headers
         propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
         if propagator is not None:
@@ -329,7 +329,7 @@ class Exchange:
         try:
             return self._returned(body)
         except Exception as error:  # noqa: BLE001 - the guard decides
-            caught("body", error)
+            report_error("body", error)
             return body
 
     def _returned(self, body: Any) -> Any:
@@ -368,7 +368,7 @@ class Exchange:
         try:
             self._end(self.span, ended_s)
         except Exception as error:  # noqa: BLE001 - the guard decides
-            caught("end", error)
+            report_error("end", error)
         finally:
             self.complete = None
 
@@ -387,14 +387,14 @@ class Exchange:
             otel_context.detach(self._token)
             self._token = None
         if self._displaced is not None:
-            self._environ[EXCHANGE_KEY] = self._displaced
+            self._environ[SERVER_SPAN_KEY] = self._displaced
         else:
-            self._environ.pop(EXCHANGE_KEY, None)
+            self._environ.pop(SERVER_SPAN_KEY, None)
 
     def _end(self, span: Span, ended_s: float | None) -> None:
         duration_s = (time.perf_counter() if ended_s is None else ended_s) - self._start_s
         if self._counted:
-            self._spans.active.leave((self._site.method, self._site.scheme), self)
+            self._spans.active.leave((self._template.method, self._template.scheme), self)
         if self.complete is not None:
             self.complete()
         status = self._status or self.answered or self._status_of_error()
@@ -403,13 +403,13 @@ class Exchange:
             try:
                 self._describe(span, status, error_type)
             except Exception as error:  # noqa: BLE001 - the guard decides
-                caught("describe", error)
+                report_error("describe", error)
         try:
             if self._ends:
                 # Not what the clock says now: that may have been set meanwhile, and put the end before the beginning.
                 span.end(self._start_ns + int(duration_s * 1e9))
         except Exception as error:  # noqa: BLE001 - a span processor of the application's, and the guard decides
-            caught("span processor", error)
+            report_error("span processor", error)
         self._measure(duration_s, status, error_type)
 
     def _status_of_error(self) -> int:
@@ -437,7 +437,7 @@ class Exchange:
 
     def _measure(self, duration_s: float, status: int, error_type: str | None) -> None:
         spans = self._spans
-        attributes = spans.duration_attributes(self._site, status, error_type)
+        attributes = spans.duration_attributes(self._template, status, error_type)
         spans.duration.record(duration_s, attributes, self._context)
         if spans.legacy_duration is not None and spans.legacy is not None:
             spans.legacy_duration.record(duration_s * 1000, spans.legacy.of_metric(attributes), self._context)

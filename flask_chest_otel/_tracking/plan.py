@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flask_chest_otel._guard import note
+from flask_chest_otel._guard import count_refusal
 from flask_chest_otel._tracking.definitions import Definitions
 from flask_chest_otel._values.deriving import deriver
 from flask_chest_otel._values.methods import metric_method
@@ -206,7 +206,7 @@ class Planner:
         if found is not None or not (name.isidentifier() and name.isascii()):
             return found
         if len(plan.wild) >= _MOST_WILD_NAMES:
-            note(
+            count_refusal(
                 "variables_limit of names",
                 "more than %d different names in g on route %s, which tracks '*': name those to record",
                 _MOST_WILD_NAMES,
@@ -215,7 +215,7 @@ class Planner:
             return None
         found = plan.wild[name] = self._plan(TrackedVar(name))
         if found.problem is not None:
-            note(f"no metric for {name}", "g.%s has no metric: %s", name, found.problem)
+            count_refusal(f"no metric for {name}", "g.%s has no metric: %s", name, found.problem)
         return found
 
     def instrument(self, planned: PlannedVar) -> Instrument:

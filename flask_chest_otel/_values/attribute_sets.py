@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._base.process import here
+from flask_chest_otel._base.process import current_process
 from flask_chest_otel.names import OVERFLOW
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class AttributeSets:
         # Nobody waits once all places are taken, which is when this is called often.
         if len(self.seen) < self._limit - 1:
             # By process: what another thread holds at a fork, nobody in the child would ever let go of.
-            with self._admitting.setdefault(here(), threading.Lock()):
+            with self._admitting.setdefault(current_process(), threading.Lock()):
                 if len(self.seen) < self._limit - 1:
                     return self.seen.setdefault(key, attributes)
         return self.seen.get(key, OVERFLOW_ATTRIBUTES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._guard import note
+from flask_chest_otel._guard import count_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +21,9 @@ def from_variable(environ: Mapping[str, str], variable: str, flags: int = 0) -> 
         try:
             re.compile(pattern)
         except re.error as error:
-            note(f"setting {variable}", "%s: %r is no regular expression (%s) and left out", variable, pattern, error)
+            count_refusal(
+                f"setting {variable}", "%s: %r is no regular expression (%s) and left out", variable, pattern, error
+            )
             continue
         if pattern:
             usable.append(pattern)

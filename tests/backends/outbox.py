@@ -9,10 +9,10 @@ from flask_chest_otel._outbox.file import FILENAME, Outbox
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flask_chest_otel._outbox.file import Kept
+    from flask_chest_otel._outbox.file import BatchInfo
 
 
-def kept(folder: Path) -> list[Kept]:
+def kept(folder: Path) -> list[BatchInfo]:
     """Every batch that waits or was refused; its bounds drop nothing."""
     outbox = Outbox(folder / FILENAME, 2**40, 1e9)
     try:

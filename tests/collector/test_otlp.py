@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_chest_otel._otlp.endpoint import GRPC, HTTP
-from flask_chest_otel._outbox.worker import Dispatch
+from flask_chest_otel._outbox.worker import OutboxWorker
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.outbox import kept
 from tests.backends.traffic import DURATION, Traffic, eventually
@@ -83,7 +83,7 @@ def test_requests_that_the_collector_finds_too_large(
     with OtlpReceiver() as backend:
         collector = start_collector("otlp", limits, env={"OTLP_TARGET_URL": backend.url})
         address = collector.otlp_http if protocol == HTTP else f"http://{collector.otlp_grpc}"
-        dispatch = Dispatch(route_to(address, tmp_path / "outbox", protocol=protocol))
+        dispatch = OutboxWorker(route_to(address, tmp_path / "outbox", protocol=protocol))
         dispatch.join(dispatch)
         names = [f"{number}-" + "x" * 10_000 for number in range(300)]
         dispatch.put("traces", 301, spans(*names, "large" + "y" * 2_000_000))

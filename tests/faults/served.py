@@ -20,7 +20,7 @@ from tests.backends.server import Server, free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from flask_chest_otel._outbox.file import Kept
+    from flask_chest_otel._outbox.file import BatchInfo
     from tests.backends.otlp_receiver import OtlpReceiver, Point, Span
 
 BIN = Path(sys.executable).parent
@@ -56,7 +56,7 @@ class AppServer(Server):
         """Whether a worker answers, to a request that leaves nothing of interest."""
         return get(self.port, "/ready")[0] == 404
 
-    def kept(self) -> list[Kept]:
+    def kept(self) -> list[BatchInfo]:
         """What is in its outbox."""
         return kept(self.outbox)
 

@@ -15,7 +15,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from werkzeug.test import Client
 
 from flask_chest_otel import FlaskChest, TrackedVar, _guard, flask_chest
-from flask_chest_otel._guard import guarded, note, reraising
+from flask_chest_otel._guard import count_refusal, guarded, reraising
 from flask_chest_otel._store.store import STORE_FILENAME
 from flask_chest_otel.testing import capture
 
@@ -427,8 +427,8 @@ def test_a_log_that_needs_a_request(unlogged: logging.Logger, tmp_path: Path) ->
     assert chest.force_flush()
     with closing(sqlite3.connect(tmp_path / STORE_FILENAME)) as store:
         assert store.execute("SELECT count(*) FROM chest_requests").fetchone() == (3,)
-    note("kind", "a refusal")
-    _guard.caught("step", ValueError())
+    count_refusal("kind", "a refusal")
+    _guard.report_error("step", ValueError())
     assert _guard.counts == {"kind": 1, "step: ValueError": 1}
 
 
@@ -454,7 +454,7 @@ def test_guard_as_decorator_and_context() -> None:
 
 def test_note_logs_once(caplog: pytest.LogCaptureFixture) -> None:
     """The first refusal of a kind is logged, with its arguments; all are counted."""
-    note("kind", "100%% of %s", "it")
-    note("kind", "100%% of %s", "it")
+    count_refusal("kind", "100%% of %s", "it")
+    count_refusal("kind", "100%% of %s", "it")
     assert _guard.counts["kind"] == 2
     assert caplog.messages == ["100% of it (logged once, counted from now on)"]

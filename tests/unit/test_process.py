@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._base.process import here
+from flask_chest_otel._base.process import current_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), here() is before)
 
 def test_the_same_as_long_as_it_lives() -> None:
     """One process is one object."""
-    assert here() is here()
+    assert current_process() is current_process()
 
 
 @pytest.mark.skipif(not hasattr(sys, "getdlopenflags"), reason="there is no fork on Windows")

@@ -435,7 +435,7 @@ def test_a_tracer_provider_alone(chest: Callable[..., Result], app: Flask, caplo
 
 def test_the_log_says_it_once(rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """An application whose metrics go nowhere has one line in the log; one with both providers has none."""
-    monkeypatch.setattr("flask_chest_otel._providers.decision._said", set())
+    monkeypatch.setattr("flask_chest_otel._providers.export_policy._said", set())
     rig.app().test_client().get("/")
     assert "MeterProvider" not in caplog.text
     for name in ("one", "two"):
@@ -626,7 +626,7 @@ def test_the_log_says_what_is_misspelt(
     rig: Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A variable of OpenTelemetry that nobody reads is one line at the first request."""
-    monkeypatch.setattr("flask_chest_otel._providers.decision._said", set())
+    monkeypatch.setattr("flask_chest_otel._providers.export_policy._said", set())
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPONT", "http://127.0.0.1:4318")
     client = rig.app().test_client()
     for _ in range(2):

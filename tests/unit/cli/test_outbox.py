@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from flask_chest_otel import FlaskChest
 from flask_chest_otel._cli import chest_cli
 from flask_chest_otel._outbox.file import FILENAME, Outbox
-from flask_chest_otel._outbox.owner import Owner
+from flask_chest_otel._outbox.owner import OwnerLock
 from tests.backends.otlp_receiver import OtlpReceiver
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def test_send_with_a_wrong_token(tmp_path: Path) -> None:
 def test_send_beside_a_process_that_runs(tmp_path: Path) -> None:
     """Batches of the living are theirs to send."""
     outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
-    living = Owner(tmp_path, "living")
+    living = OwnerLock(tmp_path, "living")
     outbox.put("living", spans(2))
     with OtlpReceiver() as receiver:
         status, output = send(tmp_path, receiver.url)

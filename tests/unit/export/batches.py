@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from flask_chest_otel._otlp.client import address_of
 from flask_chest_otel._otlp.endpoint import HTTP
-from flask_chest_otel._outbox.buffer import Keeping
+from flask_chest_otel._outbox.buffer import OutboxConfig
 from flask_chest_otel._outbox.worker import Route
 
 if TYPE_CHECKING:
@@ -36,4 +36,4 @@ def route_to(
 ) -> Route:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, **variables}
     addresses = tuple(address_of(signal, environ, protocol) for signal in ("traces", "metrics"))
-    return Route(Keeping(folder, max_bytes, max_age_s), addresses, 1.0, batch_bytes)
+    return Route(OutboxConfig(folder, max_bytes, max_age_s), addresses, 1.0, batch_bytes)

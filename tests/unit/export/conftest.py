@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_chest_otel._outbox import sender, worker
-from flask_chest_otel._outbox.worker import Dispatch, Route
+from flask_chest_otel._outbox.worker import OutboxWorker, Route
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.unit.export.batches import route_to
 
@@ -34,13 +34,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Route], Dispatch]]:
+def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Route], OutboxWorker]]:
     """Begins a dispatch as a process of its own would; all of them end with the test."""
     monkeypatch.setattr(worker, "LOOK_ROUND_S", 0.3)
-    begun: list[Dispatch] = []
+    begun: list[OutboxWorker] = []
 
-    def make(route: Route) -> Dispatch:
-        dispatch = Dispatch(route)
+    def make(route: Route) -> OutboxWorker:
+        dispatch = OutboxWorker(route)
         dispatch.join(make)
         begun.append(dispatch)
         return dispatch

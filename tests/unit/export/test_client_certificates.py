@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from flask_chest_otel._outbox.worker import Dispatch, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, Route
 
-    Begin = Callable[[Route], Dispatch]
+    Begin = Callable[[Route], OutboxWorker]
 
 pytestmark = pytest.mark.usefixtures("impatient")
 

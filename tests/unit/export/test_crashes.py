@@ -26,7 +26,7 @@ LIFE = """
 import os, signal, sys, time
 from pathlib import Path
 from flask_chest_otel._outbox import worker, file
-from flask_chest_otel._outbox.worker import Dispatch
+from flask_chest_otel._outbox.worker import OutboxWorker
 from tests.unit.export.batches import route_to, spans
 
 worker.GATHER_S = 0.0
@@ -48,7 +48,7 @@ def live(url, folder, name, batches, statements):
         self.connection.set_trace_callback(count)
 
     file.Outbox.__init__ = traced
-    dispatch = Dispatch(route_to(url, Path(folder)))
+    dispatch = OutboxWorker(route_to(url, Path(folder)))
     for number in range(batches):
         dispatch.put("traces", 1, spans(f"{name}-{number}"))
         # Returned: from here on it must arrive. One write to a pipe is whole or not at all.

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from flask_chest_otel._outbox.worker import Dispatch, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, Route
 
-    Begin = Callable[[Route], Dispatch]
+    Begin = Callable[[Route], OutboxWorker]
 
 
 @pytest.fixture
@@ -403,7 +403,7 @@ def test_memory_is_sent_and_bounded(
     dispatch = begin(route_to(moody.url, folder))
     for number in range(25):
         dispatch.put("traces", 1, spans(f"s{number:02}"))
-    assert dispatch.shelf.dropped == 15
+    assert dispatch.buffer.dropped == 15
     moody.mood = "ok"
     assert dispatch.flush(5.0)
     # The first may have been on its way while it was dropped.

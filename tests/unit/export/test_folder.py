@@ -13,7 +13,7 @@ import pytest
 
 from flask_chest_otel._base import sqlite
 from flask_chest_otel._outbox import folder as outbox_folder_module
-from flask_chest_otel._outbox.buffer import Keeping, Shelf
+from flask_chest_otel._outbox.buffer import BatchBuffer, OutboxConfig
 from flask_chest_otel._outbox.config import outbox_folder
 from flask_chest_otel._outbox.file import FILENAME
 from flask_chest_otel.config import resolve
@@ -70,7 +70,7 @@ def test_each_service_has_its_own(folder: Path) -> None:
 def test_a_folder_of_ones_own(folder: Path) -> None:
     """It is made for its user only, and found again by the next process."""
     for body in (b"1", b"2"):
-        shelf = Shelf(Keeping(folder, 2**28, 3600.0))
+        shelf = BatchBuffer(OutboxConfig(folder, 2**28, 3600.0))
         shelf.put("traces", 1, body)
         shelf.close()
     assert (folder / FILENAME).exists()
@@ -83,7 +83,7 @@ def test_a_folder_that_somebody_prepared(
 ) -> None:
     """Nothing is put where another user may read it: batches wait in memory, and the line says what to type."""
     prepare(outbox_folder_module.temporary())
-    shelf = Shelf(Keeping(folder, 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(folder, 2**28, 3600.0))
     shelf.put("traces", 1, b"1")
     assert [row.body for row in shelf.oldest("traces", 5, 2**20)] == [b"1"]
     assert not [path for path in Path(tempfile.gettempdir()).rglob("*") if path.is_file()]
@@ -103,7 +103,7 @@ def umask() -> Iterator[None]:
 @pytest.mark.usefixtures("umask")
 def test_folders_above_it(tmp_path: Path) -> None:
     """All that are made are their user's alone, whatever the umask says; those of the store, too."""
-    shelf = Shelf(Keeping(tmp_path / "a" / "b" / "c", 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(tmp_path / "a" / "b" / "c", 2**28, 3600.0))
     shelf.put("traces", 1, b"1")
     shelf.close()
     sqlite.make(tmp_path / "d" / "e" / "store.sqlite3")
@@ -155,7 +155,7 @@ def test_a_given_folder_that_somebody_prepared(
     if through:
         start = tmp_path / through
         start.symlink_to(shared)
-    shelf = Shelf(Keeping(start / "shop" / below, 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(start / "shop" / below, 2**28, 3600.0))
     shelf.put("traces", 1, b"1")
     assert [row.body for row in shelf.oldest("traces", 5, 2**20)] == [b"1"]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -164,7 +164,7 @@ def test_a_given_folder_that_somebody_prepared(
 
 def test_the_shared_folder_itself(shared: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is no outbox's folder: files in it can be prepared, too."""
-    shelf = Shelf(Keeping(shared, 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(shared, 2**28, 3600.0))
     shelf.put("traces", 1, b"1")
     assert list(shared.iterdir()) == []
     assert "all users share" in caplog.text
@@ -175,7 +175,7 @@ def test_a_given_folder_of_ones_own(shared: Path) -> None:
     """One that this user has made there is used, also where others can see it."""
     (shared / "shop").mkdir()
     (shared / "shop").chmod(0o755)
-    shelf = Shelf(Keeping(shared / "shop" / "outbox", 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(shared / "shop" / "outbox", 2**28, 3600.0))
     shelf.put("traces", 1, b"1")
     shelf.close()
     assert (shared / "shop" / "outbox" / FILENAME).exists()

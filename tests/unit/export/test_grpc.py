@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from flask_chest_otel._outbox.worker import Dispatch, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, Route
 
-    Begin = Callable[[Route], Dispatch]
+    Begin = Callable[[Route], OutboxWorker]
 
 route_to = partial(batches.route_to, protocol=GRPC)
 

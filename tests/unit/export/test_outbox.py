@@ -13,7 +13,7 @@ import pytest
 
 from flask_chest_otel._base import sqlite
 from flask_chest_otel._outbox.file import FILENAME, Outbox
-from flask_chest_otel._outbox.owner import Owner, owner_if_dead, sweep
+from flask_chest_otel._outbox.owner import OwnerLock, locked_if_dead, sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -144,7 +144,7 @@ def test_refused_batches_are_kept_apart(open_outbox: Open) -> None:
 def test_rows_of_the_living_are_theirs(open_outbox: Open) -> None:
     """Nobody takes what belongs to somebody who holds his lock; the moment it is gone, one takes all."""
     outbox = open_outbox()
-    other = Owner(outbox.path.parent, "other")
+    other = OwnerLock(outbox.path.parent, "other")
     outbox.put("other", [("traces", 1, b"1"), ("traces", 1, b"2")])
     assert outbox.take_over("me") == 0
     other.forget()  # as the kernel does when a process dies
@@ -155,11 +155,11 @@ def test_rows_of_the_living_are_theirs(open_outbox: Open) -> None:
 
 def test_lock_files_of_the_dead_are_swept(tmp_path: Path) -> None:
     """What dead workers left beside the file is removed, the living keep theirs."""
-    alive, dead = Owner(tmp_path, "alive"), Owner(tmp_path, "dead")
+    alive, dead = OwnerLock(tmp_path, "alive"), OwnerLock(tmp_path, "dead")
     dead.forget()
     sweep(tmp_path, "me")
     assert [path.name for path in tmp_path.iterdir()] == ["alive.owner"]
-    with owner_if_dead(tmp_path, "alive") as is_dead:
+    with locked_if_dead(tmp_path, "alive") as is_dead:
         assert not is_dead
     alive.release()
     assert list(tmp_path.iterdir()) == []
@@ -167,7 +167,7 @@ def test_lock_files_of_the_dead_are_swept(tmp_path: Path) -> None:
 
 def test_a_lock_file_that_is_gone_is_noticed(tmp_path: Path) -> None:
     """Somebody who tidies up makes a process look dead: it has to know."""
-    owner = Owner(tmp_path, "me")
+    owner = OwnerLock(tmp_path, "me")
     before = owner.is_known
     (tmp_path / "me.owner").unlink()
     assert (before, owner.is_known) == (True, False)
@@ -202,7 +202,7 @@ def steps(outbox: Outbox, work: Callable[[], object]) -> int:
 def test_nobody_walks_a_long_backlog(open_outbox: Open) -> None:
     """What is asked with every collection of metrics, and with every look round, costs the same however much waits."""
     outbox = open_outbox()
-    Owner(outbox.path.parent, "me")
+    OwnerLock(outbox.path.parent, "me")
     outbox.put("me", [("traces", 1, b"x")] * 20_000)
     bad, *_ = outbox.waiting("me", "traces", 1)
     outbox.settle([], {bad.batch_id: "400"})

@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 import flask_chest_otel
 from flask_chest_otel import FlaskChest, TrackedVar, _guard, _self_metrics, names
-from flask_chest_otel._base.process import here
+from flask_chest_otel._base.process import current_process
 from flask_chest_otel._otlp.batching import Batching
 from flask_chest_otel._outbox import span_processor
 from flask_chest_otel.chests import WebhookChest
@@ -28,7 +28,7 @@ from tools.wire_names import REFERENCE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._outbox.worker import Dispatch, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, Route
     from tests.conftest import Rig
 
 
@@ -91,14 +91,14 @@ def test_records(rig: Rig) -> None:
 def test_spans(rig: Rig) -> None:
     """Spans that came faster than they could be written are counted."""
     rig.app().test_client().get("/")
-    line = span_processor._Line(rig.exporter, here(), Batching(capacity=3))  # noqa: SLF001 - a thread would empty it
+    line = span_processor._SpanQueue(rig.exporter, current_process(), Batching(capacity=3))  # noqa: SLF001 - a thread would empty it
     _self_metrics.watch(line)
     for _ in range(5):
         line.put(rig.spans[0])
     assert said(rig, names.SPANS_DROPPED) == {None: 2}
 
 
-def test_the_outbox(rig: Rig, tmp_path: Path, begin: Callable[[Route], Dispatch]) -> None:
+def test_the_outbox(rig: Rig, tmp_path: Path, begin: Callable[[Route], OutboxWorker]) -> None:
     """Batches by state, bytes and age, and what the bounds have cost."""
     app = rig.app()
     app.test_client().get("/")
@@ -142,7 +142,7 @@ def test_every_note_has_a_reason() -> None:
     words = set()
     for path in Path(flask_chest_otel.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "note":
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "count_refusal":
                 kind = node.args[0]
                 literal = kind.values[0] if isinstance(kind, ast.JoinedStr) else kind
                 assert isinstance(literal, ast.Constant), ast.unparse(node)
@@ -154,7 +154,7 @@ def test_every_note_has_a_reason() -> None:
 def test_kinds_are_bounded() -> None:
     """However many names an application makes up, what is told apart stays bounded, and nothing is uncounted."""
     for number in range(_guard.MOST_KINDS + 500):
-        _guard.note(f"refused name{number}: x", "%s", number)
+        _guard.count_refusal(f"refused name{number}: x", "%s", number)
     assert len(_guard.counts) == _guard.MOST_KINDS + 1
     assert _guard.totals() == ({"refused": _guard.MOST_KINDS + 500}, {})
 
@@ -164,7 +164,7 @@ import json, os, sys
 from flask_chest_otel import _guard
 
 def refuse():
-    _guard.note("refused x: y", "%s", "words")
+    _guard.count_refusal("refused x: y", "%s", "words")
 
 refuse()
 refuse()

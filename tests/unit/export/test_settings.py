@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._outbox.buffer import Shelf
+from flask_chest_otel._outbox.buffer import BatchBuffer
 from flask_chest_otel._outbox.config import folder_here, route_of
 from flask_chest_otel._outbox.file import FILENAME, Outbox
-from flask_chest_otel._outbox.owner import Owner
+from flask_chest_otel._outbox.owner import OwnerLock
 from flask_chest_otel.config import resolve
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import REPOSITORY
@@ -98,9 +98,9 @@ def test_batches_that_nobody_sends(caplog: pytest.LogCaptureFixture, where: str)
     outbox = Outbox(left / FILENAME, 2**28, 3600.0)
     outbox.put("somebody", [("traces", 1, b"1"), ("traces", 1, b"2")])
     outbox.close()
-    owner = Owner(left, "somebody")
+    owner = OwnerLock(left, "somebody")
     for _ in range(2):
-        shelf = Shelf(route.keeping)
+        shelf = BatchBuffer(route.keeping)
         shelf.put("traces", 1, b"mine")
         assert [row.body for row in shelf.oldest("traces", 1, 2**20)] == [b"mine"]
         shelf.take_over()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_chest_otel._outbox import disk, file, limits
-from flask_chest_otel._outbox.buffer import Keeping, Shelf
+from flask_chest_otel._outbox.buffer import BatchBuffer, OutboxConfig
 from flask_chest_otel._outbox.file import FILENAME
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def test_bounds_that_cannot_be_kept(
 ) -> None:
     """Where old batches cannot be deleted new ones are kept once, and the bounds hold as soon as that works again."""
     monkeypatch.setattr(limits, "AGED_EVERY_S", 10.0)
-    shelf = Shelf(Keeping(tmp_path, 2**28, 0.0))
+    shelf = BatchBuffer(OutboxConfig(tmp_path, 2**28, 0.0))
     other.execute("CREATE TRIGGER no BEFORE DELETE ON outbox_batches BEGIN SELECT RAISE(ABORT, 'not now'); END")
     for body in (b"1", b"2", b"3"):
         shelf.put("metrics", 1, body)
@@ -66,7 +66,7 @@ def test_refused_while_the_file_is_locked(
     """A batch that cannot be put aside at that moment is not sent again, and put aside as soon as that works."""
     monkeypatch.setattr(disk, "PATIENCE_S", 0.1)
     monkeypatch.setattr(disk, "DISK_AGAIN_S", 0.0)
-    shelf = Shelf(Keeping(tmp_path, 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(tmp_path, 2**28, 3600.0))
     shelf.put("traces", 3, b"1")
     shelf.put("traces", 3, b"2")
     first, second = shelf.oldest("traces", 2, 2**20)
@@ -89,7 +89,7 @@ def test_refused_without_a_disk(tmp_path: Path) -> None:
     """A batch that waited in memory, and that no disk keeps, is counted as dropped."""
     folder = tmp_path / "outbox"
     folder.write_text("a file where the folder should be")
-    shelf = Shelf(Keeping(folder, 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(folder, 2**28, 3600.0))
     shelf.put("traces", 3, b"1")
     (row,) = shelf.oldest("traces", 2, 2**20)
     shelf.refuse(row, "traces", "401 token expired")
@@ -107,7 +107,7 @@ def test_where_no_lock_is_to_be_had(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    shelf = Shelf(Keeping(tmp_path / "box", 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(tmp_path / "box", 2**28, 3600.0))
     putting = threading.Thread(target=shelf.put, args=("traces", 1, b"1"), daemon=True)
     putting.start()
     putting.join(5.0)
@@ -142,12 +142,12 @@ def test_a_damaged_schema(
     tmp_path: Path, other: sqlite3.Connection, damage: Callable[[sqlite3.Connection], None]
 ) -> None:
     """The file is set aside like any broken one, and what comes afterwards is on disk."""
-    earlier = Shelf(Keeping(tmp_path, 2**28, 3600.0))
+    earlier = BatchBuffer(OutboxConfig(tmp_path, 2**28, 3600.0))
     earlier.put("traces", 1, b"before")
     earlier.close()
     damage(other)
     other.close()
-    shelf = Shelf(Keeping(tmp_path, 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(tmp_path, 2**28, 3600.0))
     shelf.take_over()
     shelf.put("traces", 1, b"after")
     shelf.close()
@@ -158,7 +158,7 @@ def test_a_damaged_schema(
 
 def test_a_batch_does_not_wait_long(tmp_path: Path, other: sqlite3.Connection) -> None:
     """While the file is locked one second is waited for it, once: several threads together, and all that come after."""
-    shelf = Shelf(Keeping(tmp_path, 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(tmp_path, 2**28, 3600.0))
     other.execute("BEGIN EXCLUSIVE")
     took: list[float] = []
 
@@ -186,7 +186,7 @@ def test_a_batch_does_not_wait_long(tmp_path: Path, other: sqlite3.Connection) -
 
 def test_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch is taken all the same, and goes the way of the others as soon as the disk answers."""
-    shelf = Shelf(Keeping(tmp_path, 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(tmp_path, 2**28, 3600.0))
     answers = threading.Event()
     flock = fcntl.flock
 
@@ -209,7 +209,7 @@ def test_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_backlog_is_not_read_whole(tmp_path: Path) -> None:
     """What is read for one post is as large as the post, however much waits."""
-    shelf = Shelf(Keeping(tmp_path, 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(tmp_path, 2**28, 3600.0))
     for number in range(40):
         shelf.put("traces", 1, bytes([number]) * 2**20)
     tracemalloc.start()
@@ -223,7 +223,7 @@ def test_a_backlog_is_not_read_whole(tmp_path: Path) -> None:
 
 def test_draining_while_nothing_can_be_deleted(tmp_path: Path, other: sqlite3.Connection) -> None:
     """A batch costs as much at the end of a long backlog as at its beginning, and none is given out twice."""
-    shelf = Shelf(Keeping(tmp_path, 2**28, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(tmp_path, 2**28, 3600.0))
     batches = 6000
     shelf.put("traces", 1, b"first")
     (name,) = other.execute("SELECT owner FROM outbox_batches").fetchone()
@@ -252,7 +252,7 @@ def test_draining_while_nothing_can_be_deleted(tmp_path: Path, other: sqlite3.Co
 
 def test_a_reader_that_stays(tmp_path: Path, other: sqlite3.Connection, caplog: pytest.LogCaptureFixture) -> None:
     """The log beside the file stops growing, and counts as what the outbox takes; afterwards all goes on."""
-    shelf = Shelf(Keeping(tmp_path, 2**22, 3600.0))
+    shelf = BatchBuffer(OutboxConfig(tmp_path, 2**22, 3600.0))
     shelf.put("traces", 1, b"0")
     other.execute("BEGIN")
     other.execute("SELECT count(*) FROM outbox_batches").fetchone()

@@ -25,9 +25,9 @@ pytestmark = pytest.mark.usefixtures("impatient")
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._outbox.worker import Dispatch, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, Route
 
-    Begin = Callable[[Route], Dispatch]
+    Begin = Callable[[Route], OutboxWorker]
 
 MIB = 1024 * 1024
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._records.record import Sink
+    from flask_chest_otel._records.record import Chest
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["METRICS_GO_NOWHERE", "Export", "asks_for_otlp"]
+__all__ = ["METRICS_GO_NOWHERE", "ExportPolicy", "asks_for_otlp"]
 
 _logger = Log("flask_chest_otel")
 
@@ -36,8 +36,8 @@ _ENDPOINTS = (
 _EXPORTERS = {"traces": "OTEL_TRACES_EXPORTER", "metrics": "OTEL_METRICS_EXPORTER"}
 
 
-class Export:
-    """Providers and sinks of one application.
+class ExportPolicy:
+    """Providers and chests of one application.
 
     Args:
         config: The application's settings.
@@ -61,7 +61,7 @@ class Export:
     ) -> None:
         self.service = service
         self.sources = sources
-        self.store: Sink | None = None
+        self.store: Chest | None = None
         self._config = config
         self._may_build = may_build
         self._tracers: Any = None
@@ -109,8 +109,8 @@ class Export:
         """Whether there is a meter provider behind the instruments."""
         return self._config.meter_provider is not None or _is_real(metrics.get_meter_provider())
 
-    def start(self, app: Flask) -> tuple[Sink, ...]:
-        """Decide, build, and return the sinks that take every route."""
+    def start(self, app: Flask) -> tuple[Chest, ...]:
+        """Decide, build, and return the chests that take every route."""
         self.service = app.name
         mode = self._mode = self.mode()
         if mode is not None and self._stays_inside(app):
@@ -185,7 +185,7 @@ class Export:
             return None
         return "otlp" if asks_for_otlp(os.environ) else "store"
 
-    def stay_inside(self) -> None:
+    def capture_only(self) -> None:
         """A test looks at the records: build nothing that others share, send nothing; before the first request."""
         self._captured = True
 

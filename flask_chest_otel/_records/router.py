@@ -5,49 +5,49 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._guard import caught
+from flask_chest_otel._guard import report_error
 
 if TYPE_CHECKING:
-    from flask_chest_otel._records.record import RequestRecord, Sink
+    from flask_chest_otel._records.record import Chest, RequestRecord
 
-__all__ = ["Sinks"]
+__all__ = ["ChestRouter"]
 
 
-class Sinks:
+class ChestRouter:
     """Direct chests, which a route's ``chests=`` may leave out, and what takes every route.
 
     Attributes:
         wanted: Whether there is anybody to make records for.
     """
 
-    def __init__(self, by_name: tuple[Sink, ...]) -> None:
+    def __init__(self, by_name: tuple[Chest, ...]) -> None:
         """Begin with the direct chests."""
         self._by_name = by_name
-        self._every_route: tuple[Sink, ...] = ()
+        self._every_route: tuple[Chest, ...] = ()
         self.wanted = bool(by_name)
 
-    def add(self, *sinks: Sink) -> None:
+    def add(self, *chests: Chest) -> None:
         """Add what takes every route: the embedded store, a capture in a test."""
-        self._every_route += sinks
+        self._every_route += chests
         self.wanted = bool(self._every_route or self._by_name)
 
-    def remove(self, sink: Sink) -> None:
+    def remove(self, chest: Chest) -> None:
         """Undo :meth:`add`."""
-        self._every_route = tuple(other for other in self._every_route if other is not sink)
+        self._every_route = tuple(other for other in self._every_route if other is not chest)
         self.wanted = bool(self._every_route or self._by_name)
 
     def put(self, record: RequestRecord) -> None:
         """Hand one record to everybody whom its route allows."""
-        wanting = (sink for sink in self._by_name if record.chests is None or sink.name in record.chests)
-        for sink in (*self._every_route, *wanting):
+        wanting = (chest for chest in self._by_name if record.chests is None or chest.name in record.chests)
+        for chest in (*self._every_route, *wanting):
             # Each for itself: one of the application's own may raise.
             try:
-                sink.put(record)
+                chest.put(record)
             except Exception as error:  # noqa: BLE001 - the guard decides
-                caught("chest", error)
+                report_error("chest", error)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything is where it belongs, at most ``timeout_s`` seconds for all together."""
         deadline = time.monotonic() + timeout_s
-        sinks = (*self._every_route, *self._by_name)
-        return all([sink.flush(max(0.0, deadline - time.monotonic())) for sink in sinks])  # noqa: C419 - each is flushed
+        chests = (*self._every_route, *self._by_name)
+        return all([chest.flush(max(0.0, deadline - time.monotonic())) for chest in chests])  # noqa: C419 - each is flushed
