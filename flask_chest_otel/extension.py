@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.record import Chest
     from flask_chest_otel._request.added_metrics import Dimensions
+    from flask_chest_otel.config import Durability, ExportMode, ServerSpanMode
     from flask_chest_otel.tracked import TrackedVar
 
 __all__ = ["FlaskChest"]
@@ -95,8 +96,8 @@ class FlaskChest(Generic[ContextT]):
         context: Callable[[], ContextT] | None = unset("context"),
         propagate: Sequence[str] = unset("propagate"),
         propagate_to: Sequence[str] | None = unset("propagate_to"),
-        export: str | None = unset("export"),
-        durability: str = unset("durability"),
+        export: ExportMode | None = unset("export"),
+        durability: Durability = unset("durability"),
         outbox_dir: str | os.PathLike[str] | None = unset("outbox_dir"),
         outbox_max_bytes: int = unset("outbox_max_bytes"),
         outbox_max_age_s: float = unset("outbox_max_age_s"),
@@ -104,7 +105,7 @@ class FlaskChest(Generic[ContextT]):
         shutdown_timeout_s: float = unset("shutdown_timeout_s"),
         tracer_provider: TracerProvider | None = unset("tracer_provider"),
         meter_provider: MeterProvider | None = unset("meter_provider"),
-        server_span: str | None = unset("server_span"),
+        server_span: ServerSpanMode | None = unset("server_span"),
         excluded_urls: str | Sequence[str] | None = unset("excluded_urls"),
         cardinality_limit: int = unset("cardinality_limit"),
         value_limit_chars: int = unset("value_limit_chars"),

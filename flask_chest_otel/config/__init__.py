@@ -1,25 +1,18 @@
 """Settings: one table says what there is, and from where each value comes."""
 
-from flask_chest_otel.config.settings import (
-    PREFIX,
-    UNSET,
-    ChestConfig,
-    Setting,
-    check_arguments,
-    check_chest_name,
-    effective_environment,
-    resolve,
-    setting_of,
-    settle,
-    unknown_setting,
-    unknown_variables,
-    unset,
-)
+from flask_chest_otel.config.checks import check_chest_name
+from flask_chest_otel.config.choices import Durability, ExportMode, ServerSpanMode
+from flask_chest_otel.config.environment import effective_environment
+from flask_chest_otel.config.settings import PREFIX, UNSET, ChestConfig, Setting, setting_of, unset
+from flask_chest_otel.config.sources import check_arguments, resolve, settle, unknown_setting, unknown_variables
 
 __all__ = [
     "PREFIX",
     "UNSET",
     "ChestConfig",
+    "Durability",
+    "ExportMode",
+    "ServerSpanMode",
     "Setting",
     "check_arguments",
     "check_chest_name",

@@ -275,6 +275,10 @@ bare("x")  # type: ignore[arg-type]
 flask_chest("a")(3)  # type: ignore[type-var]
 FlaskChest(tracked_vars=["a"], response_headers=(), export=None)
 FlaskChest(list_limit="3")  # type: ignore[arg-type]
+FlaskChest(export="oltp")  # type: ignore[arg-type]
+FlaskChest(durability="batches")  # type: ignore[arg-type]
+FlaskChest(server_span="chests")  # type: ignore[arg-type]
+TrackedVar("a", metric="countr")  # type: ignore[arg-type]
 """
 
 

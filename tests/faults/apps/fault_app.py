@@ -12,7 +12,8 @@ from flask_chest_otel import FlaskChest, TrackedVar
 
 app = Flask("faulty", instance_path=os.environ.get("FAULT_INSTANCE"))
 variables = [TrackedVar("number", metric=None), TrackedVar("amount", metric="counter")]
-FlaskChest(app, tracked_vars=variables, export=os.environ.get("FAULT_EXPORT", "otlp"))
+app.config["FLASK_CHEST_EXPORT"] = os.environ.get("FAULT_EXPORT", "otlp")
+FlaskChest(app, tracked_vars=variables)
 
 
 @app.get("/buy/<int:number>")

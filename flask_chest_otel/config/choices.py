@@ -1,0 +1,16 @@
+"""The words that a setting takes, as types: a type checker finds a typo in them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = ["Durability", "ExportMode", "ServerSpanMode"]
+
+ExportMode = Literal["auto", "otlp", "store"]
+"""Who exports; ``None``: nobody."""
+
+Durability = Literal["batch", "request"]
+"""When data is safe from ``kill -9``."""
+
+ServerSpanMode = Literal["auto", "upstream", "chest"]
+"""Who makes the server span; ``None``: nobody."""

@@ -1,0 +1,66 @@
+"""Settings as environment variables: what would have to be exported for the same effect."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel.config.settings import PREFIX
+from flask_chest_otel.tracked import TrackedVars
+
+if TYPE_CHECKING:
+    from flask_chest_otel.config.settings import ChestConfig
+    from flask_chest_otel.tracked import TrackedVar
+
+__all__ = ["effective_environment"]
+
+
+def effective_environment(config: ChestConfig) -> dict[str, str]:
+    """The environment that would settle to ``config``, for what can be written there.
+
+    Objects have no text and are left out: callables, providers, chests, variables with a callable in
+    ``redact`` or ``convert``.
+    """
+    found: dict[str, str] = {}
+    for row in fields(config):
+        value = getattr(config, row.name)
+        text = _as_text(value)
+        # What it names are fields of an object that has no text.
+        if text is not None and value != row.default and row.name != "propagate":
+            found[PREFIX + row.name.upper()] = text
+    return found
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float, str)):
+        return str(value)
+    if isinstance(value, TrackedVars):
+        return _tracked_as_text(value)
+    if isinstance(value, tuple) and all(isinstance(entry, str) for entry in value):
+        # An empty text would be the absence of the variable.
+        return ",".join(value) or ","
+    return None
+
+
+def _tracked_as_text(tracked: TrackedVars) -> str:
+    if tracked.by_method is not None:
+        return json.dumps({name: _group_as_json(tracked, group, name) for name, group in tracked.by_method.items()})
+    group = _group_as_json(tracked, tracked.all_methods, "")
+    plain = all(isinstance(entry, str) and entry.lower() != "none" for entry in group)
+    return ",".join(group) if plain else json.dumps(group)
+
+
+def _group_as_json(tracked: TrackedVars, group: tuple[TrackedVar, ...], method: str) -> list[Any]:
+    written = [_var_as_json(var) for var in group if not (callable(var.redact) or callable(var.convert))]
+    left_out = [f"-{name}" for name in sorted(tracked.leaves_out(method))]
+    return [*written, *(["*"] * tracked.tracks_everything(method)), *left_out]
+
+
+def _var_as_json(var: TrackedVar) -> Any:
+    given = {row.name: getattr(var, row.name) for row in fields(var) if getattr(var, row.name) != row.default}
+    return var.name if len(given) == 1 else given

@@ -1,0 +1,171 @@
+"""From where each setting comes: arguments beat ``app.config``, which beats the environment, which beats defaults."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._base.sensitive import is_sensitive
+from flask_chest_otel._guard import Log
+from flask_chest_otel.config.settings import COMMAND_LINE_PREFIX, PREFIX, UNSET, ChestConfig, Setting, Unset, setting_of
+from flask_chest_otel.errors import ChestConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["check_arguments", "resolve", "settle", "unknown_setting", "unknown_variables"]
+
+_logger = Log("flask_chest_otel")
+
+_SETTINGS: dict[str, Setting] = {row.name: setting_of(row) for row in fields(ChestConfig)}
+_KEYS = tuple(PREFIX + name.upper() for name in _SETTINGS)
+
+
+_NAMES_CODE = frozenset({"request_id_generator", "context", "tracer_provider", "meter_provider"})
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``arguments`` that were given, checked as far as that goes without an application.
+
+    A text that names code stays as it is: its module may be one of the application's, which is not made yet.
+
+    Raises:
+        ChestConfigError: A value cannot be used.
+    """
+    given = {name: value for name, value in arguments.items() if not isinstance(value, Unset)}
+    return {
+        name: value
+        if name in _NAMES_CODE and isinstance(value, str) and ":" in value
+        else _checked(_SETTINGS[name], name, value)
+        for name, value in given.items()
+    }
+
+
+def resolve(
+    arguments: Mapping[str, Any],
+    app_config: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    *,
+    on_malformed: Callable[[ChestConfigError], None] | None = None,
+) -> ChestConfig:
+    """The settings alone; see :func:`settle`.
+
+    Raises:
+        ChestConfigError: A value cannot be used, or a key of ``app_config`` is unknown.
+    """
+    return settle(arguments, app_config, environ, on_malformed=on_malformed)[0]
+
+
+def settle(
+    arguments: Mapping[str, Any],
+    app_config: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    *,
+    on_malformed: Callable[[ChestConfigError], None] | None = None,
+) -> tuple[ChestConfig, dict[str, str]]:
+    """Settle every setting: arguments beat ``app.config``, which beats the environment, which beats defaults.
+
+    Args:
+        arguments: By setting; ``UNSET`` where nothing was given.
+        app_config: Flask's configuration; keys that begin with ``FLASK_CHEST_`` count.
+        environ: The environment; ``os.environ`` unless given.
+        on_malformed: Told of values that cannot be used, which then keep their default; where absent they raise.
+
+    Returns:
+        The settings, and where each comes from that is no default: ``argument``, ``app.config`` or ``environment``.
+
+    Raises:
+        ChestConfigError: A value cannot be used, or a key of ``app_config`` is unknown.
+    """
+    environ = os.environ if environ is None else environ
+    _refuse_unknown_keys(app_config)
+    _warn_of_unknown_variables(environ)
+    settled: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, setting in _SETTINGS.items():
+        key = PREFIX + name.upper()
+        places = (("argument", name, arguments), ("app.config", key, app_config), ("environment", key, environ))
+        for place, label, source in places:
+            given = source.get(label, UNSET)
+            if isinstance(given, Unset) or (source is environ and given == "" and name != "attribute_prefix"):
+                continue
+            try:
+                settled[name] = _checked(setting, label, given)
+                sources[name] = place
+            except ChestConfigError as error:
+                if on_malformed is None:
+                    raise
+                on_malformed(error)
+            break
+    if settled.get("propagate") and settled.get("context") is None:
+        alone = ChestConfigError("propagate", settled.pop("propagate"), "context= as well, whose fields it names")
+        if on_malformed is None:
+            raise alone
+        on_malformed(alone)
+    return ChestConfig(settled), sources
+
+
+def _checked(setting: Setting, label: str, given: Any) -> Any:
+    if given is None or (isinstance(given, str) and given.strip().lower() == "none" and setting.optional):
+        if setting.optional:
+            return None
+        raise ChestConfigError(label, given, setting.allowed)
+    try:
+        return setting.check(given)
+    except ChestConfigError as error:
+        # The parsers speak of the argument; the user wrote it as an environment variable, perhaps.
+        name = label.removeprefix(PREFIX).lower()
+        if not error.setting.startswith(name):
+            raise
+        setting_there = label + error.setting.removeprefix(name)
+        raise ChestConfigError(setting_there, error.value, error.allowed) from error
+    except Exception as error:  # an imported module may raise anything
+        shown = "***" if setting.secret else given
+        reason = f"{setting.allowed} ({error})" if str(error) else setting.allowed
+        raise ChestConfigError(label, shown, reason) from error
+
+
+def _refuse_unknown_keys(app_config: Mapping[str, Any]) -> None:
+    for key in app_config:
+        if key.startswith(PREFIX) and key not in _KEYS:
+            raise unknown_setting(f"app.config[{key!r}]", key, app_config[key])
+
+
+def unknown_setting(label: str, name: str, value: Any) -> ChestConfigError:
+    """The error about a name that is no setting, with the nearest one that is.
+
+    Args:
+        label: Name and place, as the user wrote them.
+        name: The name: an argument's, or a key with ``FLASK_CHEST_`` before it.
+        value: What was given; not shown where the name, or the setting that is meant by it, is a secret's.
+    """
+    known = _KEYS if name.upper().startswith(PREFIX) else tuple(_SETTINGS)
+    meant = _nearest_setting(name, known)
+    secret = is_sensitive(name) or (meant is not None and _SETTINGS[meant.removeprefix(PREFIX).lower()].secret)
+    return ChestConfigError(label, "***" if secret else value, f"a setting{_in_words(meant, known)}")
+
+
+_warned: set[str] = set()
+
+
+def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
+    for key, meant in unknown_variables(environ):
+        if key not in _warned:
+            _warned.add(key)
+            _logger.warning("environment variable %s is no setting%s", key, _in_words(meant, _KEYS))
+
+
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
+    """Environment variables that look like settings and are none, each with the nearest one that is."""
+    for key in environ:
+        if key.startswith(PREFIX) and key not in _KEYS and not key.startswith(COMMAND_LINE_PREFIX):
+            yield key, _nearest_setting(key, _KEYS)
+
+
+def _nearest_setting(name: str, known: tuple[str, ...]) -> str | None:
+    return nearest(name.upper() if known is _KEYS else name.lower(), known)
+
+
+def _in_words(meant: str | None, known: tuple[str, ...]) -> str:
+    return f" (did you mean {meant}?)" if meant else f": there are {', '.join(known)}"
