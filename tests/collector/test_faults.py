@@ -90,7 +90,7 @@ def test_full_queue_of_a_dead_target(start_collector: StartCollector, influxdb: 
 
 def watched() -> set[str]:
     """Return the collector's own metrics that any page names; those of tail sampling and the guard have own tests."""
-    pages = ("docs/how-to/collector.md", "collector-config/README.md", "collector-config/deploy/README.md")
+    pages = ("docs/how-to/collector-run.md", "collector-config/README.md", "collector-config/deploy/README.md")
     texts = [(REPOSITORY / page).read_text() for page in pages]
     names = {name for text in texts for name in re.findall(r"\botelcol_\w+", text)}
     assert len(names) > 5

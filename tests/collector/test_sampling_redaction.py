@@ -74,7 +74,7 @@ def test_errors_and_slow_requests_are_kept(start_collector: StartCollector) -> N
     eventually(lambda: len(jsonl.spans(path)) >= 20, expected=True)
     assert sorted(span["name"] for span in jsonl.spans(path)) == ["failed"] * 10 + ["slow"] * 10
     assert len(jsonl.points(path, "load")) == 120
-    # The alarm of docs/how-to/collector.md is there and silent.
+    # The alarm of docs/how-to/collector-run.md is there and silent.
     early = "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early"
     assert early in collector.own_metric_names()
     assert collector.own_metric(early) == 0
