@@ -24,7 +24,7 @@ from flask_chest_otel import (
     count_requests,
     flask_chest,
 )
-from flask_chest_otel.config import UNSET, ChestConfig, check_arguments, effective_environment, resolve, settings
+from flask_chest_otel.config import UNSET, ChestConfig, check_arguments, effective_environment, resolve, sources
 from flask_chest_otel.tracked import NOTHING
 
 if TYPE_CHECKING:
@@ -273,7 +273,7 @@ def test_foreign_keys_pass() -> None:
 
 def test_unknown_variable_warns_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown environment variable gets one warning; the command line's own none."""
-    monkeypatch.setattr(settings, "_warned", set())
+    monkeypatch.setattr(sources, "_warned", set())
     environ = {"FLASK_CHEST_LIST_LIMITS": "1", "FLASK_CHEST_CLI_STORE": "x"}
     with caplog.at_level(logging.WARNING, "flask_chest_otel"):
         resolve({}, {}, environ)
