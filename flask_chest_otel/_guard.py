@@ -13,6 +13,7 @@ from traceback import TracebackException
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from flask_chest_otel._base.process import current_process
+from flask_chest_otel._base.rate_limit import RateLimit
 from flask_chest_otel.errors import ChestError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COUNTED",
     "Log",
+    "LossReport",
     "count_refusal",
     "counts",
     "forget",
@@ -90,6 +92,33 @@ class Log:
             # Nobody to tell it to: a line on this one would meet the same filter.
             if _reraise:
                 raise
+
+
+class LossReport:
+    """Says how much was lost since it was said last, at most once a minute.
+
+    Args:
+        log: Where it is said.
+        message: What was lost; the first argument is how much.
+        args: Further arguments of the message.
+    """
+
+    EVERY_S = 60.0
+
+    __slots__ = ("_args", "_limit", "_log", "_message", "_said")
+
+    def __init__(self, log: Log, message: str, *args: object) -> None:
+        self._log = log
+        self._message = message
+        self._args = args
+        self._said = 0
+        self._limit = RateLimit(self.EVERY_S)
+
+    def report(self, total: int) -> None:
+        """Say it, if there is news; ``total``: everything that was lost so far."""
+        if total > self._said and self._limit.allows("loss"):
+            self._log.warning(self._message, total - self._said, *self._args)
+            self._said = total
 
 
 _logger = Log("flask_chest_otel")

@@ -11,12 +11,14 @@ import mmap
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["at_end_of_child", "current_process", "notices_native_forks", "threads_run_here"]
+__all__ = ["PerProcess", "at_end_of_child", "current_process", "notices_native_forks", "threads_run_here"]
+
+_T = TypeVar("_T")
 
 _AFTER_ALL_OTHERS = -1000
 
@@ -43,6 +45,40 @@ def current_process() -> object:
     if not _mark[0]:
         _begin()
     return _process
+
+
+class PerProcess(Generic[_T]):
+    """One object in each process: a child of a fork makes its own, and never touches that of its parent.
+
+    No lock is taken: one that another thread holds at a fork would stay held in the child for ever.
+
+    Args:
+        make: Makes the object; of threads that ask together, several may make one, and all get the same.
+    """
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[], _T]) -> None:
+        self._make = make
+        self._made: dict[object, _T] = {}
+
+    def found(self) -> _T | None:
+        """The object of this process, if there is one."""
+        return self._made.get(current_process())
+
+    def get(self) -> _T:
+        """The object of this process, made now if there is none."""
+        found = self._made.get(current_process())
+        return self.begin()[0] if found is None else found
+
+    def begin(self) -> tuple[_T, bool]:
+        """The object of this process, and whether this call has made it."""
+        process, fresh = current_process(), self._make()
+        # dict.setdefault is atomic: of several threads exactly one finds its own object.
+        found = self._made.setdefault(process, fresh)
+        if found is fresh:
+            self._made = {process: fresh}
+        return found, found is fresh
 
 
 def notices_native_forks() -> bool:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import uuid
 
-from flask_chest_otel._base.process import current_process
+from flask_chest_otel._base.process import PerProcess
 
 __all__ = ["instance_id", "process_name"]
 
-_names: dict[object, str] = {}
+_name = PerProcess(lambda: str(uuid.uuid4()))
 
 
 def process_name() -> str:
     """A UUID, the same as long as the process lives, another one in each child."""
-    process = current_process()
-    name = _names.get(process)
-    if name is None:
-        # setdefault is atomic: threads that come together get the same name.
-        name = _names.setdefault(process, str(uuid.uuid4()))
-    return name
+    return _name.get()
 
 
 def instance_id(given: str | None) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._base.rate_limit import RateLimit
+from flask_chest_otel._base.retry import pause_s
 from flask_chest_otel._guard import Log
 from flask_chest_otel._otlp.client import in_short
 from flask_chest_otel._otlp.endpoint import GRPC
@@ -50,7 +51,7 @@ class SignalSender:
     """Sends the batches of one signal; used by one thread.
 
     Args:
-        shelf: Where they wait.
+        buffer: Where they wait.
         address: Where they go.
         most_bytes: How large one post becomes; a single span or data point may be larger.
     """
@@ -65,10 +66,10 @@ class SignalSender:
         self._bound = self._most_bytes = most_bytes
         self._split: _Split | None = None
         self._away = False
-        self._said: dict[str, float] = {}
+        self._log_limit = RateLimit(SAID_EVERY_S)
 
     def pause_s(self) -> float:
-        """How long this lane is to be left alone, seconds."""
+        """How long this sender is to be left alone, seconds."""
         return max(0.0, self._not_before - time.monotonic())
 
     def run(self, go_on: Callable[[], bool], *, urgent: bool = False) -> bool:
@@ -211,12 +212,14 @@ class SignalSender:
 
     def _try_again(self, why: str, retry_after_s: float | None) -> None:
         self._buffer.keep()
-        pause_s = min(FIRST_PAUSE_S * 2.0**self._failures, LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)  # noqa: S311
-        self._failures = min(self._failures + 1, 30)
-        if retry_after_s is not None:
-            # Not a moment earlier; the jitter keeps workers from coming back in step.
-            pause_s = min(retry_after_s, LONGEST_RETRY_AFTER_S) + random.uniform(0.0, 0.1 * FIRST_PAUSE_S)  # noqa: S311
-        self._not_before = time.monotonic() + pause_s
+        self._failures += 1
+        self._not_before = time.monotonic() + pause_s(
+            self._failures,
+            retry_after_s,
+            first_s=FIRST_PAUSE_S,
+            longest_s=LONGEST_PAUSE_S,
+            longest_asked_s=LONGEST_RETRY_AFTER_S,
+        )
         self._away = True
         self._say(
             "away",
@@ -227,9 +230,7 @@ class SignalSender:
         )
 
     def _say(self, kind: str, message: str, *words: str) -> None:
-        now = time.monotonic()
-        if now >= self._said.get(kind, 0.0):
-            self._said[kind] = now + SAID_EVERY_S
+        if self._log_limit.allows(kind):
             _logger.warning(message, *words)
 
 

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -13,8 +14,8 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from flask_chest_otel import _self_metrics
-from flask_chest_otel._base.process import at_end_of_child, current_process
-from flask_chest_otel._guard import Log, guarded
+from flask_chest_otel._base.process import PerProcess, at_end_of_child, current_process
+from flask_chest_otel._guard import Log, LossReport, guarded
 from flask_chest_otel._otlp.batching import batching_of
 from flask_chest_otel.names import SPANS_DROPPED
 
@@ -38,8 +39,7 @@ REQUEST_WAITS_S = 1.0
 END_WAITS_S = 5.0
 """How long the end waits at most for a batch that a thread is encoding or writing, seconds; then it is lost."""
 
-DROPS_LOGGED_EVERY_S = 60.0
-"""Time between two log lines about dropped spans, seconds."""
+DROPPED = "%d finished spans were dropped: they came faster than they could be written, or could not be encoded"
 
 
 class OutboxSpanProcessor(SpanProcessor):
@@ -57,9 +57,7 @@ class OutboxSpanProcessor(SpanProcessor):
         self._exporter = exporter
         self.each_request = each_request
         self._batching = batching_of(os.environ)
-        self._lines: dict[object, _SpanQueue] = {}
-        # Never started, and of no process: the first span begins a line.
-        self._line = _SpanQueue(exporter, object(), self._batching)
+        self._queues = PerProcess(partial(_SpanQueue, exporter, self._batching))
         self._closed = False
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -70,17 +68,16 @@ class OutboxSpanProcessor(SpanProcessor):
         """Take a span; never waits, unless each request is to be written."""
         if self._closed or span.context is None or not span.context.trace_flags.sampled:
             return
-        line = self._line
-        if line.process is not current_process():
-            line = self._begin_here()
-        line.put(span)
+        queue = self._queues.found() or self._begin()
+        queue.put(span)
         if self.each_request and (span.parent is None or span.parent.is_remote):
-            line.write_all(REQUEST_WAITS_S)
+            queue.write_all(REQUEST_WAITS_S)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Write what has ended, and try to send it; whether all of it is sent."""
         deadline = time.monotonic() + timeout_millis / 1000
-        written = self._line.process is not current_process() or self._line.write_all(timeout_millis / 1000)
+        queue = self._queues.found()
+        written = queue is None or queue.write_all(timeout_millis / 1000)
         return self._exporter.force_flush(int(max(0.0, deadline - time.monotonic()) * 1000)) and written
 
     def shutdown(self) -> None:
@@ -88,28 +85,25 @@ class OutboxSpanProcessor(SpanProcessor):
         if self._closed:
             return
         self._closed = True
-        if self._line.process is current_process():
-            self._line.stop()
+        queue = self._queues.found()
+        if queue is not None:
+            queue.stop()
         self._exporter.shutdown()
 
-    def _begin_here(self) -> _SpanQueue:
-        # Without a lock: one held by another thread at a fork would stay held in the child for ever.
-        fresh = _SpanQueue(self._exporter, current_process(), self._batching)
-        line = self._lines.setdefault(fresh.process, fresh)
-        if line is fresh:
-            self._lines = {fresh.process: fresh}
-            _self_metrics.watch(line)
-            line.start()
+    def _begin(self) -> _SpanQueue:
+        queue, is_fresh = self._queues.begin()
+        if is_fresh:
+            _self_metrics.watch(queue)
+            queue.start()
             at_end_of_child(self.shutdown)
-        self._line = line
-        return line
+        return queue
 
 
 class _SpanQueue:
     """One process's finished spans, and the thread that writes them."""
 
-    def __init__(self, exporter: SpanExporter, process: object, batching: Batching) -> None:
-        self.process = process
+    def __init__(self, exporter: SpanExporter, batching: Batching) -> None:
+        self.process = current_process()
         self._exporter = exporter
         self._batching = batching
         self._spans: deque[ReadableSpan] = deque()
@@ -121,8 +115,7 @@ class _SpanQueue:
         self._taken = 0
         self._stopping = False
         self._dropped = 0
-        self._drops_logged = 0
-        self._drops_logged_at = 0.0
+        self._drops = LossReport(_logger, DROPPED)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -193,7 +186,7 @@ class _SpanQueue:
     @guarded("writing spans")
     def _write(self) -> None:
         self.write_all()
-        self._report_drops()
+        self._drops.report(self._dropped)
 
     def _take(self) -> list[ReadableSpan]:
         batch: list[ReadableSpan] = []
@@ -203,12 +196,3 @@ class _SpanQueue:
         except IndexError:
             pass
         return batch
-
-    def _report_drops(self) -> None:
-        dropped, now = self._dropped, time.monotonic()
-        if dropped > self._drops_logged and now >= self._drops_logged_at:
-            _logger.warning(
-                "%d finished spans were dropped: they came faster than they could be written, or could not be encoded",
-                dropped - self._drops_logged,
-            )
-            self._drops_logged, self._drops_logged_at = dropped, now + DROPS_LOGGED_EVERY_S

@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from flask_chest_otel import _self_metrics
 from flask_chest_otel._base.process import current_process, threads_run_here
-from flask_chest_otel._guard import Log, report_error
+from flask_chest_otel._guard import Log, LossReport, report_error
 from flask_chest_otel._otlp.parts import Part, parts_of
 from flask_chest_otel._outbox.buffer import BatchBuffer, OutboxConfig
 from flask_chest_otel._outbox.sender import SignalSender
@@ -38,9 +38,6 @@ LOOK_ROUND_S = 5.0
 
 ENDS_APART_S = 5.0
 """Exporters that end so long after the time for an end was over are not part of that end, seconds."""
-
-DROPS_LOGGED_EVERY_S = 60.0
-"""Time between two log lines about dropped items, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +78,9 @@ class OutboxWorker:
         self._deadline: float | None = None
         self._stopping = False
         self._next_look = 0.0
-        self._drops_logged = 0
-        self._drops_logged_at = 0.0
+        self._drops = LossReport(
+            _logger, "the outbox is full or too old: %d spans and data points were dropped, the oldest first"
+        )
         _live.add(self)
         _self_metrics.watch(self)
 
@@ -177,7 +175,7 @@ class OutboxWorker:
         finally:
             for waiter in waiters:
                 waiter.set()
-        self._report_drops()
+        self._drops.report(self.buffer.dropped)
         if not any(more):
             pauses = [pause for pause in (sender.pause_s() for sender in self._lanes) if pause]
             self._bell.wait(min([LOOK_ROUND_S, *pauses]))
@@ -190,15 +188,6 @@ class OutboxWorker:
 
     def _may_go_on(self) -> bool:
         return not self._stopping
-
-    def _report_drops(self) -> None:
-        dropped, now = self.buffer.dropped, time.monotonic()
-        if dropped > self._drops_logged and now >= self._drops_logged_at:
-            _logger.warning(
-                "the outbox is full or too old: %d spans and data points were dropped, the oldest first",
-                dropped - self._drops_logged,
-            )
-            self._drops_logged, self._drops_logged_at = dropped, now + DROPS_LOGGED_EVERY_S
 
 
 _dispatches: dict[tuple[object, Route], OutboxWorker] = {}

@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from flask_chest_otel._base.process import current_process
+from flask_chest_otel._base.process import PerProcess
 from flask_chest_otel._guard import Log, count_refusal
 from flask_chest_otel._otlp.endpoint import EXPORTER, exporters_of, protocol_of
 from flask_chest_otel._outbox.config import route_of, service_name, user_instance_id
@@ -41,8 +41,8 @@ __all__ = ["private_tracer_provider", "providers_for", "route_to_collector", "st
 
 _logger = Log("flask_chest_otel")
 
-_turns: dict[object, threading.RLock] = {}
-"""By process: another thread's, held at a fork, would stay held in the child."""
+_turn = PerProcess(threading.RLock)
+"""Whose turn it is to set the global providers."""
 
 _in_use: dict[str, Route] = {}
 """The way of the application whose exporters all others use."""
@@ -62,7 +62,7 @@ def providers_for(
     wanted = {signal: names for signal, names in _wanted().items() if signal in signals}
     route = _route(app_name, config, wanted)
     # Of two applications that begin at once, one sets the global providers.
-    with _turns.setdefault(current_process(), threading.RLock()):
+    with _turn.get():
         tracers = _tracers(app_name, config, wanted["traces"], route) if "traces" in wanted else None
         meters = _meters(app_name, wanted["metrics"], route) if "metrics" in wanted else None
         in_use = _in_use.setdefault("otlp", route) if route is not None else None

@@ -7,6 +7,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from flask_chest_otel._base.fork_lock import UnforkedLock
+from flask_chest_otel._base.rate_limit import RateLimit
+from flask_chest_otel._base.retry import pause_s
 from flask_chest_otel._guard import Log, printable
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ class Delivery:
         self._pause = pause
         self._retry_for_s = RETRY_FOR_S if retry_for_s is None else retry_for_s
         self._writer: Writer | None = None
-        self._logged: set[tuple[str, type[BaseException]]] = set()
+        self._log_limit = RateLimit()
 
     def deliver(self, batch: list[RequestRecord]) -> None:
         """Write one batch, or give it up.
@@ -163,9 +165,7 @@ class Delivery:
         return None
 
     def _log_once(self, what: str, error: Exception) -> None:
-        kind = (what.partition(" ")[0], type(error))
-        if kind not in self._logged:
-            self._logged.add(kind)
+        if self._log_limit.allows((what.partition(" ")[0], type(error))):
             # The name of a class of ours tells a user nothing.
             source = "" if isinstance(error, AwayError) else f"{type(error).__name__}: "
             logger.warning(
@@ -178,11 +178,11 @@ class Delivery:
 
 
 def _pause_s(failures: int, error: Exception) -> float:
-    asked_for = error.retry_after_s if isinstance(error, AwayError) else 0.0
-    return max(_backoff_s(failures), min(asked_for, LONGEST_RETRY_AFTER_S))
-
-
-def _backoff_s(failures: int) -> float:
-    # The clock's low bits are jitter enough to keep workers from coming back in step.
-    jitter = 0.5 + (time.monotonic_ns() >> 6 & 1023) / 2046
-    return min(FIRST_PAUSE_S * 2.0 ** (failures - 1), LONGEST_PAUSE_S) * jitter
+    asked_for = error.retry_after_s if isinstance(error, AwayError) and error.retry_after_s else None
+    return pause_s(
+        failures,
+        asked_for,
+        first_s=FIRST_PAUSE_S,
+        longest_s=LONGEST_PAUSE_S,
+        longest_asked_s=LONGEST_RETRY_AFTER_S,
+    )

@@ -16,13 +16,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.lazy import suppression
-from flask_chest_otel._base.process import at_end_of_child, current_process
-from flask_chest_otel._guard import Log, printable, report_error
+from flask_chest_otel._base.process import PerProcess, at_end_of_child, current_process
+from flask_chest_otel._guard import Log, LossReport, printable, report_error
 from flask_chest_otel._records.abandoned import work_off
 from flask_chest_otel._records.delivery import ChestOffError, Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from flask_chest_otel._records.delivery import Writer
     from flask_chest_otel._records.record import RequestRecord
@@ -42,9 +43,6 @@ GATHER_S = 0.25
 
 EXIT_BUDGET_S = 2.0
 """What interpreter exit waits for all queues of the process together, seconds."""
-
-DROPS_LOGGED_EVERY_S = 60.0
-"""Time between two log lines about dropped records, seconds."""
 
 
 class RecordQueue:
@@ -68,30 +66,29 @@ class RecordQueue:
         retry_for_s: float | None = None,
     ) -> None:
         self._closed = False
-        self._new_line = partial(_WriterThread, name, open_writer, capacity, retry_for_s)
-        # Never started; it belongs to no process, which makes the first put begin a line.
-        self._line = self._new_line(process=object())
-        self._lines: dict[object, _WriterThread] = {}
+        # Loaded here, when a chest is made: a fork while the thread imports would leave half a module behind.
+        untraced = suppression()
+        self._threads = PerProcess(partial(_WriterThread, name, open_writer, capacity, retry_for_s, untraced))
 
     @property
     def dropped(self) -> int:
         """Records refused in this process because the queue was full, closed or off."""
-        return self._line.dropped if self._line.process is current_process() else 0
+        thread = self._threads.found()
+        return thread.dropped if thread is not None else 0
 
     @property
     def lost(self) -> int:
         """Records accepted in this process that the back end did not take in the end."""
-        return self._line.lost if self._line.process is current_process() else 0
+        thread = self._threads.found()
+        return thread.lost if thread is not None else 0
 
     def put(self, record: RequestRecord) -> None:
         """Queue one record; never waits, never raises. When the queue is full it is dropped and counted."""
-        line = self._line
-        if line.process is not current_process():
-            line = self._begin_here()
-        if line.items.qsize() >= line.capacity:
-            line.dropped += 1
+        thread = self._threads.found() or self._begin()
+        if thread.items.qsize() >= thread.capacity:
+            thread.dropped += 1
             return
-        line.items.put(record)
+        thread.items.put(record)
 
     def flush(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
         """Wait until what was put before is written.
@@ -99,8 +96,8 @@ class RecordQueue:
         Returns:
             Whether all of it was, within ``timeout_s`` seconds.
         """
-        line = self._line
-        return line.flush(timeout_s) if line.process is current_process() else True
+        thread = self._threads.found()
+        return thread is None or thread.flush(timeout_s)
 
     def close(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
         """Write what is queued and end the thread; later records are dropped and counted.
@@ -109,27 +106,21 @@ class RecordQueue:
             Whether the thread ended within ``timeout_s`` seconds.
         """
         self._closed = True
-        line = self._line
-        if line.process is not current_process():
+        thread = self._threads.found()
+        if thread is None:
             return True
         deadline = time.monotonic() + timeout_s
-        line.stop(deadline)
-        return line.join(deadline)
+        thread.stop(deadline)
+        return thread.join(deadline)
 
-    def _begin_here(self) -> _WriterThread:
-        # Without a lock: one held by another thread at a fork would stay held in the child for ever.
-        # dict.setdefault is atomic, so of several first puts exactly one finds its own line in it.
-        fresh = self._new_line(process=current_process())
-        line = self._lines.setdefault(fresh.process, fresh)
-        if line is fresh:
-            self._lines = {fresh.process: fresh}
-            if self._closed:
-                line.capacity = 0
-            else:
-                line.start()
-                weakref.finalize(self, line.stop_when_idle).atexit = False
-        self._line = line
-        return line
+    def _begin(self) -> _WriterThread:
+        thread, is_fresh = self._threads.begin()
+        if is_fresh and self._closed:
+            thread.capacity = 0
+        elif is_fresh:
+            thread.start()
+            weakref.finalize(self, thread.stop_when_idle).atexit = False
+        return thread
 
 
 class _Marker(threading.Event):
@@ -150,10 +141,9 @@ class _WriterThread:
         open_writer: Callable[[], Writer],
         capacity: int,
         retry_for_s: float | None,
-        *,
-        process: object,
+        untraced: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self.process = process
+        self.process = current_process()
         self.capacity = capacity
         self.items: queue.SimpleQueue[RequestRecord | _Marker] = queue.SimpleQueue()
         # No lock around the counters: since CPython 3.10 no other thread comes in between within `+= 1`.
@@ -162,15 +152,13 @@ class _WriterThread:
         self._name = name
         self._open_writer = open_writer
         self._retry_for_s = retry_for_s
-        # Loaded here, first when a chest is made: a fork while the thread imports would leave half a module behind.
-        self._untraced = suppression()
+        self._untraced = untraced
         # A SimpleQueue, not an Event: ringing it takes no lock that a signal handler could find taken.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._deadline = math.inf
         self._ended = False
         self._in_hand = self._lost_before_end = 0
-        self._drops_logged = 0
-        self._drops_logged_at = -math.inf
+        self._drops = LossReport(logger, "flask_chest: %d request records dropped: chest %r was full", name)
         self._thread = threading.Thread(target=self._run, name=f"flask-chest-{name}", daemon=True)
 
     def start(self) -> None:
@@ -254,7 +242,7 @@ class _WriterThread:
             self.lost, self._in_hand = delivery.lost, 0
             if marker is not None:
                 marker.set()
-        self._report_drops()
+        self._drops.report(self.dropped)
         return marker is None or not marker.last
 
     def _gather(self) -> tuple[list[RequestRecord], _Marker | None]:
@@ -273,7 +261,8 @@ class _WriterThread:
         return batch, item
 
     def _pause(self, seconds: float) -> bool:
-        self._report_drops()
+        # Here and not in put: a log handler may write to a disk.
+        self._drops.report(self.dropped)
         with suppress(queue.Empty):
             self._bell.get(timeout=max(0.0, min(seconds, self._deadline - time.monotonic())))
         return time.monotonic() < self._deadline
@@ -291,16 +280,9 @@ class _WriterThread:
                 delivery.lost += 1
         self.lost = delivery.lost
 
-    def _report_drops(self) -> None:
-        # Here and not in put: a log handler may write to a disk.
-        news, now = self.dropped - self._drops_logged, time.monotonic()
-        if news and now - self._drops_logged_at >= DROPS_LOGGED_EVERY_S:
-            self._drops_logged, self._drops_logged_at = self.dropped, now
-            logger.warning("flask_chest: chest %r was full: %d request records dropped", self._name, news)
-
 
 _running: weakref.WeakSet[_WriterThread] = weakref.WeakSet()
-"""Lines whose threads were started: interpreter exit is a matter of the process, not of an application."""
+"""Those whose threads were started: interpreter exit is a matter of the process, not of an application."""
 
 
 def close_all() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics
 from opentelemetry.metrics import Observation
 
-from flask_chest_otel._base.process import current_process
+from flask_chest_otel._base.process import PerProcess
 from flask_chest_otel.names import HTTP_REQUEST_METHOD
 
 if TYPE_CHECKING:
@@ -23,11 +23,12 @@ class ActiveRequests:
     """The requests that are being answered, of all applications with one meter provider."""
 
     def __init__(self) -> None:
-        self._processes: dict[object, dict[tuple[str, str], set[Any]]] = {}
+        # What the parent was answering at a fork, it answers still.
+        self._here: PerProcess[dict[tuple[str, str], set[Any]]] = PerProcess(dict)
 
     def enter(self, key: tuple[str, str], server_span: Any) -> None:
         """Count a request as active, by method and scheme."""
-        all_here = self._here()
+        all_here = self._here.get()
         active = all_here.get(key)
         if active is None:
             active = all_here.setdefault(key, set())
@@ -35,21 +36,12 @@ class ActiveRequests:
 
     def leave(self, key: tuple[str, str], server_span: Any) -> None:
         """It is over; a child that was forked inside the request never had it."""
-        self._here().get(key, set()).discard(server_span)
+        self._here.get().get(key, set()).discard(server_span)
 
     def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         """How many there are just now."""
-        for (method, scheme), active in list(self._here().items()):
+        for (method, scheme), active in list(self._here.get().items()):
             yield Observation(len(active), {HTTP_REQUEST_METHOD: method, "url.scheme": scheme})
-
-    def _here(self) -> dict[tuple[str, str], set[Any]]:
-        """Those of this process: what its parent was answering at the fork, it answers still."""
-        process = current_process()
-        found = self._processes.get(process)
-        if found is None:
-            found = self._processes.setdefault(process, {})
-            self._processes = {process: found}
-        return found
 
 
 def active_requests(meter: Meter, meter_provider: Any) -> ActiveRequests:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._base.process import current_process
+from flask_chest_otel._base.process import PerProcess
 from flask_chest_otel.names import OVERFLOW
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ class AttributeSets:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.seen: dict[Hashable, Mapping[str, Any]] = {}
-        self._admitting: dict[object, threading.Lock] = {}
+        self._admitting = PerProcess(threading.Lock)
 
     def admit(self, key: Hashable, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
         """The set to record under: ``attributes``, or the overflow point where all places are taken."""
         # Nobody waits once all places are taken, which is when this is called often.
         if len(self.seen) < self._limit - 1:
             # By process: what another thread holds at a fork, nobody in the child would ever let go of.
-            with self._admitting.setdefault(current_process(), threading.Lock()):
+            with self._admitting.get():
                 if len(self.seen) < self._limit - 1:
                     return self.seen.setdefault(key, attributes)
         return self.seen.get(key, OVERFLOW_ATTRIBUTES)

@@ -16,7 +16,6 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 import flask_chest_otel
 from flask_chest_otel import FlaskChest, TrackedVar, _guard, _self_metrics, names
-from flask_chest_otel._base.process import current_process
 from flask_chest_otel._otlp.batching import Batching
 from flask_chest_otel._outbox import span_processor
 from flask_chest_otel.chests import WebhookChest
@@ -91,7 +90,7 @@ def test_records(rig: Rig) -> None:
 def test_spans(rig: Rig) -> None:
     """Spans that came faster than they could be written are counted."""
     rig.app().test_client().get("/")
-    line = span_processor._SpanQueue(rig.exporter, current_process(), Batching(capacity=3))  # noqa: SLF001 - a thread would empty it
+    line = span_processor._SpanQueue(rig.exporter, Batching(capacity=3))  # noqa: SLF001 - a thread would empty it
     _self_metrics.watch(line)
     for _ in range(5):
         line.put(rig.spans[0])

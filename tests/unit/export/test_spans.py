@@ -74,7 +74,7 @@ def large(provider: TracerProvider, count: int, attributes: int = 60) -> list[st
 
 def wait_until_it_encodes(processor: OutboxSpanProcessor) -> None:
     deadline = time.monotonic() + 5
-    while processor._line._spans and time.monotonic() < deadline:  # noqa: SLF001 - the moment in question
+    while processor._queues.get()._spans and time.monotonic() < deadline:  # noqa: SLF001 - the moment in question
         time.sleep(0.001)
 
 
