@@ -26,7 +26,7 @@ def current_request_id() -> str | None:
     if not has_request_context():
         return None
     live = request_in(request.environ)
-    return None if live is None else live.request_id or live.owner.decide_id(live)
+    return None if live is None else live.request_id or live.ids.decide(live)
 
 
 def trace_id_for(request_id: str, *, secret: str | None = None) -> str:

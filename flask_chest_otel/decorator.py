@@ -14,8 +14,9 @@ from flask_chest_otel._tracking.plan import Count, RouteMark
 from flask_chest_otel._values.convert import Refused
 from flask_chest_otel.config import check_chest_name
 from flask_chest_otel.config.checks import NotAllowedError, callable_
+from flask_chest_otel.config.tracked_vars import TrackedVars, parse_tracked_vars
 from flask_chest_otel.errors import ChestConfigError, refuse_unknown
-from flask_chest_otel.tracked import TrackedVar, TrackedVars, parse_tracked_vars
+from flask_chest_otel.tracked import TrackedVar
 
 __all__ = ["count_failures", "count_requests", "flask_chest"]
 

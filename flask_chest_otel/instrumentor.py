@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from flask_chest_otel._server_span.span import RequestHook, ResponseHook
+    from flask_chest_otel._server_span.factory import RequestHook, ResponseHook
     from flask_chest_otel.errors import ChestConfigError
 
 __all__ = ["FlaskChestInstrumentor"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import flask_chest_otel
 from flask_chest_otel import chests, config, names, servers, testing
 from flask_chest_otel._store.store import QUARTER_GIB, WEEK_S
-from flask_chest_otel.tracked import TrackedVars
+from flask_chest_otel.config.tracked_vars import TrackedVars
 from tools import alerts, dashboards
 from tools.wire_names import REFERENCE
 

@@ -11,7 +11,7 @@ from flask_chest_otel._tracking.definitions import Definitions
 from flask_chest_otel._tracking.marks import every_mark, marks_of
 from flask_chest_otel._values.redaction import redactor
 from flask_chest_otel.config import resolve
-from flask_chest_otel.tracked import NOTHING
+from flask_chest_otel.config.tracked_vars import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._tracking.plan import RouteMark
     from flask_chest_otel.config import ChestConfig
+    from flask_chest_otel.config.tracked_vars import TrackedVars
     from flask_chest_otel.errors import ChestConfigError
-    from flask_chest_otel.tracked import TrackedVar, TrackedVars
+    from flask_chest_otel.tracked import TrackedVar
 
 __all__ = ["Application", "RouteChests", "Variable", "look_at"]
 

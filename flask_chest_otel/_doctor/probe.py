@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._lifecycle.steps import Lifecycle
+    from flask_chest_otel._lifecycle.state import ChestState
     from flask_chest_otel._outbox.file import Usage
 
 __all__ = ["advised", "captured_warnings", "counters", "inspect_storage", "send_probe", "start"]
@@ -48,7 +48,7 @@ SPAN_NAME = "flask chest doctor"
 NOBODY = "nobody exports it"
 
 
-def start(app: Flask, state: Lifecycle) -> list[str]:
+def start(app: Flask, state: ChestState) -> list[str]:
     """Decide and build as the first request would; what is wrong with it."""
     if not state.config.enabled or state.export.decided:
         return []
@@ -62,7 +62,7 @@ def start(app: Flask, state: Lifecycle) -> list[str]:
     return []
 
 
-def inspect_storage(app: Flask, state: Lifecycle) -> Part:
+def inspect_storage(app: Flask, state: ChestState) -> Part:
     """Outbox and store: where they are, whether they can be written, what waits there."""
     # Imported here: they bring an exporter, and the store is the usual case.
     from flask_chest_otel._outbox.config import folder_here  # noqa: PLC0415
@@ -102,7 +102,7 @@ def inspect_storage(app: Flask, state: Lifecycle) -> Part:
     return found
 
 
-def send_probe(state: Lifecycle, trouble: list[str], said: list[str], timeout_s: float) -> Part:
+def send_probe(state: ChestState, trouble: list[str], said: list[str], timeout_s: float) -> Part:
     """Send one span and one point.
 
     Args:
@@ -139,7 +139,7 @@ def send_probe(state: Lifecycle, trouble: list[str], said: list[str], timeout_s:
     return found
 
 
-def _has_exporter(signal: str, state: Lifecycle) -> bool:
+def _has_exporter(signal: str, state: ChestState) -> bool:
     """Whether the environment, where it decides, lets anybody export a signal."""
     chosen = state.export.mode() != "otlp" or bool(exporters_of(signal, os.environ))
     return chosen and not sdk_is_off(os.environ)

@@ -14,13 +14,13 @@ from flask_chest_otel._server_span.upstream import is_instrumented_by_upstream
 if TYPE_CHECKING:
     from flask import Flask
 
-    from flask_chest_otel._lifecycle.steps import Lifecycle
+    from flask_chest_otel._lifecycle.state import ChestState
 
 __all__ = ["part"]
 TO_EXPORT_METRICS = "type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, or OTEL_METRICS_EXPORTER=…"
 
 
-def part(app: Flask, state: Lifecycle) -> Part:
+def part(app: Flask, state: ChestState) -> Part:
     """Providers as they are after the decision of ``export=``."""
     found = Part("providers", ("WHAT", "IS", "BECAUSE"))
     config, export = state.config, state.export
@@ -53,7 +53,7 @@ def _whose(provider: Any, given: Any, global_one: Any) -> str:
     return "the global one" if hasattr(provider, "shutdown") else "nobody has set one"
 
 
-def _request_id(state: Lifecycle) -> tuple[str, str]:
+def _request_id(state: ChestState) -> tuple[str, str]:
     config = state.config
     first = [f"the header {config.request_id_header}"] if config.request_id_header else []
     generator = ["request_id_generator"] if config.request_id_generator else []
@@ -84,7 +84,7 @@ def _can_be_taught(generator: Any) -> bool:
     return True
 
 
-def _server_span(app: Flask, state: Lifecycle) -> tuple[str, str]:
+def _server_span(app: Flask, state: ChestState) -> tuple[str, str]:
     if is_instrumented_by_upstream(app):
         return "opentelemetry-instrumentation-flask", "it instruments this application"
     if state.config.server_span in ("auto", "chest"):

@@ -15,7 +15,7 @@ from flask_chest_otel.config import PREFIX, effective_environment, settle, unkno
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from flask_chest_otel._lifecycle.steps import Lifecycle
+    from flask_chest_otel._lifecycle.state import ChestState
     from flask_chest_otel.errors import ChestConfigError
 
 __all__ = ["environment", "part", "sdk_is_off", "versions"]
@@ -45,7 +45,7 @@ def versions() -> Part:
     return found
 
 
-def part(state: Lifecycle) -> Part:
+def part(state: ChestState) -> Part:
     """Every setting with its value and its source."""
     sources = state.export.sources
     found = Part("settings", ("SETTING", "VALUE", "FROM"))

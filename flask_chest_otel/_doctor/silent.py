@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._lifecycle.steps import Lifecycle
+    from flask_chest_otel._lifecycle.state import ChestState
     from flask_chest_otel._tracking.plan import RouteMark
 
 __all__ = ["part"]
 
 
-def part(app: Flask, state: Lifecycle | None, store: Path | None) -> Part:
+def part(app: Flask, state: ChestState | None, store: Path | None) -> Part:
     """Decorators and names of which nothing comes; hints, and no problems: they may be meant.
 
     Args:

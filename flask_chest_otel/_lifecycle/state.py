@@ -1,25 +1,50 @@
-"""Where an application keeps what this package knows of it: in ``app.extensions``, under one of two keys."""
+"""What this package knows of one application, kept in ``app.extensions`` under one of two keys."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
-from flask import current_app, has_app_context
+from flask import current_app, has_app_context, has_request_context, request
+from opentelemetry import metrics
 
 from flask_chest_otel._context import propagator
+from flask_chest_otel._context.typed import TypedContext
+from flask_chest_otel._guard import count_refusal, report_error
+from flask_chest_otel._lifecycle.startup import StartOnce, make_server_spans
+from flask_chest_otel._records import abandoned
+from flask_chest_otel._records.router import ChestRouter
+from flask_chest_otel._request import excluded_urls
+from flask_chest_otel._request.added_metrics import AddedMetrics
+from flask_chest_otel._request.lookup import request_in
+from flask_chest_otel._request.reader import ValueReader
+from flask_chest_otel._request.recorder import Recorder
+from flask_chest_otel._request.request_id import RequestIds
+from flask_chest_otel._request.response_headers import ResponseHeaders
+from flask_chest_otel._server_span import upstream
+from flask_chest_otel._tracking.instruments import Instruments
+from flask_chest_otel._tracking.plan import Planner
+from flask_chest_otel._tracking.plans import Plans
+from flask_chest_otel._tracking.routes import note_unusable
+from flask_chest_otel._values.convert import Limits
+from flask_chest_otel._version import __version__
+from flask_chest_otel.names import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask import Flask
 
-    from flask_chest_otel._context.typed import TypedContext
-    from flask_chest_otel._lifecycle.steps import Lifecycle
+    from flask_chest_otel._lifecycle.startup import Hooks
+    from flask_chest_otel._providers.export_policy import ExportPolicy
+    from flask_chest_otel._request.added_metrics import Dimensions
+    from flask_chest_otel._server_span.factory import ServerSpanFactory
     from flask_chest_otel.config import ChestConfig
 
 __all__ = [
     "EXTENSION_KEY",
     "INSTRUMENTOR_KEY",
+    "ChestState",
     "config_of",
     "current_typed_context",
     "register_finder",
@@ -33,22 +58,137 @@ EXTENSION_KEY = "flask_chest"
 INSTRUMENTOR_KEY = "flask_chest_instrumentor"
 """Of an application that the instrumentor records."""
 
+_PATIENCE_S = 1.0
+"""How long ``add_metric`` waits for a first request to set up exports, seconds; then it records all the same."""
 
-_also: list[Callable[[Flask], Lifecycle | None]] = []
+ADDED_NOWHERE = (
+    "add_metric(%r) goes nowhere: outside of a request only a meter provider takes it, and there is none; "
+    "type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, or FlaskChest(app, meter_provider=…)"
+)
 
 
-def register_finder(find: Callable[[Flask], Lifecycle | None] | None) -> None:
+class ChestState:
+    """What this package knows of one application.
+
+    Attributes:
+        config: The application's settings.
+        planner: Compiles what to record.
+        router: Who gets the records of finished requests.
+        typed: The typed contexts of its requests.
+        alone: Whether it is known that no other instrumentation makes the server spans of this application.
+        borderless: Whether it is known that nothing is to be done at the WSGI border.
+    """
+
+    def __init__(
+        self,
+        config: ChestConfig,
+        export: ExportPolicy,
+        *,
+        quiet: bool = False,
+        hooks: Hooks = (None, None),
+        prepare: Callable[[Flask], None] | None = None,
+    ) -> None:
+        """Prepare; nothing is built before the first request.
+
+        Args:
+            config: The settled settings.
+            export: Providers and chests, made at the first request.
+            quiet: Leave no trace on requests that track nothing, and none in responses (zero code).
+            hooks: The request and the response hook of a server span of our own.
+            prepare: Called before the first request goes on; others wait for it.
+        """
+        self.config = config
+        self.export = export
+        self.borderless = self.alone = False
+        self._meter = metrics.get_meter(SCOPE, __version__, export.deferred_meter_provider)
+        instruments = Instruments(self._meter, config.cardinality_limit)
+        self.planner = Planner(config, instruments)
+        self.router = ChestRouter(tuple(chest for chest in config.chests if not isinstance(chest, str)))
+        self.typed = TypedContext(config)
+        self._ids = RequestIds(config, export.tracer_provider)
+        self._plans = Plans(self.planner)
+        self._reader = ValueReader(config, self.planner)
+        self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
+        self._recorder = Recorder(self._reader, self.planner, self._added, self.router, quiet=quiet)
+        self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
+        self._excluded = excluded_urls.compile_patterns(config.excluded_urls)
+        self.excluded_urls = (
+            excluded_urls.for_upstream(config.excluded_urls) if config.excluded_urls is not None else None
+        )
+        self._rule: propagator.Rule | None = None
+        self._spans: ServerSpanFactory | None = None
+        self._stand_ins: ServerSpanFactory | None = None
+        self._quiet = quiet
+        self._hooks = hooks
+        self._prepare = prepare
+        self._startup = StartOnce(self._build)
+
+    def bring_upstream(self, app: Flask) -> bool:
+        """Instrument with upstream's Flask instrumentation where that is wanted; whether that was done.
+
+        Raises:
+            AssertionError: Flask's own, for an application that has served requests already.
+        """
+        if self.config.server_span != "upstream":
+            return False
+        return upstream.bring(
+            app, self.export.deferred_tracer_provider, self.export.deferred_meter_provider, self.excluded_urls
+        )
+
+    def force_flush(self, timeout_s: float) -> bool:
+        """Wait until chests and providers have passed on what they hold, at most ``timeout_s`` seconds."""
+        deadline = time.monotonic() + timeout_s
+        abandoned.work_off()
+        flushed = self.router.flush(timeout_s)
+        return self.export.force_flush(max(0.05, deadline - time.monotonic())) and flushed
+
+    def add_metric(self, name: str, value: Any, unit: str | None, dimensions: Dimensions) -> None:
+        """Record one value of the application's own, inside or outside of a request."""
+        # By the environ: what a thread with a copied context adds belongs to the request, too.
+        live = request_in(request.environ) if has_request_context() else None
+        if live is not None and live.ids is not self._ids:
+            live = None
+        if live is None and not self._startup.done:
+            # In a command or a job: there will be no first request to set up exports.
+            # Perhaps by a log handler, under its lock, which the thread that starts waits for: not for ever.
+            self._startup.run(current_app._get_current_object(), _PATIENCE_S)  # type: ignore[attr-defined]  # as a Flask
+        if live is None and not self.export.has_metrics:
+            count_refusal("add_metric nowhere", ADDED_NOWHERE, name)
+        self._added.add(live, name, value, unit, dimensions)
+
+    def _build(self, app: Flask) -> None:
+        self._recorder.service = app.name
+        try:
+            note_unusable(self.planner, app)
+            if self._prepare is not None:
+                self._prepare(app)
+            if self.typed.propagates:
+                self._rule = propagator.Rule(self.config.propagate, self.config.propagate_to)
+                propagator.install(self._rule)
+            self.router.add(*self.export.start(app))
+            made = make_server_spans(app, self.config, self.export, self._meter, self._hooks, quiet=self._quiet)
+            self._spans, self._stand_ins = made
+            self.alone = self._stand_ins is None
+            self.borderless = self._spans is None and self._headers is None
+        except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
+            report_error("export", error)
+
+
+_also: list[Callable[[Flask], ChestState | None]] = []
+
+
+def register_finder(find: Callable[[Flask], ChestState | None] | None) -> None:
     """Ask ``find`` about applications that nothing is known of yet: the instrumentor, while it is on."""
     _also[:] = [find] if find is not None else []
 
 
-def state_of(app: Flask) -> Lifecycle | None:
+def state_of(app: Flask) -> ChestState | None:
     """The state of an application, from its extension or the instrumentor; ``None`` where neither records it."""
-    found: Lifecycle | None = app.extensions.get(EXTENSION_KEY) or app.extensions.get(INSTRUMENTOR_KEY)
+    found: ChestState | None = app.extensions.get(EXTENSION_KEY) or app.extensions.get(INSTRUMENTOR_KEY)
     return found or next((find(app) for find in _also), None)
 
 
-def state_here() -> Lifecycle | None:
+def state_here() -> ChestState | None:
     """The state of the application that is running; ``None`` where none is, or nothing records it."""
     if not has_app_context():
         return None

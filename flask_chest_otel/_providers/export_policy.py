@@ -14,7 +14,7 @@ from flask_chest_otel import _self_metrics
 from flask_chest_otel._guard import Log, guarded
 from flask_chest_otel._outbox import senders
 from flask_chest_otel._providers.deferred import DeferredMeterProvider, DeferredTracerProvider
-from flask_chest_otel.tracked import NOTHING
+from flask_chest_otel.config.tracked_vars import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

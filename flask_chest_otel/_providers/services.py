@@ -86,7 +86,7 @@ class ServiceTracerProvider(TracerProvider):
         """Whose a span is that starts now, by the running request, else by its parent; ``None``: the first's."""
         live = live_request.get()
         if live is not None and not live.finished:
-            found = live.owner.export.tracer_provider()
+            found: Any = live.ids.tracer_provider()
         else:
             resource = getattr(trace.get_current_span(context), "resource", None)
             found = self._services.get(_name_in(resource)) if resource is not None else None

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.trace import INVALID_SPAN
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from flask_chest_otel._request.request_id import RequestIds
+    from flask_chest_otel._server_span.span import ServerSpan
+    from flask_chest_otel._tracking.plan import Plan
 
 __all__ = ["LiveRequest", "live_request"]
 
@@ -13,8 +23,8 @@ class LiveRequest:
     """What is known of a request between its begin and its finish; changed in place, by one thread at a time.
 
     Attributes:
-        owner: What this request is recorded by (a ``Lifecycle``).
-        plan: What to record for this endpoint and method (a ``Plan``).
+        ids: What decides its id, one for each application.
+        plan: What to record for this endpoint and method.
         g: The ``flask.g`` object that this request began with; a step acts only on its own.
         context_id: The ``id`` of the Flask context that it began in, which holds this record by its environ: a
             reference back would keep both alive.
@@ -24,7 +34,8 @@ class LiveRequest:
         displaced: The record whose place in the WSGI environ this one took, or ``None``.
         span: The server span, once it is known.
         context: The OpenTelemetry context in which that span is current.
-        server_span: The request and its response at the WSGI border, where the server span is ours.
+        server_span: The server span from the WSGI border to the body's end, where the border is ours.
+        has_page: Whether an ``HTTPException`` is the answer, whose body is complete.
         reached_upstream: Whether it came past the function in which upstream begins its server span.
         stands_in: Whether the server span is ours because upstream's never began.
         request_id: The id, once it is decided.
@@ -53,10 +64,11 @@ class LiveRequest:
         "displaced",
         "finished",
         "g",
+        "has_page",
+        "ids",
         "method",
         "outer",
         "own_id",
-        "owner",
         "plan",
         "reached_upstream",
         "request_id",
@@ -71,21 +83,21 @@ class LiveRequest:
         "typed",
     )
 
-    def __init__(self, owner: Any, plan: Any, g: Any, context_id: int, method: str) -> None:
+    def __init__(self, ids: RequestIds, plan: Plan, g: Any, context_id: int, method: str) -> None:
         """Start with nothing but the place where the request stands."""
-        self.owner = owner
+        self.ids = ids
         self.plan = plan
         self.g = g
         self.context_id = context_id
         self.method = method
         self.before: dict[str, Any] | None = None
-        self.span_at_begin: Any = None
+        self.span_at_begin: Span = INVALID_SPAN
         self.outer: LiveRequest | None = None
         self.displaced: LiveRequest | None = None
-        self.span: Any = None
-        self.context: Any = None
-        self.server_span: Any = None
-        self.reached_upstream = self.stands_in = False
+        self.span: Span | None = None
+        self.context: Context | None = None
+        self.server_span: ServerSpan | None = None
+        self.reached_upstream = self.stands_in = self.has_page = False
         self.request_id: str | None = None
         self.own_id = False
         self.root_trace_id: int | None = None

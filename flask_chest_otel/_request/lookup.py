@@ -119,10 +119,9 @@ def is_root(live: LiveRequest, span: Span) -> bool:
         return parent is None and span.is_recording()
     if not span.get_span_context().is_valid or live.span_at_begin.get_span_context().is_valid:
         return False
-    own = live.server_span is not None and live.server_span.is_own
-    arrived = (
-        live.server_span.parent if own else propagate.extract(request.environ, otel_context.Context(), environ_getter)
-    )
+    arrived = live.server_span.parent if live.server_span is not None else None
+    if arrived is None:
+        arrived = propagate.extract(request.environ, otel_context.Context(), environ_getter)
     return not trace.get_current_span(arrived).get_span_context().is_valid
 
 

@@ -1,205 +1,140 @@
-"""What a request left on ``g``, turned into span attributes, measurements and what a record holds.
-
-This runs in every request: values that are common pass through few calls, everything else through the modules that
-know better (``convert``, ``redaction``, ``instruments``).
-"""
+"""The end of a request: read its values, describe its span, give its numbers to instruments, make its record."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+import time
+from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._guard import count_refusal, guarded
-from flask_chest_otel._records.record import Measurement
-from flask_chest_otel._values.convert import Limits, Refused, to_attribute, to_dimension, to_metric
-from flask_chest_otel._values.redaction import DROPPED
-from flask_chest_otel.errors import ChestValueError
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from flask_chest_otel._guard import count_refusal, report_error
+from flask_chest_otel._records.record import Measurement, RequestRecord
+from flask_chest_otel._request.reader import NO_METRIC
+from flask_chest_otel._values.convert import Refused
+from flask_chest_otel.ids import format_trace_id
+from flask_chest_otel.names import REQUEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from opentelemetry.context import Context
-
+    from flask_chest_otel._records.router import ChestRouter
+    from flask_chest_otel._request.added_metrics import AddedMetrics
     from flask_chest_otel._request.live import LiveRequest
-    from flask_chest_otel._tracking.plan import Plan, PlannedVar, Planner
-    from flask_chest_otel.config import ChestConfig
+    from flask_chest_otel._request.reader import Reading, ValueReader
+    from flask_chest_otel._tracking.plan import Plan, Planner
 
-__all__ = ["NO_METRIC", "Recorded", "Recorder"]
-
-NO_METRIC = "no metric: "
-"""How a reason begins where the attribute is there, and an instrument did not take the number."""
-
-_NUMBERS = frozenset({int, float})
-_PLAIN_FLOAT = 1e308  # any float below it is finite
-_PLAIN_INT = 2**63  # OTLP's integers have 64 bits
-
-Recorded: TypeAlias = "tuple[dict[str, Any], list[tuple[PlannedVar, float]], dict[str, Any], dict[str, str]]"
-"""What became of one request's values: span attribute to value; variables that go to an instrument, with their number;
-attributes for this request's metrics; and variable to reason, for what was refused. A plain tuple, as it is made in
-every request.
-"""
+__all__ = ["Recorder"]
 
 
 class Recorder:
-    """Reads, converts and measures, by an application's plans and limits."""
+    """Finishes the requests of one application.
 
-    def __init__(self, config: ChestConfig, planner: Planner) -> None:
+    Args:
+        reader: Reads what a request left on ``g``.
+        planner: Makes instruments.
+        added: What ``add_metric`` took.
+        router: Says whether anybody wants records.
+        quiet: Leave no trace on requests that track nothing.
+
+    Attributes:
+        service: Name of the application, in records.
+    """
+
+    def __init__(
+        self, reader: ValueReader, planner: Planner, added: AddedMetrics, router: ChestRouter, *, quiet: bool
+    ) -> None:
+        self.service = ""
+        self._reader = reader
         self._planner = planner
-        self._limits = Limits(config.value_limit_chars, config.list_limit)
-        self._chars = config.value_limit_chars
-        self._most = config.variables_limit
+        self._added = added
+        self._router = router
+        self._quiet = quiet
 
-    def read(self, live: LiveRequest) -> Recorded:  # noqa: C901, PLR0912 - in every request, so one loop, few calls
-        """Convert every tracked value that this request set; a refused one leaves the others alone."""
-        attributes: dict[str, Any] = {}
-        numbers: list[tuple[PlannedVar, float]] = []
-        dimensions: dict[str, Any] = {}
-        refused: dict[str, str] = {}
-        values, before, plan, chars = live.g.__dict__, live.before, live.plan, self._chars
-        variables = plan.variables
-        if plan.everything or len(variables) > self._most:
-            variables = self._chosen(live, values)
-        for planned in variables:
-            value = values.get(planned.root)
-            if value is None and live.typed is not None:
-                value = _field(live.typed, planned.root)
-            # By identity: a value's own == may raise, and setting the same object again is no news either.
-            if value is None or (before is not None and before.get(planned.root) is value):
-                continue
-            try:
-                if planned.special:
-                    value = _redacted(planned, value)
-                kind = type(value)
-                if (
-                    (kind is str and len(value) <= chars and value.isprintable())
-                    or (kind is float and -_PLAIN_FLOAT < value < _PLAIN_FLOAT)
-                    or (kind is int and -_PLAIN_INT < value < _PLAIN_INT)
-                ):
-                    converted = value  # legal as it stands, like most
-                else:
-                    converted = to_attribute(value, self._limits)
-                    if converted is None:
-                        continue
-                attributes[planned.attribute] = converted
-                # An empty one is none to InfluxDB and Prometheus, where its series would overwrite that without it.
-                if planned.dimension and (dimension := to_dimension(converted)) != "":
-                    dimensions[planned.attribute] = dimension
-                if planned.kind is None:
-                    continue
-                if type(converted) in _NUMBERS:
-                    numbers.append((planned, float(converted)))
-                elif kind is not str or planned.strict:
-                    _number(planned, value, numbers, refused)
-            except Refused as refusal:
-                refused[planned.name] = refusal.reason
-        return attributes, numbers, dimensions, refused
+    def finish(self, live: LiveRequest) -> RequestRecord | None:
+        """Read, describe, measure and record one request, once; ``None``: nobody wants its record."""
+        reading = self._reader.read(live)
+        self._describe(live, reading.attributes)
+        measurements = self._measure(live, reading)
+        _count_refused(reading.refused)
+        record = self._record(live, reading, measurements) if self._router.wanted else None
+        # Whoever keeps the live request, a thread's context for example, does not keep others, or the response.
+        live.before = live.outer = live.displaced = live.server_span = None
+        return record
 
-    def variables(self, live: LiveRequest, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        """What was recorded, by the variables' own names."""
-        planned = (*live.plan.variables, *live.plan.wild.values())
-        return {one.name: attributes[one.attribute] for one in planned if one.attribute in attributes}
+    def _describe(self, live: LiveRequest, attributes: dict[str, Any]) -> None:
+        """Write onto the server span."""
+        span = live.span
+        # Each part for itself: a provider that raises takes nothing from the others.
+        try:
+            if span is None or not span.is_recording():
+                return
+            if live.request_id is None:
+                if self._quiet and not attributes:
+                    return
+                live.ids.decide(live)
+            attributes[REQUEST_ID] = live.request_id
+            if live.server_span is not None and live.server_span.is_own:
+                live.server_span.describe(attributes, live.status)
+            else:
+                span.set_attributes(attributes)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            report_error("span", error)
 
-    def check(self, live: LiveRequest) -> None:
-        """Refuse aloud, for development.
-
-        Raises:
-            ChestValueError: A value on ``g`` cannot be recorded.
-        """
-        _, numbers, _, refused = self.read(live)
-        for planned, number in numbers:
-            try:
-                self._planner.instrument(planned).check(number)
-            except Refused as refusal:
-                refused[planned.name] = NO_METRIC + refusal.reason
-        for name, reason in refused.items():
-            raise ChestValueError(name, reason)
-
-    def measure(self, live: LiveRequest, recorded: Recorded, context: Context, *, kept: bool) -> list[Measurement]:
-        """Give numbers to their instruments.
-
-        Args:
-            live: The request.
-            recorded: What :meth:`read` found; what an instrument refuses is added to it.
-            context: Where exemplars find the server span.
-            kept: Whether the measurements are wanted in return.
-        """
-        _, numbers, dimensions, refused = recorded
-        plan = live.plan
-        attributes, key = plan.metric_attributes, plan.key
-        if dimensions:
-            attributes, key = _point(plan, dimensions)
+    def _measure(self, live: LiveRequest, reading: Reading) -> list[Measurement]:
+        """Give numbers to their instruments; what was measured, where somebody wants to know."""
         measurements: list[Measurement] = []
-        for planned, number in numbers:
+        if reading.numbers:
+            try:
+                measurements = self._give(live, reading)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                report_error("metrics", error)
+        if live.added or live.plan.counts:
+            return [*(self._added.finish(live) or ()), *measurements]
+        return measurements
+
+    def _give(self, live: LiveRequest, reading: Reading) -> list[Measurement]:
+        plan, wanted = live.plan, self._router.wanted
+        context = live.context or otel_context.get_current()  # where exemplars find the server span
+        attributes, key = plan.metric_attributes, plan.key
+        if reading.dimensions:
+            attributes, key = _point(plan, reading.dimensions)
+        measurements: list[Measurement] = []
+        for planned, number in reading.numbers:
             instrument = planned.instrument or self._planner.instrument(planned)
             try:
                 used = instrument.record(number, key, attributes, context)
             except Refused as refusal:
-                refused[planned.name] = NO_METRIC + refusal.reason
+                reading.refused[planned.name] = NO_METRIC + refusal.reason
                 continue
-            if kept:
+            if wanted:
                 measurements.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, used))
         return measurements
 
-    def _chosen(self, live: LiveRequest, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
-        """The variables of a route that tracks every public name, or more than may be recorded."""
-        plan = live.plan
-        variables = self._with_wild(plan, values) if plan.everything else plan.variables
-        return variables if len(variables) <= self._most else self._limited(live, variables, values)
-
-    def _with_wild(self, plan: Plan, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
-        """The variables of a route that tracks every public name."""
-        named = plan.left_out.union(planned.root for planned in plan.variables)
-        wild = (name for name in list(values) if name not in named and not name.startswith("_"))
-        found = (self._planner.wild(plan, name) for name in wild)
-        return (*plan.variables, *(planned for planned in found if planned is not None))
-
-    def _limited(
-        self, live: LiveRequest, variables: tuple[PlannedVar, ...], values: dict[str, Any]
-    ) -> tuple[PlannedVar, ...]:
-        """The first of those that are set."""
-        present = tuple(
-            planned
-            for planned in variables
-            if values.get(planned.root) is not None
-            or (live.typed is not None and _field(live.typed, planned.root) is not None)
+    def _record(self, live: LiveRequest, reading: Reading, measurements: list[Measurement]) -> RequestRecord:
+        span_context = live.span.get_span_context() if live.span is not None else trace.INVALID_SPAN_CONTEXT
+        valid = span_context.is_valid
+        return RequestRecord(
+            start_unix_ns=live.start_unix_ns,
+            duration_s=time.perf_counter() - live.start_s,
+            service=self.service,
+            request_id=live.request_id or live.ids.decide(live),
+            trace_id=format_trace_id(span_context.trace_id) if valid else None,
+            span_id=f"{span_context.span_id:016x}" if valid else None,
+            method=live.method,
+            route=live.plan.rule,
+            status=live.status,
+            variables=self._reader.variables(live, reading.attributes),
+            chests=live.plan.chests,
+            metrics=tuple(measurements),
+            refused=reading.refused,
         )
-        if len(present) > self._most:
-            count_refusal("variables_limit", "more than %d variables in one request", self._most)
-        return present[: self._most]
 
 
-def _number(planned: PlannedVar, value: Any, numbers: list[tuple[PlannedVar, float]], refused: dict[str, str]) -> None:
-    """A value whose attribute is no number: too large, NaN, or no number at all."""
-    try:
-        number = to_metric(value)
-    except Refused as refusal:
-        refused[planned.name] = NO_METRIC + refusal.reason
-        return
-    if number is not None:
-        numbers.append((planned, number))
-    elif planned.strict:
-        refused[planned.name] = f"{NO_METRIC}not a number, but metric={planned.kind!r}"
-
-
-def _redacted(planned: PlannedVar, value: Any) -> Any:
-    """What may be recorded of what a view left on ``g``; ``None``: nothing."""
-    if planned.derive is not None:
-        value = planned.derive(value)
-    if planned.masked and planned.kind is not None and type(value) in _NUMBERS:
-        count_refusal(
-            f"no metric for {planned.name}: masked",
-            "g.%s has no metric, as its name says that it is secret; if it is not: TrackedVar(%r, redact=None)",
-            planned.name,
-            planned.name,
-        )
-    replaced = planned.redact(value) if planned.redact is not None else value
-    return None if replaced is DROPPED else replaced
-
-
-def _field(typed: Any, name: str) -> Any:
-    """A field of the typed context; a property of the application's may do anything."""
-    with guarded("typed context"):
-        return getattr(typed, name, None)
-    return None
+def _count_refused(refused: Mapping[str, str]) -> None:
+    for name, reason in refused.items():
+        how = "has" if reason.startswith(NO_METRIC) else "is not recorded:"
+        count_refusal(f"refused {name}: {reason}", "g.%s %s %s", name, how, reason)
 
 
 def _point(plan: Plan, dimensions: dict[str, Any]) -> tuple[Mapping[str, Any], Hashable]:

@@ -46,7 +46,7 @@ def _mapped_trace_id() -> int | None:
     if live is None or live.dispatched or live.finished:
         return None
     if live.root_trace_id is None and live.request_id is not None:
-        live.root_trace_id = map_request_id(live.request_id, live.owner.config.request_id_secret)
+        live.root_trace_id = map_request_id(live.request_id, live.ids.secret)
     return live.root_trace_id
 
 
@@ -58,7 +58,7 @@ def _random_flag(otherwise: Callable[[], bool]) -> bool:
     live = live_request.get()
     if live is None or live.root_trace_id is None or live.dispatched or live.finished:
         return otherwise()
-    return live.owner.config.request_id_secret is not None or not live.own_id
+    return live.ids.secret is not None or not live.own_id
 
 
 class _ShadowGenerate:

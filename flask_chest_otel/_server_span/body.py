@@ -18,12 +18,12 @@ __all__ = ["Body"]
 class Body:
     """The application's body: the span is current inside it, and ends with it."""
 
-    __slots__ = ("_body", "_exchange", "_iterator", "_process")
+    __slots__ = ("_body", "_iterator", "_process", "_span")
 
     def __init__(self, body: Any, server_span: ServerSpan) -> None:
         self._body = body
         self._iterator: Iterator[Any] | None = None
-        self._exchange = server_span
+        self._span = server_span
         self._process = current_process()
         abandoned.expect()
 
@@ -31,7 +31,7 @@ class Body:
         return self
 
     def __next__(self) -> Any:
-        server_span = self._exchange
+        server_span = self._span
         token = server_span.resume()
         try:
             if self._iterator is None:
@@ -49,7 +49,7 @@ class Body:
 
     def close(self) -> None:
         """End the body, as every WSGI server must; a client may have gone before the last byte."""
-        server_span = self._exchange
+        server_span = self._span
         token = server_span.resume()
         try:
             close = getattr(self._body, "close", None)
@@ -64,5 +64,5 @@ class Body:
 
     def __del__(self) -> None:
         # A server that forgets close() must not keep the request open for ever.
-        if not self._exchange.ended:
-            abandoned.abandon(self._exchange, self._process)
+        if not self._span.ended:
+            abandoned.abandon(self._span, self._process)

@@ -1,37 +1,118 @@
-"""What the server span has to know of the request that it is made for, and says to it."""
+"""A request as the WSGI server sees it: the entry, ``start_response``, the body that comes back."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ServedRequest"]
+from opentelemetry import context as otel_context
+
+from flask_chest_otel._guard import guarded, report_error
+from flask_chest_otel._server_span.body import Body
+from flask_chest_otel._server_span.span import NO_STATUS, ServerSpan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask_chest_otel._server_span.factory import ServerSpanFactory
+
+    Headers = list[tuple[str, str]]
+
+__all__ = ["SERVED_KEY", "ServedRequest"]
+
+SERVED_KEY = "flask_chest_otel.served"
+"""Where it lives in the WSGI environment, from the WSGI entry until the application returns."""
+
+# How flask-sock tells gunicorn and Werkzeug, in place of start_response(), that it has used the connection itself:
+# https://github.com/miguelgrinberg/flask-sock
+_SOCKET_ENDS = (StopIteration, ConnectionError)
 
 
-class _Place(Protocol):
-    """Where a request goes."""
+class ServedRequest(ServerSpan):
+    """One request at the WSGI border of one application, and its server span.
 
-    @property
-    def route(self) -> str | None:
-        """The matched rule, below the application's root; ``None`` where there is none."""
+    Args:
+        key: What :meth:`waits_for` is asked with.
+        spans: Makes the server span; ``None``: none is wanted.
+        environ: The WSGI environment.
+    """
 
-    @property
-    def chests_text(self) -> str | None:
-        """Its destinations, as they stand on spans; ``None``: everywhere."""
+    __slots__ = ("_add_headers", "_displaced", "_key")
 
+    def __init__(self, key: object, spans: ServerSpanFactory | None, environ: dict[str, Any]) -> None:
+        super().__init__(spans, environ)
+        self._key = key
+        self._add_headers: Callable[[Headers], Headers] | None = None
+        self._displaced = environ.get(SERVED_KEY)
+        environ[SERVED_KEY] = self
 
-class ServedRequest(Protocol):
-    """A request while it runs; the server span puts itself on it."""
+    def waits_for(self, key: object) -> bool:
+        """Whether this is the entry to the application with this key, whose dispatch has not been reached."""
+        return self._key is key and not self._opened
 
-    method: str
-    status: int
-    start_unix_ns: int
-    start_s: float
-    span: Any
-    context: Any
-    server_span: Any
-    at_border: bool
-    stands_in: bool
+    def adding(self, add_headers: Callable[[Headers], Headers]) -> None:
+        """Send what ``add_headers`` makes of the application's headers."""
+        self._add_headers = add_headers
 
-    @property
-    def plan(self) -> _Place:
-        """What there is to do for it."""
+    def starting(self, start_response: Callable[..., Any]) -> Callable[..., Any]:
+        """``start_response``, listened to."""
+
+        def listening(status: str, headers: Headers, *exc_info: Any) -> Any:
+            try:
+                headers = self._started(status, headers)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                report_error("start_response", error)
+            return start_response(status, headers, *exc_info)
+
+        return listening
+
+    def _started(self, status: str, headers: Headers) -> Headers:
+        """What goes to the server in place of ``headers``, which may be an object of the application's."""
+        code = status[:3]
+        if code.isdecimal():
+            self._status = int(code)
+        if self._opened:
+            headers = self._add_headers(headers) if self._add_headers is not None else [*headers]
+        if self._span is not None and self._counted and self._environ.get(SERVED_KEY) is self:
+            self._spans.respond(self._span, self._context, status, headers)
+        return headers
+
+    def returned(self, body: Any) -> Any:
+        """The application has returned: what is left is the body."""
+        try:
+            return self._returned(body)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            report_error("body", error)
+            return body
+
+    def _returned(self, body: Any) -> Any:
+        self._step_out()
+        if self._span is None:
+            return body
+        wrapper = self._environ.get("wsgi.file_wrapper")
+        if not self._streamed or (isinstance(wrapper, type) and isinstance(body, wrapper)):
+            # In memory, or a file that the server sends by itself if it is handed over unwrapped.
+            self.end()
+            return body
+        return Body(body, self)
+
+    def raised(self, error: BaseException) -> None:
+        """The application has let an exception out."""
+        ends_socket = isinstance(error, _SOCKET_ENDS)
+        if not ends_socket:
+            # A teardown function, perhaps: no byte has left yet, and the server says 500 whatever was begun.
+            self._status = NO_STATUS
+        if self._status or not self._answered or not ends_socket:
+            self._answered = NO_STATUS
+            self.fail(error)
+        with guarded("exception"):
+            self._step_out()
+        self.end()
+
+    def _step_out(self) -> None:
+        if self._token is not None:
+            otel_context.detach(self._token)
+            self._token = None
+        if self._displaced is not None:
+            self._environ[SERVED_KEY] = self._displaced
+        else:
+            self._environ.pop(SERVED_KEY, None)

@@ -10,9 +10,10 @@ from flask_chest_otel._tracking.definitions import Definitions
 from flask_chest_otel._values.deriving import deriver
 from flask_chest_otel._values.methods import metric_method
 from flask_chest_otel._values.redaction import redactor
+from flask_chest_otel.config.tracked_vars import NOTHING, TrackedVars
 from flask_chest_otel.errors import ChestConfigError, UnknownChestError
 from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_ROUTE
-from flask_chest_otel.tracked import NOTHING, TrackedVar, TrackedVars, is_instrument_name
+from flask_chest_otel.tracked import TrackedVar, is_instrument_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping

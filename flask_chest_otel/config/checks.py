@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
+from flask_chest_otel.config.tracked_vars import NOTHING, TrackedVars, parse_tracked_vars
 from flask_chest_otel.errors import ChestConfigError
-from flask_chest_otel.tracked import NOTHING, TrackedVars, parse_tracked_vars
 
 __all__ = [
     "NotAllowedError",

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel.config.settings import PREFIX
-from flask_chest_otel.tracked import TrackedVars
+from flask_chest_otel.config.tracked_vars import TrackedVars
 
 if TYPE_CHECKING:
     from flask_chest_otel.config.settings import ChestConfig

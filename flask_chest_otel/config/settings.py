@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from flask_chest_otel._guard import Log
 from flask_chest_otel.config import checks
 from flask_chest_otel.config.choices import Durability, ExportMode, ServerSpanMode
+from flask_chest_otel.config.tracked_vars import NOTHING, TrackedVars
 from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
-from flask_chest_otel.tracked import NOTHING, TrackedVars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -39,6 +39,11 @@ ROOMS = (
 )
 """Rooms in their order: each imports those of the steps before its own, and none beside it."""
 
+MOST_LINES_OF_A_MODULE = 320
+MOST_LINES_OF_A_CLASS = 200
+TABLES = {"_values/convert.py", "config/settings.py"}
+"""Modules that may be longer: a table of types, and one of settings."""
+
 FILES_AND_RECORDS = {
     *("_version", "_base", "names", "ids", "errors", "tracked", "_guard", "_values"),
     *("config", "_records", "_store", "chests"),
@@ -138,6 +143,18 @@ def test_the_root_has_doors_only() -> None:
     assert at_the_root == DOORS | others
     inside = {path.stem for _, path in modules() if path.name != "__init__.py"} - at_the_root
     assert not {name for name in inside if name.startswith("_")}
+
+
+@pytest.mark.parametrize("path", [path for _, path in modules()], ids=name_of)
+def test_modules_and_classes_are_short(path: Path) -> None:
+    """A module has at most 320 lines and a class at most 200, but for two tables."""
+    if name_of(path) in TABLES:
+        return
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= MOST_LINES_OF_A_MODULE
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef):
+            assert (node.end_lineno or 0) - node.lineno < MOST_LINES_OF_A_CLASS, node.name
 
 
 @pytest.mark.parametrize("path", [path for _, path in modules()], ids=name_of)

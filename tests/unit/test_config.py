@@ -25,7 +25,7 @@ from flask_chest_otel import (
     flask_chest,
 )
 from flask_chest_otel.config import UNSET, ChestConfig, check_arguments, effective_environment, resolve, sources
-from flask_chest_otel.tracked import NOTHING
+from flask_chest_otel.config.tracked_vars import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

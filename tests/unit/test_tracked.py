@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flask_chest_otel import ChestConfigError, TrackedVar
-from flask_chest_otel.tracked import NOTHING, parse_tracked_vars
+from flask_chest_otel.config.tracked_vars import NOTHING, parse_tracked_vars
 
 
 @pytest.mark.parametrize("name", ["id", "ID", "user_id", "cart_ids", "idempotency_key", "order_uuid", "Session_ID"])

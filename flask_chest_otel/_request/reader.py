@@ -1,0 +1,184 @@
+"""What a request left on ``g``, turned into span attributes, numbers for instruments and dimensions.
+
+This runs in every request: values that are common pass through few calls, everything else through the modules that
+know better (``convert``, ``redaction``, ``instruments``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flask_chest_otel._guard import count_refusal, guarded
+from flask_chest_otel._values.convert import Limits, Refused, to_attribute, to_dimension, to_metric
+from flask_chest_otel._values.redaction import DROPPED
+from flask_chest_otel.errors import ChestValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask_chest_otel._request.live import LiveRequest
+    from flask_chest_otel._tracking.plan import Plan, PlannedVar, Planner
+    from flask_chest_otel.config import ChestConfig
+
+__all__ = ["NO_METRIC", "Reading", "ValueReader"]
+
+NO_METRIC = "no metric: "
+"""How a reason begins where the attribute is there, and an instrument did not take the number."""
+
+_NUMBERS = frozenset({int, float})
+_PLAIN_FLOAT = 1e308  # any float below it is finite
+_PLAIN_INT = 2**63  # OTLP's integers have 64 bits
+
+
+class Reading(NamedTuple):
+    """What became of one request's values.
+
+    Attributes:
+        attributes: Span attribute to value.
+        numbers: Variables that go to an instrument, with their number.
+        dimensions: Attributes for this request's metrics.
+        refused: Variable to reason, for what could not be recorded.
+    """
+
+    attributes: dict[str, Any]
+    numbers: list[tuple[PlannedVar, float]]
+    dimensions: dict[str, Any]
+    refused: dict[str, str]
+
+
+class ValueReader:
+    """Reads and converts, by an application's plans and limits."""
+
+    def __init__(self, config: ChestConfig, planner: Planner) -> None:
+        self._planner = planner
+        self._limits = Limits(config.value_limit_chars, config.list_limit)
+        self._chars = config.value_limit_chars
+        self._most = config.variables_limit
+
+    def read(self, live: LiveRequest) -> Reading:  # noqa: C901, PLR0912 - in every request, so one loop, few calls
+        """Convert every tracked value that this request set; a refused one leaves the others alone."""
+        attributes: dict[str, Any] = {}
+        numbers: list[tuple[PlannedVar, float]] = []
+        dimensions: dict[str, Any] = {}
+        refused: dict[str, str] = {}
+        values, before, plan, chars = live.g.__dict__, live.before, live.plan, self._chars
+        variables = plan.variables
+        if plan.everything or len(variables) > self._most:
+            variables = self._chosen(live, values)
+        for planned in variables:
+            value = values.get(planned.root)
+            if value is None and live.typed is not None:
+                value = _field(live.typed, planned.root)
+            # By identity: a value's own == may raise, and setting the same object again is no news either.
+            if value is None or (before is not None and before.get(planned.root) is value):
+                continue
+            try:
+                if planned.special:
+                    value = _redacted(planned, value)
+                kind = type(value)
+                if (
+                    (kind is str and len(value) <= chars and value.isprintable())
+                    or (kind is float and -_PLAIN_FLOAT < value < _PLAIN_FLOAT)
+                    or (kind is int and -_PLAIN_INT < value < _PLAIN_INT)
+                ):
+                    converted = value  # legal as it stands, like most
+                else:
+                    converted = to_attribute(value, self._limits)
+                    if converted is None:
+                        continue
+                attributes[planned.attribute] = converted
+                # An empty one is none to InfluxDB and Prometheus, where its series would overwrite that without it.
+                if planned.dimension and (dimension := to_dimension(converted)) != "":
+                    dimensions[planned.attribute] = dimension
+                if planned.kind is None:
+                    continue
+                if type(converted) in _NUMBERS:
+                    numbers.append((planned, float(converted)))
+                elif kind is not str or planned.strict:
+                    _number(planned, value, numbers, refused)
+            except Refused as refusal:
+                refused[planned.name] = refusal.reason
+        return Reading(attributes, numbers, dimensions, refused)
+
+    def variables(self, live: LiveRequest, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """What was recorded, by the variables' own names."""
+        planned = (*live.plan.variables, *live.plan.wild.values())
+        return {one.name: attributes[one.attribute] for one in planned if one.attribute in attributes}
+
+    def check(self, live: LiveRequest) -> None:
+        """Refuse aloud, for development.
+
+        Raises:
+            ChestValueError: A value on ``g`` cannot be recorded.
+        """
+        reading = self.read(live)
+        refused = reading.refused
+        for planned, number in reading.numbers:
+            try:
+                self._planner.instrument(planned).check(number)
+            except Refused as refusal:
+                refused[planned.name] = NO_METRIC + refusal.reason
+        for name, reason in refused.items():
+            raise ChestValueError(name, reason)
+
+    def _chosen(self, live: LiveRequest, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
+        """The variables of a route that tracks every public name, or more than may be recorded."""
+        plan = live.plan
+        variables = self._with_wild(plan, values) if plan.everything else plan.variables
+        return variables if len(variables) <= self._most else self._limited(live, variables, values)
+
+    def _with_wild(self, plan: Plan, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
+        """The variables of a route that tracks every public name."""
+        named = plan.left_out.union(planned.root for planned in plan.variables)
+        wild = (name for name in list(values) if name not in named and not name.startswith("_"))
+        found = (self._planner.wild(plan, name) for name in wild)
+        return (*plan.variables, *(planned for planned in found if planned is not None))
+
+    def _limited(
+        self, live: LiveRequest, variables: tuple[PlannedVar, ...], values: dict[str, Any]
+    ) -> tuple[PlannedVar, ...]:
+        """The first of those that are set."""
+        present = tuple(
+            planned
+            for planned in variables
+            if values.get(planned.root) is not None
+            or (live.typed is not None and _field(live.typed, planned.root) is not None)
+        )
+        if len(present) > self._most:
+            count_refusal("variables_limit", "more than %d variables in one request", self._most)
+        return present[: self._most]
+
+
+def _number(planned: PlannedVar, value: Any, numbers: list[tuple[PlannedVar, float]], refused: dict[str, str]) -> None:
+    """A value whose attribute is no number: too large, NaN, or no number at all."""
+    try:
+        number = to_metric(value)
+    except Refused as refusal:
+        refused[planned.name] = NO_METRIC + refusal.reason
+        return
+    if number is not None:
+        numbers.append((planned, number))
+    elif planned.strict:
+        refused[planned.name] = f"{NO_METRIC}not a number, but metric={planned.kind!r}"
+
+
+def _redacted(planned: PlannedVar, value: Any) -> Any:
+    """What may be recorded of what a view left on ``g``; ``None``: nothing."""
+    if planned.derive is not None:
+        value = planned.derive(value)
+    if planned.masked and planned.kind is not None and type(value) in _NUMBERS:
+        count_refusal(
+            f"no metric for {planned.name}: masked",
+            "g.%s has no metric, as its name says that it is secret; if it is not: TrackedVar(%r, redact=None)",
+            planned.name,
+            planned.name,
+        )
+    replaced = planned.redact(value) if planned.redact is not None else value
+    return None if replaced is DROPPED else replaced
+
+
+def _field(typed: Any, name: str) -> Any:
+    """A field of the typed context; a property of the application's may do anything."""
+    with guarded("typed context"):
+        return getattr(typed, name, None)
+    return None

@@ -1,0 +1,196 @@
+"""What the server spans of one application have in common: tracer, instruments, hooks, templates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import propagate, trace
+from opentelemetry.instrumentation.propagators import get_global_response_propagator
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from flask_chest_otel._guard import guarded
+from flask_chest_otel._server_span.attributes import (
+    LONGEST_TEXT,
+    HeaderCapture,
+    LegacyNames,
+    SpanTemplate,
+    environ_getter,
+    header_setter,
+    request_attributes,
+)
+from flask_chest_otel._values.attribute_sets import OVERFLOW_ATTRIBUTES, AttributeSets
+from flask_chest_otel._values.exceptions import record_exception, type_name, words_of
+from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE
+from flask_chest_otel.tracked import SECONDS_BUCKETS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import Meter
+    from opentelemetry.trace import Span, Tracer
+
+    from flask_chest_otel._server_span.active_requests import ActiveRequests
+
+    RequestHook = Callable[[Span, dict[str, Any]], None]
+    End = tuple[int, str | None]
+    ResponseHook = Callable[[Span, str, list[tuple[str, str]]], None]
+
+__all__ = ["SERVER_ERROR", "ServerSpanFactory", "describe_failure"]
+
+SERVER_ERROR = 500
+"""Statuses from here on are failures of the server."""
+
+_MOST_TEMPLATES = 2000
+
+
+class ServerSpanFactory:
+    """What the server spans of one application have in common.
+
+    Args:
+        tracer: Makes them.
+        meter: Makes ``http.server.request.duration``.
+        active: Counts ``http.server.active_requests``.
+        limit: Attribute sets of the duration, the overflow point included.
+        text_chars: Longest text of an exception, in characters.
+        request_hook: Called with the span and the WSGI environment when the span has started.
+        response_hook: Called with the span, the status line and the headers when the response starts.
+    """
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        meter: Meter,
+        active: ActiveRequests,
+        limit: int,
+        text_chars: int,
+        request_hook: RequestHook | None = None,
+        response_hook: ResponseHook | None = None,
+    ) -> None:
+        self.tracer = tracer
+        self.text_chars = text_chars
+        self.request_hook = request_hook
+        self.response_hook = response_hook
+        self.capture = HeaderCapture()
+        self.legacy = LegacyNames.wanted()
+        self.active = active
+        self._durations = AttributeSets(limit)
+        self._templates: dict[tuple[Any, ...], SpanTemplate] = {}
+        self.duration = meter.create_histogram(
+            "http.server.request.duration",
+            "s",
+            "Duration of HTTP server requests.",
+            explicit_bucket_boundaries_advisory=SECONDS_BUCKETS,
+        )
+        self.legacy_duration = (
+            meter.create_histogram("http.server.duration", "ms", "Measures the duration of inbound HTTP requests.")
+            if self.legacy
+            else None
+        )
+
+    def template(self, environ: dict[str, Any], method: str, route: str | None, chests: str | None) -> SpanTemplate:
+        """What is known beforehand of a request like this one.
+
+        Clients choose the host, the method and the protocol: only so many are kept, and only short ones.
+        """
+        get = environ.get
+        host, protocol = get("HTTP_HOST"), get("SERVER_PROTOCOL")
+        place = (method, route, chests, host, get("SERVER_PORT"), get("wsgi.url_scheme"), protocol)
+        found = self._templates.get(place)
+        if found is None:
+            found = SpanTemplate(environ, method, route, chests)
+            is_short = all(len(text) <= LONGEST_TEXT for text in (method, host, protocol) if text)
+            if is_short and len(self._templates) < _MOST_TEMPLATES:
+                self._templates[place] = found
+        return found
+
+    def start(self, environ: dict[str, Any], template: SpanTemplate, start_unix_ns: int) -> tuple[Span, Context]:
+        """Start a server span of our own; with it the context that its parent arrived in."""
+        attributes = request_attributes(environ, template)
+        if self.capture.request is not None:
+            attributes.update(self.capture.of_request(environ))
+        given = self.legacy.add_to(attributes) if self.legacy is not None else attributes
+        parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
+        span = self.tracer.start_span(template.name, parent, SpanKind.SERVER, given, start_time=start_unix_ns)
+        return span, parent
+
+    def start_inside(self, server: Span, template: SpanTemplate, route: str | None, start_unix_ns: int) -> Span:
+        """Say the route on a server span of others; where it says another one already, on a span inside it.
+
+        Returns:
+            ``server``, or the span of our own inside it.
+        """
+        if route is None or not server.is_recording():
+            return server
+        if HTTP_ROUTE not in (getattr(server, "attributes", None) or ()):
+            server.set_attribute(HTTP_ROUTE, route)
+            return server
+        attributes = {HTTP_REQUEST_METHOD: template.method, HTTP_ROUTE: route}
+        return self.tracer.start_span(template.name, attributes=attributes, start_time=start_unix_ns)
+
+    def respond(self, span: Span, context: Context, status: str, headers: list[tuple[str, str]]) -> None:
+        """The response begins: add what the global response propagator says, capture headers, call the hook."""
+        propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
+        if propagator is not None:
+            propagator.inject(headers, context, header_setter)
+        if self.capture.response is not None and span.is_recording():
+            span.set_attributes(self.capture.of_response(headers))
+        if self.response_hook is not None:
+            with guarded("response_hook"):
+                self.response_hook(span, status, headers)
+
+    def measure(self, template: SpanTemplate, duration_s: float, end: End, context: Context) -> None:
+        """Record the duration of a request.
+
+        Args:
+            template: The request's.
+            duration_s: Seconds.
+            end: The status, and the error's type where it failed.
+            context: Where exemplars find the span.
+        """
+        attributes = self._duration_attributes(template, end)
+        self.duration.record(duration_s, attributes, context)
+        if self.legacy_duration is not None and self.legacy is not None:
+            self.legacy_duration.record(duration_s * 1000, self.legacy.of_metric(attributes), context)
+
+    def _duration_attributes(self, template: SpanTemplate, end: End) -> Mapping[str, Any]:
+        """What the duration is recorded under, within the limit."""
+        found = template.durations.get(end)
+        if found is None:
+            attributes = template.duration_attributes(*end)
+            found = self._durations.admit(tuple(attributes.items()), attributes)
+            # Not the overflow point: an application that makes up types of exceptions would fill the memory.
+            if found is not OVERFLOW_ATTRIBUTES:
+                template.durations[end] = found
+        return found
+
+    def start_stand_in(
+        self, environ: dict[str, Any], method: str, route: str | None, chests: str | None, start_unix_ns: int
+    ) -> tuple[Span, Context]:
+        """Start the server span of a request that ended before upstream began one; its duration upstream measures."""
+        template = self.template(environ, method, route, chests)
+        parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
+        attributes = request_attributes(environ, template)
+        span = self.tracer.start_span(template.name, parent, SpanKind.SERVER, attributes, start_time=start_unix_ns)
+        return span, trace.set_span_in_context(span, parent)
+
+    def end_stand_in(self, span: Span, status: int, error: BaseException | None, end_unix_ns: int) -> None:
+        """End it with the request."""
+        failed = str(status) if status >= SERVER_ERROR else None
+        error_type = type_name(error) if error is not None else failed
+        span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
+        describe_failure(span, error_type, error, self.text_chars)
+        span.end(end_unix_ns)
+
+
+def describe_failure(span: Span, error_type: str | None, error: BaseException | None, chars: int) -> None:
+    """What a server span says of a request that failed; nothing where ``error_type`` is ``None``."""
+    if error_type is None:
+        return
+    span.set_attribute("error.type", error_type)
+    if error is None:
+        span.set_status(Status(StatusCode.ERROR))
+        return
+    span.set_status(Status(StatusCode.ERROR, f"{error_type}: {words_of(error, chars)}"))
+    record_exception(span, error, chars)
