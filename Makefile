@@ -11,10 +11,13 @@ CLICKHOUSE := .venv/.installed-clickhouse
 LOWEST := .venvs/lowest/.installed
 DECLARATIVE := .venvs/declarative/.installed
 OTHERS := .venvs/others/.installed
+DOCS := .venvs/docs/.installed
+# Without the theme's advertisement of its successor.
+MKDOCS := NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-others bench-pipeline collector pipeline docs clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-others bench-pipeline collector pipeline docs docs-serve clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +31,7 @@ test: ## Run everything that CI runs: the four targets below, one after the othe
 	@$(MAKE) --no-print-directory test-declarative
 	@$(MAKE) --no-print-directory test-wheel
 
-test-suite: $(DEV) $(if $(filter 1,$(REQUIRE_REAL)),$(CLICKHOUSE)) ## Run the suite and measure its coverage of lines and branches.
+test-suite: $(DEV) $(DOCS) $(if $(filter 1,$(REQUIRE_REAL)),$(CLICKHOUSE)) ## Run the suite and measure its coverage of lines and branches.
 	@echo "== the suite"
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest --ignore=tests/packaging
@@ -96,11 +99,15 @@ collector: ## Build the OpenTelemetry Collector with every component that collec
 pipeline: $(DEV) ## Send the shop's requests through the collector into a real InfluxDB and compare the figures.
 	$(BIN)/python -m tests.backends.pipeline
 
-docs: $(DEV) ## Write the generated pages and tables of the documentation again.
+docs: $(DEV) $(DOCS) ## Write the generated pages of the documentation again, and build it as a site, into site/.
 	$(BIN)/python -m tools.reference
+	$(MKDOCS) build --strict
+
+docs-serve: $(DOCS) ## Show the documentation on http://127.0.0.1:8000, built anew with each change.
+	$(MKDOCS) serve
 
 clean: ## Remove what was built here, environments included; what build scripts keep in the user's cache stays.
-	rm -rf .build .venv .venvs dist build htmlcov .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .build .venv .venvs site dist build htmlcov .coverage .coverage.* .hypothesis .pytest_cache .ruff_cache .mypy_cache
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -137,6 +144,10 @@ $(CLICKHOUSE): $(DEV)
 
 $(LOWEST): pyproject.toml tests/packaging/lowest.txt | .venvs/lowest/bin/pip
 	@.venvs/lowest/bin/pip install $(PIP_FLAGS) --constraint tests/packaging/lowest.txt --editable . --group test
+	@touch $@
+
+$(DOCS): pyproject.toml | .venvs/docs/bin/pip
+	@.venvs/docs/bin/pip install $(PIP_FLAGS) --group docs
 	@touch $@
 
 $(OTHERS): pyproject.toml | .venvs/others/bin/pip

@@ -183,7 +183,7 @@ Raises:
 
 def _entry(name: str, value: Any) -> str:
     kind = "" if not inspect.isclass(value) or issubclass(value, Exception) else "class "
-    lines = [f"### `{name}`\n"]
+    lines = [f"### `{name}`\n", f"<!-- object: {value.__module__}.{value.__qualname__} -->\n"]
     if not (inspect.isclass(value) and issubclass(value, Exception)):
         lines.append(f"```text\n{kind}{name}{_signature(value)}\n```\n")
     lines.append(_markdown(inspect.getdoc(value) or ""))
