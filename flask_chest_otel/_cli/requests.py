@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +17,19 @@ if TYPE_CHECKING:
     from flask_chest_otel._store.reader import StoredRequest
 
 __all__ = ["command"]
+
+IN_JSON = (
+    "time",
+    "request_id",
+    "trace_id",
+    "span_id",
+    "service",
+    "method",
+    "route",
+    "status",
+    "duration_ms",
+    "variables",
+)
 
 HEAD = ("METHOD", "ROUTE", "STATUS", "MS", "REQUEST ID", "TRACE ID", "VARIABLES")
 
@@ -71,7 +83,7 @@ def command(  # noqa: PLR0913 - one per option of the command
     with open_store(store) as reader:
         found = reader.requests(wanted, limit)
     if as_json:
-        say_json([asdict(request) for request in found])
+        say_json([{name: getattr(request, name) for name in IN_JSON} for request in found])
     elif found:
         several = len({request.service for request in found}) > 1
         head = ("TIME (UTC)", *["SERVICE"] * several, *HEAD)

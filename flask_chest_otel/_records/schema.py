@@ -1,30 +1,49 @@
-"""The two tables that request records are kept in, and how a record becomes rows of them: as plain values.
-
-No SQL dialect here: the embedded store makes SQLite's statements from these tables, another back end its own.
-"""
+"""How a record becomes rows of the tables that it is kept in: plain values, as every database takes them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._records.tables import (
+    ADDED_COLUMNS,
+    ADDED_INDICES,
+    DETAILS,
+    REQUESTS,
+    TIMED,
+    VARIABLES,
+    Column,
+    DetailsRow,
+    Index,
+    Kind,
+    RequestRow,
+    Table,
+    VariableRow,
+)
 
 if TYPE_CHECKING:
-    from flask_chest_otel._records.record import RequestRecord
+    from flask_chest_otel._records.record import ChildSpan, RequestError, RequestRecord
 
 __all__ = [
+    "ADDED_COLUMNS",
+    "ADDED_INDICES",
+    "DETAILS",
     "REQUESTS",
     "SCHEMA_VERSION",
+    "TIMED",
     "VARIABLES",
     "Column",
+    "DetailsRow",
     "Index",
+    "Kind",
     "RequestRow",
     "Table",
     "VariableRow",
     "clean",
+    "details_row",
     "key_at",
     "read_value",
     "record_key",
@@ -35,110 +54,13 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-"""Raised by one with every change of a table; each back end knows the steps from one version to the next."""
+"""Written into each file and database: programs that know only smaller numbers must not write there.
+
+Columns that may be empty, tables and indices are added without raising it: a worker of an older release goes on writing
+beside one of a newer, and each back end finds out by itself what is missing.
+"""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-Kind = Literal["key", "time", "short", "text", "integer", "real", "number"]
-"""``key``: 32 hex digits. ``short``: text of at most 255 characters. ``number``: integer or real."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: its name, kind of value, and whether it may be empty."""
-
-    name: str
-    kind: Kind
-    nullable: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """One index over ``columns``, for one usual question."""
-
-    name: str
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table. Rows have the order of ``columns``; one whose ``primary_key`` is there is the same row."""
-
-    name: str
-    columns: tuple[Column, ...]
-    primary_key: tuple[str, ...]
-    indices: tuple[Index, ...]
-
-
-REQUESTS = Table(
-    name="chest_requests",
-    columns=(
-        Column("record_key", "key"),
-        Column("time", "time"),
-        Column("request_id", "short"),
-        Column("trace_id", "short", nullable=True),
-        Column("span_id", "short", nullable=True),
-        Column("service", "short"),
-        Column("method", "short"),
-        Column("route", "text", nullable=True),
-        Column("status", "integer"),
-        Column("duration_ms", "real"),
-        Column("refused", "text", nullable=True),
-    ),
-    primary_key=("record_key",),
-    indices=(
-        Index("chest_requests_request_id", ("request_id",)),
-        Index("chest_requests_trace_id", ("trace_id",)),
-        Index("chest_requests_time", ("time",)),
-    ),
-)
-"""One row per finished request."""
-
-VARIABLES = Table(
-    name="chest_variables",
-    columns=(
-        Column("request_key", "key"),
-        Column("name", "short"),
-        Column("time", "time"),
-        Column("type", "short"),
-        Column("text_value", "text"),
-        Column("number_value", "number", nullable=True),
-    ),
-    primary_key=("request_key", "name"),
-    indices=(Index("chest_variables_name_time", ("name", "time")),),
-)
-"""One row per tracked variable of a request; ``request_key`` is the request's ``record_key``."""
-
-
-class RequestRow(NamedTuple):
-    """A row of ``REQUESTS``; ``time`` is in the form that the database takes."""
-
-    record_key: str
-    time: Any
-    request_id: str
-    trace_id: str | None
-    span_id: str | None
-    service: str
-    method: str
-    route: str | None
-    status: int
-    duration_ms: float
-    refused: str | None
-
-
-class VariableRow(NamedTuple):
-    """A row of ``VARIABLES``.
-
-    ``text_value`` holds every value exactly (numbers as Python writes them, lists as JSON); ``number_value`` is for
-    sums: the number, 1 or 0 for a bool, empty for everything else and for NaN and infinity.
-    """
-
-    request_key: str
-    name: str
-    time: Any
-    type: str
-    text_value: str
-    number_value: float | None
 
 
 def shape(record: RequestRecord, time: Any) -> tuple[RequestRow, list[VariableRow]]:
@@ -155,19 +77,76 @@ def shape(record: RequestRecord, time: Any) -> tuple[RequestRow, list[VariableRo
 
 def request_row(record: RequestRecord, time: Any) -> RequestRow:
     """The row of a request alone; arguments as for ``shape``."""
-    return RequestRow(
-        record_key=record_key(record),
-        time=time,
-        request_id=clean(record.request_id),
-        trace_id=record.trace_id,
-        span_id=record.span_id,
-        service=clean(record.service),
-        method=clean(record.method),
-        route=None if record.route is None else clean(record.route),
-        status=record.status,
-        duration_ms=round(record.duration_s * 1000, 3),
-        refused=clean(json.dumps(dict(record.refused))) if record.refused else None,
+    row = (
+        record_key(record),
+        time,
+        clean(record.request_id),
+        record.trace_id,
+        record.span_id,
+        clean(record.service),
+        clean(record.method),
+        None if record.route is None else clean(record.route),
+        record.status,
+        round(record.duration_s * 1000, 3),
+        clean(json.dumps(dict(record.refused))) if record.refused else None,
+        clean(record.path),
+        None if record.version is None else clean(record.version),
+        _ms(record.cpu_s),
+        _ms(record.first_byte_s),
+        *_timing_columns(record),
+        record.spans_dropped,
+        int(record.spans_complete),
+        record.logs_dropped,
+        *_error_columns(record.error),
     )
+    return RequestRow._make(row)
+
+
+def details_row(record: RequestRecord) -> DetailsRow | None:
+    """The row of what a request has many of; ``None`` where it has none."""
+    if not record.spans and not record.logs:
+        return None
+    spans = [_span_object(span) for span in record.spans]
+    logs = [line._asdict() for line in record.logs]
+    return DetailsRow(record_key(record), _json(spans) if spans else None, _json(logs) if logs else None)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+_NOT_TIMED = (0, 0.0) * len(TIMED)
+_NOT_SEEN = (None, None) * len(TIMED)
+
+
+def _timing_columns(record: RequestRecord) -> tuple[float | None, ...]:
+    timings = record.timings
+    if not timings:
+        return _NOT_TIMED if record.spans_complete else _NOT_SEEN
+    found = [timings.get(kind, (0, 0.0)) for kind in TIMED]
+    return tuple(number for count, seconds in found for number in (count, round(seconds * 1000, 3)))
+
+
+_NO_ERROR = (None,) * 5
+
+
+def _error_columns(error: RequestError | None) -> tuple[Any, ...]:
+    if error is None:
+        return _NO_ERROR
+    texts = error.type, error.place, error.message, error.stack
+    kind, *others = map(clean, texts)
+    return (kind, int(error.handled), *others)
+
+
+def _span_object(span: ChildSpan) -> dict[str, Any]:
+    found = {**span._asdict(), "duration_ms": _ms(span.duration_s), "attributes": dict(span.attributes)}
+    del found["duration_s"]
+    found["events"] = [{**event._asdict(), "attributes": dict(event.attributes)} for event in span.events]
+    return found
+
+
+def _json(value: Any) -> str:
+    return clean(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
 
 
 def record_key(record: RequestRecord) -> str:

@@ -1,20 +1,37 @@
-"""The file of the embedded store: its tables, and how older ones are brought up to date."""
+"""The file of the embedded store: its tables, and how older ones are brought up to date.
+
+A file of release 0.1.0 gets columns and tables, and keeps its number: a worker of that release goes on writing there,
+without the new columns. Its rows have no ``counted``, by which the next writer finds them: see ``rollups``.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base import sqlite
 from flask_chest_otel._base.sqlite import identity, is_broken, is_unusable, make, set_aside, transaction
 from flask_chest_otel._records import schema
 from flask_chest_otel._records.delivery import ChestOffError
+from flask_chest_otel._store import rollups
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["APPLICATION_ID", "connect", "identity", "is_broken", "is_unusable", "make", "set_aside", "transaction"]
+__all__ = [
+    "ADDITIONS",
+    "APPLICATION_ID",
+    "REQUESTS",
+    "connect",
+    "identity",
+    "is_broken",
+    "is_unusable",
+    "make",
+    "set_aside",
+    "transaction",
+]
 
 APPLICATION_ID = 0x43485354
 """``CHST`` in the header field that SQLite has for saying whose a file is (``PRAGMA application_id``)."""
@@ -24,6 +41,11 @@ UPGRADES: dict[int, tuple[str, ...]] = {}
 
 _TYPES = {"integer": "INTEGER", "real": "REAL", "number": "NUMERIC"}
 
+_COUNTED = schema.Column("counted", "integer", nullable=True)
+
+REQUESTS = replace(schema.REQUESTS, columns=(*schema.REQUESTS.columns, _COUNTED))
+"""As everywhere, and ``counted``: 1 where the roll-ups have the request."""
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the store at ``path`` for writing; tables are made or upgraded.
@@ -32,28 +54,58 @@ def connect(path: Path) -> sqlite3.Connection:
         ChestOffError: The file is not ours, or of a newer version than we know. It was not changed.
         sqlite3.Error: See ``is_unusable`` and ``is_broken``.
     """
+    layout = sqlite.Layout(APPLICATION_ID, schema.SCHEMA_VERSION, _steps, (rollups.TABLE, ADDITIONS))
     try:
-        return sqlite.connect(path, sqlite.Layout(APPLICATION_ID, schema.SCHEMA_VERSION, _steps))
+        connection = sqlite.connect(path, layout)
     except sqlite.NotOursError as error:
         raise ChestOffError(str(error)) from error
+    rollups.prepare(connection)
+    return connection
 
 
 def _steps(version: int) -> Iterator[str]:
     if version == 0:
-        for table in (schema.REQUESTS, schema.VARIABLES):
-            yield from _creation(table)
+        for table in (REQUESTS, schema.VARIABLES):
+            yield _creation(table)
+            yield from _indexing(table.name, table.indices)
+        yield from _NEW_TABLES
     else:
         for step in range(version, schema.SCHEMA_VERSION):
             yield from UPGRADES[step]
 
 
-def _creation(table: schema.Table) -> Iterator[str]:
-    columns = [
-        f"{column.name} {_TYPES.get(column.kind, 'TEXT')}{'' if column.nullable else ' NOT NULL'}"
-        for column in table.columns
-    ]
-    key = ", ".join(table.primary_key)
+def _described(column: schema.Column) -> str:
+    return f"{column.name} {_TYPES.get(column.kind, 'TEXT')}{'' if column.nullable else ' NOT NULL'}"
+
+
+def _creation(table: schema.Table) -> str:
+    columns, key = ", ".join(map(_described, table.columns)), ", ".join(table.primary_key)
     # WITHOUT ROWID: the rows themselves lie in the order of their keys, the oldest together.
-    yield f"CREATE TABLE {table.name} ({', '.join(columns)}, PRIMARY KEY ({key})) WITHOUT ROWID"
-    for index in table.indices:
-        yield f"CREATE INDEX {index.name} ON {table.name} ({', '.join(index.columns)})"
+    return f"CREATE TABLE {table.name} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID"
+
+
+def _indexing(table: str, indices: tuple[schema.Index, ...]) -> Iterator[str]:
+    for index in indices:
+        only = f" WHERE {index.of_those_with} IS NOT NULL" if index.of_those_with else ""
+        yield f"CREATE INDEX {index.name} ON {table} ({', '.join(index.columns)}){only}"
+
+
+# Who deletes requests deletes these with them: also a worker of release 0.1.0, which does not know of them.
+_DELETING = (
+    f"CREATE TRIGGER chest_requests_deleted AFTER DELETE ON {REQUESTS.name}"  # noqa: S608 - our own name
+    " BEGIN DELETE FROM chest_details WHERE request_key = OLD.record_key; END"
+)
+
+_NEW_TABLES = (
+    "CREATE TABLE chest_details (request_key TEXT NOT NULL PRIMARY KEY, spans BLOB, logs BLOB) WITHOUT ROWID",
+    _DELETING,
+    f"CREATE INDEX chest_requests_uncounted ON {REQUESTS.name} (record_key) WHERE counted IS NULL",
+    rollups.CREATION,
+)
+
+ADDITIONS = (
+    *(f"ALTER TABLE {REQUESTS.name} ADD COLUMN {_described(column)}" for column in (*schema.ADDED_COLUMNS, _COUNTED)),
+    *_indexing(REQUESTS.name, schema.ADDED_INDICES),
+    *_NEW_TABLES,
+)
+"""What a file of release 0.1.0 lacks."""

@@ -2,104 +2,60 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timezone
+from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._records.schema import REQUESTS, SCHEMA_VERSION, VARIABLES, clean, key_at, read_value
-from flask_chest_otel._store.file import APPLICATION_ID
-from flask_chest_otel.errors import ChestError
-from flask_chest_otel.names import KNOWN_METHODS, OTHER_METHOD
+from flask_chest_otel._records.schema import REQUESTS, VARIABLES, clean, utc_text
+from flask_chest_otel._store import packed
+from flask_chest_otel._store.answers import (
+    ErrorGroup,
+    OverviewRow,
+    RequestDetails,
+    RequestFacts,
+    RouteTiming,
+    StoredRequest,
+    VariableFact,
+    VariableSum,
+)
+from flask_chest_otel._store.opening import StoreReadError, opened
+from flask_chest_otel._store.overview import Groups, overview
+from flask_chest_otel._store.rollups import COUNTED_COLUMNS
+from flask_chest_otel._store.rows import stored_request, typed, value_of
+from flask_chest_otel._store.wanted import ANY_ERROR, Wanted, conditions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    import sqlite3
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import tzinfo
     from pathlib import Path
 
-    from flask_chest_otel._records.schema import Column, Table
-
 __all__ = [
+    "ErrorGroup",
+    "OverviewRow",
+    "RequestDetails",
+    "RequestFacts",
     "RouteTiming",
     "StoreReadError",
     "StoreReader",
     "StoredRequest",
+    "VariableFact",
     "VariableSum",
     "Wanted",
     "read_store",
 ]
 
-BUSY_S = 5.0
-"""How long a reader waits for a worker that is just making or upgrading the file, seconds."""
-
-
 MOST = 2**63 - 1
 """The largest number that SQLite knows."""
 
+LAST_CHARACTER = "\U0010ffff"
+"""Sorts after all that follows the beginning of an id."""
 
-class StoreReadError(ChestError):
-    """A store cannot be read; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which requests: those for which all that is given here holds.
-
-    Attributes:
-        since_unix_ns: Begun at this time or later, nanoseconds since 1970 UTC.
-        route: The URL rule; ``""`` stands for requests that matched none.
-        method: HTTP method, in capitals; ``_OTHER`` stands for all that HTTP does not know.
-        service: Name of the application; several may write into one store.
-        status: Lowest and highest status code.
-        request_id: The request's id.
-        variables: Names that were recorded, each with the value it had, as text, or ``None``: any.
-    """
-
-    since_unix_ns: int | None = None
-    route: str | None = None
-    method: str | None = None
-    service: str | None = None
-    status: tuple[int, int] | None = None
-    request_id: str | None = None
-    variables: tuple[tuple[str, str | None], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRequest:
-    """One request as it lies in the store."""
-
-    time: str
-    request_id: str
-    trace_id: str | None
-    span_id: str | None
-    service: str
-    method: str
-    route: str | None
-    status: int
-    duration_ms: float
-    variables: dict[str, Any]
-
-
-class RouteTiming(NamedTuple):
-    """How long one request of a route took and how it ended."""
-
-    service: str
-    route: str | None
-    method: str
-    status: int
-    duration_ms: float
-
-
-class VariableSum(NamedTuple):
-    """A numeric variable over all wanted requests of one application, route and method."""
-
-    service: str
-    route: str | None
-    method: str
-    name: str
-    samples: int
-    total: float
-    average: float
+_REQUEST = tuple(column.name for column in REQUESTS.columns)
+_FACTS = ("record_key", *RequestFacts._fields[1:])
+_GROUPED = ("service", "error_type", "error_place", "route")
+_VARIABLE = ("name", "type", "text_value", "number_value")
 
 
 @contextmanager
@@ -109,51 +65,99 @@ def read_store(path: Path) -> Iterator[StoreReader]:
     Raises:
         StoreReadError: There is no such file, or it is not a store that this version can read.
     """
-    if not path.is_file():
-        raise StoreReadError(
-            f"there is no store at {path}: the application makes it with its first request; if it keeps it"
-            " elsewhere, type --store PATH"
-        )
-    connection = None
-    try:
-        connection = _connect(path)
-        _check(connection, path)
+    with opened(path) as connection:
         yield StoreReader(connection)
-    except sqlite3.Error as error:
-        raise StoreReadError(f"{path} cannot be read: {error}") from error
-    finally:
-        if connection is not None:
-            connection.close()
 
 
 class StoreReader:
-    """Answers questions from an open store: see ``read_store``."""
+    """Answers questions from an open store, all about the moment at which it was opened: see ``read_store``."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def requests(self, wanted: Wanted, limit: int) -> list[StoredRequest]:
         """The newest requests, oldest of them first."""
-        columns = ("time", "request_id", "trace_id", "span_id", "service", "method", "route", "status", "duration_ms")
-        rows = self._select(columns, wanted, "ORDER BY record_key DESC LIMIT ?", min(limit, MOST)).fetchall()
-        found = ([*row, self._variables(key)] for key, *row in reversed(rows))
-        return [StoredRequest(*values) for values in found]
+        rows = self._select(_REQUEST, wanted, "ORDER BY record_key DESC LIMIT ?", min(limit, MOST)).fetchall()
+        return [self._request(row) for row in reversed(rows)]
+
+    def request(self, text: str, limit: int = 20) -> list[RequestDetails]:
+        """The requests that have a request id, trace id or key; where none has, those in which one begins so.
+
+        Args:
+            text: The id, or its beginning.
+            limit: How many are given at most, the newest; where it is more than one, ``text`` does not say enough.
+        """
+        found = self._having("= ?1", text, limit)
+        if not found and text:
+            found = self._having(">= ?1 AND {0} < ?1 || ?2", text, limit)
+        return [self._details(row) for row in found]
+
+    def errors(self, wanted: Wanted) -> list[ErrorGroup]:
+        """Requests that recorded an exception, by application, class, place and route; the most frequent first."""
+        condition, values = conditions(replace(wanted, error_type=wanted.error_type or ANY_ERROR))
+        names = ", ".join(_GROUPED)
+        sql = [
+            f"SELECT {names}, count(*), total(error_handled), min(record_key), max(record_key) FROM chest_requests",  # noqa: S608 - our own words
+            f"WHERE {condition} GROUP BY {names} ORDER BY count(*) DESC, {names}",
+        ]
+        groups = self._connection.execute(" ".join(sql), values).fetchall()
+        return [self._error_group(group, condition, values) for group in groups]
+
+    def overview(
+        self,
+        wanted: Wanted,
+        by: Sequence[str] = ("service", "route", "method"),
+        per_s: int | None = None,
+        zone: tzinfo = timezone.utc,
+    ) -> list[OverviewRow]:
+        """Figures of all wanted requests; from roll-ups, unless ``wanted`` has what these do not tell apart.
+
+        They tell apart time, application, route, method, version, and classes of status such as 500 to 599; for all
+        else each request is read.
+
+        Args:
+            wanted: Which requests.
+            by: What a row is about: names out of ``overview.BY``; without one there is one row.
+            per_s: How long the time of a row is, seconds, whole minutes; ``None``: all of the time.
+            zone: Whose hours and days these times are.
+
+        Returns:
+            One row for each time and group that had requests, in their order; ``overview.merged`` adds rows up.
+        """
+
+        def requests(condition: str, values: Sequence[str]) -> sqlite3.Cursor:
+            return self._select(COUNTED_COLUMNS, wanted, f"AND {condition}", *values)
+
+        return overview(self._connection, requests, wanted, Groups(by, per_s, zone))
+
+    def facts(self, wanted: Wanted) -> Iterator[RequestFacts]:
+        """The wanted requests, without variables, in the order of their keys."""
+        return map(RequestFacts._make, self._select(_FACTS, wanted, "ORDER BY record_key"))
+
+    def variable_facts(self, wanted: Wanted, names: Sequence[str] = ()) -> Iterator[VariableFact]:
+        """The variables of the wanted requests, or those with some ``names``, in the order of the requests' keys."""
+        condition, values = conditions(wanted)
+        chosen = f"AND name IN ({', '.join('?' for _ in names)})" if names else ""
+        sql = [
+            f"SELECT request_key, {typed(VARIABLES, *_VARIABLE)} FROM chest_requests",  # noqa: S608 - our own words
+            "JOIN chest_variables ON request_key = record_key",
+            f"WHERE {condition} {chosen} ORDER BY record_key, name",
+        ]
+        return map(VariableFact._make, self._connection.execute(" ".join(sql), [*values, *map(clean, names)]))
 
     def timings(self, wanted: Wanted) -> Iterator[RouteTiming]:
         """Application, route, method, status and duration of every request."""
-        rows = self._select(("service", "route", "method", "status", "duration_ms"), wanted)
-        return (RouteTiming(*row) for _, *row in rows)
+        return map(RouteTiming._make, self._select(RouteTiming._fields, wanted))
 
     def variable_sums(self, wanted: Wanted) -> Iterator[VariableSum]:
         """Sums of the numeric variables by application, route, method and name; true and false are no numbers here."""
-        conditions, values = _conditions(wanted)
+        condition, values = conditions(wanted)
         # total, not sum: that one fails when whole numbers leave 64 bits.
         sql = [
-            f"SELECT {_typed(REQUESTS, 'service', 'route', 'method')}, {_typed(VARIABLES, 'name')},",
+            f"SELECT {typed(REQUESTS, 'service', 'route', 'method')}, {typed(VARIABLES, 'name')},",
             "count(number_value), total(number_value), total(number_value) / count(number_value)",
             "FROM chest_requests JOIN chest_variables ON request_key = record_key",
-            "WHERE type IN ('int', 'float') AND number_value IS NOT NULL AND",
-            conditions,
+            f"WHERE type IN ('int', 'float') AND number_value IS NOT NULL AND {condition}",
             "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
         ]
         return map(VariableSum._make, self._connection.execute(" ".join(sql), values))
@@ -167,112 +171,58 @@ class StoreReader:
         return self._connection.execute(sql, (clean(name), clean(service))).fetchone() is not None
 
     def _select(self, columns: Iterable[str], wanted: Wanted, end: str = "", *more: Any) -> sqlite3.Cursor:
-        """Each row's key, and ``columns`` of it."""
-        conditions, values = _conditions(wanted)
-        what = f"SELECT record_key, {_typed(REQUESTS, *columns)} FROM chest_requests"  # noqa: S608 - our own words
-        return self._connection.execute(f"{what} WHERE {conditions} {end}", [*values, *more])
+        """``columns`` of the wanted requests."""
+        condition, values = conditions(wanted)
+        what = f"SELECT {typed(REQUESTS, *columns)} FROM chest_requests"  # noqa: S608 - our own words
+        return self._connection.execute(f"{what} WHERE {condition} {end}", [*values, *more])
+
+    def _having(self, condition: str, text: str, limit: int) -> list[tuple[Any, ...]]:
+        """Rows of requests for which a condition on one of their ids holds, oldest first."""
+        found: dict[str, tuple[Any, ...]] = {}
+        for column in ("record_key", "request_id", "trace_id"):
+            sought = clean(text if column == "request_id" else text.lower())
+            sql = [
+                f"SELECT {typed(REQUESTS, *_REQUEST)} FROM chest_requests",  # noqa: S608 - our own words
+                f"WHERE {column} {condition.format(column)} ORDER BY record_key DESC LIMIT ?3",
+            ]
+            rows = self._connection.execute(" ".join(sql), (sought, LAST_CHARACTER, limit))
+            found |= {row[0]: row for row in rows}
+        return [found[key] for key in sorted(found)[-limit:]]
+
+    def _details(self, row: tuple[Any, ...]) -> RequestDetails:
+        sql = "SELECT spans, logs FROM chest_details WHERE request_key = ?"
+        found = self._connection.execute(sql, row[:1]).fetchone() or (None, None)
+        return RequestDetails(self._request(row), packed.spans(found[0]), packed.log_lines(found[1]))
+
+    def _request(self, row: tuple[Any, ...]) -> StoredRequest:
+        return stored_request(dict(zip(_REQUEST, row, strict=True)), self._variables(row[0]))
+
+    def _error_group(self, group: tuple[Any, ...], condition: str, values: list[Any]) -> ErrorGroup:
+        *names, count, handled, first, last = group
+        same = " AND ".join(f"{name} IS ?" for name in _GROUPED)
+        sql = [
+            f"SELECT {typed(REQUESTS, 'request_id', 'error_message')} FROM chest_requests",  # noqa: S608 - our own words
+            f"WHERE {condition} AND {same} ORDER BY time DESC, record_key DESC LIMIT 3",
+        ]
+        newest = self._connection.execute(" ".join(sql), [*values, *names]).fetchall()
+        service, kind, place, route = (None if name is None else str(name) for name in names)
+        return ErrorGroup(
+            service=service or "",
+            type=kind or "",
+            place=place or "",
+            route=route,
+            count=count,
+            handled=int(handled),
+            first=utc_text(int(first[:16], 16)),
+            last=utc_text(int(last[:16], 16)),
+            last_ids=tuple(request_id for request_id, _ in newest),
+            last_message=newest[0][1] or "",
+        )
 
     def _variables(self, key: str) -> dict[str, Any]:
         rows = self._connection.execute(
-            f"SELECT {_typed(VARIABLES, 'name', 'type', 'text_value')} FROM chest_variables"  # noqa: S608 - our own words
+            f"SELECT {typed(VARIABLES, 'name', 'type', 'text_value')} FROM chest_variables"  # noqa: S608 - our own words
             " WHERE request_key = ? ORDER BY name",
             (key,),
         )
-        return {name: _value(kind, text) for name, kind, text in rows}
-
-
-_SQLITE_TYPES = {"integer": "INTEGER", "real": "REAL"}
-
-
-def _typed(table: Table, *names: str) -> str:
-    """Columns with the types that the table says: SQLite itself keeps whatever somebody wrote there."""
-    return ", ".join(_cast(column) for name in names for column in table.columns if column.name == name)
-
-
-def _cast(column: Column) -> str:
-    kind = _SQLITE_TYPES.get(column.kind, "TEXT")
-    cast = f"CAST({column.name} AS {kind})"
-    return cast if column.nullable else f"coalesce({cast}, CAST('' AS {kind}))"
-
-
-def _value(kind: str, text: str) -> Any:
-    """What was recorded; the text where it is none of its type."""
-    try:
-        return read_value(kind, text)
-    except ValueError:
-        return text
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    address = path.absolute().as_uri()
-    try:
-        return _opened(f"{address}?mode=ro")
-    except sqlite3.OperationalError:
-        log = path.with_name(f"{path.name}-wal")
-        if log.exists() and log.stat().st_size:
-            raise
-        # A copy in a read-only folder: SQLite cannot put its lock file beside it, and needs none.
-        return _opened(f"{address}?mode=ro&immutable=1")
-
-
-def _opened(address: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None)
-    connection.text_factory = partial(str, encoding="utf-8", errors="replace")
-    try:
-        # All answers are about one moment, whatever is written and deleted meanwhile.
-        connection.execute("BEGIN")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if not (owner or version or tables):
-        raise StoreReadError(f"{path} is empty: the application has just made it, so ask again in a second")
-    if owner != APPLICATION_ID:
-        raise StoreReadError(f"{path} is no store of flask_chest_otel: type --store PATH for another file")
-    if version != SCHEMA_VERSION:
-        raise StoreReadError(
-            f"{path} has schema {version}, this flask_chest_otel reads {SCHEMA_VERSION}: read it with the"
-            " version that wrote it, or let the application write to it once"
-        )
-
-
-def _conditions(wanted: Wanted) -> tuple[str, list[Any]]:
-    terms: list[tuple[str, tuple[Any, ...]]] = [("1", ())]
-    if wanted.since_unix_ns is not None:
-        terms.append(("record_key >= ?", (key_at(wanted.since_unix_ns),)))
-    if wanted.route is not None:
-        terms.append(("coalesce(route, '') = ?", (wanted.route,)))
-    if wanted.method == OTHER_METHOD:
-        unknown = f"method NOT IN ({', '.join('?' for _ in KNOWN_METHODS)})"
-        terms.append((unknown, tuple(KNOWN_METHODS)))
-    elif wanted.method is not None:
-        terms.append(("method = ?", (wanted.method,)))
-    if wanted.service is not None:
-        terms.append(("service = ?", (wanted.service,)))
-    if wanted.status is not None:
-        terms.append(("status BETWEEN ? AND ?", wanted.status))
-    if wanted.request_id is not None:
-        terms.append(("request_id = ?", (wanted.request_id,)))
-    terms += [_variable_condition(name, value) for name, value in wanted.variables]
-    # As they were written: what a terminal passes on may have no encoding.
-    values = [clean(value) if isinstance(value, str) else value for _, given in terms for value in given]
-    return " AND ".join(sql for sql, _ in terms), values
-
-
-def _variable_condition(name: str, value: str | None) -> tuple[str, tuple[Any, ...]]:
-    rows = "EXISTS (SELECT 1 FROM chest_variables AS v WHERE v.request_key = record_key AND v.name = ?"
-    if value is None:
-        return f"{rows})", (name,)
-    number = None
-    with suppress(ValueError):
-        number = float(value)
-    # 42, 42.0 and 4.2e1 are the same number; True is written true here.
-    same = "v.text_value = ? OR v.number_value = ? OR v.type = 'bool' AND v.text_value = lower(?)"
-    return f"{rows} AND ({same}))", (name, value, number, value)
+        return {name: value_of(kind, text) for name, kind, text in rows}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ from flask_chest_otel._records import schema
 from flask_chest_otel._records.delivery import ChestOffError, UnforkedWriter
 from flask_chest_otel._records.queue import RecordQueue
 from flask_chest_otel._records.queued import QueuedChest
-from flask_chest_otel._store import file
+from flask_chest_otel._store import file, rollups
 from flask_chest_otel._store.bounds import Bounds
+from flask_chest_otel._store.packed import pack
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from flask_chest_otel._records.record import RequestRecord
 
@@ -96,10 +98,8 @@ class _StoreWriter:
         try:
             connection = self._open()
             self._bounds.before_write(connection, self._path)
-            with file.transaction(connection):
-                variable_rows: list[schema.VariableRow] = []
-                connection.executemany(_INSERT_REQUEST, _request_rows(records, variable_rows))
-                connection.executemany(_INSERT_VARIABLE, variable_rows)
+            _insert(connection, records)
+            rollups.count_the_rest(connection)
             self._bounds.after_write(connection)
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             self.close()
@@ -146,23 +146,72 @@ class _StoreWriter:
             ) from error
 
 
-def _insertion(table: schema.Table) -> str:
-    names = ", ".join(column.name for column in table.columns)
-    places = ", ".join("?" for _ in table.columns)
+def _insertion(name: str, columns: Iterable[str]) -> str:
+    names = tuple(columns)
+    places = ", ".join("?" for _ in names)
     # Delivered twice is written once.
-    return f"INSERT INTO {table.name} ({names}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
+    return f"INSERT INTO {name} ({', '.join(names)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
 
 
-_INSERT_REQUEST = _insertion(schema.REQUESTS)
-_INSERT_VARIABLE = _insertion(schema.VARIABLES)
+_INSERT_REQUEST = _insertion("chest_requests", (column.name for column in file.REQUESTS.columns))
+_INSERT_VARIABLE = _insertion("chest_variables", schema.VariableRow._fields)
+_INSERT_DETAILS = _insertion("chest_details", schema.DetailsRow._fields)
+
+_to_count = itemgetter(*map(schema.RequestRow._fields.index, rollups.COUNTED_COLUMNS))
 
 
-def _request_rows(records: list[RequestRecord], variable_rows: list[schema.VariableRow]) -> Iterator[schema.RequestRow]:
-    """Rows of ``records``, one by one; those of their variables are put into ``variable_rows`` meanwhile.
+class _TwiceError(Exception):
+    """Some of the records were in the store already."""
 
-    A generator, as SQLite lets request threads run while it takes a row: a whole batch shaped at once would not.
+
+def _insert(connection: sqlite3.Connection, records: list[RequestRecord]) -> None:
+    try:
+        with file.transaction(connection):
+            rows = _Rows(records, counted=1)
+            if rows.insert(connection) < len(records):
+                raise _TwiceError  # noqa: TRY301 - which ends the transaction, too
+            rollups.add(connection, rollups.tallied(map(_to_count, rows.requests)))
+    except _TwiceError:
+        # Which of them, SQLite does not say: the new ones are counted as those of others are.
+        with file.transaction(connection):
+            _Rows(records, counted=None).insert(connection)
+
+
+class _Rows:
+    """Rows of some records.
+
+    Args:
+        records: The requests.
+        counted: What their column of that name says.
+
+    Attributes:
+        requests: Those that were taken from the iterator so far.
     """
-    for record in records:
-        request, variables = schema.shape(record, schema.utc_text(record.start_unix_ns))
-        variable_rows += variables
-        yield request
+
+    def __init__(self, records: list[RequestRecord], counted: int | None) -> None:
+        self._records = records
+        self._counted = counted
+        self._variables: list[schema.VariableRow] = []
+        self._details: list[tuple[object, ...]] = []
+        self.requests: list[schema.RequestRow] = []
+
+    def insert(self, connection: sqlite3.Connection) -> int:
+        """Insert them all; how many requests were new."""
+        new = connection.executemany(_INSERT_REQUEST, self).rowcount
+        connection.executemany(_INSERT_VARIABLE, self._variables)
+        connection.executemany(_INSERT_DETAILS, self._details)
+        return new
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        """Rows of the requests, one by one; those of the other tables are shaped meanwhile.
+
+        SQLite lets request threads run while it takes a row: a whole batch shaped at once would not.
+        """
+        for record in self._records:
+            request, variables = schema.shape(record, schema.utc_text(record.start_unix_ns))
+            self.requests.append(request)
+            self._variables += variables
+            details = schema.details_row(record)
+            if details is not None:
+                self._details.append((details.request_key, pack(details.spans), pack(details.logs)))
+            yield (*request, self._counted)

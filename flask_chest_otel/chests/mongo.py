@@ -155,7 +155,8 @@ class _MongoWriter:
 def document(record: RequestRecord) -> dict[str, Any]:
     """The document of one request."""
     row = schema.request_row(record, schema.utc_time(record.start_unix_ns))._asdict()
-    fields = {name: value for name, value in row.items() if value is not None}
+    added = {column.name for column in schema.ADDED_COLUMNS}
+    fields = {name: value for name, value in row.items() if value is not None and name not in added}
     fields["_id"] = fields.pop("record_key")
     fields["time_us"] = record.start_unix_ns // 1000
     fields["variables"] = {_key(name): _native(value) for name, value in record.variables.items()}

@@ -104,20 +104,18 @@ class _SQLWriter:
             hide_parameters=True,
         )
         format_table = self._engine.dialect.identifier_preparer.format_table
-        self._insert_request, self._insert_variable = (
-            self._family.insertion(format_table(table), table)
-            for table in (self._tables.requests, self._tables.variables)
-        )
+        tables = self._tables.requests, self._tables.variables, self._tables.details
+        self._insertions = [self._family.insertion(format_table(table), table) for table in tables]
         self._connection: sqlalchemy.Connection | None = None
         self._hung_up = 0
 
     def write(self, records: list[RequestRecord]) -> None:
-        requests, variables = self._rows(records)
+        batches = self._rows(records)
         connection = self._connected()
         try:
             with connection.begin():
-                self._insert(connection, self._insert_request, requests)
-                self._insert(connection, self._insert_variable, variables)
+                for statement, rows in zip(self._insertions, batches, strict=True):
+                    self._insert(connection, statement, rows)
         except (exc.DataError, exc.IntegrityError) as error:
             # One record's values: tried again one by one, the others arrive.
             raise ValueError(_first_line(error)) from error
@@ -171,20 +169,28 @@ class _SQLWriter:
         if rows:
             connection.exec_driver_sql(statement, self._family.parameters(rows))
 
-    def _rows(self, records: list[RequestRecord]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    def _rows(self, records: list[RequestRecord]) -> tuple[list[tuple[Any, ...]], ...]:
+        """Rows of requests, variables and details."""
         requests: list[tuple[Any, ...]] = []
         variables: list[tuple[Any, ...]] = []
+        details: list[tuple[Any, ...]] = []
         for record in records:
             request, rows = schema.shape(record, self._family.time(record.start_unix_ns))
             requests.append(_fitting(request))
             variables += [_fitting_variable(row) for row in rows]
-        return requests, variables
+            many = schema.details_row(record)
+            details += [] if many is None else [tuple(many)]
+        return requests, variables, details
+
+
+_SHORT = ("service", "method", "request_id", "version", "error_type")
 
 
 def _fitting(row: schema.RequestRow) -> tuple[Any, ...]:
-    if max(len(row.service), len(row.method), len(row.request_id)) <= SHORT_CHARS:
+    texts = row.service, row.method, row.request_id, row.version or "", row.error_type or ""
+    if max(map(len, texts)) <= SHORT_CHARS:
         return tuple(row)
-    short = {name: getattr(row, name)[:SHORT_CHARS] for name in ("service", "method", "request_id")}
+    short: dict[str, Any] = {name: text[:SHORT_CHARS] for name, text in zip(_SHORT, texts, strict=True) if text}
     return tuple(row._replace(**short))
 
 

@@ -22,9 +22,11 @@ __all__ = ["UPGRADES", "Tables"]
 UPGRADES: dict[int, tuple[str, ...]] = {}
 """Schema version to the statements that lead from it to the next; ``{requests}`` and ``{variables}`` are the tables."""
 
+_ADDED = {column.name for column in schema.ADDED_COLUMNS}
+
 
 class Tables:
-    """Requests, variables, and the version of both.
+    """Requests, their variables and details, and the version of all.
 
     Args:
         family: Their database's.
@@ -37,6 +39,7 @@ class Tables:
         self._metadata = sqlalchemy.MetaData()
         self.requests = self._table(schema.REQUESTS)
         self.variables = self._table(schema.VARIABLES)
+        self.details = self._table(schema.DETAILS)
         self._version = sqlalchemy.Table(
             f"{prefix}schema_version",
             self._metadata,
@@ -63,12 +66,14 @@ class Tables:
                     connection.exec_driver_sql(statement.format(**names))
             self._metadata.create_all(connection)
             self._check_columns(connection)
+            self._add_what_is_missing(connection)
             if version < schema.SCHEMA_VERSION:
                 connection.execute(self._version.delete())
                 connection.execute(self._version.insert().values(version=schema.SCHEMA_VERSION))
 
     def _are_there(self, connection: sqlalchemy.Connection) -> bool:
-        probes = [sqlalchemy.select(table).where(sqlalchemy.false()) for table in (self.requests, self.variables)]
+        tables = self.requests, self.variables, self.details
+        probes = [sqlalchemy.select(table).where(sqlalchemy.false()) for table in tables]
         try:
             with connection.begin():
                 for probe in probes:
@@ -94,8 +99,13 @@ class Tables:
             )
             for column in table.columns
         ]
-        indices = [sqlalchemy.Index(self._renamed(index.name), *index.columns) for index in table.indices]
+        indices = [self._index(index) for index in table.indices]
         return sqlalchemy.Table(self._renamed(table.name), self._metadata, *columns, *indices, **self._options)
+
+    def _index(self, index: schema.Index) -> sqlalchemy.Index:
+        only = sqlalchemy.text(f"{index.of_those_with} IS NOT NULL") if index.of_those_with else None
+        name = self._renamed(index.name)
+        return sqlalchemy.Index(name, *index.columns, postgresql_where=only, sqlite_where=only)
 
     def _renamed(self, name: str) -> str:
         return self._prefix + name.removeprefix("chest_")
@@ -116,12 +126,25 @@ class Tables:
         inspector = sqlalchemy.inspect(connection)
         for table in (self.requests, self.variables):
             found = {column["name"] for column in inspector.get_columns(table.name)}
-            missing = sorted({column.name for column in table.columns} - found)
+            missing = sorted({column.name for column in table.columns} - found - _ADDED)
             if missing:
                 raise ChestOffError(
                     f"there is a table {table.name!r} that is not ours (it has no column {', '.join(missing)}):"
                     " give SQLChest another table_prefix"
                 )
+
+    def _add_what_is_missing(self, connection: sqlalchemy.Connection) -> None:
+        """Bring a table of release 0.1.0 up to date; a worker of that release goes on writing to it."""
+        inspector = sqlalchemy.inspect(connection)
+        found = {column["name"] for column in inspector.get_columns(self.requests.name)}
+        quoted = connection.dialect.identifier_preparer.format_table(self.requests)
+        for name in (column.name for column in schema.ADDED_COLUMNS if column.name not in found):
+            described = sqlalchemy.schema.CreateColumn(self.requests.c[name]).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {quoted} ADD COLUMN {described}")
+        there = {index["name"] for index in inspector.get_indexes(self.requests.name)}
+        for index in self.requests.indexes:
+            if index.name not in there:
+                index.create(connection)
 
 
 _MYSQL_TABLE = {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}

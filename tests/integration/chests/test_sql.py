@@ -106,6 +106,17 @@ def test_one_row_per_request_and_variable(
         "status": 200,
         "duration_ms": 12.5,
         "refused": '{"basket": "not a number"}',
+        **dict.fromkeys(column.name for column in schema.ADDED_COLUMNS),
+        "path": "",
+        "spans_dropped": 0,
+        "spans_complete": 1,
+        "logs_dropped": 0,
+        "db_count": 0,
+        "db_ms": 0,
+        "http_count": 0,
+        "http_ms": 0,
+        "other_count": 0,
+        "other_ms": 0,
     }
     assert database.variables(prefix) == {
         "user_id": ("str", "u1", None),

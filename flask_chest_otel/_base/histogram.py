@@ -1,0 +1,126 @@
+"""How values are spread: a histogram that can be added to, merged, kept in a few bytes, and asked for percentiles.
+
+The buckets are those of OpenTelemetry's exponential histograms at scale 5, always: bucket ``i`` holds the values above
+``2 ** (i / 32)`` up to and including ``2 ** ((i + 1) / 32)``, so that any two histograms can be merged.
+See https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["RELATIVE_ERROR", "SCALE", "Histogram"]
+
+SCALE = 5
+"""Each power of two has ``2 ** SCALE`` buckets."""
+
+_PER_OCTAVE = 1 << SCALE
+_BASE = math.pow(2.0, 1 / _PER_OCTAVE)
+
+RELATIVE_ERROR = (_BASE - 1) / (_BASE + 1)
+"""How far a percentile is from the value of that rank at most, as a share of it: 1.1 %."""
+
+ZERO = -(2**15)
+"""Index of the bucket for 0, and for what is no number above it."""
+
+_WIDTHS = {"B": 2**8, "H": 2**16, "I": 2**32, "Q": 2**64}
+"""Letters of ``struct`` to the first number that does not fit."""
+
+
+class Histogram:
+    """Counts of values by bucket.
+
+    Attributes:
+        buckets: Index of a bucket to how many values it holds; buckets without one are missing.
+    """
+
+    __slots__ = ("buckets",)
+
+    def __init__(self, values: Iterable[float] = ()) -> None:
+        """Begin with ``values``."""
+        self.buckets: dict[int, int] = {}
+        for value in values:
+            self.add(value)
+
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return sum(self.buckets.values())
+
+    def add(self, value: float) -> None:
+        """Add one value."""
+        index = bucket_of(value)
+        self.buckets[index] = self.buckets.get(index, 0) + 1
+
+    def merge(self, other: Histogram) -> None:
+        """Add all values of another histogram."""
+        mine = self.buckets
+        for index, count in other.buckets.items():
+            mine[index] = mine.get(index, 0) + count
+
+    def merge_encoded(self, data: bytes) -> None:
+        """Add all values of a histogram that was encoded; what is none counts as empty."""
+        mine = self.buckets
+        for index, count in _pairs(data):
+            mine[index] = mine.get(index, 0) + count
+
+    def quantile(self, share: float) -> float | None:
+        """The value of nearest rank, for example at ``share=0.95`` for P95; ``None`` where there are no values.
+
+        At most ``RELATIVE_ERROR`` beside a value that was really added.
+        """
+        rank = max(1, math.ceil(share * self.count))
+        for index in sorted(self.buckets):
+            rank -= self.buckets[index]
+            if rank <= 0:
+                return _middle(index)
+        return None
+
+    def encode(self) -> bytes:
+        """Two bytes for the index of each bucket, and as many for each count as the largest needs."""
+        counts = self.buckets.values()
+        largest = max(counts, default=0)
+        width = next(width for width, bound in _WIDTHS.items() if largest < bound)
+        return width.encode() + struct.pack(f"<{len(counts)}h{len(counts)}{width}", *self.buckets, *counts)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Histogram:
+        """What was encoded; empty where ``data`` is nothing of the kind."""
+        found = cls()
+        found.merge_encoded(data)
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same values, as far as buckets tell them apart."""
+        return isinstance(other, Histogram) and self.buckets == other.buckets
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+
+def bucket_of(value: float) -> int:
+    """Index of the bucket that a value belongs to."""
+    if not 0 < value < math.inf:
+        return ZERO
+    return max(ZERO + 1, math.ceil(math.log2(value) * _PER_OCTAVE) - 1)
+
+
+def _middle(index: int) -> float:
+    """The value that is nearest, in proportion, to all of a bucket."""
+    if index == ZERO:
+        return 0.0
+    lower = math.pow(2.0, index / _PER_OCTAVE)
+    return lower + lower * RELATIVE_ERROR
+
+
+def _pairs(data: bytes) -> Iterable[tuple[int, int]]:
+    width = data[:1].decode("ascii", "replace")
+    if width not in _WIDTHS:
+        return ()
+    buckets = (len(data) - 1) // struct.calcsize(f"<h{width}")
+    found = struct.unpack_from(f"<{buckets}h{buckets}{width}", data, 1)
+    return zip(found[:buckets], found[buckets:], strict=True)

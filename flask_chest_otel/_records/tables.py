@@ -1,0 +1,194 @@
+"""The tables that request records are kept in, and the rows of each.
+
+No SQL dialect here: the embedded store makes SQLite's statements from these tables, another back end its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+__all__ = [
+    "ADDED_COLUMNS",
+    "ADDED_INDICES",
+    "DETAILS",
+    "REQUESTS",
+    "TIMED",
+    "VARIABLES",
+    "Column",
+    "DetailsRow",
+    "Index",
+    "Kind",
+    "RequestRow",
+    "Table",
+    "VariableRow",
+]
+
+Kind = Literal["key", "time", "short", "text", "integer", "real", "number"]
+"""``key``: 32 hex digits. ``short``: text of at most 255 characters. ``number``: integer or real."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, kind of value, and whether it may be empty."""
+
+    name: str
+    kind: Kind
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One index over ``columns``, for one usual question; of rows alone where ``of_those_with`` is not empty."""
+
+    name: str
+    columns: tuple[str, ...]
+    of_those_with: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table. Rows have the order of ``columns``; one whose ``primary_key`` is there is the same row."""
+
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...]
+    indices: tuple[Index, ...]
+
+
+REQUESTS = Table(
+    name="chest_requests",
+    columns=(
+        Column("record_key", "key"),
+        Column("time", "time"),
+        Column("request_id", "short"),
+        Column("trace_id", "short", nullable=True),
+        Column("span_id", "short", nullable=True),
+        Column("service", "short"),
+        Column("method", "short"),
+        Column("route", "text", nullable=True),
+        Column("status", "integer"),
+        Column("duration_ms", "real"),
+        Column("refused", "text", nullable=True),
+        # Release 0.1.0 ends here: see ADDED_COLUMNS.
+        Column("path", "text", nullable=True),
+        Column("version", "short", nullable=True),
+        Column("cpu_ms", "real", nullable=True),
+        Column("first_byte_ms", "real", nullable=True),
+        Column("db_count", "integer", nullable=True),
+        Column("db_ms", "real", nullable=True),
+        Column("http_count", "integer", nullable=True),
+        Column("http_ms", "real", nullable=True),
+        Column("other_count", "integer", nullable=True),
+        Column("other_ms", "real", nullable=True),
+        Column("spans_dropped", "integer", nullable=True),
+        Column("spans_complete", "integer", nullable=True),
+        Column("logs_dropped", "integer", nullable=True),
+        Column("error_type", "short", nullable=True),
+        Column("error_handled", "integer", nullable=True),
+        Column("error_place", "text", nullable=True),
+        Column("error_message", "text", nullable=True),
+        Column("error_stack", "text", nullable=True),
+    ),
+    primary_key=("record_key",),
+    indices=(
+        Index("chest_requests_request_id", ("request_id",)),
+        Index("chest_requests_trace_id", ("trace_id",)),
+        Index("chest_requests_time", ("time",)),
+        Index("chest_requests_error", ("error_type", "time"), of_those_with="error_type"),
+    ),
+)
+"""One row per finished request."""
+
+ADDED_COLUMNS = REQUESTS.columns[11:]
+"""What ``REQUESTS`` had not in release 0.1.0: empty in the rows that it wrote, and writes."""
+
+ADDED_INDICES = tuple(index for index in REQUESTS.indices if index.of_those_with)
+"""Indices that it did not make."""
+
+VARIABLES = Table(
+    name="chest_variables",
+    columns=(
+        Column("request_key", "key"),
+        Column("name", "short"),
+        Column("time", "time"),
+        Column("type", "short"),
+        Column("text_value", "text"),
+        Column("number_value", "number", nullable=True),
+    ),
+    primary_key=("request_key", "name"),
+    indices=(Index("chest_variables_name_time", ("name", "time")),),
+)
+"""One row per tracked variable of a request; ``request_key`` is the request's ``record_key``."""
+
+DETAILS = Table(
+    name="chest_details",
+    columns=(
+        Column("request_key", "key"),
+        Column("spans", "text", nullable=True),
+        Column("logs", "text", nullable=True),
+    ),
+    primary_key=("request_key",),
+    indices=(),
+)
+"""One row per request that has child spans or log lines: each a JSON array of objects."""
+
+TIMED = ("db", "http", "other")
+"""Kinds of child spans that ``REQUESTS`` has two columns for: how many, and their milliseconds together."""
+
+
+class RequestRow(NamedTuple):
+    """A row of ``REQUESTS``; ``time`` is in the form that the database takes."""
+
+    record_key: str
+    time: Any
+    request_id: str
+    trace_id: str | None
+    span_id: str | None
+    service: str
+    method: str
+    route: str | None
+    status: int
+    duration_ms: float
+    refused: str | None
+    path: str | None
+    version: str | None
+    cpu_ms: float | None
+    first_byte_ms: float | None
+    db_count: int | None
+    db_ms: float | None
+    http_count: int | None
+    http_ms: float | None
+    other_count: int | None
+    other_ms: float | None
+    spans_dropped: int
+    spans_complete: int
+    logs_dropped: int
+    error_type: str | None
+    error_handled: int | None
+    error_place: str | None
+    error_message: str | None
+    error_stack: str | None
+
+
+class DetailsRow(NamedTuple):
+    """A row of ``DETAILS``."""
+
+    request_key: str
+    spans: str | None
+    logs: str | None
+
+
+class VariableRow(NamedTuple):
+    """A row of ``VARIABLES``.
+
+    ``text_value`` holds every value exactly (numbers as Python writes them, lists as JSON); ``number_value`` is for
+    sums: the number, 1 or 0 for a bool, empty for everything else and for NaN and infinity.
+    """
+
+    request_key: str
+    name: str
+    time: Any
+    type: str
+    text_value: str
+    number_value: float | None

@@ -1,0 +1,72 @@
+"""Rows of the store as Python values: of the types that the tables say, whatever somebody wrote there."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._records.record import RequestError
+from flask_chest_otel._records.schema import TIMED, read_value
+from flask_chest_otel._store.answers import StoredRequest
+
+if TYPE_CHECKING:
+    from flask_chest_otel._records.schema import Column, Table
+
+__all__ = ["stored_request", "typed", "value_of"]
+
+_SQLITE_TYPES = {"integer": "INTEGER", "real": "REAL", "number": "NUMERIC"}
+
+
+def typed(table: Table, *names: str) -> str:
+    """Columns with the types that the table says: SQLite itself keeps whatever somebody wrote there."""
+    return ", ".join(_cast(column) for name in names for column in table.columns if column.name == name)
+
+
+def _cast(column: Column) -> str:
+    kind = _SQLITE_TYPES.get(column.kind, "TEXT")
+    cast = f"CAST({column.name} AS {kind})"
+    return cast if column.nullable else f"coalesce({cast}, CAST('' AS {kind}))"
+
+
+def value_of(kind: str, text: str) -> Any:
+    """What was recorded; the text where it is none of its type."""
+    try:
+        return read_value(kind, text)
+    except ValueError:
+        return text
+
+
+def stored_request(row: dict[str, Any], variables: dict[str, Any]) -> StoredRequest:
+    """The request that a row is, by the names of its columns."""
+    same = {name: row[name] for name in StoredRequest.__slots__ if name in row}
+    complete = row["spans_complete"]
+    given: dict[str, Any] = {
+        "key": row["record_key"],
+        "variables": variables,
+        "refused": _refused(row["refused"]),
+        "error": _error(row),
+        "timings": {kind: _timing(row, kind) for kind in TIMED if row[f"{kind}_count"]},
+        "spans_dropped": row["spans_dropped"] or 0,
+        "spans_complete": None if complete is None else bool(complete),
+        "logs_dropped": row["logs_dropped"] or 0,
+    }
+    return StoredRequest(**{**same, **given})
+
+
+def _timing(row: dict[str, Any], kind: str) -> tuple[int, float]:
+    return row[f"{kind}_count"], row[f"{kind}_ms"] or 0.0
+
+
+def _error(row: dict[str, Any]) -> RequestError | None:
+    if row["error_type"] is None:
+        return None
+    message, place, stack = (row[f"error_{name}"] or "" for name in ("message", "place", "stack"))
+    return RequestError(row["error_type"], message, place, stack, bool(row["error_handled"]))
+
+
+def _refused(text: str | None) -> dict[str, str] | None:
+    try:
+        found = json.loads(text or "null")
+    except ValueError:
+        return None
+    return {str(name): str(reason) for name, reason in found.items()} if isinstance(found, dict) else None

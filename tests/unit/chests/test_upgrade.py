@@ -1,0 +1,156 @@
+"""Stores that release 0.1.0 wrote: brought up to date by whoever opens them, while that release goes on writing."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flask_chest_otel._records import schema
+from flask_chest_otel._records.record import LogLine
+from flask_chest_otel._store.overview import merged
+from flask_chest_otel._store.reader import Wanted, read_store
+from flask_chest_otel._store.store import EmbeddedStore
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    from flask_chest_otel._records.record import RequestRecord
+
+VERSION_1 = Path(__file__).parents[2] / "data" / "version1"
+OLD_REQUESTS = 400
+FOREVER_S = 1e10
+
+OLD_INSERTIONS = {
+    "chest_requests": (
+        "INSERT INTO chest_requests (record_key, time, request_id, trace_id, span_id, service, method, route, status,"
+        " duration_ms, refused) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    ),
+    "chest_variables": (
+        "INSERT INTO chest_variables (request_key, name, time, type, text_value, number_value)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    ),
+}
+"""What a worker of release 0.1.0 says to SQLite."""
+
+
+def rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def write_as_before(path: Path, record: RequestRecord) -> None:
+    """Insert a record as release 0.1.0 does; it checks the header when it opens the file."""
+    request, variables = schema.shape(record, schema.utc_text(record.start_unix_ns))
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as connection:
+        assert connection.execute("PRAGMA application_id").fetchone() == (0x43485354,)
+        assert connection.execute("PRAGMA user_version").fetchone() <= (1,)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(OLD_INSERTIONS["chest_requests"], request[:11])
+        connection.executemany(OLD_INSERTIONS["chest_variables"], variables)
+        connection.execute("COMMIT")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A store of release 0.1.0."""
+    path = tmp_path / "flask_chest.sqlite3"
+    path.write_bytes(gzip.decompress((VERSION_1 / "store.sqlite3.gz").read_bytes()))
+    return path
+
+
+def rolled_up(path: Path) -> list[tuple[int, int]]:
+    return rows(path, "SELECT per_s, sum(count) FROM chest_rollups GROUP BY per_s ORDER BY per_s")
+
+
+def test_an_old_store_is_upgraded(path: Path, make_record: Callable[..., RequestRecord]) -> None:
+    """An old store keeps every row as it was, gets the columns, and its requests are counted in the roll-ups."""
+    old_columns = ", ".join(column.name for column in schema.REQUESTS.columns[:11])
+    everything = f"SELECT {old_columns} FROM chest_requests WHERE time < '2026-11-19' ORDER BY record_key"
+    before = rows(path, everything), rows(path, "SELECT * FROM chest_variables ORDER BY 1, 2")
+    with closing(EmbeddedStore(path, max_age_s=FOREVER_S)) as store:
+        store.put(make_record(path="/cart/3", variables={}))
+        assert store.flush(10)
+    assert (rows(path, everything), rows(path, "SELECT * FROM chest_variables ORDER BY 1, 2")) == before
+    assert len(before[0]) == OLD_REQUESTS
+    assert rows(path, "SELECT path FROM chest_requests WHERE path IS NOT NULL") == [("/cart/3",)]
+    assert rolled_up(path) == [(60, 401), (3600, 401), (86400, 401)]
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_it_looks_like_a_new_one(path: Path, tmp_path: Path, make_record: Callable[..., RequestRecord]) -> None:
+    """After the upgrade an old store has the tables, columns and indices of one that was made today."""
+    fresh = tmp_path / "fresh.sqlite3"
+    shape = []
+    for file in (path, fresh):
+        with closing(EmbeddedStore(file, max_age_s=FOREVER_S)) as store:
+            store.put(make_record())
+            assert store.flush(10)
+        names = "SELECT type, name, tbl_name FROM sqlite_master ORDER BY name"
+        shape.append([rows(file, sql) for sql in (names, "PRAGMA table_info(chest_requests)", "PRAGMA user_version")])
+    assert shape[0] == shape[1]
+
+
+def test_an_old_store_is_read_as_it_is(path: Path) -> None:
+    """Who reads an old store, before anything is written to it, sees its requests and their figures."""
+    before = path.read_bytes()
+    with read_store(path) as reader:
+        found = reader.requests(Wanted(), 1000)
+        total = merged(reader.overview(Wanted()))
+        assert reader.errors(Wanted()) == []
+        (one,) = reader.request(found[0].key)
+    assert (len(found), total.count) == (OLD_REQUESTS, OLD_REQUESTS)
+    assert one == (found[0], (), ())
+    assert (found[0].path, found[0].error, found[0].spans_complete) == (None, None, None)
+    assert path.read_bytes() == before
+
+
+def test_an_old_worker_writes_beside_a_new_one(path: Path, make_record: Callable[..., RequestRecord]) -> None:
+    """What both write during a rolling deployment is there once, and counted once in every overview."""
+    with closing(EmbeddedStore(path, max_age_s=FOREVER_S)) as store:
+        for _ in range(20):
+            store.put(make_record())
+            write_as_before(path, make_record())
+        assert store.flush(10)
+        write_as_before(path, make_record())
+        with read_store(path) as reader:
+            assert merged(reader.overview(Wanted())).count == OLD_REQUESTS + 41
+        store.put(make_record())
+        assert store.flush(10)
+    assert rows(path, "SELECT count(*), sum(counted) FROM chest_requests") == [(OLD_REQUESTS + 42,) * 2]
+    assert rolled_up(path)[0] == (60, OLD_REQUESTS + 42)
+
+
+def test_an_old_worker_deletes_what_it_does_not_know(path: Path, make_record: Callable[..., RequestRecord]) -> None:
+    """Requests that an old worker deletes take their child spans and log lines with them."""
+    record = make_record(logs=(LogLine(1, "INFO", "app", "a line"),))
+    with closing(EmbeddedStore(path, max_age_s=FOREVER_S)) as store:
+        store.put(record)
+        assert store.flush(10)
+    assert rows(path, "SELECT count(*) FROM chest_details") == [(1,)]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM chest_variables WHERE request_key <= 'g'")
+        connection.execute("DELETE FROM chest_requests WHERE record_key <= 'g'")
+    assert rows(path, "SELECT count(*) FROM chest_details") == [(0,)]
+
+
+def test_workers_that_upgrade_together(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+    """Four processes that open an old store at once: all write, nothing is lost, each request is counted once."""
+    script = """
+    store = EmbeddedStore(sys.argv[1], max_age_s=1e10)
+    for number in range(100):
+        store.put(record(number, sys.argv[2]))
+    assert store.flush(30) and not store.lost and not store.dropped
+    """
+    processes = [start(script, path, f"worker{which}") for which in range(4)]
+    for process in processes:
+        _, errors = process.communicate(timeout=100)
+        assert (process.returncode, errors) == (0, "")
+    assert rows(path, "SELECT count(*), sum(counted) FROM chest_requests") == [(OLD_REQUESTS + 400,) * 2]
+    assert {count for _, count in rolled_up(path)} == {OLD_REQUESTS + 400}
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
