@@ -29,7 +29,7 @@ ROOMS = (
     {"errors"},
     {"tracked", "_guard", "_values"},
     {"config", "_records", "_otlp", "_self_metrics"},
-    {"_store", "chests", "_tracking", "_server_span", "_outbox"},
+    {"_store", "chests", "_tracking", "_server_span", "_outbox", "_analysis"},
     {"_request"},
     {"_context", "_providers", "_collector"},
     {"_lifecycle"},
@@ -46,7 +46,7 @@ TABLES = {"_values/convert.py", "config/settings.py"}
 
 FILES_AND_RECORDS = {
     *("_version", "_base", "names", "ids", "errors", "tracked", "_guard", "_values"),
-    *("config", "_records", "_store", "chests"),
+    *("config", "_records", "_store", "chests", "_analysis"),
 }
 """Rooms that use the standard library alone."""
 
