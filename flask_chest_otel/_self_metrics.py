@@ -34,7 +34,7 @@ _INSTRUMENTS = (
         "{span}",
         "Finished spans that came too fast, or could not be written",
     ),
-    (names.OUTBOX_DROPPED, "counter", "{item}", "Spans and data points given up because of the outbox's bounds"),
+    (names.OUTBOX_DROPPED, "counter", "{item}", "Items given up because of the outbox's bounds"),
     (names.OUTBOX_BATCHES, "gauge", "{batch}", "Batches in the outbox"),
     (names.OUTBOX_SIZE, "gauge", "By", "What the outbox takes"),
     (names.OUTBOX_AGE, "gauge", "s", "How long the oldest batch has been waiting"),

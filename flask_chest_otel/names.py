@@ -12,10 +12,14 @@ __all__ = [
     "DEFAULT_ATTRIBUTE_PREFIX",
     "DOCTOR",
     "ERRORS",
+    "EVENT_DURATION",
+    "EVENT_NAME",
+    "EXCEPTION_EVENT",
     "HTTP_REQUEST_METHOD",
     "HTTP_RESPONSE_STATUS_CODE",
     "HTTP_ROUTE",
     "KNOWN_METHODS",
+    "LOG_RECORD_UID",
     "OTHER_METHOD",
     "OUTBOX_AGE",
     "OUTBOX_BATCHES",
@@ -25,6 +29,7 @@ __all__ = [
     "REASON",
     "RECORDS_DROPPED",
     "REFUSED",
+    "REQUEST_EVENT",
     "REQUEST_ID",
     "SCOPE",
     "SERVER_TIMING",
@@ -93,7 +98,7 @@ SPANS_DROPPED = "flask_chest.spans.dropped"
 """Metric, counter, ``{span}``: finished spans that came too fast, or could not be written."""
 
 OUTBOX_DROPPED = "flask_chest.outbox.dropped"
-"""Metric, counter, ``{item}``: spans and data points given up because of the outbox's bounds."""
+"""Metric, counter, ``{item}``: spans, data points and log records given up because of the outbox's bounds."""
 
 OUTBOX_BATCHES = "flask_chest.outbox.batches"
 """Metric, gauge, ``{batch}``: batches in the outbox."""
@@ -109,6 +114,21 @@ OUTBOX_AGE = "flask_chest.outbox.age"
 
 DOCTOR = "flask_chest.doctor"
 """Metric, counter, ``{probe}``: what ``flask chest doctor`` sends; a span of the command's name goes with it."""
+
+REQUEST_EVENT = "flask_chest.request"
+"""Event name of a log record: one request, at its finish."""
+
+EXCEPTION_EVENT = "http.server.request.exception"
+"""Event name of a log record (semantic conventions): an exception in a request."""
+
+EVENT_NAME = "event.name"
+"""Log attribute, string: the event's name, where OTLP's messages are so old that they have no field for it."""
+
+EVENT_DURATION = "http.server.request.duration"
+"""Log attribute, double, seconds: how long the request took; the metric of that name has it for all requests."""
+
+LOG_RECORD_UID = "log.record.uid"
+"""Log attribute, string (semantic conventions): 32 hex digits, the same for each copy of one log record."""
 
 SERVICE_NAME = "service.name"
 """Resource attribute, string: the Flask application's name unless ``OTEL_SERVICE_NAME`` says otherwise."""

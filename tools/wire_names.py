@@ -134,7 +134,7 @@ REFERENCE: tuple[WireName, ...] = (
         "metric",
         "counter",
         "{item}",
-        "Spans and data points given up because the outbox was full or they were too old.",
+        "Spans, data points and log records given up because the outbox was full or they were too old.",
     ),
     WireName(
         OUTBOX_BATCHES,

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from google.protobuf import json_format  # type: ignore[import-untyped]  # its stubs are another distribution
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.util.re import parse_env_headers
 
 from flask_chest_otel._base.addresses import shown_address
 from flask_chest_otel._guard import count_refusal, printable
 from flask_chest_otel._otlp.batching import longest_export_s
 from flask_chest_otel._otlp.endpoint import GRPC, HTTP, grpc_target_of, url_of
+from flask_chest_otel._otlp.signals import OTLP_SIGNALS
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ class OtlpEndpoint:
     """Where one signal goes, and how.
 
     Attributes:
-        signal: ``traces`` or ``metrics``.
+        signal: ``traces``, ``metrics`` or ``logs``.
         url: The full URL; with gRPC, the server as gRPC names it.
         shown: The same without what may be a password.
         protocol: ``http/protobuf`` or ``grpc``.
@@ -125,7 +124,7 @@ def address_of(signal: str, environ: Mapping[str, str], protocol: str = HTTP) ->
     """What ``OTEL_EXPORTER_OTLP_…`` says about ``signal``; its own variables beat the general ones.
 
     Args:
-        signal: ``traces`` or ``metrics``.
+        signal: ``traces``, ``metrics`` or ``logs``.
         environ: The environment.
         protocol: ``http/protobuf`` or ``grpc``.
 
@@ -180,12 +179,12 @@ def success(signal: str, status: str, content_type: str, content: bytes) -> Post
     """What a success says: taken, taken in part, or that no OTLP is spoken there, such as where one has to log in.
 
     Args:
-        signal: ``traces`` or ``metrics``.
+        signal: ``traces``, ``metrics`` or ``logs``.
         status: As the protocol has it.
         content_type: Without parameters, in lower case; empty: none was given.
         content: OTLP's message, in protobuf or, as some back ends have it, in JSON; or nothing.
     """
-    response: Any = ExportTraceServiceResponse() if signal == "traces" else ExportMetricsServiceResponse()
+    response: Any = OTLP_SIGNALS[signal].response()
     try:
         if content_type == _JSON:
             json_format.Parse(content or b"{}", response)
@@ -197,13 +196,12 @@ def success(signal: str, status: str, content_type: str, content: bytes) -> Post
         says = in_short(f"no OTLP endpoint: answers with {content_type or 'something else'}")
         return PostResult(taken=False, retryable=True, status=status, says=says)
     partial = response.partial_success
-    rejected = partial.rejected_spans if signal == "traces" else partial.rejected_data_points
     return PostResult(
         taken=True,
         retryable=False,
         status=status,
         says=in_short(partial.error_message),
-        rejected=int(rejected),
+        rejected=int(getattr(partial, OTLP_SIGNALS[signal].rejected)),
     )
 
 

@@ -13,13 +13,14 @@ from flask_chest_otel._base.addresses import shown_address
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = [
     "EXPORTER",
     "GRPC",
     "HTTP",
     "PORTS",
+    "SIGNALS",
     "exporters_of",
     "grpc_target_of",
     "problems",
@@ -33,6 +34,9 @@ EXPORTER = "flask_chest_otlp"
 GENERAL = "OTEL_EXPORTER_OTLP_ENDPOINT"
 DEFAULT = "http://localhost:4318"
 GRPC, HTTP = "grpc", "http/protobuf"
+SIGNALS = ("traces", "metrics", "logs")
+"""Signals by the names that OTLP's paths and OpenTelemetry's variables have."""
+
 PORTS = {GRPC: 4317, HTTP: 4318}
 """Where a collector listens for each protocol, unless it is told otherwise."""
 
@@ -57,7 +61,7 @@ def grpc_target_of(signal: str, environ: Mapping[str, str], *, insecure: bool) -
     gRPC has addresses of many forms: ``host:4317``, ``unix:///run/c.sock``, ``dns:///c:4317``.
 
     Args:
-        signal: ``traces`` or ``metrics``.
+        signal: ``traces``, ``metrics`` or ``logs``.
         environ: The environment.
         insecure: Whether an address that is no ``http://`` or ``https://`` is spoken to without TLS.
 
@@ -77,7 +81,7 @@ def protocol_of(
     """``grpc`` or ``http/protobuf``, the specification's default; a collector listens to both.
 
     Args:
-        signal: ``traces`` or ``metrics``.
+        signal: ``traces``, ``metrics`` or ``logs``.
         environ: The environment.
         on_unknown: Told the name and the value of a variable that says something else.
     """
@@ -96,11 +100,16 @@ def exporters_of(signal: str, environ: Mapping[str, str]) -> list[str]:
     return [name for name in map(str.strip, wanted.split(",")) if name not in ("", "none")]
 
 
-def problems(environ: Mapping[str, str]) -> list[str]:
-    """What is wrong with the addresses that the environment gives to OTLP, with what to type."""
+def problems(environ: Mapping[str, str], signals: Sequence[str] = ("traces", "metrics")) -> list[str]:
+    """What is wrong with the addresses that the environment gives to OTLP, with what to type.
+
+    Args:
+        environ: The environment.
+        signals: Those that are exported.
+    """
     found = [
         problem
-        for signal in ("traces", "metrics")
+        for signal in signals
         for exporter in exporters_of(signal, environ)
         for problem in _problems(signal, _SPOKEN.get(exporter) or protocol_of(signal, environ), exporter, environ)
     ]
@@ -127,7 +136,7 @@ def _meant(variable: str, value: str, signal: str, protocol: str) -> str:
     """The address with the path that its variable wants."""
     shown = shown_address(value).rstrip("/")
     if variable == GENERAL:
-        return re.sub("/v1/(traces|metrics)$", "", shown)
+        return re.sub("/v1/(traces|metrics|logs)$", "", shown)
     return f"{shown}/v1/{signal}" if protocol == HTTP and not urlsplit(value).path.strip("/") else shown
 
 

@@ -14,17 +14,13 @@ from grpc.experimental.gevent import init_gevent  # type: ignore[import-untyped]
 
 from flask_chest_otel._otlp.certificates import context_for
 from flask_chest_otel._otlp.client import PostResult, in_short, speaks_of_size, success, unanswered
+from flask_chest_otel._otlp.signals import OTLP_SIGNALS
 from flask_chest_otel._version import __version__
 
 if TYPE_CHECKING:
     from flask_chest_otel._otlp.client import OtlpEndpoint
 
 __all__ = ["GrpcTarget"]
-
-_METHODS = {
-    "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-    "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-}
 
 # https://opentelemetry.io/docs/specs/otlp/#failures: RESOURCE_EXHAUSTED only with a RetryInfo.
 _TRY_AGAIN = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
@@ -60,7 +56,7 @@ class GrpcTarget:
             if self._channel is None:
                 self._channel = self._connect()
             # Not a plain call: that waits outside of Python, where the interpreter's end cannot reach it.
-            content = self._channel.unary_unary(_METHODS[self._address.signal]).future(
+            content = self._channel.unary_unary(OTLP_SIGNALS[self._address.signal].method).future(
                 body,
                 timeout=self._address.timeout_s,
                 metadata=self._address.headers,

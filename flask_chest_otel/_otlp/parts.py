@@ -1,30 +1,24 @@
-"""A request that is too large, in parts: each has what stands around its spans or data points."""
+"""A request that is too large, in parts: each has what stands around its items."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # its stubs are another distribution
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from flask_chest_otel._otlp.signals import OTLP_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["Part", "name_of", "parts_of"]
 
-_REQUESTS: dict[str, Any] = {"traces": ExportTraceServiceRequest, "metrics": ExportMetricsServiceRequest}
-_PATHS = {
-    "traces": ("resource_spans", "scope_spans", "spans"),
-    "metrics": ("resource_metrics", "scope_metrics", "metrics", "data_points"),
-}
-
 
 class Part(NamedTuple):
     """Some of a batch.
 
     Attributes:
-        items: How many spans or data points it has.
+        items: How many spans, data points or log records it has.
         body: They as an OTLP request.
     """
 
@@ -33,12 +27,12 @@ class Part(NamedTuple):
 
 
 def parts_of(signal: str, whole: Part, most_bytes: int) -> list[Part]:
-    """A request in its order, in parts of at most ``most_bytes``; one span or data point may be larger."""
+    """A request in its order, in parts of at most ``most_bytes``; one item may be larger."""
     if len(whole.body) <= most_bytes:
         return [whole]
-    path = _PATHS[signal]
+    path = OTLP_SIGNALS[signal].path
     try:
-        request = _REQUESTS[signal].FromString(whole.body)
+        request = OTLP_SIGNALS[signal].request.FromString(whole.body)
     except DecodeError:  # whoever gets it will say so
         return [whole]
     items = _count(request, path)
@@ -56,12 +50,13 @@ def parts_of(signal: str, whole: Part, most_bytes: int) -> list[Part]:
 
 
 def name_of(signal: str, body: bytes) -> str:
-    """The name of the first span or metric of a request; nothing where it cannot be read."""
-    path = _PATHS[signal][:3]
+    """The name of the first span, metric or event of a request; nothing where it cannot be read."""
+    path = OTLP_SIGNALS[signal].path[:3]
     try:
-        return next((str(found.name) for found in _walk(_REQUESTS[signal].FromString(body), path)), "")
+        first = next(_walk(OTLP_SIGNALS[signal].request.FromString(body), path), None)
     except DecodeError:
         return ""
+    return str(getattr(first, "name", "") or getattr(first, "event_name", ""))
 
 
 def _walk(message: Any, path: tuple[str, ...]) -> Iterator[Any]:

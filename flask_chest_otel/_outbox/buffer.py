@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.fork_lock import UnforkedLock
+from flask_chest_otel._otlp.endpoint import SIGNALS
 from flask_chest_otel._outbox import memory
 from flask_chest_otel._outbox.disk import PATIENCE_S, TROUBLED_S, Disk, OutboxConfig
 from flask_chest_otel._outbox.file import Usage
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from flask_chest_otel._outbox.file import Batch, Outbox
 
 __all__ = ["BatchBuffer", "OutboxConfig"]
-
-SIGNALS = ("traces", "metrics")
-
 
 class BatchBuffer:
     """Takes batches from any thread, and gives them to one that sends them, in their order.
@@ -65,7 +63,7 @@ class BatchBuffer:
         """The batches to be sent next, to be given to ``done``, ``refuse`` or ``keep`` after that.
 
         Args:
-            signal: ``traces`` or ``metrics``.
+            signal: ``traces``, ``metrics`` or ``logs``.
             most: How many at most.
             max_bytes: How large they are together, unless the first is larger.
         """

@@ -13,24 +13,23 @@ from urllib.parse import parse_qsl, urlsplit
 from opentelemetry.sdk.resources import Resource
 
 from flask_chest_otel._base.sensitive import is_sensitive
-from flask_chest_otel._guard import Log, printable
+from flask_chest_otel._guard import Log, count_refusal, printable
 from flask_chest_otel._otlp.client import address_of
-from flask_chest_otel._otlp.endpoint import EXPORTER, HTTP, exporters_of, protocol_of
+from flask_chest_otel._otlp.endpoint import EXPORTER, HTTP, SIGNALS, exporters_of, protocol_of
 from flask_chest_otel._outbox import folder as outbox_folder_module
 from flask_chest_otel._outbox.buffer import OutboxConfig
 from flask_chest_otel._outbox.worker import Route
 from flask_chest_otel.config import ChestConfig, resolve
+from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from flask_chest_otel._otlp.client import OtlpEndpoint
-    from flask_chest_otel.errors import ChestConfigError
 
 __all__ = ["folder_here", "outbox_folder", "route_of", "service_name", "user_instance_id"]
 
-_SIGNALS = ("traces", "metrics")
 _NAME_CHARS = 100  # file systems take 255 bytes
 
 _logger = Log("flask_chest_otel")
@@ -57,8 +56,8 @@ def route_of(
         config = resolve({}, {}, environ, on_malformed=_say)
     if service is None:
         service = service_name(None)
-    addresses = _addresses(environ, protocols)
-    folder = outbox_folder(config, service, addresses)
+    addresses = tuple(_addresses(environ, protocols))
+    folder = outbox_folder(config, service, _naming(environ, addresses))
     home = folder.parent if config.outbox_dir is None else None
     keeping = OutboxConfig(folder, config.outbox_max_bytes, config.outbox_max_age_s, home)
     return Route(keeping, addresses, config.shutdown_timeout_s, config.export_batch_bytes)
@@ -72,9 +71,10 @@ def folder_here(config: ChestConfig, app_name: str | None, environ: Mapping[str,
     """
     if config.outbox_dir is not None:
         return outbox_folder(config, "", ())
-    signals = [signal for signal in _SIGNALS if EXPORTER not in exporters_of(signal, environ)]
+    signals = [signal for signal in SIGNALS if EXPORTER not in exporters_of(signal, environ)]
     protocols = {signal: protocol_of(signal, environ) for signal in signals}
-    return outbox_folder(config, service_name(app_name), _addresses(environ, protocols))
+    addresses = tuple(_addresses(environ, protocols))
+    return outbox_folder(config, service_name(app_name), _naming(environ, addresses))
 
 
 def outbox_folder(config: ChestConfig, service: str, addresses: Iterable[OtlpEndpoint]) -> Path:
@@ -88,8 +88,24 @@ def outbox_folder(config: ChestConfig, service: str, addresses: Iterable[OtlpEnd
     return _state_folder() / "flask_chest_otel" / name / _digest("\n".join(map(_destination, addresses)))
 
 
-def _addresses(environ: Mapping[str, str], protocols: Mapping[str, str]) -> tuple[OtlpEndpoint, ...]:
-    return tuple(address_of(signal, environ, protocols.get(signal, HTTP)) for signal in _SIGNALS)
+def _addresses(environ: Mapping[str, str], protocols: Mapping[str, str]) -> Iterator[OtlpEndpoint]:
+    """One address per signal; logs go without where their variables are wrong: most applications send none."""
+    for signal in SIGNALS:
+        try:
+            yield address_of(signal, environ, protocols.get(signal, HTTP))
+        except ChestConfigError as error:
+            if signal != "logs":
+                raise
+            count_refusal("setting for logs", "%s: log records go nowhere", error)
+
+
+def _naming(environ: Mapping[str, str], addresses: Iterable[OtlpEndpoint]) -> list[OtlpEndpoint]:
+    """The addresses that an outbox's folder is named by: that of logs only where they go their own way.
+
+    Folders had their names before there were logs, and what waits there is to be sent.
+    """
+    own_way = any(environ.get(f"OTEL_EXPORTER_OTLP_LOGS_{name}") for name in ("ENDPOINT", "HEADERS"))
+    return [address for address in addresses if own_way or address.signal != "logs"]
 
 
 def _destination(address: OtlpEndpoint) -> str:

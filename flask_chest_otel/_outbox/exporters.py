@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from flask_chest_otel._base.process import current_process
 from flask_chest_otel._guard import report_error
+from flask_chest_otel._otlp.signals import OTLP_SIGNALS
 from flask_chest_otel._outbox import senders
 from flask_chest_otel._outbox.config import route_of, user_instance_id
 from flask_chest_otel._outbox.instance_id import instance_id
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._outbox.worker import OutboxWorker, Route
 
-__all__ = ["OutboxMetricExporter", "OutboxSpanExporter"]
+__all__ = ["OutboxMetricExporter", "OutboxSpanExporter", "Outgoing"]
 
 _DELTA = AggregationTemporality.DELTA
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
@@ -43,7 +44,7 @@ _TEMPORALITIES: dict[str, dict[type, AggregationTemporality]] = {
 _ALWAYS: dict[type, AggregationTemporality] = {UpDownCounter: _CUMULATIVE, ObservableUpDownCounter: _CUMULATIVE}
 
 
-class _Outgoing:
+class Outgoing:
     """One exporter's share of the process's dispatch.
 
     Args:
@@ -83,8 +84,7 @@ class _Outgoing:
             items, request = encode()
             if not items:
                 return True
-            groups = request.resource_spans if signal == "traces" else request.resource_metrics
-            for group in groups:
+            for group in getattr(request, OTLP_SIGNALS[signal].path[0]):
                 _name(group.resource, self._user_instance_id)
             self.dispatch().put(signal, items, request.SerializeToString())
         except Exception as error:  # noqa: BLE001 - what cannot be encoded must not end the exporting thread
@@ -118,7 +118,7 @@ class OutboxSpanExporter(SpanExporter):
     """
 
     def __init__(self, route: Route | None = None) -> None:
-        self._outgoing = _Outgoing(route)
+        self._outgoing = Outgoing(route)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Keep a batch; on success it is safe, and not necessarily sent."""
@@ -144,7 +144,7 @@ class OutboxMetricExporter(MetricExporter):
 
     def __init__(self, route: Route | None = None, *, fixed_process: bool = False) -> None:
         super().__init__(_temporality(os.environ), _aggregation(os.environ))
-        self._outgoing = _Outgoing(route, fixed_process=fixed_process)
+        self._outgoing = Outgoing(route, fixed_process=fixed_process)
 
     def export(
         self,

@@ -47,7 +47,7 @@ class Batch:
 
     Attributes:
         batch_id: Its place in the order.
-        items: How many spans or data points it has.
+        items: How many spans, data points or log records it has.
         body: The OTLP request, as protobuf.
     """
 
@@ -62,9 +62,9 @@ class BatchInfo:
 
     Attributes:
         batch_id: Its place in the order.
-        signal: ``traces`` or ``metrics``.
+        signal: ``traces``, ``metrics`` or ``logs``.
         created_unix_ns: When it was made, nanoseconds since 1970 UTC.
-        items: How many spans or data points it has.
+        items: How many spans, data points or log records it has.
         size_bytes: How large it is.
         refused: What the collector said when it refused it for good; ``None``: it is waiting.
     """

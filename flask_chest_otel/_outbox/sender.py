@@ -13,6 +13,7 @@ from flask_chest_otel._otlp.client import in_short
 from flask_chest_otel._otlp.endpoint import GRPC
 from flask_chest_otel._otlp.http import HttpTarget
 from flask_chest_otel._otlp.parts import Part, name_of, parts_of
+from flask_chest_otel._otlp.signals import OTLP_SIGNALS
 from flask_chest_otel._outbox.file import Batch
 
 if TYPE_CHECKING:
@@ -35,13 +36,13 @@ LONGEST_RETRY_AFTER_S = 3600.0
 """Bound of the pause that a collector may ask for, seconds."""
 
 ROWS_AT_ONCE = 64
-"""Batches of spans that are joined into one post at most."""
+"""Batches of spans or log records that are joined into one post at most."""
 
 BYTES_AT_ONCE = 1024 * 1024
 """How large a joined post becomes, unless its first batch is larger."""
 
 POSTS_IN_A_ROW = 16
-"""Posts of one signal before the other has its turn."""
+"""Posts of one signal before the next has its turn."""
 
 SAID_EVERY_S = 60.0
 """Time between two log lines of one kind, seconds."""
@@ -53,7 +54,7 @@ class SignalSender:
     Args:
         buffer: Where they wait.
         address: Where they go.
-        most_bytes: How large one post becomes; a single span or data point may be larger.
+        most_bytes: How large one post becomes; a single item may be larger.
     """
 
     def __init__(self, buffer: BatchBuffer, address: OtlpEndpoint, most_bytes: int) -> None:
@@ -99,9 +100,8 @@ class SignalSender:
         self._target.close()
 
     def _next(self) -> list[Batch]:
-        # Protobuf messages that stand one behind the other are one message with the lists of all. Points of one
-        # series, which a metric's successive batches have, are kept apart: not every back end takes two at once.
-        joined = self._address.signal == "traces" and not self._alone
+        # Protobuf messages that stand one behind the other are one message with the lists of all.
+        joined = OTLP_SIGNALS[self._address.signal].joined and not self._alone
         most_bytes = min(BYTES_AT_ONCE, self._most_bytes)
         return self._buffer.oldest(self._address.signal, ROWS_AT_ONCE if joined else 1, most_bytes)
 

@@ -1,4 +1,4 @@
-"""One process's way out: a shelf, two lanes and the one thread that sends. Made anew in every child."""
+"""One process's way out: a buffer, a lane for each signal and the one thread that sends. Made anew in every child."""
 
 from __future__ import annotations
 
@@ -189,13 +189,25 @@ class OutboxWorker:
     def _may_go_on(self) -> bool:
         return not self._stopping
 
+<<<<<<< HEAD
+=======
+    def _report_drops(self) -> None:
+        dropped, now = self.buffer.dropped, time.monotonic()
+        if dropped > self._drops_logged and now >= self._drops_logged_at:
+            _logger.warning(
+                "the outbox is full or too old: %d spans, data points and log records were dropped, the oldest first",
+                dropped - self._drops_logged,
+            )
+            self._drops_logged, self._drops_logged_at = dropped, now + DROPS_LOGGED_EVERY_S
+
+>>>>>>> b7c37e7 (Teach the outbox the third signal: log records)
 
 _dispatches: dict[tuple[object, Route], OutboxWorker] = {}
 _live: weakref.WeakSet[OutboxWorker] = weakref.WeakSet()
 
 
 def dispatch_for(route: Route) -> OutboxWorker:
-    """The process's dispatch for ``route``: exporters of both signals share it."""
+    """The process's dispatch for ``route``: exporters of all signals share it."""
     key = (current_process(), route)
     found = _dispatches.get(key)
     if found is None:

@@ -137,6 +137,8 @@ class RequestRecord(NamedTuple):
         spans_complete: Whether child spans could be seen; false where the trace is sampled out and the SDK shows none.
         logs: Log lines, errors before others at most, in the order of time; empty where nobody keeps them.
         logs_dropped: How many more lines were logged.
+        sampled: Whether the server span is exported, as far as its trace's flags say; ``None``: there is none.
+        attributes: The variables as they stand on the server span, and ``http.route``; by their names there.
     """
 
     start_unix_ns: int
@@ -163,6 +165,8 @@ class RequestRecord(NamedTuple):
     spans_complete: bool = True
     logs: tuple[LogLine, ...] = ()
     logs_dropped: int = 0
+    sampled: bool | None = None
+    attributes: Mapping[str, Any] = _NONE
 
 
 class Chest(Protocol):

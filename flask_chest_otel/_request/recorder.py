@@ -13,7 +13,7 @@ from flask_chest_otel._records.record import Measurement, RequestRecord
 from flask_chest_otel._request.reader import NO_METRIC
 from flask_chest_otel._values.convert import Refused
 from flask_chest_otel.ids import format_trace_id
-from flask_chest_otel.names import REQUEST_ID
+from flask_chest_otel.names import HTTP_ROUTE, REQUEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -113,7 +113,9 @@ class Recorder:
 
     def _record(self, live: LiveRequest, reading: Reading, measurements: list[Measurement]) -> RequestRecord:
         span_context = live.span.get_span_context() if live.span is not None else trace.INVALID_SPAN_CONTEXT
-        valid = span_context.is_valid
+        valid, attributes = span_context.is_valid, reading.attributes
+        if live.plan.route is not None:
+            attributes[HTTP_ROUTE] = live.plan.route
         return RequestRecord(
             start_unix_ns=live.start_unix_ns,
             duration_s=time.perf_counter() - live.start_s,
@@ -124,10 +126,12 @@ class Recorder:
             method=live.method,
             route=live.plan.rule,
             status=live.status,
-            variables=self._reader.variables(live, reading.attributes),
+            variables=self._reader.variables(live, attributes),
             chests=live.plan.chests,
             metrics=tuple(measurements),
             refused=reading.refused,
+            sampled=span_context.trace_flags.sampled if valid else None,
+            attributes=attributes,
         )
 
 

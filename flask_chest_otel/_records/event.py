@@ -1,0 +1,96 @@
+"""A finished request as an event: what becomes a log record of OTLP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flask_chest_otel._records.schema import record_key
+from flask_chest_otel._values.methods import metric_method
+from flask_chest_otel.names import (
+    CHESTS,
+    EVENT_DURATION,
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+    LOG_RECORD_UID,
+    OTHER_METHOD,
+    REQUEST_EVENT,
+    REQUEST_ID,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask_chest_otel._records.record import RequestRecord
+
+__all__ = ["ERROR", "LogEvent", "request_event"]
+
+INFO, ERROR = 9, 17
+"""Severity numbers of OpenTelemetry's log data model."""
+
+_SERVER_ERROR = 500
+
+
+class LogEvent(NamedTuple):
+    """A log record with a name.
+
+    Attributes:
+        name: Its ``event_name``.
+        time_unix_ns: When it happened, nanoseconds since 1970 UTC.
+        severity: Number of its severity: ``INFO`` or ``ERROR``.
+        trace_id: 32 lower-case hex digits of the server span, or ``None``.
+        span_id: 16 of the same, or ``None``.
+        sampled: Whether that span is exported.
+        body: One line for people.
+        attributes: Everything else.
+    """
+
+    name: str
+    time_unix_ns: int
+    severity: int
+    trace_id: str | None
+    span_id: str | None
+    sampled: bool
+    body: str
+    attributes: Mapping[str, Any]
+
+    @property
+    def severity_text(self) -> str:
+        """The severity in words."""
+        return "ERROR" if self.severity == ERROR else "INFO"
+
+
+def request_event(record: RequestRecord) -> LogEvent:
+    """The event that stands for a whole request."""
+    raised = record.error is not None and not record.error.handled
+    failed = raised or record.status >= _SERVER_ERROR
+    return LogEvent(
+        name=REQUEST_EVENT,
+        time_unix_ns=record.start_unix_ns + round(record.duration_s * 1e9),
+        severity=ERROR if failed else INFO,
+        trace_id=record.trace_id,
+        span_id=record.span_id,
+        sampled=bool(record.sampled),
+        body=f"{record.method} {record.path or record.route or ''} {record.status}",
+        attributes=_attributes(record, failed=failed),
+    )
+
+
+def _attributes(record: RequestRecord, *, failed: bool) -> dict[str, Any]:
+    method = metric_method(record.method)
+    error_type = record.error.type if record.error is not None and not record.error.handled else str(record.status)
+    found = {
+        **record.attributes,
+        # A back end that knows ids takes a second copy for the first; an outbox sends again what had no answer.
+        LOG_RECORD_UID: record_key(record),
+        REQUEST_ID: record.request_id,
+        HTTP_REQUEST_METHOD: method,
+        "http.request.method_original": record.method if method == OTHER_METHOD else None,
+        HTTP_ROUTE: record.attributes.get(HTTP_ROUTE, record.route),
+        "url.path": record.path or None,
+        HTTP_RESPONSE_STATUS_CODE: record.status,
+        "error.type": error_type if failed else None,
+        EVENT_DURATION: record.duration_s,
+        CHESTS: None if record.chests is None else ",".join(record.chests),
+    }
+    return {name: value for name, value in found.items() if value is not None}
