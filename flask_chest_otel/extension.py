@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.record import Chest
     from flask_chest_otel._request.added_metrics import Dimensions
-    from flask_chest_otel.config import Durability, ExportMode, ServerSpanMode
+    from flask_chest_otel.config import Durability, EventsMode, ExportMode, ServerSpanMode
     from flask_chest_otel.tracked import TrackedVar
 
 __all__ = ["FlaskChest"]
@@ -57,6 +57,7 @@ class FlaskChest(Generic[ContextT]):
         propagate_to: The only hosts that they are sent to, ``"*.example.com"`` for all below a domain.
         export: ``"auto"``, ``"otlp"``, ``"store"`` or ``None``.
         durability: ``"batch"`` or ``"request"``: when spans are safe from ``kill -9``.
+        events: ``"none"``, ``"unsampled"`` or ``"all"``: which requests leave as OTLP log records.
         outbox_dir: Folder of the OTLP outbox.
         outbox_max_bytes: How large the outbox becomes.
         outbox_max_age_s: How long the outbox keeps a batch, seconds.
@@ -98,6 +99,7 @@ class FlaskChest(Generic[ContextT]):
         propagate_to: Sequence[str] | None = unset("propagate_to"),
         export: ExportMode | None = unset("export"),
         durability: Durability = unset("durability"),
+        events: EventsMode = unset("events"),
         outbox_dir: str | os.PathLike[str] | None = unset("outbox_dir"),
         outbox_max_bytes: int = unset("outbox_max_bytes"),
         outbox_max_age_s: float = unset("outbox_max_age_s"),

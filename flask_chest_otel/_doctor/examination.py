@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._doctor import entry_points, probe, providers, servers, settings, silent
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._lifecycle.state import state_of
-from flask_chest_otel._otlp.endpoint import problems
+from flask_chest_otel._otlp.endpoint import SIGNALS, problems
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -35,7 +35,8 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
         others = (settings.environment, entry_points.part, servers.part)
         return [*parts, *(part(os.environ) for part in others), silent.part(app, None, None)]
     parts.append(settings.part(state))
-    addresses = problems(os.environ) if state.config.enabled and state.export.follows_environment() else []
+    signals = SIGNALS if state.config.events != "none" else SIGNALS[:2]
+    addresses = problems(os.environ, signals) if state.config.enabled and state.export.follows_environment() else []
     sending = send and state.config.enabled
     sent = None
     # One ear for both: the sender of the outbox begins in the first, with what waits there, and says a thing once.

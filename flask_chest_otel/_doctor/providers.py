@@ -8,6 +8,7 @@ from opentelemetry import metrics, trace
 
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._providers.export_policy import METRICS_GO_NOWHERE
+from flask_chest_otel._providers.request_events import EVENTS_GO_NOWHERE
 from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel._server_span.upstream import is_instrumented_by_upstream
 
@@ -34,6 +35,11 @@ def part(app: Flask, state: ChestState) -> Part:
     ]
     if not export.has_metrics:
         found.rows.append(Row("add_metric", "goes nowhere", f"nobody exports metrics; {TO_EXPORT_METRICS}"))
+    if config.events != "none":
+        where = export.events.outlet.where if export.events is not None else "go nowhere"
+        found.rows.append(Row("events", where, f"events={config.events!r}"))
+    if config.events != "none" and export.events is None:
+        found.problems.append(EVENTS_GO_NOWHERE % config.events)
     if export.metrics_go_nowhere:
         found.problems.append(METRICS_GO_NOWHERE)
     return found

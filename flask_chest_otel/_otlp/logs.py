@@ -24,7 +24,7 @@ from flask_chest_otel.names import EVENT_NAME, SCOPE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from flask_chest_otel._records.event import LogEvent
+    from flask_chest_otel._values.log_event import LogEvent
 
 __all__ = ["encode_events", "encode_records"]
 
@@ -76,10 +76,11 @@ def encode_records(batch: Iterable[Any]) -> tuple[int, ExportLogsServiceRequest]
 
 
 def _event(event: LogEvent) -> LogRecord:
+    severity: Any = event.severity  # protobuf's enumeration, to type checkers
     return LogRecord(
         time_unix_nano=event.time_unix_ns,
         observed_time_unix_nano=event.time_unix_ns,
-        severity_number=event.severity,
+        severity_number=severity,
         severity_text=event.severity_text,
         body=_any_value(event.body),
         trace_id=bytes.fromhex(event.trace_id or ""),
@@ -91,7 +92,7 @@ def _event(event: LogEvent) -> LogRecord:
 
 def _record(item: Any) -> LogRecord:
     record = item.log_record
-    severity = getattr(record.severity_number, "value", 0)
+    severity: Any = getattr(record.severity_number, "value", 0)
     return LogRecord(
         time_unix_nano=record.timestamp or 0,
         observed_time_unix_nano=record.observed_timestamp or 0,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchBuffer", "OutboxConfig"]
 
+
 class BatchBuffer:
     """Takes batches from any thread, and gives them to one that sends them, in their order.
 

@@ -79,7 +79,8 @@ class OutboxWorker:
         self._stopping = False
         self._next_look = 0.0
         self._drops = LossReport(
-            _logger, "the outbox is full or too old: %d spans and data points were dropped, the oldest first"
+            _logger,
+            "the outbox is full or too old: %d spans, data points and log records were dropped, the oldest first",
         )
         _live.add(self)
         _self_metrics.watch(self)
@@ -189,18 +190,6 @@ class OutboxWorker:
     def _may_go_on(self) -> bool:
         return not self._stopping
 
-<<<<<<< HEAD
-=======
-    def _report_drops(self) -> None:
-        dropped, now = self.buffer.dropped, time.monotonic()
-        if dropped > self._drops_logged and now >= self._drops_logged_at:
-            _logger.warning(
-                "the outbox is full or too old: %d spans, data points and log records were dropped, the oldest first",
-                dropped - self._drops_logged,
-            )
-            self._drops_logged, self._drops_logged_at = dropped, now + DROPS_LOGGED_EVERY_S
-
->>>>>>> b7c37e7 (Teach the outbox the third signal: log records)
 
 _dispatches: dict[tuple[object, Route], OutboxWorker] = {}
 _live: weakref.WeakSet[OutboxWorker] = weakref.WeakSet()

@@ -17,9 +17,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from flask_chest_otel._base.process import PerProcess
 from flask_chest_otel._guard import Log, count_refusal
-from flask_chest_otel._otlp.endpoint import EXPORTER, exporters_of, protocol_of
+from flask_chest_otel._otlp.client import address_of
+from flask_chest_otel._otlp.endpoint import EXPORTER, SIGNALS, exporters_of, protocol_of
 from flask_chest_otel._outbox.config import route_of, service_name, user_instance_id
-from flask_chest_otel._outbox.exporters import OutboxMetricExporter, OutboxSpanExporter
+from flask_chest_otel._outbox.exporters import OutboxMetricExporter, OutboxSpanExporter, Outgoing
 from flask_chest_otel._outbox.file import FILENAME
 from flask_chest_otel._outbox.instance_id import instance_id
 from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["private_tracer_provider", "providers_for", "route_to_collector", "start_sending"]
+__all__ = ["logs_for", "private_tracer_provider", "providers_for", "route_to_collector", "start_sending"]
 
 _logger = Log("flask_chest_otel")
 
@@ -99,6 +100,20 @@ def _meters(app_name: str, names: list[str], route: Route | None) -> ProcessMete
     return found.for_service(app_name, service)
 
 
+def logs_for(app_name: str, config: ChestConfig) -> tuple[Outgoing, Resource]:
+    """The way of log records to the collector, through the outbox that is in use, and the application's resource.
+
+    Raises:
+        ChestConfigError: There is no address for them.
+    """
+    route = route_to_collector(app_name, config)
+    with _turn.get():
+        in_use = _in_use.setdefault("otlp", route)
+    # A wrong variable of logs raises here; where nobody sends any, it is left alone.
+    address_of("logs", os.environ, _protocol("logs"))
+    return Outgoing(in_use), _resource(app_name)
+
+
 def start_sending(app_name: str, config: ChestConfig) -> None:
     """Send what earlier processes have left, before there is a provider."""
     route = _route(app_name, config, _wanted())
@@ -113,7 +128,7 @@ def private_tracer_provider(app_name: str) -> TracerProvider:
 
 def route_to_collector(app_name: str | None, config: ChestConfig | None) -> Route:
     """The outbox and the addresses of an application, or those that the environment describes."""
-    protocols = {signal: _protocol(signal) for signal, names in _wanted().items() if EXPORTER not in names}
+    protocols = {signal: _protocol(signal) for signal in SIGNALS if EXPORTER not in exporters_of(signal, os.environ)}
     return route_of(os.environ, config, service_name(app_name), protocols)
 
 

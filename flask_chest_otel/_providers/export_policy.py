@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from flask_chest_otel._providers.request_events import RequestEvents
     from flask_chest_otel._records.record import Chest
     from flask_chest_otel.config import ChestConfig
 
@@ -48,6 +49,7 @@ class ExportPolicy:
     Attributes:
         service: The application's name, in records.
         store: The embedded store, once there is one.
+        events: What passes requests on as log records, once there is somebody to take them.
         sources: As given.
     """
 
@@ -62,6 +64,7 @@ class ExportPolicy:
         self.service = service
         self.sources = sources
         self.store: Chest | None = None
+        self.events: RequestEvents | None = None
         self._config = config
         self._may_build = may_build
         self._tracers: Any = None
@@ -113,7 +116,8 @@ class ExportPolicy:
         """Decide, build, and return the chests that take every route."""
         self.service = app.name
         mode = self._mode = self.mode()
-        if mode is not None and self._stays_inside(app):
+        inside = mode is not None and self._stays_inside(app)
+        if inside:
             _logger.info("a test exports and stores nothing, unless export='otlp' or 'store' asks for it by name")
             if not _application_has_providers():
                 self._use_private_provider(app)
@@ -122,9 +126,15 @@ class ExportPolicy:
         elif mode == "store":
             self._use_store(app)
             self._use_named_exporters(app)
+        if self._config.events != "none":
+            # Imported here: most applications have no use for it.
+            from flask_chest_otel._providers.request_events import events_for  # noqa: PLC0415
+
+            self.events = events_for(app.name, self._config, mode if self._may_build and not inside else None)
         self._decided = True
         senders.start(senders.exporters)
-        _self_metrics.watch_chests(chest for chest in (*self._config.chests, self.store) if chest is not None)
+        chests: tuple[Any, ...] = tuple(chest for chest in (self.store, self.events) if chest is not None)
+        _self_metrics.watch_chests((*self._config.chests, *chests))
         _self_metrics.observe(self._config.meter_provider)
         if any(name.startswith("OTEL_") for name in os.environ):
             # Imported here: most processes have none, or the SDK already.
@@ -134,7 +144,7 @@ class ExportPolicy:
                 _say_once(problem)
         if self.metrics_go_nowhere and (self._may_build or self._config.tracked_vars != NOTHING):
             _say_once(METRICS_GO_NOWHERE)
-        return (self.store,) if self.store is not None else ()
+        return chests
 
     def start_sending(self) -> None:
         """Send what earlier processes have left, if this application will export; nothing is decided by that."""

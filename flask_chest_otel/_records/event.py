@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._records.schema import record_key
+from flask_chest_otel._values.log_event import ERROR, INFO, LogEvent
 from flask_chest_otel._values.methods import metric_method
 from flask_chest_otel.names import (
     CHESTS,
@@ -19,45 +20,11 @@ from flask_chest_otel.names import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from flask_chest_otel._records.record import RequestRecord
 
-__all__ = ["ERROR", "LogEvent", "request_event"]
-
-INFO, ERROR = 9, 17
-"""Severity numbers of OpenTelemetry's log data model."""
+__all__ = ["request_event"]
 
 _SERVER_ERROR = 500
-
-
-class LogEvent(NamedTuple):
-    """A log record with a name.
-
-    Attributes:
-        name: Its ``event_name``.
-        time_unix_ns: When it happened, nanoseconds since 1970 UTC.
-        severity: Number of its severity: ``INFO`` or ``ERROR``.
-        trace_id: 32 lower-case hex digits of the server span, or ``None``.
-        span_id: 16 of the same, or ``None``.
-        sampled: Whether that span is exported.
-        body: One line for people.
-        attributes: Everything else.
-    """
-
-    name: str
-    time_unix_ns: int
-    severity: int
-    trace_id: str | None
-    span_id: str | None
-    sampled: bool
-    body: str
-    attributes: Mapping[str, Any]
-
-    @property
-    def severity_text(self) -> str:
-        """The severity in words."""
-        return "ERROR" if self.severity == ERROR else "INFO"
 
 
 def request_event(record: RequestRecord) -> LogEvent:
@@ -91,6 +58,6 @@ def _attributes(record: RequestRecord, *, failed: bool) -> dict[str, Any]:
         HTTP_RESPONSE_STATUS_CODE: record.status,
         "error.type": error_type if failed else None,
         EVENT_DURATION: record.duration_s,
-        CHESTS: None if record.chests is None else ",".join(record.chests),
+        CHESTS: None if record.chests is None else ",".join(sorted(set(record.chests))),
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -1,7 +1,7 @@
 """Settings: one table says what there is, and from where each value comes."""
 
 from flask_chest_otel.config.checks import check_chest_name
-from flask_chest_otel.config.choices import Durability, ExportMode, ServerSpanMode
+from flask_chest_otel.config.choices import Durability, EventsMode, ExportMode, ServerSpanMode
 from flask_chest_otel.config.environment import effective_environment
 from flask_chest_otel.config.settings import PREFIX, UNSET, ChestConfig, Setting, setting_of, unset
 from flask_chest_otel.config.sources import check_arguments, resolve, settle, unknown_setting, unknown_variables
@@ -11,6 +11,7 @@ __all__ = [
     "UNSET",
     "ChestConfig",
     "Durability",
+    "EventsMode",
     "ExportMode",
     "ServerSpanMode",
     "Setting",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Durability", "ExportMode", "ServerSpanMode"]
+__all__ = ["Durability", "EventsMode", "ExportMode", "ServerSpanMode"]
 
 ExportMode = Literal["auto", "otlp", "store"]
 """Who exports; ``None``: nobody."""
 
 Durability = Literal["batch", "request"]
 """When data is safe from ``kill -9``."""
+
+EventsMode = Literal["none", "unsampled", "all"]
+"""Which requests leave as log records."""
 
 ServerSpanMode = Literal["auto", "upstream", "chest"]
 """Who makes the server span; ``None``: nobody."""

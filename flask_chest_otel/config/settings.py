@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from flask_chest_otel._guard import Log
 from flask_chest_otel.config import checks
-from flask_chest_otel.config.choices import Durability, ExportMode, ServerSpanMode
+from flask_chest_otel.config.choices import Durability, EventsMode, ExportMode, ServerSpanMode
 from flask_chest_otel.config.tracked_vars import NOTHING, TrackedVars
 from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
 
@@ -169,6 +169,13 @@ class ChestConfig:
         "'batch' or 'request'",
         "When spans on their way to OTLP and records of the embedded store are safe from `kill -9`: `batch`, within a "
         "second; `request`, when the request ends, for one local write per request.",
+    )
+    events: EventsMode = _setting(
+        "none",
+        checks.one_of(*get_args(EventsMode)),
+        "'none', 'unsampled' or 'all'",
+        "Which requests leave as OTLP log records of the name `flask_chest.request` when they finish: `unsampled`, "
+        "those whose span is not exported; `all`, every one.",
     )
     outbox_dir: str | None = _setting(
         None,

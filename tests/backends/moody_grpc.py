@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SERVICES = {
     "opentelemetry.proto.collector.trace.v1.TraceService": "/v1/traces",
     "opentelemetry.proto.collector.metrics.v1.MetricsService": "/v1/metrics",
+    "opentelemetry.proto.collector.logs.v1.LogsService": "/v1/logs",
 }
 
 

@@ -100,6 +100,24 @@ class Point(TypedDict):
     scope_version: str
 
 
+class Log(TypedDict):
+    """One log record; ids are lower-case hex, empty where it has none."""
+
+    event: str
+    body: Any
+    severity: int
+    severity_text: str
+    time_ns: int
+    observed_ns: int
+    trace_id: str
+    span_id: str
+    flags: int
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+    scope: str
+    scope_version: str
+
+
 class OtlpReceiver:
     """An OTLP/HTTP server on a loopback port, started and stopped as a context manager.
 
@@ -118,6 +136,7 @@ class OtlpReceiver:
         self.headers: list[dict[str, str]] = []
         self._spans: list[Span] = []
         self._points: list[Point] = []
+        self._logs: list[Log] = []
         self._changed = threading.Condition()
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.receiver = self
@@ -154,6 +173,23 @@ class OtlpReceiver:
         with self._changed:
             return [point for point in self._points if name in (None, point["name"])]
 
+    def logs(self, event: str | None = None) -> list[Log]:
+        """Return all log records that have arrived, or those of one event."""
+        with self._changed:
+            return [log for log in self._logs if event in (None, log["event"])]
+
+    def wait_for_logs(self, count: int, timeout_s: float = 10.0, *, event: str | None = None) -> list[Log]:
+        """Return the log records as soon as at least `count` have arrived.
+
+        Raises:
+            TimeoutError: They did not come in time; the message says what did.
+        """
+        self._wait(lambda: len(self.logs(event)) >= count, timeout_s)
+        logs = self.logs(event)
+        if len(logs) < count:
+            raise TimeoutError(f"{count} log records were expected within {timeout_s} s, {len(logs)} came: {logs}")
+        return logs
+
     def latest(self, name: str) -> list[Point]:
         """Return the newest point of each series of `name`: one per resource and attribute set."""
         newest = {_series(point): point for point in self.metrics(name)}
@@ -164,6 +200,7 @@ class OtlpReceiver:
         with self._changed:
             self._spans.clear()
             self._points.clear()
+            self._logs.clear()
             self.headers.clear()
             self.refused = 0
 
@@ -218,6 +255,7 @@ class OtlpReceiver:
             if status == HTTP_OK:
                 self._spans.extend(_spans_of(request) if path == "/v1/traces" else ())
                 self._points.extend(_points_of(request) if path == "/v1/metrics" else ())
+                self._logs.extend(logs_of(request) if path == "/v1/logs" else ())
             else:
                 self.refused += 1
             self._changed.notify_all()
@@ -343,6 +381,30 @@ def _points_of(request: Any) -> Iterator[Point]:
                 data = getattr(metric, kind)
                 for point in data.data_points:
                     yield _point(metric, kind, data, point, group.resource, scoped.scope)
+
+
+def logs_of(request: Any) -> Iterator[Log]:
+    """The log records of one decoded request."""
+    for group in request.resource_logs:
+        for scoped in group.scope_logs:
+            for log in scoped.log_records:
+                attributes = _attributes(log.attributes)
+                yield Log(
+                    # Messages older than OTLP 1.5 have an attribute in place of the field.
+                    event=getattr(log, "event_name", "") or attributes.get("event.name", ""),
+                    body=_value(log.body),
+                    severity=log.severity_number,
+                    severity_text=log.severity_text,
+                    time_ns=log.time_unix_nano,
+                    observed_ns=log.observed_time_unix_nano,
+                    trace_id=log.trace_id.hex(),
+                    span_id=log.span_id.hex(),
+                    flags=log.flags,
+                    attributes=attributes,
+                    resource=_attributes(group.resource.attributes),
+                    scope=scoped.scope.name,
+                    scope_version=scoped.scope.version,
+                )
 
 
 def _point(metric: Any, kind: str, data: Any, point: Any, resource: Any, scope: Any) -> Point:

@@ -1,5 +1,7 @@
 """A plain Flask application without a line about us; `flask.Flask` is looked up when it is made."""
 
+import logging
+
 import flask
 
 app = flask.Flask(__name__)
@@ -24,3 +26,10 @@ def fail() -> str:
 def plain() -> str:
     """Set nothing."""
     return "plain"
+
+
+@app.get("/log/<int:number>")
+def log(number: int) -> str:
+    """Log one line."""
+    logging.getLogger("shop").warning("line %d", number, extra={"cart": number})
+    return "logged"

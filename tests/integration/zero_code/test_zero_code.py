@@ -140,6 +140,46 @@ def test_the_outbox_by_its_entry_points(tmp_path: Path) -> None:
     assert sorted(point["count"] or 0 for point in receiver.latest("flask.g.cart_total")) == [1, 20]
 
 
+LOGS = {
+    "OTEL_LOGS_EXPORTER": "flask_chest_otlp",
+    "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "true",
+    "FLASK_CHEST_EVENTS": "all",
+}
+
+
+def test_logs_by_their_entry_point(tmp_path: Path) -> None:
+    """``OTEL_LOGS_EXPORTER=flask_chest_otlp``: lines and events outlive an outage and the end of the process."""
+    settings = {
+        **LOGS,
+        "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "outbox"),
+        "FLASK_CHEST_SHUTDOWN_TIMEOUT_S": "0.5",
+        # Longer than the process lives: the end has to bring them into the outbox.
+        "OTEL_BLRP_SCHEDULE_DELAY": "60000",
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_METRICS_EXPORTER": "none",
+    }
+    port = free_port()
+    away = f"http://127.0.0.1:{port}"
+    command = (*INSTRUMENT, "gunicorn", "--workers", "2", "--bind", "127.0.0.1:{port}", "plain_app:app")
+    with serve(command, away, **settings) as url:
+        assert [get(f"{url}/log/{number}", X_Request_ID=f"r-{number}") for number in range(20)] == [200] * 20
+    assert {batch.signal for batch in kept(tmp_path / "outbox")} == {"logs"}
+    with OtlpReceiver(port=port) as receiver, serve(command, away, **settings) as url:
+        assert get(f"{url}/nowhere") == 404
+        logs = receiver.wait_for_logs(40)
+        wait_until(lambda: kept(tmp_path / "outbox") == [])
+    lines = [log for log in logs if log["body"] and str(log["body"]).startswith("line ")]
+    events = [log for log in logs if log["event"] == "flask_chest.request"]
+    assert sorted(log["attributes"]["cart"] for log in lines) == list(range(20))
+    assert {(log["severity"], log["scope"]) for log in lines} <= {
+        (13, "shop"),
+        (13, "opentelemetry.sdk._logs._internal"),
+    }
+    assert sorted(log["attributes"]["flask.request_id"] for log in events) == sorted(f"r-{n}" for n in range(20))
+    # A line and the event of its request are of one span.
+    assert {log["span_id"] for log in lines} == {log["span_id"] for log in events}
+
+
 def test_a_short_life_under_gevent(tmp_path: Path, receiver: OtlpReceiver) -> None:
     """Exporters named ``flask_chest_otlp`` send all spans of a worker that ends before the SDK's first export, at once.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from flask_chest_otel._otlp.client import address_of
-from flask_chest_otel._otlp.endpoint import HTTP
+from flask_chest_otel._otlp.endpoint import HTTP, SIGNALS
 from flask_chest_otel._outbox.buffer import OutboxConfig
 from flask_chest_otel._outbox.worker import Route
 
@@ -35,5 +35,5 @@ def route_to(
     **variables: str,
 ) -> Route:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, **variables}
-    addresses = tuple(address_of(signal, environ, protocol) for signal in ("traces", "metrics"))
+    addresses = tuple(address_of(signal, environ, protocol) for signal in SIGNALS)
     return Route(OutboxConfig(folder, max_bytes, max_age_s), addresses, 1.0, batch_bytes)

@@ -1,0 +1,160 @@
+"""Where log records of this package's own go: to the outbox, or to the application's logger provider."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+# OpenTelemetry has no other name for its logs: https://opentelemetry-python.readthedocs.io/en/latest/api/_logs.html
+from opentelemetry import _logs as logs_api
+from opentelemetry import trace
+from opentelemetry.context import Context
+
+from flask_chest_otel._guard import report_error
+from flask_chest_otel._otlp.endpoint import EXPORTER, exporters_of
+from flask_chest_otel._version import __version__
+from flask_chest_otel.names import EVENT_NAME, SCOPE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flask_chest_otel._values.log_event import LogEvent
+    from flask_chest_otel.config import ChestConfig
+
+__all__ = ["LogOutlet", "outlet_for"]
+
+
+class LogOutlet(Protocol):
+    """Takes events in a thread of its own, never in a request.
+
+    Attributes:
+        where: Where they go, in words.
+    """
+
+    where: str
+
+    def emit(self, events: Sequence[LogEvent]) -> None:
+        """Pass events on; what is passed on is somebody else's to keep."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Try to send everything; whether nothing is left."""
+
+    def close(self) -> None:
+        """Nothing comes any more."""
+
+
+def outlet_for(app_name: str, config: ChestConfig, mode: str | None) -> LogOutlet | None:
+    """Where this application's events go; ``None``: nobody takes them.
+
+    Args:
+        app_name: The application's name.
+        config: Its settings.
+        mode: What was decided about ``export=``; ``None`` also where nothing may be built.
+    """
+    provider: Any = logs_api.get_logger_provider()
+    if hasattr(provider, "shutdown"):  # the proxy that stands there before has none
+        return _ProviderOutlet(provider)
+    if mode is None or not _are_wanted(by_name=mode == "store"):
+        return None
+    # Imported here: exporters cost a tenth of a second.
+    from flask_chest_otel._providers import build  # noqa: PLC0415
+
+    return _OutboxOutlet(*build.logs_for(app_name, config))
+
+
+def _are_wanted(*, by_name: bool) -> bool:
+    """Whether the standard variables send logs by OTLP; ``by_name``: only if one of them speaks of logs."""
+    named = any(os.environ.get(name) for name in ("OTEL_LOGS_EXPORTER", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"))
+    return (named or not by_name) and bool({"otlp", EXPORTER}.intersection(exporters_of("logs", os.environ)))
+
+
+class _OutboxOutlet:
+    """Puts events into the outbox.
+
+    Args:
+        outgoing: The way there.
+        resource: The application's, of the SDK.
+    """
+
+    where = "the outbox, and by OTLP to the collector"
+
+    def __init__(self, outgoing: Any, resource: Any) -> None:
+        self._outgoing = outgoing
+        self._resource = resource
+
+    def emit(self, events: Sequence[LogEvent]) -> None:
+        from flask_chest_otel._otlp.logs import encode_events  # noqa: PLC0415 - as above
+
+        self._outgoing.export("logs", partial(encode_events, events, self._resource))
+
+    def flush(self, timeout_s: float) -> bool:
+        return bool(self._outgoing.flush(timeout_s * 1000))
+
+    def close(self) -> None:
+        self._outgoing.shut_down()
+
+
+class _ProviderOutlet:
+    """Emits events with a logger provider of the application's.
+
+    Args:
+        provider: That one.
+    """
+
+    where = "the application's logger provider"
+
+    def __init__(self, provider: Any) -> None:
+        self._provider = provider
+        self._logger = provider.get_logger(SCOPE, __version__)
+        self._record = _record_class()
+        self._takes = frozenset(inspect.signature(self._record.__init__).parameters)
+
+    def emit(self, events: Sequence[LogEvent]) -> None:
+        for event in events:
+            try:
+                self._logger.emit(self._record(**self._fields(event)))
+            except Exception as error:  # noqa: BLE001 - a processor of the application's may raise anything
+                report_error("log record", error)
+
+    def flush(self, timeout_s: float) -> bool:
+        flush = getattr(self._provider, "force_flush", None)
+        return flush is None or flush(int(timeout_s * 1000)) is not False
+
+    def close(self) -> None:
+        pass  # the provider is the application's to end
+
+    def _fields(self, event: LogEvent) -> dict[str, Any]:
+        fields: dict[str, Any] = {
+            "timestamp": event.time_unix_ns,
+            "observed_timestamp": event.time_unix_ns,
+            "severity_number": logs_api.SeverityNumber(event.severity),
+            "severity_text": event.severity_text,
+            "body": event.body,
+            "attributes": dict(event.attributes),
+        }
+        if "event_name" in self._takes:
+            fields["event_name"] = event.name
+        else:
+            fields["attributes"][EVENT_NAME] = event.name
+        if "resource" in self._takes:
+            fields["resource"] = getattr(self._logger, "resource", None)
+        span = _span_context(event)
+        if "context" in self._takes:
+            return {**fields, "context": trace.set_span_in_context(trace.NonRecordingSpan(span), Context())}
+        return {**fields, "trace_id": span.trace_id, "span_id": span.span_id, "trace_flags": span.trace_flags}
+
+
+def _record_class() -> Any:
+    """The class of log records that the SDK's loggers take; until 1.38 only those of the SDK have a resource."""
+    from opentelemetry.sdk import _logs as sdk  # noqa: PLC0415 - only where there is a provider
+
+    return getattr(sdk, "LogRecord", None) or logs_api.LogRecord
+
+
+def _span_context(event: LogEvent) -> trace.SpanContext:
+    if event.trace_id is None or event.span_id is None:
+        return trace.INVALID_SPAN_CONTEXT
+    flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if event.sampled else trace.TraceFlags.DEFAULT)
+    return trace.SpanContext(int(event.trace_id, 16), int(event.span_id, 16), is_remote=False, trace_flags=flags)

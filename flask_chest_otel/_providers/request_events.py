@@ -1,0 +1,107 @@
+"""Finished requests as events: a chest that keeps nothing, and passes everything on as log records."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._guard import count_refusal, guarded
+from flask_chest_otel._providers.log_outlets import outlet_for
+from flask_chest_otel._records.event import request_event
+from flask_chest_otel._records.queue import EXIT_BUDGET_S, RecordQueue
+from flask_chest_otel._values.log_event import LogEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flask_chest_otel._providers.log_outlets import LogOutlet
+    from flask_chest_otel._records.record import RequestRecord
+    from flask_chest_otel.config import ChestConfig
+
+__all__ = ["EVENTS_GO_NOWHERE", "RequestEvents", "events_for"]
+
+EACH_REQUEST_S = 1.0
+"""How long a request that asked for it waits for its event to be written, seconds; a disk may hang."""
+
+EVENTS_GO_NOWHERE = (
+    "events=%r goes nowhere: nobody takes log records; type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, "
+    "beside the store also OTEL_LOGS_EXPORTER=otlp, or opentelemetry._logs.set_logger_provider(…) in the application"
+)
+"""What the log and the doctor say in that case."""
+
+
+@guarded("log records")
+def events_for(app_name: str, config: ChestConfig, mode: str | None) -> RequestEvents | None:
+    """What passes an application's requests on; ``None``: nobody takes them, which is said.
+
+    Args:
+        app_name: The application's name.
+        config: Its settings.
+        mode: What was decided about ``export=``; ``None`` also where nothing may be built.
+    """
+    outlet = outlet_for(app_name, config, mode)
+    if outlet is None:
+        count_refusal("setting events nowhere", EVENTS_GO_NOWHERE, config.events)
+        return None
+    return RequestEvents(outlet, config.events, each_request=config.durability == "request")
+
+
+class RequestEvents:
+    """Turns records into events, outside of the request.
+
+    Args:
+        outlet: Where events go.
+        mode: ``all``, ``unsampled`` (requests whose span is exported have none), or ``none``: exceptions alone.
+        each_request: Let ``put`` return when the event was passed on, at most ``EACH_REQUEST_S`` later.
+
+    Attributes:
+        name: By which the counter of dropped records speaks of it.
+        outlet: As given.
+    """
+
+    def __init__(self, outlet: LogOutlet, mode: str, *, each_request: bool = False) -> None:
+        self.name = "events"
+        self.outlet = outlet
+        self._mode = mode
+        self._queue = RecordQueue("events", partial(_Writer, outlet))
+        self._each_request = each_request
+
+    @property
+    def dropped(self) -> int:
+        """What was refused in this process because the queue was full."""
+        return self._queue.dropped
+
+    @property
+    def lost(self) -> int:
+        """What was accepted in this process and could not be passed on."""
+        return self._queue.lost
+
+    def put(self, record: RequestRecord) -> None:
+        """Take one request, if it is to be an event."""
+        if self._mode == "all" or (self._mode == "unsampled" and not record.sampled):
+            self.put_event(record)
+
+    def put_event(self, event: RequestRecord | LogEvent) -> None:
+        """Take one event, or a request that becomes one."""
+        self._queue.put(event)  # type: ignore[arg-type]  # the queue does not look at what it carries
+        if self._each_request:
+            self._queue.flush(EACH_REQUEST_S)
+
+    def flush(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
+        """Wait until what was put before is sent, at most ``timeout_s`` seconds."""
+        return self._queue.flush(timeout_s) and self.outlet.flush(timeout_s)
+
+    def close(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
+        """Pass on what is queued, and end the thread."""
+        return self._queue.close(timeout_s)
+
+
+class _Writer:
+    def __init__(self, outlet: LogOutlet) -> None:
+        self._outlet = outlet
+
+    def write(self, records: Sequence[Any]) -> None:
+        self._outlet.emit([one if isinstance(one, LogEvent) else request_event(one) for one in records])
+
+    def close(self) -> None:
+        self._outlet.close()
