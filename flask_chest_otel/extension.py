@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.record import Chest
     from flask_chest_otel._request.added_metrics import Dimensions
-    from flask_chest_otel.config import Durability, EventsMode, ExportMode, ServerSpanMode
+    from flask_chest_otel.config import Durability, EventsMode, ExportMode, QueryText, ServerSpanMode
     from flask_chest_otel.tracked import TrackedVar
 
 __all__ = ["FlaskChest"]
@@ -71,6 +71,7 @@ class FlaskChest(Generic[ContextT]):
         value_limit_chars: Characters kept of a text.
         list_limit: Elements kept of a list.
         variables_limit: Variables recorded per request.
+        query_text: ``"parametrised"``, ``"all"`` or ``"none"``: what records keep of the text of database queries.
         handled_exceptions: ``False``: no events for exceptions that an error handler answers.
         raise_exceptions: For development: a value that cannot be recorded raises right after the view.
         enabled: ``False``: do nothing at all.
@@ -113,6 +114,7 @@ class FlaskChest(Generic[ContextT]):
         value_limit_chars: int = unset("value_limit_chars"),
         list_limit: int = unset("list_limit"),
         variables_limit: int = unset("variables_limit"),
+        query_text: QueryText = unset("query_text"),
         handled_exceptions: bool = unset("handled_exceptions"),
         raise_exceptions: bool = unset("raise_exceptions"),
         enabled: bool = unset("enabled"),

@@ -22,6 +22,7 @@ class _Capture:
     """A chest that keeps what it gets."""
 
     name = "capture"
+    keeps_spans = True
 
     def __init__(self) -> None:
         self.records: list[RequestRecord] = []

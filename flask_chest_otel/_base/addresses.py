@@ -10,7 +10,7 @@ from flask_chest_otel._base.sensitive import is_sensitive
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["shown_address", "shown_variable", "without_secrets"]
+__all__ = ["shown_address", "shown_url", "shown_variable", "without_secrets"]
 
 HIDDEN = "***"
 
@@ -24,6 +24,7 @@ _PLAIN = re.compile(
     r"([a-z][a-z0-9+.-]*:/+(?!/))?(\*\*\*@)?([\w.-]+|\[[0-9a-f:.]+\])?(:\d*)?(,[\w.-]+(:\d*)?)*(/[^\s:@]*(:\d+)?)?",
     re.IGNORECASE,
 )
+_QUERY = re.compile(r"[?#].*", re.DOTALL)
 _BETWEEN = re.compile(r"[,;&?#@\s]|://")
 _NAME = re.compile(r"^[\w.-]+=(?=[^=])")
 
@@ -47,6 +48,19 @@ def shown_address(address: Any, *, path: bool = True, user: str = f"{HIDDEN}@") 
         return HIDDEN
     text = text.replace(f"{HIDDEN}@", user, 1)
     return text if path else re.sub(r"(?<![:/])/(?!/).*", "", text)
+
+
+def shown_url(url: str) -> str:
+    """``url`` as a request was sent to it, without user, password and query; host and path stay."""
+    head, mark, _ = _QUERY.sub("?", url, count=1).partition("?")
+    scheme, between, rest = head.partition("://")
+    if not between:
+        return HIDDEN if "@" in head else head + (f"?{HIDDEN}" if mark else "")
+    host, slash, path = rest.partition("/")
+    before_at = rest.rpartition("@")[0]
+    if "@" in path and ":" in before_at:
+        return HIDDEN  # a password with a slash in it, perhaps
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" + (f"?{HIDDEN}" if mark else "")
 
 
 def shown_variable(name: str, text: str) -> str:

@@ -16,11 +16,12 @@ from flask_chest_otel._records import abandoned
 from flask_chest_otel._records.router import ChestRouter
 from flask_chest_otel._request import excluded_urls
 from flask_chest_otel._request.added_metrics import AddedMetrics
-from flask_chest_otel._request.lookup import request_in
+from flask_chest_otel._request.lookup import request_in, request_of_context
 from flask_chest_otel._request.reader import ValueReader
 from flask_chest_otel._request.recorder import Recorder
 from flask_chest_otel._request.request_id import RequestIds
 from flask_chest_otel._request.response_headers import ResponseHeaders
+from flask_chest_otel._request.span_watch import SpanWatch
 from flask_chest_otel._server_span import upstream
 from flask_chest_otel._tracking.instruments import Instruments
 from flask_chest_otel._tracking.plan import Planner
@@ -109,7 +110,8 @@ class ChestState:
         self._plans = Plans(self.planner)
         self._reader = ValueReader(config, self.planner)
         self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
-        self._recorder = Recorder(self._reader, self.planner, self._added, self.router, quiet=quiet)
+        self._span_watch = SpanWatch(config, export, self.router, request_of_context)
+        self._recorder = Recorder(self._reader, self.planner, self._added, self.router, self._span_watch, quiet=quiet)
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
         self._excluded = excluded_urls.compile_patterns(config.excluded_urls)
         self.excluded_urls = (

@@ -18,7 +18,7 @@ from flask_chest_otel._context import propagator
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._lifecycle.state import ChestState
 from flask_chest_otel._records import abandoned
-from flask_chest_otel._request import destinations, excluded_urls
+from flask_chest_otel._request import excluded_urls
 from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._request.lookup import (
     ENVIRON_KEY,
@@ -29,7 +29,6 @@ from flask_chest_otel._request.lookup import (
     present_context,
     present_g,
     present_request,
-    request_of_context,
     span_here,
 )
 from flask_chest_otel._server_span.served import SERVED_KEY, ServedRequest
@@ -88,6 +87,8 @@ class Lifecycle(ChestState):
         live.displaced = environ.get(ENVIRON_KEY)
         environ[ENVIRON_KEY] = live
         live_request.set(live)
+        if self.router.wanted:
+            self._span_watch.begin(live)
         if plan.chests is not None:
             self._name_destinations(live)
         self._ids.choose(live, environ)
@@ -204,7 +205,7 @@ class Lifecycle(ChestState):
 
     @guarded("destinations")
     def _name_destinations(self, live: LiveRequest) -> None:
-        destinations.ensure_on(self.export.tracer_provider(), request_of_context)
+        self._span_watch.name_destinations()
         span = span_here(live)
         if span is not None and live.plan.chests_text is not None:
             # Started before the request, by an instrumentation around the application.

@@ -25,7 +25,9 @@ from flask_chest_otel._outbox.file import FILENAME
 from flask_chest_otel._outbox.instance_id import instance_id
 from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from flask_chest_otel._outbox.worker import dispatch_for
+from flask_chest_otel._providers.child_span_sampler import record_child_spans
 from flask_chest_otel._providers.metric_reader import ProcessMetricReader
+from flask_chest_otel._providers.private_spans import reach_stand_ins
 from flask_chest_otel._providers.services import ServiceMeterProvider, ServiceTracerProvider
 from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel.errors import ChestConfigError
@@ -80,7 +82,7 @@ def providers_for(
 def _tracers(app_name: str, config: ChestConfig, names: list[str], route: Route | None) -> TracerProvider | None:
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         processors = [_span_processor(exporter) for exporter in _exporters("traces", names, route)]
-        trace.set_tracer_provider(ServiceTracerProvider(_resource(app_name), processors))
+        trace.set_tracer_provider(record_child_spans(ServiceTracerProvider(_resource(app_name), processors)))
     found = trace.get_tracer_provider()
     if not isinstance(found, ServiceTracerProvider):
         return None
@@ -123,7 +125,10 @@ def start_sending(app_name: str, config: ChestConfig) -> None:
 
 def private_tracer_provider(app_name: str) -> TracerProvider:
     """A provider for one application: its requests have trace ids, and no span leaves the process."""
-    return TracerProvider(resource=_resource(app_name), id_generator=ChestIdGenerator(), shutdown_on_exit=False)
+    reach_stand_ins()
+    return record_child_spans(
+        TracerProvider(resource=_resource(app_name), id_generator=ChestIdGenerator(), shutdown_on_exit=False)
+    )
 
 
 def route_to_collector(app_name: str | None, config: ChestConfig | None) -> Route:

@@ -14,7 +14,9 @@ from flask_chest_otel import _self_metrics
 from flask_chest_otel._guard import Log, guarded
 from flask_chest_otel._outbox import senders
 from flask_chest_otel._providers.deferred import DeferredMeterProvider, DeferredTracerProvider
+from flask_chest_otel._version import __version__
 from flask_chest_otel.config.tracked_vars import NOTHING
+from flask_chest_otel.names import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +53,7 @@ class ExportPolicy:
         store: The embedded store, once there is one.
         events: What passes requests on as log records, once there is somebody to take them.
         sources: As given.
+        private_tracer: Of the private provider, where there is one.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class ExportPolicy:
         self._config = config
         self._may_build = may_build
         self._tracers: Any = None
+        self.private_tracer: trace.Tracer | None = None
         self._meters: Any = None
         self._decided = False
         self._mode: str | None = None
@@ -209,6 +213,9 @@ class ExportPolicy:
             from flask_chest_otel._providers import build  # noqa: PLC0415 - as in _use_exporters
 
             self._tracers = build.private_tracer_provider(app.name)
+            tracer = self._tracers.get_tracer(SCOPE, __version__)
+            # OTEL_SDK_DISABLED: it makes no spans either.
+            self.private_tracer = None if isinstance(tracer, trace.NoOpTracer) else tracer
 
     @guarded("exporters beside the store")
     def _use_named_exporters(self, app: Flask) -> None:

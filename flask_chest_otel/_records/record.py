@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Chest", "ChildSpan", "LogLine", "Measurement", "RequestError", "RequestRecord", "SpanEvent"]
 
@@ -132,7 +132,8 @@ class RequestRecord(NamedTuple):
         cpu_s: Processor time of the serving thread from begin to finish, seconds; ``None`` where it is not known.
         first_byte_s: From begin to the begin of the response, seconds; ``None``: there was none.
         timings: Kind of child span (``db``, ``http``, ``other``) to how many there were and their seconds together.
-        spans: Child spans, the slowest at most, in the order of their begin; empty where nobody keeps them.
+        spans: Child spans, the slowest at most, in the order of their begin; empty where nobody keeps them. They take
+            their final shape when they are first read.
         spans_dropped: How many more child spans there were.
         spans_complete: Whether child spans could be seen; false where the trace is sampled out and the SDK shows none.
         logs: Log lines, errors before others at most, in the order of time; empty where nobody keeps them.
@@ -160,7 +161,7 @@ class RequestRecord(NamedTuple):
     cpu_s: float | None = None
     first_byte_s: float | None = None
     timings: Mapping[str, tuple[int, float]] = _NONE
-    spans: tuple[ChildSpan, ...] = ()
+    spans: Sequence[ChildSpan] = ()
     spans_dropped: int = 0
     spans_complete: bool = True
     logs: tuple[LogLine, ...] = ()
@@ -171,6 +172,9 @@ class RequestRecord(NamedTuple):
 
 class Chest(Protocol):
     """Takes the records of finished requests: a chest, the embedded store, a capture in a test.
+
+    One that keeps child spans says so with an attribute ``keeps_spans = True``: where nobody does, records have
+    ``timings`` and no ``spans``.
 
     Attributes:
         name: By which routes speak of it in ``chests=``.

@@ -18,23 +18,29 @@ class ChestRouter:
 
     Attributes:
         wanted: Whether there is anybody to make records for.
+        keeps_spans: Whether one of them keeps child spans, and not only what they add up to.
     """
 
     def __init__(self, by_name: tuple[Chest, ...]) -> None:
         """Begin with the direct chests."""
         self._by_name = by_name
         self._every_route: tuple[Chest, ...] = ()
-        self.wanted = bool(by_name)
+        self._look()
 
     def add(self, *chests: Chest) -> None:
         """Add what takes every route: the embedded store, a capture in a test."""
         self._every_route += chests
-        self.wanted = bool(self._every_route or self._by_name)
+        self._look()
 
     def remove(self, chest: Chest) -> None:
         """Undo :meth:`add`."""
         self._every_route = tuple(other for other in self._every_route if other is not chest)
-        self.wanted = bool(self._every_route or self._by_name)
+        self._look()
+
+    def _look(self) -> None:
+        chests = (*self._every_route, *self._by_name)
+        self.wanted = bool(chests)
+        self.keeps_spans = any(getattr(chest, "keeps_spans", False) for chest in chests)
 
     def put(self, record: RequestRecord) -> None:
         """Hand one record to everybody whom its route allows."""

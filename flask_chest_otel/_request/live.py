@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
+    from flask_chest_otel._request.child_spans import ChildSpans
     from flask_chest_otel._request.request_id import RequestIds
+    from flask_chest_otel._request.span_watch import SpanWatch
     from flask_chest_otel._server_span.span import ServerSpan
     from flask_chest_otel._tracking.plan import Plan
 
@@ -47,6 +49,9 @@ class LiveRequest:
         finished: Whether the record is closed.
         status: HTTP status code, 500 until a response is there.
         method: HTTP method as it was received.
+        span_watch: Who watches its child spans; ``None``: nobody wants its record.
+        child_spans: What takes its child spans, once there is one; ``None``: nobody wants them, or its record is made.
+        server_span_id: Of the server span that was started in it, or 0.
         added: What ``add_metric`` took, to be recorded at the end.
         typed: The typed context, once the application asked for it.
         start_unix_ns: Wall-clock time of the begin.
@@ -54,10 +59,12 @@ class LiveRequest:
     """
 
     __slots__ = (
+        "__weakref__",
         "added",
         "answered",
         "at_border",
         "before",
+        "child_spans",
         "context",
         "context_id",
         "dispatched",
@@ -74,8 +81,10 @@ class LiveRequest:
         "request_id",
         "root_trace_id",
         "server_span",
+        "server_span_id",
         "span",
         "span_at_begin",
+        "span_watch",
         "stands_in",
         "start_s",
         "start_unix_ns",
@@ -106,6 +115,9 @@ class LiveRequest:
         self.answered = False
         self.finished = False
         self.status = 500
+        self.span_watch: SpanWatch | None = None
+        self.child_spans: list[ChildSpans] | None = None
+        self.server_span_id = 0
         self.added: list[Any] = []
         self.typed: Any = None
         self.start_unix_ns = time.time_ns()

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.router import ChestRouter
     from flask_chest_otel._request.added_metrics import AddedMetrics
+    from flask_chest_otel._request.child_spans import TakenSpans
     from flask_chest_otel._request.live import LiveRequest
     from flask_chest_otel._request.reader import Reading, ValueReader
+    from flask_chest_otel._request.span_watch import SpanWatch
     from flask_chest_otel._tracking.plan import Plan, Planner
 
 __all__ = ["Recorder"]
@@ -35,6 +37,7 @@ class Recorder:
         planner: Makes instruments.
         added: What ``add_metric`` took.
         router: Says whether anybody wants records.
+        span_watch: Takes child spans.
         quiet: Leave no trace on requests that track nothing.
 
     Attributes:
@@ -42,13 +45,21 @@ class Recorder:
     """
 
     def __init__(
-        self, reader: ValueReader, planner: Planner, added: AddedMetrics, router: ChestRouter, *, quiet: bool
+        self,
+        reader: ValueReader,
+        planner: Planner,
+        added: AddedMetrics,
+        router: ChestRouter,
+        span_watch: SpanWatch,
+        *,
+        quiet: bool,
     ) -> None:
         self.service = ""
         self._reader = reader
         self._planner = planner
         self._added = added
         self._router = router
+        self._span_watch = span_watch
         self._quiet = quiet
 
     def finish(self, live: LiveRequest) -> RequestRecord | None:
@@ -57,7 +68,8 @@ class Recorder:
         self._describe(live, reading.attributes)
         measurements = self._measure(live, reading)
         _count_refused(reading.refused)
-        record = self._record(live, reading, measurements) if self._router.wanted else None
+        taken = self._span_watch.finish(live)
+        record = self._record(live, reading, measurements, taken) if self._router.wanted else None
         # Whoever keeps the live request, a thread's context for example, does not keep others, or the response.
         live.before = live.outer = live.displaced = live.server_span = None
         return record
@@ -111,7 +123,9 @@ class Recorder:
                 measurements.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, used))
         return measurements
 
-    def _record(self, live: LiveRequest, reading: Reading, measurements: list[Measurement]) -> RequestRecord:
+    def _record(
+        self, live: LiveRequest, reading: Reading, measurements: list[Measurement], taken: TakenSpans
+    ) -> RequestRecord:
         span_context = live.span.get_span_context() if live.span is not None else trace.INVALID_SPAN_CONTEXT
         valid, attributes = span_context.is_valid, reading.attributes
         if live.plan.route is not None:
@@ -132,6 +146,10 @@ class Recorder:
             refused=reading.refused,
             sampled=span_context.trace_flags.sampled if valid else None,
             attributes=attributes,
+            timings=taken.timings,
+            spans=taken.spans,
+            spans_dropped=taken.dropped,
+            spans_complete=self._span_watch.sees(live),
         )
 
 

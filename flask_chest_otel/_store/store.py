@@ -62,7 +62,10 @@ class EmbeddedStore(QueuedChest):
     Attributes:
         name: The chest's name.
         path: The file.
+        keeps_spans: Whether it keeps child spans.
     """
+
+    keeps_spans = True
 
     def __init__(
         self,

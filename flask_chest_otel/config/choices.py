@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Durability", "EventsMode", "ExportMode", "ServerSpanMode"]
+__all__ = ["Durability", "EventsMode", "ExportMode", "QueryText", "ServerSpanMode"]
 
 ExportMode = Literal["auto", "otlp", "store"]
 """Who exports; ``None``: nobody."""
@@ -14,6 +14,9 @@ Durability = Literal["batch", "request"]
 
 EventsMode = Literal["none", "unsampled", "all"]
 """Which requests leave as log records."""
+
+QueryText = Literal["parametrised", "all", "none"]
+"""What records keep of the text of database queries."""
 
 ServerSpanMode = Literal["auto", "upstream", "chest"]
 """Who makes the server span; ``None``: nobody."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from flask_chest_otel._guard import Log
 from flask_chest_otel.config import checks
-from flask_chest_otel.config.choices import Durability, EventsMode, ExportMode, ServerSpanMode
+from flask_chest_otel.config.choices import Durability, EventsMode, ExportMode, QueryText, ServerSpanMode
 from flask_chest_otel.config.tracked_vars import NOTHING, TrackedVars
 from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
 
@@ -253,6 +253,13 @@ class ChestConfig:
         checks.integer_from(1),
         "a whole number from 1",
         "Variables recorded per request; more are counted, not kept.",
+    )
+    query_text: QueryText = _setting(
+        "parametrised",
+        checks.one_of(*get_args(QueryText)),
+        "'parametrised', 'all' or 'none'",
+        "What records keep of the text of database queries: `parametrised`, the text with `?` for each literal in it; "
+        "`all`, the text as it was sent and its parameters; `none`, nothing. Spans that are exported stay as they are.",
     )
     handled_exceptions: bool = _setting(
         default=True,

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 from werkzeug.test import Client
 
 from flask_chest_otel import flask_chest
-from flask_chest_otel._request.destinations import DestinationsProcessor, ensure_on
+from flask_chest_otel._request.span_processor import RequestSpanProcessor, ensure_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,7 +168,7 @@ def test_processor_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     ensure_on(rig.tracer_provider)
     ensure_on(rig.tracer_provider)
     ensure_on(trace.NoOpTracerProvider())
-    assert [type(processor) for processor in added] == [DestinationsProcessor]
+    assert [type(processor) for processor in added] == [RequestSpanProcessor]
 
 
 def test_request_is_available(rig: Rig) -> None:

@@ -1,0 +1,143 @@
+"""What a record keeps of a child span: bounded, its texts cleaned, what may be secret masked."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.trace import SpanKind, StatusCode
+
+from flask_chest_otel._guard import report_error
+from flask_chest_otel._records.record import ChildSpan, SpanEvent
+from flask_chest_otel._request.span_masking import SpanMasking, masked_urls
+from flask_chest_otel._values.convert import Limits, Refused, to_attribute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from opentelemetry.sdk.trace import Event, ReadableSpan
+
+    from flask_chest_otel._request.span_masking import Masking
+    from flask_chest_otel.config import ChestConfig
+
+__all__ = ["DROPPED_ATTRIBUTES", "DROPPED_EVENTS", "MOST_ATTRIBUTES", "MOST_CHARS", "MOST_EVENTS", "SpanShape"]
+
+MOST_ATTRIBUTES: Final = 32
+"""Attributes that are kept of one span, and of one event."""
+
+MOST_EVENTS: Final = 8
+"""Events that are kept of one span; the first."""
+
+MOST_CHARS: Final = 8192
+"""Characters of all texts of one span, or of one event, together."""
+
+DROPPED_ATTRIBUTES: Final = "dropped_attributes"
+"""Where a kept span or event says how many more attributes it had."""
+
+DROPPED_EVENTS: Final = "dropped_events"
+"""Where the last kept event says how many more there were."""
+
+_NAME_CHARS: Final = 255
+_MOST_NAMES: Final = 1000
+_PLAIN_INT: Final = 2**63
+_MISSING: Final[Any] = object()
+_KINDS: Final = {kind: kind.name.lower() for kind in SpanKind}
+_STATUSES: Final = {code: code.name.lower() for code in StatusCode}
+
+
+class SpanShape:
+    """Shapes child spans, by an application's limits and wishes.
+
+    Args:
+        config: The application's settings.
+    """
+
+    def __init__(self, config: ChestConfig) -> None:
+        self._limits = Limits(config.value_limit_chars, config.list_limit)
+        self._masking = SpanMasking(config.query_text)
+        self._maskings: dict[str, Masking | None] = {}
+
+    def shaped(self, span: ReadableSpan) -> ChildSpan:
+        """What is kept of a span that has ended."""
+        try:
+            attributes = _attributes_of(span)
+            kept, events = self._attributes(attributes, attributes), self._events(span.events, attributes)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            report_error("child span", error)
+            kept, events = {}, ()
+        parent, begin = span.parent, span.start_time or 0
+        return ChildSpan(
+            self._text(span.name),
+            _KINDS[span.kind],
+            f"{span.context.span_id:016x}",
+            f"{parent.span_id:016x}" if parent is not None else None,
+            begin,
+            max(0, (span.end_time or 0) - begin) / 1e9,
+            _STATUSES[span.status.status_code],
+            kept,
+            events,
+        )
+
+    def _text(self, name: Any) -> str:
+        if type(name) is str and len(name) <= _NAME_CHARS and name.isprintable():
+            return name
+        return str(to_attribute(str(name)[:_NAME_CHARS], self._limits))
+
+    def _events(self, events: Iterable[Event], of_span: Mapping[str, Any]) -> tuple[SpanEvent, ...]:
+        found = list(events)
+        shaped = [
+            SpanEvent(self._text(event.name), event.timestamp, self._attributes(dict(event.attributes or {}), of_span))
+            for event in islice(found, MOST_EVENTS)
+        ]
+        if len(found) > MOST_EVENTS:
+            last = shaped[-1]
+            dropped = {DROPPED_EVENTS: len(found) - MOST_EVENTS}
+            shaped[-1] = last._replace(attributes={**last.attributes, **dropped})
+        return tuple(shaped)
+
+    def _attributes(self, attributes: dict[str, Any], of_span: Mapping[str, Any]) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        chars, left = self._limits.chars, MOST_CHARS
+        maskings = self._maskings
+        for name, value in islice(attributes.items(), MOST_ATTRIBUTES):
+            if left <= 0:
+                break
+            masking = maskings.get(name, _MISSING)
+            if masking is _MISSING:
+                masking = self._masking_of(name)
+            kind = type(value)
+            if masking is not None or not (
+                (kind is str and len(value) <= chars and value.isprintable() and "://" not in value)
+                or (kind is int and -_PLAIN_INT < value < _PLAIN_INT)
+            ):
+                value = self._value(masking, value, of_span, min(chars, left))  # noqa: PLW2901 - legal from here on
+                if value is None:
+                    continue
+            left -= len(value) if kind is str else 8
+            kept[self._text(name)] = value
+        if len(kept) < len(attributes):
+            kept[DROPPED_ATTRIBUTES] = len(attributes) - len(kept)
+        return kept
+
+    def _masking_of(self, name: str) -> Masking | None:
+        found = self._masking.of(name)
+        # Names may be made up by the application.
+        if len(self._maskings) < _MOST_NAMES and len(name) <= _NAME_CHARS:
+            self._maskings[name] = found
+        return found
+
+    def _value(self, masking: Masking | None, value: Any, of_span: Mapping[str, Any], chars: int) -> Any:
+        if type(value) is str:
+            value = value[: self._limits.chars]
+        value = masking(value, of_span) if masking is not None else masked_urls(value)
+        try:
+            return to_attribute(value, Limits(chars, self._limits.items))
+        except Refused:
+            return None
+
+
+def _attributes_of(span: ReadableSpan) -> dict[str, Any]:
+    """A span's attributes as a plain dict: the SDK's mapping takes a call for each item."""
+    found: Any = span.attributes
+    copied: dict[str, Any] = found.copy() if found else {}
+    return copied

@@ -1,0 +1,234 @@
+"""The child spans of a request, from their start to the request's record.
+
+The span processor says which spans start and end; a span belongs to the request that runs where it starts, else to the
+request of its parent. Nothing here waits: several threads of one request may end spans at once, and the garbage
+collector may do so in the middle of anything.
+"""
+
+from __future__ import annotations
+
+import itertools
+from heapq import heappush, heappushpop
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from weakref import ref
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+
+from flask_chest_otel._request.live import live_request
+from flask_chest_otel._request.shaped_spans import ShapedSpans
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+    from opentelemetry.trace import SpanContext
+
+    from flask_chest_otel._records.record import ChildSpan
+    from flask_chest_otel._request.live import LiveRequest
+    from flask_chest_otel._request.shaped_spans import Shape
+
+    _Ended = tuple[int, int, ReadableSpan]
+
+__all__ = [
+    "MOST_SPANS",
+    "NOTHING",
+    "ChildSpans",
+    "TakenSpans",
+    "collecting_request",
+    "ended",
+    "finish",
+    "open_spans",
+    "request_of_parent",
+    "started",
+]
+
+MOST_SPANS = 100
+"""Child spans that one record keeps; the slowest."""
+
+_MOST_OPEN = 10_000
+"""Spans that are followed at once; of those that never end, the oldest are forgotten."""
+
+_DB, _HTTP, _OTHER = "db", "http", "other"
+_CLIENT = SpanKind.CLIENT
+
+
+class TakenSpans(NamedTuple):
+    """What a record says of a request's child spans.
+
+    Attributes:
+        timings: Kind of child span to how many there were and their seconds together.
+        spans: Those that are kept, in the order of their begin.
+        dropped: How many more there were.
+    """
+
+    timings: Mapping[str, tuple[int, float]]
+    spans: Sequence[ChildSpan]
+    dropped: int
+
+
+NOTHING = TakenSpans(MappingProxyType({}), (), 0)
+"""No child spans."""
+
+open_spans: dict[int, ref[LiveRequest]] = {}
+"""Span id to request, of spans that have not ended; cleared of a request's spans when its record is made."""
+
+_serial = itertools.count()
+
+_Key = TypeVar("_Key", str, "tuple[int, str]")
+
+
+class ChildSpans:
+    """What one request's child spans add up to.
+
+    Sums are changed without a call between reading and writing: no other thread gets its turn there.
+
+    Args:
+        keeps: Whether spans are kept, or only counted and timed.
+
+    Attributes:
+        running: Ids of those that have not ended.
+    """
+
+    __slots__ = ("_count", "_inner", "_keeps", "_slowest", "_totals", "running")
+
+    def __init__(self, *, keeps: bool) -> None:
+        self._keeps = keeps
+        self._count = 0
+        self._totals: dict[str, list[int]] = {}
+        self._inner: dict[tuple[int, str], list[int]] = {}
+        self._slowest: list[_Ended] = []
+        self.running: set[int] = set()
+
+    def ended(self, span: ReadableSpan, span_id: int) -> None:
+        """Take one span; written without calls where that can be, as it is done for each."""
+        found: Any = span.attributes
+        attributes = found.copy() if found else found  # to ask the SDK's own mapping takes ten times as long
+        kind = _OTHER
+        if attributes:
+            if "db.system.name" in attributes or "db.system" in attributes:
+                kind = _DB
+            elif span.kind is _CLIENT and ("http.request.method" in attributes or "http.method" in attributes):
+                kind = _HTTP
+        # The wall clock may have been set back meanwhile.
+        duration_ns = max(0, (span.end_time or 0) - (span.start_time or 0))
+        total = self._totals.get(kind)
+        if total is None:
+            total = self._totals.setdefault(kind, [0, 0])
+        total[0] += 1
+        total[1] += duration_ns
+        if self._inner:
+            self._leave_out_inner(span_id, kind)
+        parent = span.parent
+        if parent is not None and parent.span_id in self.running:
+            _add_to(self._inner, (parent.span_id, kind), 1, duration_ns)
+        self._count += 1
+        if self._keeps:
+            entry = (duration_ns, next(_serial), span)
+            if len(self._slowest) < MOST_SPANS:
+                heappush(self._slowest, entry)
+            elif entry > self._slowest[0]:
+                heappushpop(self._slowest, entry)
+        # Last: whoever closes the record in between counts it among those that have not ended.
+        self.running.discard(span_id)
+
+    def close(self, shape: Shape) -> TakenSpans:
+        """Sum up; spans that have not ended are counted, and nothing more is known of them."""
+        entries = sorted(self._slowest, reverse=True)[:MOST_SPANS]
+        entries.sort(key=_begin_of)
+        timings = {kind: (count, ns / 1e9) for kind, (count, ns) in list(self._totals.items())}
+        spans = ShapedSpans(tuple([span for _, _, span in entries]), shape) if entries else ()
+        return TakenSpans(timings, spans, self._count + len(self.running) - len(spans))
+
+    def _leave_out_inner(self, span_id: int, kind: str) -> None:
+        """Of one call that two libraries have seen, one inside the other, the outer span counts."""
+        for inner_kind in (_DB, _HTTP, _OTHER):
+            inner = self._inner.pop((span_id, inner_kind), None)
+            if inner is not None and inner_kind == kind:
+                _add_to(self._totals, kind, -inner[0], -inner[1])
+
+
+def _add_to(sums: dict[_Key, list[int]], key: _Key, count: int, ns: int) -> None:
+    found = sums.get(key)
+    if found is None:
+        found = sums.setdefault(key, [0, 0])
+    found[0] += count
+    found[1] += ns
+
+
+def _begin_of(entry: _Ended) -> tuple[int, int]:
+    return entry[2].start_time or 0, -entry[1]  # of two that began at once, the outer one ended last
+
+
+def request_of_parent(parent: SpanContext | None) -> LiveRequest | None:
+    """The request that a parent's span belongs to, while both are open."""
+    found = open_spans.get(parent.span_id) if parent is not None else None
+    return found() if found is not None else None
+
+
+def collecting_request(context: Context | None) -> LiveRequest | None:
+    """The request that a span would belong to if it started now, if anybody wants its child spans."""
+    live = live_request.get()
+    if live is None or live.finished:
+        live = request_of_parent(trace.get_current_span(context).get_span_context())
+    return live if live is not None and live.child_spans is not None else None
+
+
+def started(live: LiveRequest, span: Span) -> None:
+    """A span has started in a request that collects: its server span, or a child span."""
+    span_id = span.context.span_id
+    if live.span is None and span.kind is SpanKind.SERVER and not live.server_span_id:
+        live.server_span_id = span_id
+    else:
+        _expect(span_id, live)
+    if len(open_spans) >= _MOST_OPEN:
+        for oldest in list(open_spans)[: _MOST_OPEN // 10]:
+            open_spans.pop(oldest, None)
+    open_spans[span_id] = ref(live)
+
+
+def _expect(span_id: int, live: LiveRequest) -> None:
+    box = live.child_spans
+    if not box:
+        if box is None:
+            return
+        # Of several threads that come first, the first to append decides.
+        box.append(ChildSpans(keeps=live.span_watch is not None and live.span_watch.keeps_spans))
+    box[0].running.add(span_id)
+
+
+def ended(span: ReadableSpan) -> None:
+    """A span has ended: take it if its request is still open."""
+    span_id = span.context.span_id
+    found = open_spans.pop(span_id, None)
+    live = found() if found is not None else None
+    if live is not None and live.child_spans:
+        live.child_spans[0].ended(span, span_id)
+
+
+def finish(live: LiveRequest, shape: Shape) -> TakenSpans:
+    """The record of a request is made: sum up, and follow its spans no longer.
+
+    Args:
+        live: The request.
+        shape: Makes what a record keeps of a span.
+    """
+    box, live.child_spans = live.child_spans, None
+    if live.server_span_id:
+        _leave(live)
+    if not box:
+        return NOTHING
+    taken = box[0].close(shape)
+    for span_id in list(box[0].running):
+        open_spans.pop(span_id, None)
+    return taken
+
+
+def _leave(live: LiveRequest) -> None:
+    """The server span of a request inside another one is a child span of that."""
+    open_spans.pop(live.server_span_id, None)
+    if live.outer is not None and live.outer.child_spans is not None:
+        _expect(live.server_span_id, live.outer)
+        open_spans[live.server_span_id] = ref(live.outer)

@@ -1,0 +1,105 @@
+"""Follows every span of a request: names its route's destinations on it, and takes it for the request's record."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanProcessor
+
+from flask_chest_otel._guard import guarded, report_error
+from flask_chest_otel._request import child_spans
+from flask_chest_otel._request.live import live_request
+from flask_chest_otel.names import CHESTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+
+    from flask_chest_otel._request.live import LiveRequest
+
+__all__ = ["RequestSpanProcessor", "ensure_on"]
+
+
+class RequestSpanProcessor(SpanProcessor):
+    """Sets ``flask.chests`` at the start of a span, and takes child spans where a request's record wants them.
+
+    Args:
+        of_context: The record of the request whose context is here, in a thread with a copy of it, too.
+
+    Attributes:
+        names_destinations: Whether any route has named destinations.
+    """
+
+    def __init__(self, of_context: Callable[[], LiveRequest | None] = lambda: None) -> None:
+        self._of_context = of_context
+        self.names_destinations = False
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Ask the running request, the parent, then the request's context: work may go on in threads without either."""
+        try:
+            live = live_request.get()
+            if live is None or live.finished:
+                # A copied context has the request, but no variables of the thread that it is from; it may outlive it.
+                live = child_spans.request_of_parent(span.parent) or self._of_context()
+            if live is not None and live.child_spans is not None:
+                child_spans.started(live, span)
+            if self.names_destinations:
+                _name_destinations(live, span, parent_context)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            report_error("span processor", error)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Take the span, if it began in a request that is still open."""
+        try:
+            child_spans.ended(span)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            report_error("span processor", error)
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - the base class's signature
+        """Nothing is held. In SDK 1.30 the base class answers ``None``, which keeps later processors from flushing."""
+        return True
+
+
+def _name_destinations(live: LiveRequest | None, span: Span, parent_context: Context | None) -> None:
+    destinations = live.plan.chests_text if live is not None else None
+    if destinations is None:
+        parent_attributes = getattr(trace.get_current_span(parent_context), "attributes", None)
+        destinations = parent_attributes.get(CHESTS) if parent_attributes else None
+    if destinations is not None:
+        span.set_attribute(CHESTS, destinations)
+
+
+_carriers: weakref.WeakKeyDictionary[Any, RequestSpanProcessor] = weakref.WeakKeyDictionary()
+
+
+@guarded("span processor")
+def ensure_on(
+    provider: Any, of_context: Callable[[], LiveRequest | None] = lambda: None, *, destinations: bool = False
+) -> bool:
+    """Give ``provider`` the processor, once; a provider that takes none (no SDK) is left alone.
+
+    Args:
+        provider: A tracer provider of anybody's.
+        of_context: See :class:`RequestSpanProcessor`.
+        destinations: Whether a route names destinations.
+
+    Returns:
+        Whether the provider has the processor.
+    """
+    if not hasattr(provider, "add_span_processor"):
+        return False
+    found = _carriers.get(provider)
+    if found is None:
+        fresh = RequestSpanProcessor(of_context)
+        # Providers of several services in one process share their processors: one of them has it for all.
+        found = _carriers.setdefault(getattr(provider, "first", provider), fresh)
+        # Of several first requests, one finds its own in the dictionary.
+        if found is fresh:
+            provider.add_span_processor(fresh)
+        _carriers[provider] = found
+    found.names_destinations = found.names_destinations or destinations
+    return True
