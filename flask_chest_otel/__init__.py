@@ -16,7 +16,8 @@ Then ``flask chest requests`` shows the last requests, ``flask chest doctor`` wh
 the rest. ``help(FlaskChest)`` lists all options, ``help(TrackedVar)`` what a variable can be.
 
 Direct chests (``SQLChest``, ``MongoChest``, ``WebhookChest``) are in ``flask_chest_otel.chests``, the test kit in
-``flask_chest_otel.testing``, hooks for gunicorn and uWSGI in ``flask_chest_otel.servers``.
+``flask_chest_otel.testing``, hooks for gunicorn and uWSGI in ``flask_chest_otel.servers``, and what puts the request
+id on the lines of structlog, loguru and other people's handlers in ``flask_chest_otel.logs``.
 """
 
 # Names are loaded when they are first used: the entry points for pytest and the `flask` command live in this package
@@ -85,11 +86,14 @@ _HOMES = {
 
 _ELSEWHERE = {
     "MongoChest": "chests",
+    "RequestFields": "logs",
     "SQLChest": "chests",
     "WebhookChest": "chests",
     "capture": "testing",
     "gunicorn_post_worker_init": "servers",
     "gunicorn_worker_exit": "servers",
+    "loguru_patcher": "logs",
+    "structlog_processor": "logs",
     "uwsgi_setup": "servers",
 }
 

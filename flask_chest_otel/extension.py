@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.record import Chest
     from flask_chest_otel._request.added_metrics import Dimensions
-    from flask_chest_otel.config import Durability, EventsMode, ExportMode, QueryText, ServerSpanMode
+    from flask_chest_otel.config import Durability, EventsMode, ExportMode, QueryText, RequestLogForm, ServerSpanMode
     from flask_chest_otel.tracked import TrackedVar
 
 __all__ = ["FlaskChest"]
@@ -72,6 +72,10 @@ class FlaskChest(Generic[ContextT]):
         list_limit: Elements kept of a list.
         variables_limit: Variables recorded per request.
         query_text: ``"parametrised"``, ``"all"`` or ``"none"``: what records keep of the text of database queries.
+        log_fields: Attributes that every log record gets: ``request_id``, ``trace_id``, ``span_id``, then names of
+            tracked variables; ``()``: none.
+        request_log: ``"logfmt"`` or ``"json"``: a line for each finished request on the logger ``flask_chest.request``.
+        store_logs: ``False``: chests keep no log lines of requests.
         handled_exceptions: ``False``: no events for exceptions that an error handler answers.
         raise_exceptions: For development: a value that cannot be recorded raises right after the view.
         enabled: ``False``: do nothing at all.
@@ -115,6 +119,9 @@ class FlaskChest(Generic[ContextT]):
         list_limit: int = unset("list_limit"),
         variables_limit: int = unset("variables_limit"),
         query_text: QueryText = unset("query_text"),
+        log_fields: Sequence[str] = unset("log_fields"),
+        request_log: RequestLogForm | None = unset("request_log"),
+        store_logs: bool = unset("store_logs"),
         handled_exceptions: bool = unset("handled_exceptions"),
         raise_exceptions: bool = unset("raise_exceptions"),
         enabled: bool = unset("enabled"),
@@ -151,6 +158,8 @@ class FlaskChest(Generic[ContextT]):
             state.bring_upstream(app)
             _check_later_routes(app, state)
             attach(app, state)
+        # Also where nothing is recorded: a format that asks for a field must find it.
+        state.logs.put_on()
         app.extensions[EXTENSION_KEY] = state
         self._states.add(state)
 

@@ -13,6 +13,8 @@ from flask_chest_otel._guard import Log, count_refusal, guarded
 from flask_chest_otel._lifecycle.attach import Attachment, attach
 from flask_chest_otel._lifecycle.state import EXTENSION_KEY, INSTRUMENTOR_KEY, register_finder
 from flask_chest_otel._lifecycle.steps import Lifecycle
+from flask_chest_otel._logs.application import names_for
+from flask_chest_otel._logs.stdlib import leave, put_fields
 from flask_chest_otel._providers.export_policy import ExportPolicy
 from flask_chest_otel._request import trace_id
 from flask_chest_otel.config import UNSET, ChestConfig, settle, unknown_setting
@@ -67,6 +69,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
             # flask.Flask may be upstream's subclass by now: the class itself is behind it.
             self._attachment = attach(flask.app.Flask, find=self._lifecycle_of)
             register_finder(self._lifecycle_of)
+            put_fields(self, names_for(self._config, self._sources, quiet=True))
 
     @guarded("uninstrument")
     def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
@@ -75,6 +78,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         register_finder(None)
         self._attachment.remove()
         self._attachment = None
+        leave(self)
         for app in list(self._apps):
             _let_go(app, brought=app in self._brought)
 
@@ -128,6 +132,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
             export = ExportPolicy(config, may_build=False, sources=sources)
             state = Lifecycle(config, export, quiet=True, hooks=(request_hook, response_hook))
             brought = state.bring_upstream(app)
+            state.logs.put_on()
             app.extensions[INSTRUMENTOR_KEY] = state
             app.extensions[_ATTACHMENT_KEY] = attach(app, state), brought
 
@@ -148,6 +153,7 @@ def _let_go(app: Flask, *, brought: bool) -> None:
     """Forget an application's state, and take off what was brought along with it."""
     state: Lifecycle | None = app.extensions.pop(INSTRUMENTOR_KEY, None)
     if state is not None:
+        state.logs.take_off()
         trace_id.unshadow(state.export.tracer_provider())
     if brought:
         from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415 - as it was brought

@@ -19,6 +19,7 @@ __all__ = [
     "HTTP_RESPONSE_STATUS_CODE",
     "HTTP_ROUTE",
     "KNOWN_METHODS",
+    "LOG_FIELDS",
     "LOG_RECORD_UID",
     "OTHER_METHOD",
     "OUTBOX_AGE",
@@ -51,6 +52,9 @@ DEFAULT_ATTRIBUTE_PREFIX = "flask.g."
 
 REQUEST_ID = "flask.request_id"
 """Span attribute, string: the request's id."""
+
+LOG_FIELDS = ("request_id", "trace_id", "span_id")
+"""Attributes of log records, strings: the request's id, and those of the span that is current."""
 
 CHESTS = "flask.chests"
 """Span and metric attribute, string: the names of a route's ``chests=``, sorted, joined with commas."""

@@ -23,6 +23,7 @@ class _Capture:
 
     name = "capture"
     keeps_spans = True
+    keeps_logs = True
 
     def __init__(self) -> None:
         self.records: list[RequestRecord] = []
@@ -64,6 +65,7 @@ def capture(app: Flask) -> Iterator[list[RequestRecord]]:
     state.export.capture_only()
     chest = _Capture()
     state.router.add(chest)
+    state.logs.listen()
     try:
         yield chest.records
     finally:

@@ -12,6 +12,7 @@ from flask_chest_otel._context import propagator
 from flask_chest_otel._context.typed import TypedContext
 from flask_chest_otel._guard import count_refusal, report_error
 from flask_chest_otel._lifecycle.startup import StartOnce, make_server_spans
+from flask_chest_otel._logs.application import RequestLogs
 from flask_chest_otel._records import abandoned
 from flask_chest_otel._records.router import ChestRouter
 from flask_chest_otel._request import excluded_urls
@@ -75,6 +76,7 @@ class ChestState:
         config: The application's settings.
         planner: Compiles what to record.
         router: Who gets the records of finished requests.
+        logs: What is done with the log lines of its requests.
         typed: The typed contexts of its requests.
         alone: Whether it is known that no other instrumentation makes the server spans of this application.
         borderless: Whether it is known that nothing is to be done at the WSGI border.
@@ -109,6 +111,7 @@ class ChestState:
         self._ids = RequestIds(config, export.tracer_provider)
         self._plans = Plans(self.planner)
         self._reader = ValueReader(config, self.planner)
+        self.logs = RequestLogs(config, export.sources, self._reader, self.router, quiet=quiet)
         self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
         self._span_watch = SpanWatch(config, export, self.router, request_of_context)
         self._recorder = Recorder(self._reader, self.planner, self._added, self.router, self._span_watch, quiet=quiet)
@@ -168,6 +171,7 @@ class ChestState:
                 self._rule = propagator.Rule(self.config.propagate, self.config.propagate_to)
                 propagator.install(self._rule)
             self.router.add(*self.export.start(app))
+            self.logs.listen()
             made = make_server_spans(app, self.config, self.export, self._meter, self._hooks, quiet=self._quiet)
             self._spans, self._stand_ins = made
             self.alone = self._stand_ins is None

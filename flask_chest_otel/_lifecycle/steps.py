@@ -98,6 +98,7 @@ class Lifecycle(ChestState):
             if self._headers is not None:
                 entered.adding(partial(self._with_headers, live))
             live.span, live.context = entered.open(live.method, plan.route, plan.chests_text, inside=served)
+        self.logs.begin(live)
 
     def dispatch(self) -> None:
         """The view comes next: what starts a root span from here on is not the server."""
@@ -182,6 +183,7 @@ class Lifecycle(ChestState):
             # The application may have set a global propagator of its own meanwhile.
             propagator.install(self._rule)
         live.finished = True
+        self.logs.finish(live)
         if live_request.get() is live:
             live_request.set(live.outer)
         if live.displaced is not None:

@@ -175,6 +175,8 @@ class Chest(Protocol):
 
     One that keeps child spans says so with an attribute ``keeps_spans = True``: where nobody does, records have
     ``timings`` and no ``spans``.
+    One that keeps the ``logs`` of a record says so by an attribute ``keeps_logs = True``; without one that does, none
+    are collected.
 
     Attributes:
         name: By which routes speak of it in ``chests=``.

@@ -19,6 +19,7 @@ class ChestRouter:
     Attributes:
         wanted: Whether there is anybody to make records for.
         keeps_spans: Whether one of them keeps child spans, and not only what they add up to.
+        keeps_logs: Whether any of them keeps a request's log lines.
     """
 
     def __init__(self, by_name: tuple[Chest, ...]) -> None:
@@ -41,6 +42,7 @@ class ChestRouter:
         chests = (*self._every_route, *self._by_name)
         self.wanted = bool(chests)
         self.keeps_spans = any(getattr(chest, "keeps_spans", False) for chest in chests)
+        self.keeps_logs = any(getattr(chest, "keeps_logs", False) for chest in chests)
 
     def put(self, record: RequestRecord) -> None:
         """Hand one record to everybody whom its route allows."""

@@ -48,6 +48,9 @@ class LiveRequest:
         answered: Whether the application had a response.
         finished: Whether the record is closed.
         status: HTTP status code, 500 until a response is there.
+        logs: What is done with the log lines of this request, once its id can be told.
+        log_ids: The ids that its log lines got last, beside the OpenTelemetry context that they are of.
+        log_lines: Its log lines, where a chest keeps them.
         method: HTTP method as it was received.
         span_watch: Who watches its child spans; ``None``: nobody wants its record.
         child_spans: What takes its child spans, once there is one; ``None``: nobody wants them, or its record is made.
@@ -73,6 +76,9 @@ class LiveRequest:
         "g",
         "has_page",
         "ids",
+        "log_ids",
+        "log_lines",
+        "logs",
         "method",
         "outer",
         "own_id",
@@ -120,6 +126,9 @@ class LiveRequest:
         self.server_span_id = 0
         self.added: list[Any] = []
         self.typed: Any = None
+        self.logs: Any = None
+        self.log_ids: tuple[Any, dict[str, Any]] | None = None
+        self.log_lines: Any = None
         self.start_unix_ns = time.time_ns()
         self.start_s = time.perf_counter()
 

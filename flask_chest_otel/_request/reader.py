@@ -105,6 +105,30 @@ class ValueReader:
         planned = (*live.plan.variables, *live.plan.wild.values())
         return {one.name: attributes[one.attribute] for one in planned if one.attribute in attributes}
 
+    def value(self, live: LiveRequest, name: str) -> Any:
+        """One tracked variable at this moment, as it would be recorded; ``None``: there is nothing.
+
+        Raises:
+            Refused: It cannot be recorded.
+        """
+        planned = self._planned(live, name)
+        if planned is None:
+            return None
+        value = live.g.__dict__.get(planned.root)
+        if value is None and live.typed is not None:
+            value = _field(live.typed, planned.root)
+        if value is None or (live.before is not None and live.before.get(planned.root) is value):
+            return None
+        return to_attribute(_redacted(planned, value) if planned.special else value, self._limits)
+
+    def _planned(self, live: LiveRequest, name: str) -> PlannedVar | None:
+        plan = live.plan
+        for planned in plan.variables:
+            if planned.name == name:
+                return planned
+        wanted = plan.everything and name not in plan.left_out and not name.startswith("_") and name in live.g.__dict__
+        return self._planner.wild(plan, name) if wanted else None
+
     def check(self, live: LiveRequest) -> None:
         """Refuse aloud, for development.
 

@@ -130,6 +130,7 @@ class Recorder:
         valid, attributes = span_context.is_valid, reading.attributes
         if live.plan.route is not None:
             attributes[HTTP_ROUTE] = live.plan.route
+        logs, logs_dropped = live.log_lines.finish() if live.log_lines is not None else ((), 0)
         return RequestRecord(
             start_unix_ns=live.start_unix_ns,
             duration_s=time.perf_counter() - live.start_s,
@@ -150,6 +151,8 @@ class Recorder:
             spans=taken.spans,
             spans_dropped=taken.dropped,
             spans_complete=self._span_watch.sees(live),
+            logs=logs,
+            logs_dropped=logs_dropped,
         )
 
 

@@ -52,7 +52,7 @@ class RequestIds:
             # The route's, else the application's: the first that makes one.
             live.request_id = next(filter(None, map(_generated, live.plan.request_id_generators)), None)
         if live.request_id is not None:
-            live.own_id = True
+            live.own_id, live.root_trace_id = True, None  # a generator may have asked for the id that it makes
             trace_id.shadow(self.tracer_provider())
 
     def decide(self, live: LiveRequest) -> str:

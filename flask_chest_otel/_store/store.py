@@ -63,9 +63,10 @@ class EmbeddedStore(QueuedChest):
         name: The chest's name.
         path: The file.
         keeps_spans: Whether it keeps child spans.
+        keeps_logs: Whether it keeps log lines.
     """
 
-    keeps_spans = True
+    keeps_spans = keeps_logs = True
 
     def __init__(
         self,

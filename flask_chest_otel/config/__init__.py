@@ -1,7 +1,14 @@
 """Settings: one table says what there is, and from where each value comes."""
 
 from flask_chest_otel.config.checks import check_chest_name
-from flask_chest_otel.config.choices import Durability, EventsMode, ExportMode, QueryText, ServerSpanMode
+from flask_chest_otel.config.choices import (
+    Durability,
+    EventsMode,
+    ExportMode,
+    QueryText,
+    RequestLogForm,
+    ServerSpanMode,
+)
 from flask_chest_otel.config.environment import effective_environment
 from flask_chest_otel.config.settings import PREFIX, UNSET, ChestConfig, Setting, setting_of, unset
 from flask_chest_otel.config.sources import check_arguments, resolve, settle, unknown_setting, unknown_variables
@@ -14,6 +21,7 @@ __all__ = [
     "EventsMode",
     "ExportMode",
     "QueryText",
+    "RequestLogForm",
     "ServerSpanMode",
     "Setting",
     "check_arguments",

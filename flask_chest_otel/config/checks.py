@@ -27,6 +27,7 @@ __all__ = [
     "headers",
     "hosts",
     "integer_from",
+    "log_fields",
     "names_for_routes",
     "one_of",
     "prefix",
@@ -39,6 +40,15 @@ __all__ = [
 
 # Texts, as `re` compiles and keeps what is used: most settings are never given.
 _HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}"  # RFC 9110, section 5.6.2: token
+_LOG_FIELD = r"[A-Za-z_][A-Za-z0-9_.]{0,254}"
+# https://docs.python.org/3/library/logging.html#logrecord-attributes
+_TAKEN_BY_LOGGING = frozenset(
+    {
+        *("args", "asctime", "created", "exc_info", "exc_text", "filename", "funcName", "levelname"),
+        *("levelno", "lineno", "message", "module", "msecs", "msg", "name", "pathname", "process"),
+        *("processName", "relativeCreated", "stack_info", "taskName", "thread", "threadName"),
+    }
+)
 _FIELD = r"[A-Za-z][A-Za-z0-9_]{0,254}"
 # Names and addresses, without scheme and port; a star for everything below a domain.
 _HOST = r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?|[0-9a-f:]*:[0-9a-f:.]*"
@@ -130,6 +140,17 @@ def field_names(value: Any) -> tuple[str, ...]:
     found = tuple(_entries(value))
     if all(_matches(name, _FIELD) for name in found) and len(set(found)) == len(found):
         return found
+    raise NotAllowedError
+
+
+def log_fields(value: Any) -> tuple[str, ...]:
+    """Names of attributes that log records do not have by themselves, each once."""
+    found = tuple(_entries(value))
+    if all(_matches(name, _LOG_FIELD) for name in found) and len(set(found)) == len(found):
+        if _TAKEN_BY_LOGGING.isdisjoint(found):
+            return found
+        taken = next(name for name in found if name in _TAKEN_BY_LOGGING)
+        raise NotAllowedError(f"{taken!r} is an attribute of all log records already")
     raise NotAllowedError
 
 

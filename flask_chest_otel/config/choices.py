@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Durability", "EventsMode", "ExportMode", "QueryText", "ServerSpanMode"]
+__all__ = ["Durability", "EventsMode", "ExportMode", "QueryText", "RequestLogForm", "ServerSpanMode"]
 
 ExportMode = Literal["auto", "otlp", "store"]
 """Who exports; ``None``: nobody."""
@@ -17,6 +17,9 @@ EventsMode = Literal["none", "unsampled", "all"]
 
 QueryText = Literal["parametrised", "all", "none"]
 """What records keep of the text of database queries."""
+
+RequestLogForm = Literal["logfmt", "json"]
+"""How the line of a finished request is written; ``None``: there is none."""
 
 ServerSpanMode = Literal["auto", "upstream", "chest"]
 """Who makes the server span; ``None``: nobody."""

@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from flask_chest_otel._guard import Log
 from flask_chest_otel.config import checks
-from flask_chest_otel.config.choices import Durability, EventsMode, ExportMode, QueryText, ServerSpanMode
+from flask_chest_otel.config.choices import (
+    Durability,
+    EventsMode,
+    ExportMode,
+    QueryText,
+    RequestLogForm,
+    ServerSpanMode,
+)
 from flask_chest_otel.config.tracked_vars import NOTHING, TrackedVars
-from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
+from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, LOG_FIELDS, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -261,6 +268,27 @@ class ChestConfig:
         "What records keep of the text of database queries: `parametrised`, the text with `?` for each literal in it; "
         "`all`, the text as it was sent and its parameters; `none`, nothing. Spans that are exported stay as they are.",
     )
+    log_fields: tuple[str, ...] = _setting(
+        LOG_FIELDS,
+        checks.log_fields,
+        "'request_id', 'trace_id', 'span_id' and names of tracked variables, none of them an attribute that log "
+        "records have already",
+        "Attributes that every log record gets, `-` where there is no request; names of tracked variables may stand "
+        "among them. `()`: none, which is the default without code of your own.",
+    )
+    request_log: RequestLogForm | None = _setting(
+        None,
+        checks.one_of(*get_args(RequestLogForm)),
+        "'logfmt', 'json' or None",
+        "A line for each finished request on the logger `flask_chest.request`.",
+        optional=True,
+    )
+    store_logs: bool = _setting(
+        default=True,
+        check=checks.boolean,
+        allowed="true or false",
+        sentence="The embedded store and `capture` keep the log lines of a request, 50 of 1 KiB.",
+    )
     handled_exceptions: bool = _setting(
         default=True,
         check=checks.boolean,
@@ -277,7 +305,7 @@ class ChestConfig:
         default=True,
         check=checks.boolean,
         allowed="true or false",
-        sentence="`false`: this package does nothing at all.",
+        sentence="`false`: this package does nothing at all, but that log fields stay, with `-` in them.",
     )
 
     def __init__(self, settled: Mapping[str, Any] = MappingProxyType({})) -> None:

@@ -1,0 +1,138 @@
+"""One line for each finished request, as a chest that takes every record: ``request_log="logfmt"`` or ``"json"``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._guard import guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask_chest_otel._records.record import RequestRecord
+
+__all__ = ["REQUEST_LOGGER", "RequestLog", "as_json", "as_logfmt"]
+
+REQUEST_LOGGER = "flask_chest.request"
+"""Logger of these lines."""
+
+_SERVER_ERROR = 500
+_BARE = re.compile(r"[A-Za-z0-9_.:/@+<>,;-]+")
+_KEY = re.compile(r"[^A-Za-z0-9_.:/@+-]")
+
+
+class RequestLog:
+    """Writes the line of each request that it is given.
+
+    Args:
+        form: ``"logfmt"`` or ``"json"``.
+    """
+
+    name = "request_log"
+
+    def __init__(self, form: str) -> None:
+        self._write = as_json if form == "json" else as_logfmt
+        self._logger: logging.Logger | None = None
+
+    @guarded("request log")
+    def put(self, record: RequestRecord) -> None:
+        """Write one line: an error where the request failed by the server's fault."""
+        logger = self._logger or self._prepare()
+        failed = record.status >= _SERVER_ERROR or (record.error is not None and not record.error.handled)
+        level = logging.ERROR if failed else logging.INFO
+        if logger.isEnabledFor(level):
+            logger.handle(self._line(logger, level, record))
+
+    def flush(self, timeout_s: float) -> bool:  # noqa: ARG002 - a chest's signature
+        """Nothing waits here."""
+        return True
+
+    def close(self, timeout_s: float) -> bool:  # noqa: ARG002 - a chest's signature
+        """Nothing is open here."""
+        return True
+
+    def _prepare(self) -> logging.Logger:
+        """The logger, at the first line: ``dictConfig`` switches off loggers that are there before it.
+
+        Where nothing is configured the lines go to standard error, as Werkzeug's do.
+        """
+        logger = self._logger = logging.getLogger(REQUEST_LOGGER)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
+        if not logger.hasHandlers():
+            logger.addHandler(logging.StreamHandler())
+        return logger
+
+    def _line(self, logger: logging.Logger, level: int, record: RequestRecord) -> logging.LogRecord:
+        fields = dict(_fields(record))
+        line = logger.makeRecord(logger.name, level, "(request)", 0, self._write(fields), (), None)
+        # Not as extra=, which raises over what a record factory has put there.
+        line.__dict__.update(fields)
+        return line
+
+
+def _fields(record: RequestRecord) -> Iterator[tuple[str, Any]]:
+    """What the line says, without what there is not."""
+    error = record.error
+    first_byte_s, cpu_s = record.first_byte_s, record.cpu_s
+    found = {
+        "request_id": record.request_id,
+        "trace_id": record.trace_id,
+        "span_id": record.span_id,
+        "service": record.service,
+        "version": record.version,
+        "method": record.method,
+        "route": record.route,
+        "path": record.path or None,
+        "status": record.status,
+        "duration_ms": round(record.duration_s * 1000, 3),
+        "first_byte_ms": round(first_byte_s * 1000, 3) if first_byte_s is not None else None,
+        "cpu_ms": round(cpu_s * 1000, 3) if cpu_s is not None else None,
+        "error_type": error.type if error is not None else None,
+        "error_message": error.message if error is not None else None,
+        "error_place": error.place or None if error is not None else None,
+        "chests": ",".join(record.chests) if record.chests is not None else None,
+        "variables": dict(record.variables),
+    }
+    return ((name, value) for name, value in found.items() if value is not None)
+
+
+def as_json(fields: dict[str, Any]) -> str:
+    """One JSON object on one line."""
+    return _json({name: _finite(value) for name, value in fields.items()})
+
+
+def as_logfmt(fields: dict[str, Any]) -> str:
+    """``key=value`` with blanks between; a value with other signs than a word's stands in quotes, as in JSON."""
+    variables = {f"g.{name}": value for name, value in fields["variables"].items()}
+    plain = {name: value for name, value in fields.items() if name != "variables"}
+    return " ".join(f"{_KEY.sub('_', name)}={_word(value)}" for name, value in (plain | variables).items())
+
+
+def _word(value: Any) -> str:
+    text = value if isinstance(value, str) else _json(_finite(value))
+    return text if _BARE.fullmatch(text) else _json(text)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has neither NaN nor infinity."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return [_finite(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+_escaped: Callable[[str], str] = json.dumps
+
+
+def _json(value: Any) -> str:
+    """JSON in which every sign can be seen: what a client sends ends no line, and turns none around."""
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else _escaped(sign)[1:-1] for sign in text)

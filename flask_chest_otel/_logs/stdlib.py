@@ -1,0 +1,173 @@
+"""What is put on ``logging.Logger``, and taken off again.
+
+``Logger.handle`` comes after ``extra=`` was put on a record, and before filters and handlers: fields that are absent
+there are added. A record factory comes too early: ``extra={"request_id": …}`` raises over a field that is there.
+``Logger.callHandlers`` comes after the logger's filters: what comes there is a line.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._guard import report_error
+from flask_chest_otel._logs.fields import ABSENT, fields_of, finished_here, request_here
+from flask_chest_otel._logs.request_log import REQUEST_LOGGER
+from flask_chest_otel._request.live import LiveRequest, live_request
+from flask_chest_otel._request.lookup import ENVIRON_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["fields_here", "fields_of_record", "fields_on_lines", "leave", "listen", "put_fields"]
+
+_SERVERS = frozenset({"werkzeug", "gunicorn.access", "gunicorn.error"})
+"""Loggers of servers, which write about a request when it is over."""
+
+_IN_ATOMS = f"{{{ENVIRON_KEY}}}e"
+"""The request in the arguments of gunicorn's access line, which has the whole WSGI environment in them."""
+
+_WSGI_IN_ATOMS = "{wsgi.version}e"
+"""What stands there for every request."""
+
+
+class _Hook:
+    """One method of ``logging.Logger``, wrapped as long as somebody wants it."""
+
+    def __init__(self, name: str, around: Callable[[Any], Any]) -> None:
+        self._name = name
+        self._around = around
+        self._users: dict[object, tuple[str, ...]] = {}
+        self._put: tuple[Any, Any] | None = None
+        self._lock = threading.Lock()
+        self.blanks: dict[str, Any] = {}
+
+    def want(self, user: object, names: tuple[str, ...] = ()) -> None:
+        self._users[user] = names
+        self._settle()
+
+    def leave(self, user: object) -> None:
+        self._users.pop(user, None)
+        self._settle()
+
+    def _settle(self) -> None:
+        # Not waited for, as a request may come past here: whoever has the lock sees the same users.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self.blanks = {name: ABSENT for names in self._users.values() for name in names}
+            if self._users and self._put is None:
+                self._wrap()
+            elif not self._users and self._put is not None:
+                self._unwrap(*self._put)
+        finally:
+            self._lock.release()
+
+    def _wrap(self) -> None:
+        original = getattr(logging.Logger, self._name)
+        wrapper = functools.wraps(original)(self._around(original))
+        setattr(logging.Logger, self._name, wrapper)
+        self._put = original, wrapper
+
+    def _unwrap(self, original: Any, wrapper: Any) -> None:
+        # What others have put around it meanwhile stays, and passes through.
+        self._put = None
+        if getattr(logging.Logger, self._name) is wrapper:
+            setattr(logging.Logger, self._name, original)
+
+
+def _around_handle(original: Any) -> Any:
+    def handle(self: logging.Logger, record: logging.LogRecord) -> Any:
+        blanks = _fields.blanks
+        found = blanks
+        try:
+            live = live_request.get() or _elsewhere(record)
+            if live is not None and live.logs is not None and live.logs.names:
+                found = _of(live, blanks)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            report_error("log fields", error)
+        put = record.__dict__.setdefault
+        for name in blanks:
+            put(name, found[name])
+        return original(self, record)
+
+    return handle
+
+
+def _of(live: LiveRequest, blanks: dict[str, Any]) -> dict[str, Any]:
+    """A value for each field that any application asks for."""
+    logs = live.logs
+    ids: dict[str, Any] = logs.ids(live)
+    if blanks.keys() <= ids.keys():
+        return ids
+    return {**blanks, **ids, **logs.values(live, logs.variables)}
+
+
+def _elsewhere(record: logging.LogRecord) -> LiveRequest | None:
+    """The request of a line that is not written while a request runs in this context."""
+    if record.name not in _SERVERS:
+        return request_here()
+    if isinstance(record.args, dict) and _WSGI_IN_ATOMS in record.args:
+        live = record.args.get(_IN_ATOMS)
+        return live if isinstance(live, LiveRequest) else None
+    return request_here() or finished_here(once=record.levelno <= logging.INFO)
+
+
+def _around_call_handlers(original: Any) -> Any:
+    def callHandlers(self: logging.Logger, record: logging.LogRecord) -> Any:  # noqa: N802 - as it is called
+        result = original(self, record)
+        try:
+            live = request_here()
+            if live is not None and live.log_lines is not None and record.name != REQUEST_LOGGER:
+                live.log_lines.add(record)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            report_error("log line", error)
+        return result
+
+    return callHandlers
+
+
+_fields = _Hook("handle", _around_handle)
+_lines = _Hook("callHandlers", _around_call_handlers)
+
+
+def put_fields(user: object, names: tuple[str, ...]) -> None:
+    """Put these fields on every line from now on; of the running request, or ``"-"``."""
+    if names:
+        _fields.want(user, names)
+
+
+def listen(user: object) -> None:
+    """Have requests collect their lines, where they keep any."""
+    _lines.want(user)
+
+
+def leave(user: object) -> None:
+    """Undo :func:`put_fields` and :func:`listen`."""
+    _fields.leave(user)
+    _lines.leave(user)
+
+
+def fields_of_record(record: logging.LogRecord, names: Iterable[str]) -> dict[str, Any]:
+    """These fields of the request that a record belongs to."""
+    try:
+        return fields_of(live_request.get() or _elsewhere(record), names)
+    except Exception as error:  # noqa: BLE001 - the guard decides
+        report_error("log fields", error)
+        return dict.fromkeys(names, ABSENT)
+
+
+def fields_here(names: Iterable[str]) -> dict[str, Any]:
+    """These fields of the request that the running code belongs to."""
+    try:
+        return fields_of(request_here(), names)
+    except Exception as error:  # noqa: BLE001 - the guard decides
+        report_error("log fields", error)
+        return dict.fromkeys(names, ABSENT)
+
+
+def fields_on_lines() -> tuple[str, ...]:
+    """The fields that all lines of this process get."""
+    return tuple(_fields.blanks)

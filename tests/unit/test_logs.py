@@ -1,0 +1,830 @@
+"""Log lines: the fields that they get, the line of each request, and the lines that a record keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import io
+import json
+import logging
+import logging.config
+import logging.handlers
+import queue
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import loguru
+import pytest
+import structlog
+from flask import Flask, Response, copy_current_request_context, g, stream_with_context
+
+from flask_chest_otel import (
+    ChestConfigError,
+    FlaskChest,
+    TrackedVar,
+    current_request_id,
+    flask_chest,
+    trace_id_for,
+)
+from flask_chest_otel.logs import RequestFields, loguru_patcher, structlog_processor
+from flask_chest_otel.testing import capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Rig
+
+FORMAT = "%(request_id)s %(trace_id)s %(span_id)s %(message)s"
+LOG = logging.getLogger("shop.log")
+
+
+@contextmanager
+def written(form: str = FORMAT, name: str = "shop.log", level: int = logging.DEBUG) -> Iterator[io.StringIO]:
+    """What a handler of the application's own writes."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter(form))
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield stream
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+def lines(stream: io.StringIO) -> list[str]:
+    return stream.getvalue().splitlines()
+
+
+def say(text: str, *args: object) -> str:
+    """A view, nearly."""
+    LOG.warning(text, *args)
+    return "ok"
+
+
+def ask(app: Flask, request_id: str = "r-1", path: str = "/") -> bytes:
+    """One request, its body read and closed."""
+    with app.test_client().get(path, headers={"X-Request-ID": request_id}) as response:
+        return bytes(response.data)
+
+
+def test_a_line_has_the_ids_of_its_request(rig: Rig) -> None:
+    """The request's id, and trace and span id of the span that is current."""
+    app = rig.app()
+    tracer = rig.tracer_provider.get_tracer("shop")
+
+    @app.get("/")
+    def view() -> str:
+        LOG.info("in the view")
+        with tracer.start_as_current_span("inner"):
+            LOG.info("in a span")
+        LOG.info("in the view again")
+        return "ok"
+
+    with written() as stream:
+        ask(app)
+    inner, server = rig.spans
+    trace_id, first, second = (
+        f"{server.context.trace_id:032x}",
+        f"{server.context.span_id:016x}",
+        f"{inner.context.span_id:016x}",
+    )
+    assert lines(stream) == [
+        f"r-1 {trace_id} {first} in the view",
+        f"r-1 {trace_id} {second} in a span",
+        f"r-1 {trace_id} {first} in the view again",
+    ]
+
+
+def everywhere(app: Flask) -> None:
+    """Lines from every place in which code of a request runs."""
+    app.before_request(lambda: LOG.info("before_request"))
+    app.after_request(saying_after)
+    app.teardown_request(lambda _: LOG.info("teardown_request"))
+    app.teardown_appcontext(saying_where_it_ends)
+    app.register_error_handler(KeyError, lambda _: (say("handler"), 404))
+    app.add_url_rule("/", view_func=busy_view)
+    app.add_url_rule("/body", "body", lambda: Response(stream_with_context(two_pieces("body"))))
+    app.add_url_rule("/late", "late", lambda: Response(two_pieces("late")))
+
+
+def saying_after(response: Response) -> Response:
+    LOG.info("after_request")
+    return response
+
+
+def saying_where_it_ends(_error: BaseException | None) -> None:
+    # A thread with a copied context has one of these, too, after the request's context is gone there.
+    if threading.current_thread() is threading.main_thread():
+        LOG.info("teardown_appcontext")
+
+
+async def busy_view() -> str:
+    """Lines of its own, of threads with copies of its context, and of the handler of its exception."""
+    LOG.info("async")
+    await asyncio.sleep(0)
+    copied = contextvars.copy_context()
+    for target in (
+        copy_current_request_context(lambda: LOG.info("copied request context")),
+        lambda: copied.run(LOG.info, "copied context"),
+    ):
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
+    raise KeyError
+
+
+def two_pieces(name: str) -> Iterator[str]:
+    """A body."""
+    LOG.info(name)
+    yield "a"
+    LOG.info("%s again", name)
+    yield "b"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (
+            "/",
+            [
+                "before_request",
+                "async",
+                "copied request context",
+                "copied context",
+                "handler",
+                "after_request",
+                "teardown_request",
+                "teardown_appcontext",
+            ],
+        ),
+        ("/body", ["before_request", "body", "after_request", "body again", "teardown_request", "teardown_appcontext"]),
+        ("/late", ["before_request", "after_request", "teardown_request", "teardown_appcontext", "late", "late again"]),
+        ("/nowhere", ["before_request", "after_request", "teardown_request", "teardown_appcontext"]),
+    ],
+)
+def test_a_line_knows_its_request_wherever_it_is_written(rig: Rig, path: str, said: list[str]) -> None:
+    """In hooks, error handlers, async views, threads with a copied context, bodies, teardown functions."""
+    app = rig.app()
+    everywhere(app)
+    with written() as stream:
+        ask(app, path=path)
+        LOG.info("outside")
+    *inside, outside = lines(stream)
+    trace_id = f"{rig.server().context.trace_id:032x}"
+    # A thread with a copied request context has teardowns of its own.
+    assert {line.split(" ", 3)[3] for line in inside} == set(said)
+    assert {tuple(line.split(" ")[:2]) for line in inside} == {("r-1", trace_id)}
+    assert outside == "- - - outside"
+
+
+def test_nested_requests_have_lines_of_their_own(rig: Rig) -> None:
+    """A request inside a request, of another application, and the outer one after it."""
+    inner, outer = rig.plain("inner"), rig.app()
+    rig.chest(inner)
+
+    @inner.get("/")
+    def inner_view() -> str:
+        LOG.info("inner")
+        return "ok"
+
+    @outer.get("/")
+    def outer_view() -> str:
+        LOG.info("outer")
+        ask(inner, "r-2")
+        LOG.info("outer again")
+        return "ok"
+
+    with written("%(request_id)s %(message)s") as stream:
+        ask(outer)
+    assert lines(stream) == ["r-1 outer", "r-2 inner", "r-1 outer again"]
+
+
+def test_threads_and_lines_outside_have_dashes(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the moment the chest is set up, and without a complaint of logging's."""
+    app = rig.app()
+
+    @app.get("/")
+    def view() -> str:
+        thread = threading.Thread(target=LOG.info, args=("plain thread",))
+        thread.start()
+        thread.join()
+        return "ok"
+
+    with written() as stream:
+        LOG.info("before")
+        ask(app)
+        LOG.info("after")
+    assert lines(stream) == ["- - - before", "- - - plain thread", "- - - after"]
+    assert "Logging error" not in capsys.readouterr().err
+
+
+def test_what_the_application_says_wins(rig: Rig) -> None:
+    """Its own ``extra``, filter or record factory, which none of ours is in the way of."""
+    app = rig.app()
+    plain = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = plain(*args, **kwargs)
+        record.span_id = "of the factory"
+        return record
+
+    def mine(record: logging.LogRecord) -> bool:
+        record.trace_id = "of the filter"
+        return True
+
+    @app.get("/")
+    def view() -> str:
+        LOG.info("said", extra={"request_id": "of the line"})
+        return "ok"
+
+    logging.setLogRecordFactory(factory)
+    LOG.addFilter(mine)
+    try:
+        with written() as stream:
+            ask(app)
+    finally:
+        LOG.removeFilter(mine)
+        logging.setLogRecordFactory(plain)
+    assert lines(stream) == ["of the line of the filter of the factory said"]
+
+
+def test_variables_are_bounded_and_masked(rig: Rig) -> None:
+    """The value at that moment, as it would be recorded, and on one line."""
+    app = rig.app(
+        log_fields=["request_id", "user_id", "api_token", "note", "unknown"],
+        tracked_vars=["user_id", "api_token", "note"],
+        value_limit_chars=16,
+    )
+
+    @app.get("/")
+    def view() -> str:
+        LOG.info("1")
+        g.user_id, g.api_token, g.note = 7, "secret", "a\nb" + "c" * 100
+        LOG.info("2")
+        return "ok"
+
+    with written("%(request_id)s|%(user_id)s|%(api_token)s|%(note)s|%(unknown)s|%(message)s") as stream:
+        ask(app)
+    first, second = lines(stream)
+    assert first == "r-1|-|-|-|-|1"
+    assert second.startswith("r-1|7|[REDACTED]|a\\nbc")
+    assert second.endswith("|-|2")
+    assert len(second) < 60
+
+
+def test_variables_of_a_route_and_of_everything(rig: Rig) -> None:
+    """What only one route tracks, and what ``"*"`` does."""
+    app = rig.app(log_fields=["size", "depth"])
+
+    @app.get("/one")
+    @flask_chest("size")
+    def one() -> str:
+        g.size = g.depth = 3
+        LOG.info("one")
+        return "ok"
+
+    @app.get("/all")
+    @flask_chest("*,-depth")
+    def every() -> str:
+        g.size = g.depth = 4
+        LOG.info("all")
+        return "ok"
+
+    with written("%(size)s %(depth)s %(message)s") as stream:
+        ask(app, path="/one")
+        ask(app, path="/all")
+    assert lines(stream) == ["3 - one", "4 - all"]
+
+
+@pytest.mark.guard_on
+def test_a_value_that_logs_or_raises_does_no_harm(rig: Rig) -> None:
+    """Code of the application's that is asked for a value may log itself, or fail."""
+
+    def convert(value: Any) -> Any:
+        LOG.info("converting")
+        return value / 0
+
+    app = rig.app(log_fields=["request_id", "x"], tracked_vars=[TrackedVar("x", convert=convert)])
+
+    @app.get("/")
+    def view() -> str:
+        g.x = 1
+        LOG.info("said")
+        return "ok"
+
+    with written("%(request_id)s %(x)s %(message)s") as stream:
+        assert ask(app) == b"ok"
+    assert lines(stream)[:2] == ["r-1 - converting", "r-1 - said"]
+
+
+def test_a_line_in_the_id_generator_does_not_decide_the_id(rig: Rig) -> None:
+    """The generator's id is the request's, and the trace id is made from it, whatever was logged meanwhile."""
+
+    def generate() -> str:
+        LOG.info("generating")
+        return "made"
+
+    app = rig.app(request_id_generator=generate)
+    app.add_url_rule("/", view_func=lambda: say("view"))
+    with capture(app) as records, written("%(request_id)s %(message)s") as stream:
+        app.test_client().get("/").close()
+    assert lines(stream) == ["- generating", "made view"]
+    (record,) = records
+    assert (record.request_id, record.trace_id) == ("made", trace_id_for("made"))
+
+
+def test_an_id_that_is_asked_for_in_its_generator(rig: Rig) -> None:
+    """The trace id is made from the id that the generator returns in the end."""
+    app = rig.app(request_id_generator=lambda: f"of-{current_request_id()}"[:5])
+    app.add_url_rule("/", view_func=lambda: "ok")
+    with capture(app) as records:
+        app.test_client().get("/").close()
+    assert records[0].trace_id == trace_id_for(records[0].request_id)
+
+
+def test_an_id_decided_by_a_line_is_the_trace_id(rig: Rig) -> None:
+    """Where a request brought no id, that of its lines is its trace id, beside upstream's span as well."""
+    app = rig.plain()
+    app.before_request(lambda: LOG.info("early"))
+    rig.chest(app, server_span="upstream")
+    app.add_url_rule("/", view_func=lambda: say("view"))
+    with capture(app) as records, written("%(request_id)s %(message)s") as stream:
+        app.test_client().get("/").close()
+    (record,) = records
+    assert record.trace_id == record.request_id
+    assert lines(stream) == [f"{record.request_id} early", f"{record.request_id} view"]
+
+
+def test_two_applications_with_other_fields(rig: Rig) -> None:
+    """Each has its own; what another one asks for is there, and empty."""
+    one, two, three = rig.plain("one"), rig.plain("two"), rig.plain("three")
+    rig.chest(one, log_fields=["request_id"])
+    rig.chest(two, log_fields=["request_id", "user_id"], tracked_vars=["user_id"])
+    rig.chest(three, log_fields=())
+    for app in (one, two, three):
+
+        @app.get("/")
+        def view() -> str:
+            g.user_id = "u1"
+            LOG.info("said")
+            return "ok"
+
+    with written("%(request_id)s %(user_id)s") as stream:
+        for app in (one, two, three):
+            ask(app, app.name)
+    assert lines(stream) == ["one -", "two u1", "- -"]
+
+
+def test_switched_off_the_fields_stay(rig: Rig) -> None:
+    """``enabled=False`` must not break a format that asks for them."""
+    app = rig.app(enabled=False)
+    app.add_url_rule("/", view_func=lambda: say("said"))
+    with written() as stream:
+        ask(app)
+    assert lines(stream) == ["- - - said"]
+
+
+@pytest.mark.parametrize("name", ["message", "name", "two words", ""])
+def test_names_that_cannot_be_fields(name: str) -> None:
+    """What log records have already, and what is no name."""
+    with pytest.raises(ChestConfigError, match="log_fields"):
+        FlaskChest(log_fields=["request_id", name])
+
+
+def test_a_queue_takes_the_fields_along(rig: Rig) -> None:
+    """They are on the record before a ``QueueHandler`` hands it to another thread."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: say("said %s", "so"))
+    records: queue.Queue[logging.LogRecord] = queue.Queue()
+    handler = logging.handlers.QueueHandler(records)
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    try:
+        ask(app)
+    finally:
+        LOG.removeHandler(handler)
+    assert vars(records.get_nowait())["request_id"] == "r-1"
+
+
+def test_a_filter_of_a_logger_sees_the_fields(rig: Rig) -> None:
+    """Also one that replaces the record, and the lines that a record keeps come after it."""
+    app = rig.app()
+
+    def replace(record: logging.LogRecord) -> bool:
+        record.msg = f"{vars(record)['request_id']}: ***"
+        return record.levelno > logging.INFO
+
+    @app.get("/")
+    def view() -> str:
+        LOG.info("a secret that is dropped")
+        LOG.warning("a secret")
+        return "ok"
+
+    LOG.addFilter(replace)
+    try:
+        with capture(app) as records, written("%(message)s") as stream:
+            ask(app)
+    finally:
+        LOG.removeFilter(replace)
+    assert lines(stream) == ["r-1: ***"]
+    assert [line.message for line in records[0].logs] == ["r-1: ***"]
+
+
+# Filter, structlog, loguru
+
+
+def test_the_filter_gives_fields_to_any_handler(rig: Rig) -> None:
+    """Where ``log_fields`` gives none, on a handler of its own, with names of its own."""
+    app = rig.app(log_fields=(), tracked_vars=["user_id"])
+
+    @app.get("/")
+    def view() -> str:
+        g.user_id = "u1"
+        LOG.info("said")
+        return "ok"
+
+    with written("%(request_id)s %(user_id)s %(message)s") as stream:
+        LOG.handlers[-1].addFilter(RequestFields(["request_id", "user_id"]))
+        ask(app)
+        LOG.info("outside")
+    assert lines(stream) == ["r-1 u1 said", "- - outside"]
+
+
+def test_structlog(rig: Rig) -> None:
+    """Fields stand in structlog's events, and its own win."""
+    app = rig.app()
+    with structlog.testing.capture_logs(processors=[structlog_processor]) as events:
+        log = structlog.get_logger()
+        app.add_url_rule("/", view_func=lambda: str([log.info("said"), log.info("own", request_id="mine")]))
+        ask(app)
+        log.info("outside")
+    assert [event["request_id"] for event in events] == ["r-1", "mine", "-"]
+    assert events[0]["trace_id"] == f"{rig.server().context.trace_id:032x}"
+
+
+def test_loguru(rig: Rig) -> None:
+    """Fields stand in loguru's ``extra``, and its own win."""
+    app = rig.app()
+    log = loguru.logger.patch(loguru_patcher)  # type: ignore[arg-type]  # a TypedDict of loguru's stub file
+    said: list[str] = []
+    handler = log.add(
+        lambda message: said.append(str(message)), format="{extra[request_id]} {extra[trace_id]} {message}"
+    )
+    app.add_url_rule("/", view_func=lambda: str([log.info("said"), log.bind(request_id="mine").info("own")]))
+    ask(app)
+    log.info("outside")
+    log.remove(handler)
+    trace_id = f"{rig.server().context.trace_id:032x}"
+    assert said == [f"r-1 {trace_id} said\n", f"mine {trace_id} own\n", "- - outside\n"]
+
+
+# One line for each request
+
+
+def test_the_line_of_a_request_as_json(rig: Rig) -> None:
+    """Every field of the record, in JSON and as attributes of the log record."""
+    app = rig.app(request_log="json", tracked_vars=["user_id", "total"])
+
+    @app.get("/cart/<int:number>")
+    def cart(number: int) -> str:
+        g.user_id, g.total = "u1", float("nan")
+        return str(number)
+
+    with (
+        capture(app) as records,
+        written("%(levelname)s %(method)s %(status)d %(message)s", "flask_chest.request") as out,
+    ):
+        ask(app, path="/cart/7?x=1")
+    (line,) = lines(out)
+    level, method, status, text = line.split(" ", 3)
+    assert (level, method, status) == ("INFO", "GET", "200")
+    found = json.loads(text)
+    assert found.pop("duration_ms") > 0
+    (record,) = records
+    assert {
+        name: found[name] for name in ("request_id", "trace_id", "span_id", "route", "service", "status", "variables")
+    } == {
+        "request_id": "r-1",
+        "trace_id": record.trace_id,
+        "span_id": record.span_id,
+        "route": "/cart/<int:number>",
+        "service": "shop",
+        "status": 200,
+        "variables": {"user_id": "u1", "total": "NaN"},
+    }
+
+
+@pytest.mark.parametrize("form", ["json", "logfmt"])
+def test_nobody_forges_a_line(rig: Rig, form: str) -> None:
+    """Line ends, quotes, and signs that turn text around are escaped; what was meant can be read."""
+    app = rig.app(request_log=form, tracked_vars=["note"])
+    note = 'x" status=200\nlevel=ERROR \u2028\u202e\x85\U000e0001\ud800 é'
+    app.add_url_rule("/", view_func=lambda: str(vars(g).update(note=note)))
+    with written("%(message)s", "flask_chest.request") as out:
+        ask(app)
+    (line,) = lines(out)
+    assert line.isprintable()
+    quoted = line.partition('"note": ' if form == "json" else "g.note=")[2]
+    assert json.JSONDecoder().raw_decode(quoted)[0] == note.replace("\x85", "\ufffd").replace("\ud800", "\ufffd")
+    assert "é" in line
+
+
+def test_a_request_that_fails_is_an_error(rig: Rig) -> None:
+    """Level ERROR for what the server answers with a 5xx; no more than one line for each request."""
+    app = rig.app(request_log="logfmt")
+    app.add_url_rule("/fails", "fails", view_func=lambda: str(1 / 0))
+    app.add_url_rule("/busy", "busy", view_func=lambda: ("busy", 503))
+    app.add_url_rule("/none", "none", view_func=lambda: ("none", 404))
+    with written("%(levelname)s %(status)s", "flask_chest.request") as out:
+        for path in ("/fails", "/busy", "/none"):
+            ask(app, path=path)
+    assert lines(out) == ["ERROR 500", "ERROR 503", "INFO 404"]
+
+
+def test_a_foreign_record_factory_does_not_cost_the_line(rig: Rig) -> None:
+    """One that sets ``request_id`` makes ``extra=`` with that name raise."""
+    app = rig.app(request_log="logfmt")
+    app.add_url_rule("/", view_func=lambda: "ok")
+    plain = logging.getLogRecordFactory()
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = plain(*args, **kwargs)
+        record.request_id = "theirs"
+        return record
+
+    logging.setLogRecordFactory(factory)
+    try:
+        with written("%(request_id)s", "flask_chest.request") as out:
+            ask(app)
+    finally:
+        logging.setLogRecordFactory(plain)
+    assert lines(out) == ["r-1"]
+
+
+def test_the_line_needs_no_configuration(run_python: Callable[..., str]) -> None:
+    """Where no logging is set up, lines go to standard error; ``dictConfig`` before the first request keeps them."""
+    program = """
+        import logging.config, sys
+        from flask import Flask
+        from flask_chest_otel import FlaskChest
+        app = Flask("shop")
+        app.testing = True
+        FlaskChest(app, request_log="logfmt", export=None)
+        app.add_url_rule("/", view_func=lambda: "ok")
+        {config}
+        sys.stderr = sys.stdout
+        app.test_client().get("/")
+    """
+    assert " status=200 " in run_python(program.format(config=""))
+    config = (
+        "logging.config.dictConfig({'version': 1, 'handlers': {'h': {'class': 'logging.StreamHandler', "
+        "'stream': sys.stdout}}, 'root': {'handlers': ['h']}})"
+    )
+    assert run_python(program.format(config=config)).count(" status=200 ") == 1
+
+
+# Lines of a record
+
+
+def refuse() -> None:
+    raise ValueError("a\x00b")
+
+
+def test_a_record_keeps_its_lines(rig: Rig) -> None:
+    """What the application's loggers emit at their own levels, in the order of time."""
+    app = rig.app(request_log="json")
+
+    @app.get("/")
+    def view() -> str:
+        LOG.debug("too quiet")
+        LOG.info("said %s", "so")
+        try:
+            refuse()
+        except ValueError:
+            LOG.exception("failed")
+        LOG.warning("%d does not fit", "this")
+        return "ok"
+
+    with capture(app) as records, written(level=logging.INFO), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging, "raiseExceptions", False)
+        ask(app)
+    (record,) = records
+    assert [(line.level, line.logger, line.message) for line in record.logs] == [
+        ("INFO", "shop.log", "said so"),
+        ("ERROR", "shop.log", "failed\nValueError: a\ufffdb"),
+        ("WARNING", "shop.log", "%d does not fit"),
+    ]
+    assert record.logs_dropped == 0
+    times = [line.time_unix_ns for line in record.logs]
+    assert times == sorted(times)
+    assert record.start_unix_ns - 1_000_000 < times[0] < record.start_unix_ns + 10**10
+
+
+@pytest.mark.parametrize("count", [10, 60, 2000])
+def test_lines_are_bounded_and_errors_stay(rig: Rig, count: int) -> None:
+    """50 lines of 1 KiB: the first errors, the last of the others, the rest counted."""
+    app = rig.app()
+
+    @app.get("/")
+    def view() -> str:
+        LOG.error("first")
+        for number in range(count):
+            LOG.info("%d %s", number, "é" * 2000)
+        return "ok"
+
+    with capture(app) as records, written():
+        ask(app)
+    (record,) = records
+    kept = min(count, 49)
+    assert len(record.logs) == kept + 1
+    assert record.logs_dropped == count - kept
+    assert record.logs[0].message == "first"
+    assert [line.message.split()[0] for line in record.logs[1:]] == [
+        str(number) for number in range(count - kept, count)
+    ]
+    assert all(len(line.message.encode()) <= 1024 for line in record.logs)
+
+
+def fail(number: int) -> str:
+    LOG.error("%d", number)
+    return "."
+
+
+def test_more_errors_than_there_is_room_for(rig: Rig) -> None:
+    """Of a storm of errors the first stay, which say how it began."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: "".join(fail(number) for number in range(70)))
+    with capture(app) as records, written():
+        ask(app)
+    assert [line.message for line in records[0].logs] == [str(number) for number in range(50)]
+    assert records[0].logs_dropped == 20
+
+
+def test_lines_of_a_body_are_kept(rig: Rig) -> None:
+    """Those of a body that is made while it is sent, with and without the request's context."""
+    app = rig.app()
+    everywhere(app)
+    for path in ("/body", "/late"):
+        with capture(app) as records, written():
+            ask(app, path=path)
+        assert f"{path[1:]} again" in [line.message for line in records[0].logs]
+
+
+def test_lines_are_kept_only_where_somebody_wants_them(rig: Rig) -> None:
+    """Not with ``store_logs=False``, nor for a chest that says nothing of them."""
+
+    class Chest:
+        name = "audit"
+
+        def __init__(self) -> None:
+            self.records: list[Any] = []
+
+        def put(self, record: Any) -> None:
+            self.records.append(record)
+
+        def flush(self, timeout_s: float) -> bool:
+            return True
+
+        close = flush
+
+    class Keeping(Chest):
+        keeps_logs = True
+
+    found: list[list[str]] = []
+    for chest, options in ((Chest(), {}), (Keeping(), {"store_logs": False}), (Keeping(), {})):
+        app = rig.plain(f"shop{len(found)}")
+        rig.chest(app, chests=[chest], export=None, **options)
+        app.add_url_rule("/", view_func=lambda: say("said"))
+        ask(app)
+        found.append([line.message for line in chest.records[0].logs])
+    assert found == [[], [], ["said"]]
+
+
+# On and off
+
+
+def test_on_off_on_leaves_logging_as_it_was(run_python: Callable[..., str]) -> None:
+    """Zero code puts nothing on; with fields asked for, everything comes off, also below what others have put on."""
+    run_python(
+        """
+        import logging
+        from flask import Flask
+        from flask_chest_otel import FlaskChestInstrumentor
+        from flask_chest_otel.testing import capture
+
+        before = dict(vars(logging.Logger)), dict(vars(logging)), dict(vars(logging.LogRecord))
+        now = lambda: (dict(vars(logging.Logger)), dict(vars(logging)), dict(vars(logging.LogRecord)))
+        app = Flask("shop")
+        app.testing = True
+        app.add_url_rule("/", view_func=lambda: logging.warning("said") or "ok")
+        FlaskChestInstrumentor().instrument()
+        app.test_client().get("/")
+        assert now() == before
+        FlaskChestInstrumentor().uninstrument()
+        for _ in range(3):
+            FlaskChestInstrumentor().instrument(log_fields=["request_id"])
+            with capture(app) as records:
+                app.test_client().get("/")
+            assert [line.message for line in records[0].logs] == ["said"]
+            assert now()[0] != before[0]
+            FlaskChestInstrumentor().uninstrument()
+            assert now() == before
+        FlaskChestInstrumentor.instrument_app(app, log_fields=["request_id"])
+        assert now()[0] != before[0]
+        FlaskChestInstrumentor.uninstrument_app(app)
+        assert now() == before
+
+        FlaskChestInstrumentor().instrument(log_fields=["request_id"])
+        ours = logging.Logger.handle
+        logging.Logger.handle = lambda self, record: ours(self, record)
+        FlaskChestInstrumentor().uninstrument()
+        seen = []
+        handler = logging.Handler()
+        handler.emit = seen.append
+        logging.getLogger().addHandler(handler)
+        logging.warning("said")
+        assert len(seen) == 1 and not hasattr(seen[0], "request_id")
+        FlaskChestInstrumentor().instrument(log_fields=["request_id"])
+        logging.warning("said")
+        assert seen[1].request_id == "-"
+        """
+    )
+
+
+def test_no_sdk_at_all(run_python: Callable[..., str]) -> None:
+    """Where the SDK is switched off there is a request id, and no trace id."""
+    said = run_python(
+        """
+        import logging, sys
+        logging.basicConfig(stream=sys.stdout, format="%(request_id)s %(trace_id)s %(message)s")
+        from flask import Flask, Response
+        from flask_chest_otel import FlaskChest
+        app = Flask("shop")
+        FlaskChest(app, export=None)
+
+        def body():
+            logging.warning("body")
+            yield "ok"
+
+        app.add_url_rule("/", view_func=lambda: logging.warning("said") or Response(body()))
+        response = app.test_client().get("/", headers={"X-Request-ID": "r-1"})
+        response.data
+        logging.warning("outside")
+        """,
+        {"OTEL_SDK_DISABLED": "true"},
+    )
+    assert said.splitlines() == ["r-1 - said", "r-1 - body", "- - outside"]
+
+
+def say_configured() -> str:
+    logging.getLogger("shop.configured").info("said")
+    return "ok"
+
+
+def test_configuration_before_and_after(rig: Rig) -> None:
+    """``dictConfig`` at any time, ``disable_existing_loggers`` and logger classes of others change nothing."""
+
+    class Mine(logging.getLoggerClass()):  # type: ignore[misc]  # whatever it is
+        pass
+
+    config = {
+        "version": 1,
+        "formatters": {"ids": {"format": "%(request_id)s %(message)s"}},
+        "handlers": {"mine": {"class": "logging.StreamHandler", "formatter": "ids", "stream": "ext://sys.stderr"}},
+        "loggers": {"shop.configured": {"handlers": ["mine"], "level": "INFO", "propagate": False}},
+        "disable_existing_loggers": False,
+    }
+    app = rig.app()
+    app.add_url_rule("/", view_func=say_configured)
+    plain, stream = logging.getLoggerClass(), io.StringIO()
+    logging.setLoggerClass(Mine)
+    try:
+        for _ in range(2):
+            logging.config.dictConfig(config)
+            logger = logging.getLogger("shop.configured")
+            logger.handlers[0].setStream(stream)  # type: ignore[attr-defined]
+            ask(app)
+    finally:
+        logging.setLoggerClass(plain)
+        logger.handlers.clear()
+    assert stream.getvalue().splitlines() == ["r-1 said"] * 2
+
+
+@pytest.mark.guard_on
+def test_errors_of_ours_do_not_come_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect in what fills the fields is logged once, and the line goes out with dashes."""
+    app = rig.app()
+
+    def broken(*_: Any) -> Any:
+        raise LookupError("a defect")
+
+    monkeypatch.setattr("flask_chest_otel._logs.fields.LogFields._ids_in", broken)
+    app.add_url_rule("/", view_func=lambda: say("said"))
+    with written() as stream:
+        assert ask(app) == b"ok"
+    assert lines(stream) == ["- - - said"]
