@@ -1,4 +1,4 @@
-"""Write the reference pages, the README's settings table, dashboards and alerts' objects: ``make docs``.
+"""Write the reference pages, dashboards and alerts' objects: ``make docs``.
 
 Settings come from ``config.ChestConfig``, names on the wire from ``tools.wire_names``, the API from docstrings.
 ``tests/docs/test_reference.py`` fails when a page is not what this makes.
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["main", "pages"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- settings: made by `make docs` -->", "<!-- /settings -->"
 GENERATED = "<!-- Made by `make docs` from {source}; do not edit. -->\n\n"
 
 
@@ -41,22 +40,14 @@ def main() -> int:
 
 def pages() -> dict[Path, str]:
     """Path to what should stand there."""
-    readme = REPOSITORY / "README.md"
     reference = REPOSITORY / "docs" / "reference"
     return {
-        readme: _with_table(readme.read_text(encoding="utf-8"), _settings_table()),
         reference / "settings.md": _settings_page(),
         reference / "names.md": _names_page(),
         reference / "api.md": _api_page(),
         **dashboards.files(),
         **alerts.files(),
     }
-
-
-def _with_table(text: str, table: str) -> str:
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table}{END}{after}"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -66,31 +57,80 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 # Settings
 
+_GROUPS = {
+    "What is tracked": ("tracked_vars", "context", "propagate", "attribute_prefix"),
+    "Request ids": ("request_id", "response_headers"),
+    "Where data go": ("export", "chests", "durability", "tracer_provider", "meter_provider"),
+    "The embedded store": ("store_",),
+    "The outbox, on the way to a collector": ("outbox_", "export_batch", "shutdown_timeout"),
+    "Spans and requests": ("server_span", "excluded_urls", "handled_exceptions", "query_text", "hide_frames"),
+    "Logs and events": ("log", "request_log", "events"),
+    "Service level objectives": ("slo",),
+    "Limits": ("cardinality_limit", "value_limit", "list_limit", "variables_limit"),
+    "Switches": ("enabled", "raise_exceptions"),
+}
+"""Heading to what the names of its settings begin with; the longest beginning decides."""
 
-def _settings_table() -> str:
-    rows = [
-        (f"`{row.name}`", f"`{_default(row.default)}`", config.setting_of(row).sentence)
-        for row in fields(config.ChestConfig)
+_FURTHER = "Further settings"
+
+
+def _group_of(name: str) -> str:
+    found = [(len(begin), title) for title, group in _GROUPS.items() for begin in group if name.startswith(begin)]
+    return max(found)[1] if found else _FURTHER
+
+
+def _settings_page() -> str:
+    groups: dict[str, list[Any]] = {title: [] for title in (*_GROUPS, _FURTHER)}
+    for row in fields(config.ChestConfig):
+        groups[_group_of(row.name)].append(row)
+    sections = [part for title, rows in groups.items() if rows for part in _settings_group(title, rows)]
+    return GENERATED.format(source="`config.ChestConfig`") + _SETTINGS_INTRODUCTION + "\n".join(sections)
+
+
+def _settings_group(title: str, rows: list[Any]) -> Iterable[str]:
+    table = [
+        (
+            f"[`{row.name}`](#{row.name})",
+            _shown_default(row),
+            config.setting_of(row).sentence.partition(". ")[0].rstrip("."),
+        )
+        for row in rows
     ]
-    return _table(("setting", "default", "what it does"), rows)
+    yield f"## {title}\n"
+    yield _table(("setting", "default", "what it does"), table)
+    yield from map(_setting_section, rows)
 
 
 def _default(value: Any) -> str:
     return "()" if isinstance(value, TrackedVars) else repr(value).replace("'", '"')
 
 
-def _settings_page() -> str:
-    sections = [_setting_section(row) for row in fields(config.ChestConfig)]
-    return GENERATED.format(source="`config.ChestConfig`") + _SETTINGS_INTRODUCTION + "\n".join(sections)
+def _shown_default(row: Any) -> str:
+    words = _in_words(row.name, row.default)
+    return f"`{_default(row.default)}`" + (f" ({words})" if words else "")
+
+
+_BYTES = {2**30: "GiB", 2**20: "MiB", 2**10: "KiB"}
+_SECONDS = {86400: "day", 3600: "hour", 60: "minute"}
+
+
+def _in_words(name: str, value: Any) -> str:
+    """A number of bytes or seconds as people say it: 256 MiB, 1 day."""
+    units = _BYTES if name.endswith("_bytes") else _SECONDS if name.endswith("_s") else {}
+    for size, unit in units.items():
+        if isinstance(value, (int, float)) and value >= size and value % size == 0:
+            count = int(value // size)
+            return f"{count} {unit}" + ("s" if units is _SECONDS and count > 1 else "")
+    return ""
 
 
 def _setting_section(row: Any) -> str:
     setting = config.setting_of(row)
     variable = config.PREFIX + row.name.upper()
     lines = [
-        f"## `{row.name}`\n",
+        f"### `{row.name}`\n",
         f"{setting.sentence}\n",
-        f"* default: `{_default(row.default)}`",
+        f"* default: {_shown_default(row)}",
         f"* takes: {setting.allowed}",
         f'* also: `app.config["{variable}"]`, environment variable `{variable}`',
     ]

@@ -1,6 +1,6 @@
 """Every setting, once: its type, its default, its sentence; kept in one frozen object.
 
-The reference page ``docs/reference/settings.md`` and the table in the README are made from :class:`ChestConfig`.
+The reference page ``docs/reference/settings.md`` is made from :class:`ChestConfig`.
 """
 
 from __future__ import annotations

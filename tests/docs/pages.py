@@ -202,7 +202,8 @@ class Page:
                 start_new_session=True,
             )
         self._servers.append((block, server, log))
-        if not _answers(int(command.rpartition("--port ")[2].split()[0]), server):
+        port = int(re.findall(r"(?:--port |--bind [\d.]+:)(\d+)", command)[-1])
+        if not _answers(port, server):
             raise self._error(block, f"does not answer:\n{log.read_text()}")
 
     def _stop(self, server: subprocess.Popen[str], log: Path) -> str:

@@ -27,7 +27,7 @@ def test_every_setting_name_and_public_object_is_there() -> None:
     """The generator leaves nothing out."""
     reference = REPOSITORY / "docs" / "reference"
     settings = (reference / "settings.md").read_text("utf-8")
-    assert all(f"## `{row.name}`\n" in settings for row in fields(ChestConfig))
+    assert all(f"\n### `{row.name}`\n" in settings for row in fields(ChestConfig))
     on_the_wire = (reference / "names.md").read_text("utf-8")
     assert all(f"| `{row.name}` |" in on_the_wire for row in REFERENCE)
     texts = {getattr(names, name) for name in names.__all__ if isinstance(getattr(names, name), str)}
