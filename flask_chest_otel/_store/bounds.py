@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.sqlite import transaction
 from flask_chest_otel._records.schema import key_at
-from flask_chest_otel._store import rollups
+from flask_chest_otel._store import rolling
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _delete_oldest(connection: sqlite3.Connection, before: str = "g") -> bool:
         if newest_out is not None:
             connection.execute("DELETE FROM chest_variables WHERE request_key <= ?", (newest_out,))
             connection.execute("DELETE FROM chest_requests WHERE record_key <= ?", (newest_out,))
-            rollups.trim(connection)
+            rolling.trim(connection)
     return newest_out is not None
 
 

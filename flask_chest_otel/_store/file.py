@@ -1,19 +1,18 @@
 """The file of the embedded store: its tables, and how older ones are brought up to date.
 
 A file of release 0.1.0 gets columns and tables, and keeps its number: a worker of that release goes on writing there,
-without the new columns. Its rows have no ``counted``, by which the next writer finds them: see ``rollups``.
+without the new columns. What has to happen with its rows, too, triggers do.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base import sqlite
 from flask_chest_otel._base.sqlite import identity, is_broken, is_unusable, make, set_aside, transaction
 from flask_chest_otel._records import schema
 from flask_chest_otel._records.delivery import ChestOffError
-from flask_chest_otel._store import rollups
+from flask_chest_otel._store import rolling, rollups
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ADDITIONS",
     "APPLICATION_ID",
-    "REQUESTS",
     "connect",
     "identity",
     "is_broken",
@@ -41,11 +39,6 @@ UPGRADES: dict[int, tuple[str, ...]] = {}
 
 _TYPES = {"integer": "INTEGER", "real": "REAL", "number": "NUMERIC"}
 
-_COUNTED = schema.Column("counted", "integer", nullable=True)
-
-REQUESTS = replace(schema.REQUESTS, columns=(*schema.REQUESTS.columns, _COUNTED))
-"""As everywhere, and ``counted``: 1 where the roll-ups have the request."""
-
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open the store at ``path`` for writing; tables are made or upgraded.
@@ -59,13 +52,13 @@ def connect(path: Path) -> sqlite3.Connection:
         connection = sqlite.connect(path, layout)
     except sqlite.NotOursError as error:
         raise ChestOffError(str(error)) from error
-    rollups.prepare(connection)
+    rolling.prepare(connection)
     return connection
 
 
 def _steps(version: int) -> Iterator[str]:
     if version == 0:
-        for table in (REQUESTS, schema.VARIABLES):
+        for table in (schema.REQUESTS, schema.VARIABLES):
             yield _creation(table)
             yield from _indexing(table.name, table.indices)
         yield from _NEW_TABLES
@@ -92,20 +85,19 @@ def _indexing(table: str, indices: tuple[schema.Index, ...]) -> Iterator[str]:
 
 # Who deletes requests deletes these with them: also a worker of release 0.1.0, which does not know of them.
 _DELETING = (
-    f"CREATE TRIGGER chest_requests_deleted AFTER DELETE ON {REQUESTS.name}"  # noqa: S608 - our own name
+    f"CREATE TRIGGER chest_requests_deleted AFTER DELETE ON {schema.REQUESTS.name}"  # noqa: S608 - our own name
     " BEGIN DELETE FROM chest_details WHERE request_key = OLD.record_key; END"
 )
 
 _NEW_TABLES = (
     "CREATE TABLE chest_details (request_key TEXT NOT NULL PRIMARY KEY, spans BLOB, logs BLOB) WITHOUT ROWID",
     _DELETING,
-    f"CREATE INDEX chest_requests_uncounted ON {REQUESTS.name} (record_key) WHERE counted IS NULL",
-    rollups.CREATION,
+    *rollups.CREATION,
 )
 
 ADDITIONS = (
-    *(f"ALTER TABLE {REQUESTS.name} ADD COLUMN {_described(column)}" for column in (*schema.ADDED_COLUMNS, _COUNTED)),
-    *_indexing(REQUESTS.name, schema.ADDED_INDICES),
+    *(f"ALTER TABLE {schema.REQUESTS.name} ADD COLUMN {_described(column)}" for column in schema.ADDED_COLUMNS),
+    *_indexing(schema.REQUESTS.name, schema.ADDED_INDICES),
     *_NEW_TABLES,
 )
 """What a file of release 0.1.0 lacks."""

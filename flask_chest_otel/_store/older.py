@@ -22,10 +22,12 @@ def bring_up(connection: sqlite3.Connection) -> None:
 
 
 _EMPTY = ", ".join(f"NULL AS {column.name}" for column in ADDED_COLUMNS)
-_NOTHING = ", ".join(f"NULL AS {name}" for name in (*rollups.RollupKey._fields, *rollups.FIGURES))
+_NOTHING = ", ".join(f"NULL AS {name}" for name in rollups.COLUMNS)
 
 _VIEWS = (
-    f"chest_requests AS SELECT *, {_EMPTY}, NULL AS counted FROM main.chest_requests",  # noqa: S608 - our own names
+    f"chest_requests AS SELECT *, {_EMPTY} FROM main.chest_requests",  # noqa: S608 - our own names
     "chest_details AS SELECT NULL AS request_key, NULL AS spans, NULL AS logs WHERE 0",
     f"{rollups.TABLE} AS SELECT {_NOTHING} WHERE 0",
+    "chest_rolled_up AS SELECT '' AS until_key",
+    "chest_late AS SELECT NULL AS record_key WHERE 0",
 )

@@ -9,14 +9,15 @@ from flask_chest_otel._records.schema import clean, key_at
 from flask_chest_otel._store.answers import OverviewRow
 from flask_chest_otel._store.rollups import (
     DAY_S,
-    FIGURES,
     HOUR_S,
     LEVELS_S,
     MINUTE_S,
     TABLE,
+    TYPED_COLUMNS,
     Figures,
     RollupKey,
     key_of,
+    start_s_of,
 )
 
 if TYPE_CHECKING:
@@ -56,13 +57,17 @@ def overview(
     if not _is_rolled_up(wanted) or start_s >= end_s:
         groups.add_requests(requests("1", ()))
         return groups.rows()
-    inside = key_at(start_s * 10**9), key_at(end_s * 10**9)
-    # The minutes at both ends that are asked for in part, and what nobody has counted yet.
-    groups.add_requests(requests("record_key < ?", inside[:1]))
-    groups.add_requests(requests("record_key >= ?", inside[1:]))
-    groups.add_requests(requests("counted IS NULL AND record_key >= ? AND record_key < ?", inside))
+    (until_key,) = connection.execute("SELECT until_key FROM chest_rolled_up").fetchone() or ("",)
+    start_key, end_key = key_at(start_s * 10**9), key_at(end_s * 10**9)
+    # The minutes at both ends that are asked for in part, and what is not rolled up yet.
+    groups.add_requests(requests("record_key < ?", (start_key,)))
+    groups.add_requests(requests("record_key >= ?", (end_key,)))
+    groups.add_requests(requests("record_key >= ? AND record_key < ?", (max(start_key, until_key), end_key)))
+    late = "record_key IN (SELECT record_key FROM chest_late) AND record_key >= ? AND record_key < ?"
+    groups.add_requests(requests(late, (start_key, end_key)))
     condition, values = _condition(wanted)
-    for piece in _pieces(start_s, end_s, groups.levels_s(start_s)):
+    rolled_up_s = start_s_of(until_key)
+    for piece in _pieces(start_s, end_s, groups.levels_s(start_s), rolled_up_s):
         groups.add_rollups(connection.execute(_ROLLUPS + condition, (*piece, *values)))
     return groups.rows()
 
@@ -182,25 +187,24 @@ def _whole_minutes(connection: sqlite3.Connection, wanted: Wanted) -> tuple[int,
     return -(-first_ns // minute_ns) * MINUTE_S, until_ns // minute_ns * MINUTE_S
 
 
-def _pieces(start_s: int, end_s: int, levels_s: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Parts of a time that together are all of it, each with the longest level that fits; levels ascend."""
+def _pieces(start_s: int, end_s: int, levels_s: Sequence[int], rolled_up_s: int) -> Iterator[tuple[int, int, int]]:
+    """Parts of a time that together are all of it, each with the longest level that fits; levels ascend.
+
+    Hours and days are there as soon as all of them is rolled up.
+    """
     per_s, *wider = levels_s
-    inner_start_s, inner_end_s = (-(-start_s // wider[0]) * wider[0], end_s // wider[0] * wider[0]) if wider else (0, 0)
-    if inner_start_s >= inner_end_s:
-        yield per_s, start_s, end_s
-        return
-    yield per_s, start_s, inner_start_s
-    yield from _pieces(inner_start_s, inner_end_s, wider)
-    yield per_s, inner_end_s, end_s
+    if wider:
+        inner_start_s = -(-start_s // wider[0]) * wider[0]
+        inner_end_s = min(end_s, rolled_up_s) // wider[0] * wider[0]
+        if inner_start_s < inner_end_s:
+            yield per_s, start_s, inner_start_s
+            yield from _pieces(inner_start_s, inner_end_s, wider, rolled_up_s)
+            start_s = inner_end_s
+    yield per_s, start_s, end_s
 
-
-_TYPES = dict.fromkeys(("per_s", "start_s", "status_class", "count", "errors"), "INTEGER")
-_TYPES |= {"sum_ms": "REAL", "max_ms": "REAL", "histogram": "BLOB"}
-
-_COLUMNS = ", ".join(f"CAST({name} AS {_TYPES.get(name, 'TEXT')})" for name in (*RollupKey._fields, *FIGURES))
 
 _ROLLUPS = (
-    f"SELECT {_COLUMNS} FROM {TABLE}"  # noqa: S608 - our own names
+    f"SELECT {TYPED_COLUMNS} FROM {TABLE}"  # noqa: S608 - our own names
     " WHERE per_s = ? AND start_s >= ? AND start_s < ?"
 )
 

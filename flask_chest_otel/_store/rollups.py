@@ -1,41 +1,35 @@
 """Roll-ups: how many requests of one kind began in a minute, an hour or a day, and how long they took.
 
-Overviews are made of these, however many requests there are. The writer counts what it inserts, in the same
-transaction. Rows that it did not insert itself, as a worker of release 0.1.0 does, have no ``counted``: they are
-counted a little later, by whatever worker writes next, and readers add them until then.
+Overviews are made of these, however many requests there are. Requests are rolled up in the order of their keys, up to
+the one that ``chest_rolled_up`` names. Who inserts an older one, a worker of release 0.1.0, too, finds a trigger
+that notes its key in ``chest_late``: these follow. Until then, readers add the requests themselves.
 """
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel._base.histogram import Histogram
-from flask_chest_otel._base.sqlite import transaction
 from flask_chest_otel._values.methods import metric_method
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 __all__ = [
+    "COLUMNS",
     "COUNTED_COLUMNS",
     "CREATION",
     "DAY_S",
-    "FIGURES",
     "HOUR_S",
     "LEVELS_S",
     "MINUTE_S",
     "TABLE",
+    "TYPED_COLUMNS",
     "Figures",
     "RollupKey",
-    "add",
-    "count_the_rest",
     "key_of",
-    "prepare",
     "start_s_of",
     "tallied",
-    "trim",
 ]
 
 TABLE = "chest_rollups"
@@ -43,21 +37,8 @@ TABLE = "chest_rollups"
 LEVELS_S = MINUTE_S, HOUR_S, DAY_S = (60, 3600, 86400)
 """How long the times are that are rolled up, seconds; each begins at a multiple of that since 1970 UTC."""
 
-COUNTED_AT_ONCE = 500
-"""Requests counted in one transaction: other workers wait that long."""
-
-COUNTING_S = 0.2
-"""How long requests of others are counted after one batch, seconds; the rest is left to the next."""
-
 COUNTED_COLUMNS = ("record_key", "service", "route", "method", "status", "duration_ms", "version", "error_type")
-"""Columns of a request that are needed for counting it, in the order of ``CountedRow``."""
-
-_TYPES = {
-    "record_key": "TEXT",
-    **dict.fromkeys(("service", "method"), "TEXT"),
-    "status": "INTEGER",
-    "duration_ms": "REAL",
-}
+"""Columns of a request that are needed for counting it."""
 
 
 class RollupKey(NamedTuple):
@@ -82,25 +63,29 @@ class RollupKey(NamedTuple):
     version: str
 
 
-_KEY = ", ".join(RollupKey._fields)
+COLUMNS = (*RollupKey._fields, "count", "errors", "sum_ms", "max_ms", "histogram")
+"""Columns of the table: those of the key, and figures."""
 
-FIGURES = ("count", "errors", "sum_ms", "max_ms", "histogram")
-"""Columns beside those of the key."""
+_TYPES = dict.fromkeys(("per_s", "start_s", "status_class", "count", "errors"), "INTEGER")
+_TYPES |= {"sum_ms": "REAL", "max_ms": "REAL", "histogram": "BLOB"}
+
+TYPED_COLUMNS = ", ".join(f"CAST({name} AS {_TYPES.get(name, 'TEXT')})" for name in COLUMNS)
+"""The same for a question, with their types: SQLite itself keeps whatever somebody wrote there."""
 
 CREATION = (
-    f"CREATE TABLE {TABLE} (per_s INTEGER NOT NULL, start_s INTEGER NOT NULL, service TEXT NOT NULL,"
-    " route TEXT NOT NULL, method TEXT NOT NULL, status_class INTEGER NOT NULL, version TEXT NOT NULL,"
-    " count INTEGER NOT NULL, errors INTEGER NOT NULL, sum_ms REAL NOT NULL, max_ms REAL NOT NULL,"
-    f" histogram BLOB NOT NULL, PRIMARY KEY ({_KEY})) WITHOUT ROWID"
+    f"""CREATE TABLE {TABLE} (
+        per_s INTEGER NOT NULL, start_s INTEGER NOT NULL, service TEXT NOT NULL, route TEXT NOT NULL,
+        method TEXT NOT NULL, status_class INTEGER NOT NULL, version TEXT NOT NULL,
+        count INTEGER NOT NULL, errors INTEGER NOT NULL, sum_ms REAL NOT NULL, max_ms REAL NOT NULL,
+        histogram BLOB NOT NULL, PRIMARY KEY ({", ".join(RollupKey._fields)})) WITHOUT ROWID""",
+    "CREATE TABLE chest_rolled_up (until_key TEXT NOT NULL)",
+    "INSERT INTO chest_rolled_up VALUES ('')",
+    "CREATE TABLE chest_late (record_key TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
+    """CREATE TRIGGER chest_requests_late AFTER INSERT ON chest_requests
+        WHEN NEW.record_key < (SELECT until_key FROM chest_rolled_up)
+        BEGIN INSERT INTO chest_late VALUES (NEW.record_key); END""",
 )
-"""Makes the table; ``histogram`` is ``Histogram.encode`` of the durations in milliseconds."""
-
-_MERGING = (
-    f"INSERT INTO {TABLE} ({_KEY}, {', '.join(FIGURES)})"  # noqa: S608 - our own names
-    f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT ({_KEY}) DO UPDATE SET count = count + excluded.count,"
-    " errors = errors + excluded.errors, sum_ms = sum_ms + excluded.sum_ms, max_ms = max(max_ms, excluded.max_ms),"
-    " histogram = chest_merged(histogram, excluded.histogram)"
-)
+"""Statements that make the tables; ``histogram`` is ``Histogram.encode`` of the durations in milliseconds."""
 
 
 class Figures:
@@ -152,90 +137,42 @@ class Figures:
         self.max_ms = max(self.max_ms, max_ms)
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Teach a connection how histograms are merged."""
-    connection.create_function("chest_merged", 2, _merged, deterministic=True)
-
-
 def start_s_of(record_key: str) -> int:
-    """When the request of that key began, seconds since 1970 UTC."""
-    return int(record_key[:16], 16) // 10**9
+    """When the request of that key began, seconds since 1970 UTC; 0 for what is no key."""
+    try:
+        return int(record_key[:16], 16) // 10**9
+    except ValueError:
+        return 0
 
 
-def key_of(row: Iterable[object]) -> RollupKey:
+def key_of(row: tuple[Any, ...]) -> RollupKey:
     """The minute, and the rest, that a row of ``COUNTED_COLUMNS`` belongs to."""
-    record_key, service, route, method, status, _, version, _ = row
-    start_s = start_s_of(str(record_key))
-    return RollupKey(
-        MINUTE_S,
-        start_s - start_s % MINUTE_S,
-        str(service),
-        str(route or ""),
-        metric_method(str(method)),
-        int(status) // 100,  # type: ignore[call-overload]  # an integer: the writer's own, or cast by the query
-        str(version or ""),
-    )
+    return _key(_place(row))
 
 
-def tallied(rows: Iterable[tuple[object, ...]]) -> dict[RollupKey, Figures]:
+def tallied(rows: Iterable[tuple[Any, ...]]) -> dict[RollupKey, Figures]:
     """Figures of requests by minute; rows have the columns ``COUNTED_COLUMNS``."""
-    found: dict[RollupKey, Figures] = {}
+    found: dict[tuple[Any, ...], Figures] = {}
     for row in rows:
-        key = key_of(row)
-        figures = found.get(key)
+        place = _place(row)
+        figures = found.get(place)
         if figures is None:
-            figures = found[key] = Figures()
-        figures.add(float(row[5]), failed=row[7] is not None)  # type: ignore[arg-type]  # as above
-    return found
+            figures = found[place] = Figures()
+        figures.add(row[5], failed=row[7] is not None)
+    keys: dict[RollupKey, Figures] = {}
+    for place, figures in found.items():
+        # Methods that HTTP does not know are one.
+        keys.setdefault(_key(place), Figures()).merge(figures)
+    return keys
 
 
-def add(connection: sqlite3.Connection, minutes: dict[RollupKey, Figures]) -> None:
-    """Add what requests of some minutes were to the roll-ups, in the caller's transaction."""
-    connection.executemany(_MERGING, _rows(minutes))
+def _place(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What tells apart requests, as quickly as it can be had: each one comes here."""
+    record_key, service, route, method, status, _, version, _ = row
+    return start_s_of(record_key) // MINUTE_S, service, route, method, status // 100, version
 
 
-def count_the_rest(connection: sqlite3.Connection) -> None:
-    """Count requests that others have inserted without counting them; costs one small read when there are none."""
-    give_up_at = time.monotonic() + COUNTING_S
-    while time.monotonic() < give_up_at and _any_uncounted(connection):
-        with transaction(connection):
-            rows = connection.execute(_UNCOUNTED, (COUNTED_AT_ONCE,)).fetchall()
-            add(connection, tallied(rows))
-            marks = ((row[0],) for row in rows)
-            connection.executemany("UPDATE chest_requests SET counted = 1 WHERE record_key = ?", marks)
-        time.sleep(0)
-
-
-def trim(connection: sqlite3.Connection) -> None:
-    """Delete the roll-ups of times from which no request is left, in the caller's transaction."""
-    (oldest,) = connection.execute("SELECT min(record_key) FROM chest_requests").fetchone()
-    oldest_s = start_s_of(oldest) if oldest is not None else 2**62
-    for per_s in LEVELS_S:
-        connection.execute(f"DELETE FROM {TABLE} WHERE per_s = ? AND start_s <= ?", (per_s, oldest_s - per_s))  # noqa: S608 - our own name
-
-
-_UNCOUNTED = (
-    f"SELECT {', '.join(f'CAST({name} AS {_TYPES[name]})' if name in _TYPES else name for name in COUNTED_COLUMNS)}"  # noqa: S608 - our own names
-    " FROM chest_requests WHERE counted IS NULL ORDER BY record_key LIMIT ?"
-)
-
-
-def _any_uncounted(connection: sqlite3.Connection) -> bool:
-    sql = "SELECT EXISTS (SELECT 1 FROM chest_requests WHERE counted IS NULL)"
-    return bool(connection.execute(sql).fetchone()[0])
-
-
-def _rows(minutes: dict[RollupKey, Figures]) -> Iterator[tuple[object, ...]]:
-    levels = dict(minutes)
-    for per_s in LEVELS_S[1:]:
-        for key, figures in minutes.items():
-            wider = key._replace(per_s=per_s, start_s=key.start_s - key.start_s % per_s)
-            levels.setdefault(wider, Figures()).merge(figures)
-    for key, figures in levels.items():
-        yield (*key, figures.count, figures.errors, figures.sum_ms, figures.max_ms, figures.histogram.encode())
-
-
-def _merged(first: bytes, second: bytes) -> bytes:
-    both = Histogram.decode(first)
-    both.merge_encoded(second)
-    return both.encode()
+def _key(place: tuple[Any, ...]) -> RollupKey:
+    minute, service, route, method, status_class, version = place
+    start_s = minute * MINUTE_S
+    return RollupKey(MINUTE_S, start_s, service, route or "", metric_method(method), status_class, version or "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,10 @@ from flask_chest_otel._records import schema
 from flask_chest_otel._records.delivery import ChestOffError, UnforkedWriter
 from flask_chest_otel._records.queue import RecordQueue
 from flask_chest_otel._records.queued import QueuedChest
-from flask_chest_otel._store import file, rollups
+from flask_chest_otel._store import file
 from flask_chest_otel._store.bounds import Bounds
 from flask_chest_otel._store.packed import pack
+from flask_chest_otel._store.rolling import Rolling
 
 if TYPE_CHECKING:
     import os
@@ -94,6 +94,7 @@ class _StoreWriter:
     def __init__(self, path: Path, max_age_s: float, max_bytes: int) -> None:
         self._path = path
         self._bounds = Bounds(max_age_s, max_bytes)
+        self._rolling = Rolling()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._set_aside = 0
@@ -102,8 +103,9 @@ class _StoreWriter:
         try:
             connection = self._open()
             self._bounds.before_write(connection, self._path)
-            _insert(connection, records)
-            rollups.count_the_rest(connection)
+            with file.transaction(connection):
+                _insert(connection, records)
+            self._rolling.after_write(connection)
             self._bounds.after_write(connection)
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             self.close()
@@ -157,65 +159,51 @@ def _insertion(name: str, columns: Iterable[str]) -> str:
     return f"INSERT INTO {name} ({', '.join(names)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
 
 
-_INSERT_REQUEST = _insertion("chest_requests", (column.name for column in file.REQUESTS.columns))
+_FIELDS = schema.RequestRow._fields
+_REFUSED, _ERROR = _FIELDS.index("refused"), _FIELDS.index("error_type")
+
+_INSERT_REQUEST = _insertion("chest_requests", _FIELDS)
+# Most requests have none of these, and binding nothing takes Python several times as long as binding a number.
+_INSERT_PLAIN = _insertion("chest_requests", (*_FIELDS[:_REFUSED], *_FIELDS[_REFUSED + 1 : _ERROR]))
 _INSERT_VARIABLE = _insertion("chest_variables", schema.VariableRow._fields)
 _INSERT_DETAILS = _insertion("chest_details", schema.DetailsRow._fields)
 
-_to_count = itemgetter(*map(schema.RequestRow._fields.index, rollups.COUNTED_COLUMNS))
-
-
-class _TwiceError(Exception):
-    """Some of the records were in the store already."""
-
 
 def _insert(connection: sqlite3.Connection, records: list[RequestRecord]) -> None:
-    try:
-        with file.transaction(connection):
-            rows = _Rows(records, counted=1)
-            if rows.insert(connection) < len(records):
-                raise _TwiceError  # noqa: TRY301 - which ends the transaction, too
-            rollups.add(connection, rollups.tallied(map(_to_count, rows.requests)))
-    except _TwiceError:
-        # Which of them, SQLite does not say: the new ones are counted as those of others are.
-        with file.transaction(connection):
-            _Rows(records, counted=None).insert(connection)
+    rows = _Rows(records)
+    connection.executemany(_INSERT_PLAIN, rows.plain())
+    connection.executemany(_INSERT_REQUEST, rows.requests)
+    connection.executemany(_INSERT_VARIABLE, rows.variables)
+    connection.executemany(_INSERT_DETAILS, rows.details)
 
 
 class _Rows:
-    """Rows of some records.
-
-    Args:
-        records: The requests.
-        counted: What their column of that name says.
+    """Rows of some records; all but the plain ones are there when these have been taken.
 
     Attributes:
-        requests: Those that were taken from the iterator so far.
+        requests: Requests with an error, or with a value that was refused.
+        variables: Variables of all requests.
+        details: Child spans and log lines of all requests.
     """
 
-    def __init__(self, records: list[RequestRecord], counted: int | None) -> None:
+    def __init__(self, records: list[RequestRecord]) -> None:
         self._records = records
-        self._counted = counted
-        self._variables: list[schema.VariableRow] = []
-        self._details: list[tuple[object, ...]] = []
         self.requests: list[schema.RequestRow] = []
+        self.variables: list[schema.VariableRow] = []
+        self.details: list[tuple[object, ...]] = []
 
-    def insert(self, connection: sqlite3.Connection) -> int:
-        """Insert them all; how many requests were new."""
-        new = connection.executemany(_INSERT_REQUEST, self).rowcount
-        connection.executemany(_INSERT_VARIABLE, self._variables)
-        connection.executemany(_INSERT_DETAILS, self._details)
-        return new
-
-    def __iter__(self) -> Iterator[tuple[object, ...]]:
-        """Rows of the requests, one by one; those of the other tables are shaped meanwhile.
+    def plain(self) -> Iterator[tuple[object, ...]]:
+        """Rows of the requests that have neither, one by one.
 
         SQLite lets request threads run while it takes a row: a whole batch shaped at once would not.
         """
         for record in self._records:
             request, variables = schema.shape(record, schema.utc_text(record.start_unix_ns))
-            self.requests.append(request)
-            self._variables += variables
-            details = schema.details_row(record)
-            if details is not None:
-                self._details.append((details.request_key, pack(details.spans), pack(details.logs)))
-            yield (*request, self._counted)
+            self.variables += variables
+            many = schema.details_row(record)
+            if many is not None:
+                self.details.append((many.request_key, pack(many.spans), pack(many.logs)))
+            if request.error_type is None and request.refused is None:
+                yield (*request[:_REFUSED], *request[_REFUSED + 1 : _ERROR])
+            else:
+                self.requests.append(request)

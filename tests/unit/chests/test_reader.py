@@ -14,6 +14,7 @@ import pytest
 
 from flask_chest_otel._records.record import ChildSpan, LogLine, RequestError, SpanEvent
 from flask_chest_otel._store import bounds as store_bounds
+from flask_chest_otel._store import rolling
 from flask_chest_otel._store.overview import merged
 from flask_chest_otel._store.reader import Wanted, read_store
 from flask_chest_otel._store.store import EmbeddedStore
@@ -77,10 +78,31 @@ def records() -> list[RequestRecord]:
     return various(600)
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory, records: list[RequestRecord]) -> Path:
+@pytest.fixture(scope="module", params=["rolled up", "in part", "some late", "not yet"])
+def path(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, records: list[RequestRecord]
+) -> Path:
+    """A store whose requests are counted in roll-ups, all or some of them."""
     path = tmp_path_factory.mktemp("store") / "store.sqlite3"
-    stored(path, records)
+    half_s = time.time_ns() // 10**9 - START_NS // 10**9 - 36 * 3600
+    grace_s = {"in part": half_s, "not yet": 10**9}.get(request.param, 10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rolling, "GRACE_S", grace_s)
+        patch.setattr(rolling, "BUDGET_S", 60.0)
+        patch.setattr(rolling, "LOOK_EVERY_S", 0.0)
+        if request.param == "some late":
+            stored(path, records[100:])
+            patch.setattr(rolling, "_count_some", lambda _: False)
+            stored(path, records[:100])
+        else:
+            stored(path, records)
+    with closing(sqlite3.connect(path)) as connection:
+        (counted,) = connection.execute("SELECT total(count) FROM chest_rollups WHERE per_s = 60").fetchone()
+        (late,) = connection.execute("SELECT count(*) FROM chest_late").fetchone()
+    expected = {"rolled up": 600, "some late": 500, "not yet": 0}
+    assert counted == expected.get(request.param, counted)
+    assert (0 < counted < 600) == (request.param in {"in part", "some late"})
+    assert (late > 90) == (request.param == "some late")
     return path
 
 
@@ -251,11 +273,12 @@ def test_light_rows(path: Path, records: list[RequestRecord]) -> None:
     assert len(facts) == sum(record.service == "shop" for record in records)
 
 
-def test_what_is_trimmed_is_trimmed_everywhere(tmp_path: Path) -> None:
+def test_what_is_trimmed_is_trimmed_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the oldest requests go their spans, their log lines, and the roll-ups of times without any request."""
     path = tmp_path / "store.sqlite3"
     old = [make_record(start_unix_ns=START_NS + number * HOUR_NS, logs=LOGS) for number in range(30)]
     recent = make_record(start_unix_ns=time.time_ns(), logs=LOGS)
+    monkeypatch.setattr(rolling, "GRACE_S", -3600)
     stored(path, old)
     with closing(EmbeddedStore(path, max_age_s=60)) as store:
         store.put(recent)
@@ -266,12 +289,13 @@ def test_what_is_trimmed_is_trimmed_everywhere(tmp_path: Path) -> None:
         assert [row.count for row in reader.overview(Wanted(), (), 60)] == [1]
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM chest_details").fetchone() == (1,)
-        assert dict(connection.execute("SELECT per_s, count FROM chest_rollups")) == {60: 1, 3600: 1, 86400: 1}
+        assert connection.execute("SELECT per_s, count FROM chest_rollups").fetchall() == [(60, 1)]
 
 
 def test_a_minute_that_is_trimmed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the oldest minute, overviews count the requests that are left, not those that were there."""
     monkeypatch.setattr(store_bounds, "DELETED_AT_ONCE", 10)
+    monkeypatch.setattr(rolling, "GRACE_S", -3600)
     path = tmp_path / "store.sqlite3"
     now = time.time_ns()
     stored(path, [make_record(start_unix_ns=now - number * 10**6) for number in range(100)])
@@ -284,9 +308,11 @@ def test_a_minute_that_is_trimmed_in_part(tmp_path: Path, monkeypatch: pytest.Mo
         assert merged(reader.overview(Wanted())).count == left
 
 
-def test_delivered_twice_is_counted_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("grace_s", [-3600, 3600])
+def test_delivered_twice_is_counted_once(tmp_path: Path, grace_s: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record that comes again, in the same batch or in a later one, changes no figure."""
     path = tmp_path / "store.sqlite3"
+    monkeypatch.setattr(rolling, "GRACE_S", grace_s)
     record, other = make_record(), make_record()
     stored(path, [record, record])
     stored(path, [record, other])

@@ -1,0 +1,201 @@
+"""Keeping the roll-ups of a store: requests are counted in them a few seconds after they were written.
+
+Not with each request: one that waits for others of its minute costs a fraction of it.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._base.histogram import Histogram
+from flask_chest_otel._base.sqlite import transaction
+from flask_chest_otel._records.schema import REQUESTS, key_at
+from flask_chest_otel._store.rollups import (
+    COLUMNS,
+    COUNTED_COLUMNS,
+    LEVELS_S,
+    MINUTE_S,
+    TABLE,
+    TYPED_COLUMNS,
+    Figures,
+    RollupKey,
+    start_s_of,
+    tallied,
+)
+from flask_chest_otel._store.rows import typed
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+__all__ = ["Rolling", "prepare", "trim"]
+
+LOOK_EVERY_S = 1.0
+"""Time between two looks for requests to be counted, seconds."""
+
+GRACE_S = 10
+"""Younger requests are not counted yet, seconds: others that began before them are still running."""
+
+AT_ONCE = 500
+"""Requests counted in one transaction: other workers wait that long."""
+
+BUDGET_S = 0.2
+"""How long one look may count, seconds; the rest is left to the next."""
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Teach a connection how histograms are merged."""
+    connection.create_function("chest_merged", 2, _merged, deterministic=True)
+
+
+class Rolling:
+    """One worker's share of the work."""
+
+    def __init__(self) -> None:
+        """Begin with a look."""
+        self._next_look = 0.0
+
+    def after_write(self, connection: sqlite3.Connection) -> None:
+        """Count what is due; costs nothing between two looks."""
+        if time.monotonic() < self._next_look:
+            return
+        give_up_at = time.monotonic() + BUDGET_S
+        while _count_some(connection) and time.monotonic() < give_up_at:
+            # Greenlets of gevent have no other chance while SQLite works.
+            time.sleep(0)
+        self._next_look = time.monotonic() + LOOK_EVERY_S
+
+
+def trim(connection: sqlite3.Connection) -> None:
+    """Delete the roll-ups of times from which no request is left, in the caller's transaction."""
+    (oldest,) = connection.execute("SELECT min(record_key) FROM chest_requests").fetchone()
+    oldest_s = start_s_of(oldest) if oldest is not None else 2**62
+    for per_s in LEVELS_S:
+        connection.execute(f"DELETE FROM {TABLE} WHERE per_s = ? AND start_s <= ?", (per_s, oldest_s - per_s))  # noqa: S608 - our own name
+
+
+def _count_some(connection: sqlite3.Connection) -> bool:
+    """Count the next requests; whether there may be more."""
+    now_s = time.time_ns() // 10**9
+    if not (_is_any_due(connection, now_s) or _is_any_late(connection)):
+        return False
+    with transaction(connection):
+        # Again, as another worker may have come first.
+        due = _next_due(connection, now_s)
+        if due:
+            _count(connection, due)
+        late = _count_late(connection)
+    return len(due) == AT_ONCE or late == AT_ONCE
+
+
+def _until_key(connection: sqlite3.Connection) -> str:
+    found = connection.execute("SELECT until_key FROM chest_rolled_up").fetchone()
+    return str(found[0]) if found else ""
+
+
+def _next_due(connection: sqlite3.Connection, now_s: int) -> list[tuple[Any, ...]]:
+    """The next requests to be counted: a good many, or all of minutes that are over."""
+    end_s = now_s - GRACE_S
+    rows = connection.execute(_DUE, (_until_key(connection), key_at(end_s * 10**9), AT_ONCE)).fetchall()
+    if len(rows) == AT_ONCE:
+        return rows
+    whole = key_at((end_s - end_s % MINUTE_S) * 10**9)
+    return [row for row in rows if row[0] < whole]
+
+
+def _is_any_due(connection: sqlite3.Connection, now_s: int) -> bool:
+    until_key, end_s = _until_key(connection), now_s - GRACE_S
+    whole, end = (key_at(second * 10**9) for second in (end_s - end_s % MINUTE_S, end_s))
+    values = until_key, whole, until_key, end, AT_ONCE - 1
+    return bool(connection.execute(_IS_DUE, values).fetchone()[0])
+
+
+def _is_any_late(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM chest_late)").fetchone()[0])
+
+
+def _count(connection: sqlite3.Connection, due: list[tuple[Any, ...]]) -> None:
+    from_s, until_key = _counted_s(_until_key(connection)), due[-1][0]
+    _add(connection, tallied(due))
+    # The trigger compares with "less than": the next key is not this one.
+    connection.execute("UPDATE chest_rolled_up SET until_key = ?", (f"{until_key}0",))
+    for per_s, wider_s in pairwise(LEVELS_S):
+        _sum_up(connection, per_s, wider_s, from_s, start_s_of(until_key))
+
+
+def _counted_s(until_key: str) -> int:
+    return start_s_of(until_key) if until_key else 0
+
+
+def _sum_up(connection: sqlite3.Connection, per_s: int, wider_s: int, from_s: int, until_s: int) -> None:
+    """Roll up hours that are over from their minutes, and days from their hours."""
+    times = per_s, from_s - from_s % wider_s, until_s - until_s % wider_s
+    if times[1] == times[2]:
+        return
+    found: dict[RollupKey, Figures] = {}
+    for row in connection.execute(_BETWEEN, times):
+        key = _wider(RollupKey._make(row[:7]), wider_s)
+        found.setdefault(key, Figures()).merge_row(*row[7:])
+    _add(connection, found)
+
+
+def _count_late(connection: sqlite3.Connection) -> int:
+    """Count requests of times that are rolled up already, in hours and days, too, where these are over."""
+    keys = connection.execute("SELECT record_key FROM chest_late ORDER BY record_key LIMIT ?", (AT_ONCE,)).fetchall()
+    if not keys:
+        return 0
+    late = connection.execute(_LATE, keys[-1]).fetchall()
+    until_s = _counted_s(_until_key(connection))
+    minutes = tallied(late)
+    found = dict(minutes)
+    for key, figures in minutes.items():
+        for wider_s in LEVELS_S[1:]:
+            wider = _wider(key, wider_s)
+            if wider.start_s < until_s - until_s % wider_s:
+                found.setdefault(wider, Figures()).merge(figures)
+    _add(connection, found)
+    connection.execute("DELETE FROM chest_late WHERE record_key <= ?", keys[-1])
+    return len(keys)
+
+
+def _wider(key: RollupKey, per_s: int) -> RollupKey:
+    return key._replace(per_s=per_s, start_s=key.start_s - key.start_s % per_s)
+
+
+def _add(connection: sqlite3.Connection, found: dict[RollupKey, Figures]) -> None:
+    connection.executemany(_MERGING, _rows(found))
+
+
+def _rows(found: dict[RollupKey, Figures]) -> Iterator[tuple[Any, ...]]:
+    for key, figures in found.items():
+        yield (*key, figures.count, figures.errors, figures.sum_ms, figures.max_ms, figures.histogram.encode())
+
+
+def _merged(first: bytes, second: bytes) -> bytes:
+    both = Histogram.decode(first)
+    both.merge_encoded(second)
+    return both.encode()
+
+
+_MERGING = (
+    f"INSERT INTO {TABLE} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"  # noqa: S608 - our own names
+    f" ON CONFLICT ({', '.join(RollupKey._fields)}) DO UPDATE SET count = count + excluded.count,"
+    " errors = errors + excluded.errors, sum_ms = sum_ms + excluded.sum_ms, max_ms = max(max_ms, excluded.max_ms),"
+    " histogram = chest_merged(histogram, excluded.histogram)"
+)
+_REQUEST = typed(REQUESTS, *COUNTED_COLUMNS)
+_DUE = (
+    f"SELECT {_REQUEST} FROM chest_requests"  # noqa: S608 - our own names
+    " WHERE record_key >= ? AND record_key < ? ORDER BY record_key LIMIT ?"
+)
+_IS_DUE = (
+    "SELECT EXISTS (SELECT 1 FROM chest_requests WHERE record_key >= ? AND record_key < ?)"
+    " OR EXISTS (SELECT 1 FROM chest_requests WHERE record_key >= ? AND record_key < ? LIMIT 1 OFFSET ?)"
+)
+_LATE = (
+    f"SELECT {_REQUEST} FROM chest_requests"  # noqa: S608 - our own names
+    " WHERE record_key IN (SELECT record_key FROM chest_late WHERE record_key <= ?)"
+)
+_BETWEEN = f"SELECT {TYPED_COLUMNS} FROM {TABLE} WHERE per_s = ? AND start_s >= ? AND start_s < ?"  # noqa: S608 - our own names
