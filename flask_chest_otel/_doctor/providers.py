@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics, trace
 
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._providers.export_policy import METRICS_GO_NOWHERE
-from flask_chest_otel._providers.request_events import EVENTS_GO_NOWHERE
+from flask_chest_otel._providers.request_events import LOGS_GO_NOWHERE, asked_for
 from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel._server_span.upstream import is_instrumented_by_upstream
+from flask_chest_otel._values.exceptions import EXCEPTION_OPT_IN, exception_signals
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from flask_chest_otel._lifecycle.state import ChestState
 
 __all__ = ["part"]
+UPSTREAM_IGNORES = (
+    "opentelemetry-instrumentation-flask makes the span, and ignores OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN: "
+    "exceptions that nobody handles stay on its span"
+)
 TO_EXPORT_METRICS = "type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, or OTEL_METRICS_EXPORTER=…"
 
 
@@ -35,14 +41,24 @@ def part(app: Flask, state: ChestState) -> Part:
     ]
     if not export.has_metrics:
         found.rows.append(Row("add_metric", "goes nowhere", f"nobody exports metrics; {TO_EXPORT_METRICS}"))
-    if config.events != "none":
-        where = export.events.outlet.where if export.events is not None else "go nowhere"
-        found.rows.append(Row("events", where, f"events={config.events!r}"))
-    if config.events != "none" and export.events is None:
-        found.problems.append(EVENTS_GO_NOWHERE % config.events)
+    _log_records(app, state, found)
     if export.metrics_go_nowhere:
         found.problems.append(METRICS_GO_NOWHERE)
     return found
+
+
+def _log_records(app: Flask, state: ChestState, found: Part) -> None:
+    """Where requests as events go, and exceptions as log records."""
+    events, wanted = state.export.events, asked_for(state.config)
+    where = events.outlet.where if events is not None else "go nowhere"
+    found.rows += [Row("exceptions" if EXCEPTION_OPT_IN in what else "events", where, what) for what in wanted]
+    if events is None:
+        found.problems += [LOGS_GO_NOWHERE % what for what in wanted]
+    given = os.environ.get(EXCEPTION_OPT_IN, "")
+    if not exception_signals(os.environ).as_log and given:
+        found.problems.append(f"{EXCEPTION_OPT_IN}={given} says nothing: type logs, or logs/dup for both signals")
+    elif given and is_instrumented_by_upstream(app):
+        found.rows.append(Row("exceptions", "events of the server span, too", UPSTREAM_IGNORES))
 
 
 def _name(provider: Any) -> str:

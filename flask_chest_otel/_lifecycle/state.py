@@ -17,6 +17,7 @@ from flask_chest_otel._records import abandoned
 from flask_chest_otel._records.router import ChestRouter
 from flask_chest_otel._request import excluded_urls
 from flask_chest_otel._request.added_metrics import AddedMetrics
+from flask_chest_otel._request.exceptions import ExceptionLog
 from flask_chest_otel._request.lookup import request_in, request_of_context
 from flask_chest_otel._request.reader import ValueReader
 from flask_chest_otel._request.recorder import Recorder
@@ -113,6 +114,7 @@ class ChestState:
         self._reader = ValueReader(config, self.planner)
         self.logs = RequestLogs(config, export.sources, self._reader, self.router, quiet=quiet)
         self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
+        self._exceptions = ExceptionLog(export, config.value_limit_chars)
         self._span_watch = SpanWatch(config, export, self.router, request_of_context)
         self._recorder = Recorder(self._reader, self.planner, self._added, self.router, self._span_watch, quiet=quiet)
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)

@@ -98,6 +98,7 @@ class Lifecycle(ChestState):
             if self._headers is not None:
                 entered.adding(partial(self._with_headers, live))
             live.span, live.context = entered.open(live.method, plan.route, plan.chests_text, inside=served)
+            self._exceptions.listen(live, entered)
         self.logs.begin(live)
 
     def dispatch(self) -> None:
@@ -132,8 +133,9 @@ class Lifecycle(ChestState):
         if error is None or isinstance(error, HTTPException) or not self.config.handled_exceptions:
             return
         span = live.span or span_here(live)
-        if span is not None and span.is_recording():
+        if self._exceptions.on_span and span is not None and span.is_recording():
             record_exception(span, error, self.config.value_limit_chars)
+        self._exceptions.handled(live, error, span)
 
     def respond(self, response: Response) -> Response:
         """The response is there, after every ``after_request`` function; what is sent in its place."""
@@ -220,6 +222,9 @@ class Lifecycle(ChestState):
             live.status = status_of(error)
         if live.span is None:
             self._settle_span(live)
+        # Where there is a server span of ours, that knows the last word.
+        if error is not None and not live.is_told:
+            self._exceptions.failed(live, error)
         self._record(live)
         if live.stands_in and self._stand_ins is not None and live.span is not None:
             end_unix_ns = live.start_unix_ns + int((time.perf_counter() - live.start_s) * 1e9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from flask_chest_otel import _self_metrics
 from flask_chest_otel._guard import Log, guarded
 from flask_chest_otel._outbox import senders
 from flask_chest_otel._providers.deferred import DeferredMeterProvider, DeferredTracerProvider
+from flask_chest_otel._values.exceptions import exception_signals
 from flask_chest_otel._version import __version__
 from flask_chest_otel.config.tracked_vars import NOTHING
 from flask_chest_otel.names import SCOPE
@@ -130,22 +132,18 @@ class ExportPolicy:
         elif mode == "store":
             self._use_store(app)
             self._use_named_exporters(app)
-        if self._config.events != "none":
+        if self._config.events != "none" or exception_signals(os.environ).as_log:
             # Imported here: most applications have no use for it.
             from flask_chest_otel._providers.request_events import events_for  # noqa: PLC0415
 
             self.events = events_for(app.name, self._config, mode if self._may_build and not inside else None)
         self._decided = True
         senders.start(senders.exporters)
-        chests: tuple[Any, ...] = tuple(chest for chest in (self.store, self.events) if chest is not None)
+        events = self.events if self._config.events != "none" else None
+        chests: tuple[Any, ...] = tuple(chest for chest in (self.store, events) if chest is not None)
         _self_metrics.watch_chests((*self._config.chests, *chests))
         _self_metrics.observe(self._config.meter_provider)
-        if any(name.startswith("OTEL_") for name in os.environ):
-            # Imported here: most processes have none, or the SDK already.
-            from flask_chest_otel._otlp.variables import misspelt  # noqa: PLC0415
-
-            for problem in misspelt(os.environ):
-                _say_once(problem)
+        _say_what_is_misspelt()
         if self.metrics_go_nowhere and (self._may_build or self._config.tracked_vars != NOTHING):
             _say_once(METRICS_GO_NOWHERE)
         return chests
@@ -175,6 +173,7 @@ class ExportPolicy:
 
     def force_flush(self, timeout_s: float) -> bool:
         """Flush the providers; their own time-outs are not kept by the SDK, so a thread waits for them."""
+        deadline = time.monotonic() + timeout_s
         providers = (self.tracer_provider(), self.meter_provider())
         results: list[bool] = []
 
@@ -185,7 +184,8 @@ class ExportPolicy:
         worker = threading.Thread(target=flush, name="flask-chest-flush", daemon=True)
         worker.start()
         worker.join(timeout_s)
-        return not worker.is_alive() and all(results)
+        flushed = self.events is None or self.events.flush(max(0.0, deadline - time.monotonic()))
+        return flushed and not worker.is_alive() and all(results)
 
     def mode(self) -> str | None:
         """``otlp``, ``store`` or ``None``: what was decided, or would be as things stand; nothing is built."""
@@ -255,6 +255,15 @@ def _say_once(message: str) -> None:
     if message not in _said:
         _said.add(message)
         _logger.warning(message)
+
+
+def _say_what_is_misspelt() -> None:
+    if any(name.startswith("OTEL_") for name in os.environ):
+        # Imported here: most processes have none, or the SDK already.
+        from flask_chest_otel._otlp.variables import misspelt  # noqa: PLC0415
+
+        for problem in misspelt(os.environ):
+            _say_once(problem)
 
 
 def asks_for_otlp(environ: Mapping[str, str]) -> bool:

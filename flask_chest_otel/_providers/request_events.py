@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from flask_chest_otel._guard import count_refusal, guarded
 from flask_chest_otel._providers.log_outlets import outlet_for
 from flask_chest_otel._records.event import request_event
 from flask_chest_otel._records.queue import EXIT_BUDGET_S, RecordQueue
+from flask_chest_otel._values.exceptions import EXCEPTION_OPT_IN, exception_signals
 from flask_chest_otel._values.log_event import LogEvent
 
 if TYPE_CHECKING:
@@ -18,16 +20,23 @@ if TYPE_CHECKING:
     from flask_chest_otel._records.record import RequestRecord
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["EVENTS_GO_NOWHERE", "RequestEvents", "events_for"]
+__all__ = ["LOGS_GO_NOWHERE", "RequestEvents", "asked_for", "events_for"]
 
 EACH_REQUEST_S = 1.0
 """How long a request that asked for it waits for its event to be written, seconds; a disk may hang."""
 
-EVENTS_GO_NOWHERE = (
-    "events=%r goes nowhere: nobody takes log records; type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, "
+LOGS_GO_NOWHERE = (
+    "%s goes nowhere: nobody takes log records; type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, "
     "beside the store also OTEL_LOGS_EXPORTER=otlp, or opentelemetry._logs.set_logger_provider(…) in the application"
 )
 """What the log and the doctor say in that case."""
+
+
+def asked_for(config: ChestConfig) -> list[str]:
+    """The settings that want log records of this package's own, with their values."""
+    events = [] if config.events == "none" else [f"events={config.events!r}"]
+    as_log = exception_signals(os.environ).as_log
+    return events + ([f"{EXCEPTION_OPT_IN}={os.environ[EXCEPTION_OPT_IN]}"] if as_log else [])
 
 
 @guarded("log records")
@@ -41,7 +50,8 @@ def events_for(app_name: str, config: ChestConfig, mode: str | None) -> RequestE
     """
     outlet = outlet_for(app_name, config, mode)
     if outlet is None:
-        count_refusal("setting events nowhere", EVENTS_GO_NOWHERE, config.events)
+        for what in asked_for(config):
+            count_refusal(f"setting {what} nowhere", LOGS_GO_NOWHERE, what)
         return None
     return RequestEvents(outlet, config.events, each_request=config.durability == "request")
 

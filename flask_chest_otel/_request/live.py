@@ -39,6 +39,7 @@ class LiveRequest:
         server_span: The server span from the WSGI border to the body's end, where the border is ours.
         has_page: Whether an ``HTTPException`` is the answer, whose body is complete.
         reached_upstream: Whether it came past the function in which upstream begins its server span.
+        is_told: Whether a server span of ours tells of the exception that it ends with, for a log record.
         stands_in: Whether the server span is ours because upstream's never began.
         request_id: The id, once it is decided.
         own_id: Whether the request brought or generated it (else it was made here).
@@ -76,6 +77,7 @@ class LiveRequest:
         "g",
         "has_page",
         "ids",
+        "is_told",
         "log_ids",
         "log_lines",
         "logs",
@@ -112,7 +114,7 @@ class LiveRequest:
         self.span: Span | None = None
         self.context: Context | None = None
         self.server_span: ServerSpan | None = None
-        self.reached_upstream = self.stands_in = self.has_page = False
+        self.reached_upstream = self.stands_in = self.has_page = self.is_told = False
         self.request_id: str | None = None
         self.own_id = False
         self.root_trace_id: int | None = None

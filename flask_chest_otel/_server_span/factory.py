@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -20,7 +21,7 @@ from flask_chest_otel._server_span.attributes import (
     request_attributes,
 )
 from flask_chest_otel._values.attribute_sets import OVERFLOW_ATTRIBUTES, AttributeSets
-from flask_chest_otel._values.exceptions import record_exception, type_name, words_of
+from flask_chest_otel._values.exceptions import exception_signals, record_exception, type_name, words_of
 from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE
 from flask_chest_otel.tracked import SECONDS_BUCKETS
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     End = tuple[int, str | None]
     ResponseHook = Callable[[Span, str, list[tuple[str, str]]], None]
 
-__all__ = ["SERVER_ERROR", "ServerSpanFactory", "describe_failure"]
+__all__ = ["SERVER_ERROR", "ServerSpanFactory"]
 
 SERVER_ERROR = 500
 """Statuses from here on are failures of the server."""
@@ -69,7 +70,8 @@ class ServerSpanFactory:
         response_hook: ResponseHook | None = None,
     ) -> None:
         self.tracer = tracer
-        self.text_chars = text_chars
+        self._text_chars = text_chars
+        self._events = exception_signals(os.environ).on_span
         self.request_hook = request_hook
         self.response_hook = response_hook
         self.capture = HeaderCapture()
@@ -180,17 +182,21 @@ class ServerSpanFactory:
         failed = str(status) if status >= SERVER_ERROR else None
         error_type = type_name(error) if error is not None else failed
         span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
-        describe_failure(span, error_type, error, self.text_chars)
+        self.describe_failure(span, error_type, error)
         span.end(end_unix_ns)
 
+    def describe_failure(self, span: Span, error_type: str | None, error: BaseException | None) -> None:
+        """What a server span says of a request that failed; nothing where ``error_type`` is ``None``."""
+        if error_type is None:
+            return
+        span.set_attribute("error.type", error_type)
+        if error is None:
+            span.set_status(Status(StatusCode.ERROR))
+            return
+        span.set_status(Status(StatusCode.ERROR, f"{error_type}: {words_of(error, self._text_chars)}"))
+        self.record_exception(span, error)
 
-def describe_failure(span: Span, error_type: str | None, error: BaseException | None, chars: int) -> None:
-    """What a server span says of a request that failed; nothing where ``error_type`` is ``None``."""
-    if error_type is None:
-        return
-    span.set_attribute("error.type", error_type)
-    if error is None:
-        span.set_status(Status(StatusCode.ERROR))
-        return
-    span.set_status(Status(StatusCode.ERROR, f"{error_type}: {words_of(error, chars)}"))
-    record_exception(span, error, chars)
+    def record_exception(self, span: Span, error: BaseException) -> None:
+        """Make an event of an exception, unless exceptions are log records alone."""
+        if self._events:
+            record_exception(span, error, self._text_chars)

@@ -53,6 +53,10 @@ class ServedRequest(ServerSpan):
         """Send what ``add_headers`` makes of the application's headers."""
         self._add_headers = add_headers
 
+    def telling(self, tell: Callable[[BaseException], None]) -> None:
+        """Call ``tell`` with the exception that ends this request, before the span ends; it must not raise."""
+        self._tell = tell
+
     def starting(self, start_response: Callable[..., Any]) -> Callable[..., Any]:
         """``start_response``, listened to."""
 

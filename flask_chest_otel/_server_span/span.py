@@ -13,8 +13,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from flask_chest_otel._guard import guarded, report_error
-from flask_chest_otel._server_span.factory import SERVER_ERROR, describe_failure
-from flask_chest_otel._values.exceptions import record_exception, status_of, type_name
+from flask_chest_otel._server_span.factory import SERVER_ERROR
+from flask_chest_otel._values.exceptions import status_of, type_name
 from flask_chest_otel.names import HTTP_RESPONSE_STATUS_CODE
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class ServerSpan:
         "_start_s",
         "_status",
         "_streamed",
+        "_tell",
         "_template",
         "_token",
         "ended",
@@ -77,6 +78,7 @@ class ServerSpan:
         # a span inside that; None where neither is wanted.
         self._span: Span | None = None
         self._complete: Callable[[BaseException | None], None] | None = None
+        self._tell: Callable[[BaseException], None] | None = None
         self._token: Any = None
         self._error: BaseException | None = None
         self._opened = self._ends = self._counted = self._streamed = self.ended = False
@@ -179,7 +181,7 @@ class ServerSpan:
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("end", error)
         finally:
-            self._complete = None
+            self._complete = self._tell = None
 
     def _end(self, span: Span, ended_s: float | None) -> None:
         duration_s = (time.perf_counter() if ended_s is None else ended_s) - self._start_s
@@ -190,6 +192,8 @@ class ServerSpan:
             self._complete(self._error)
         status = self._status or self._answered or self._status_of_error()
         error_type = self._error_type(status)
+        if self._tell is not None and self._error is not None:
+            self._tell(self._error)
         if span.is_recording():
             try:
                 self._describe_end(span, status, error_type)
@@ -218,10 +222,10 @@ class ServerSpan:
         if not self._ends:
             # Its own instrumentation says the rest, and cannot see what Flask has answered with a 500.
             if self._error is not None:
-                record_exception(span, self._error, self._spans.text_chars)
+                self._spans.record_exception(span, self._error)
             return
         if self._described != status:
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
         if self._spans.legacy is not None:
             span.set_attribute("http.status_code", status)
-        describe_failure(span, error_type, self._error, self._spans.text_chars)
+        self._spans.describe_failure(span, error_type, self._error)

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_chest_otel._values.convert import Limits, to_attribute
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from opentelemetry.trace import Span
 
-__all__ = ["STACKTRACE_CHARS", "record_exception", "status_of", "type_name", "words_of"]
+__all__ = [
+    "EXCEPTION_OPT_IN",
+    "STACKTRACE_CHARS",
+    "ExceptionSignals",
+    "exception_attributes",
+    "exception_signals",
+    "record_exception",
+    "status_of",
+    "type_name",
+    "words_of",
+]
+
+EXCEPTION_OPT_IN = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
+"""``logs``: log records in place of events of the span; ``logs/dup``: both. Other words say nothing.
+
+https://opentelemetry.io/docs/specs/semconv/exceptions/
+"""
 
 STACKTRACE_CHARS = 16_384
 """Longest stack trace on a span, in characters; of a longer one both ends are kept."""
@@ -60,15 +78,37 @@ def words_of(error: BaseException, chars: int) -> str:
     return _clean(text, chars)
 
 
-def record_exception(span: Span, error: BaseException, chars: int) -> None:
-    """The event that ``span.record_exception`` makes, but cleaned, and its message cut to ``chars``."""
-    attributes = {
+def exception_attributes(error: BaseException, chars: int) -> dict[str, str]:
+    """What a signal says of an exception, by the semantic conventions; its message is cut to ``chars``."""
+    return {
         "exception.type": type_name(error),
         "exception.message": words_of(error, chars),
         "exception.stacktrace": _stacktrace_of(error),
-        "exception.escaped": "False",
     }
-    span.add_event("exception", attributes)
+
+
+def record_exception(span: Span, error: BaseException, chars: int) -> None:
+    """The event that ``span.record_exception`` makes, but cleaned, and its message cut to ``chars``."""
+    span.add_event("exception", {**exception_attributes(error, chars), "exception.escaped": "False"})
+
+
+class ExceptionSignals(NamedTuple):
+    """Where exceptions go.
+
+    Attributes:
+        on_span: Onto the span, as events.
+        as_log: Out as log records.
+    """
+
+    on_span: bool
+    as_log: bool
+
+
+def exception_signals(environ: Mapping[str, str]) -> ExceptionSignals:
+    """What OpenTelemetry's opt-in says; by default exceptions are events of the span."""
+    words = {word.strip().lower() for word in environ.get(EXCEPTION_OPT_IN, "").split(",")}
+    both = "logs/dup" in words
+    return ExceptionSignals(on_span=both or "logs" not in words, as_log=both or "logs" in words)
 
 
 def _stacktrace_of(error: BaseException) -> str:

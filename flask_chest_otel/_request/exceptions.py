@@ -1,0 +1,109 @@
+"""Exceptions of requests as log records, where OpenTelemetry's opt-in asks for them.
+
+https://opentelemetry.io/docs/specs/semconv/http/http-exceptions/
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from flask_chest_otel._guard import guarded
+from flask_chest_otel._values.exceptions import exception_attributes, exception_signals, status_of
+from flask_chest_otel._values.log_event import ERROR, LogEvent
+from flask_chest_otel._values.methods import metric_method
+from flask_chest_otel.ids import format_trace_id
+from flask_chest_otel.names import CHESTS, EXCEPTION_EVENT, HTTP_REQUEST_METHOD, HTTP_ROUTE, REQUEST_ID
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from flask_chest_otel._request.live import LiveRequest
+    from flask_chest_otel._server_span.served import ServedRequest
+
+__all__ = ["ExceptionLog"]
+
+_SERVER_ERROR = 500
+
+
+class TakesEvents(Protocol):
+    """Passes log records on."""
+
+    def put_event(self, event: LogEvent) -> None:
+        """Take one, inside the request: nothing here waits."""
+
+
+class HasEvents(Protocol):
+    """Knows who passes log records on."""
+
+    @property
+    def events(self) -> TakesEvents | None:
+        """Nobody before the first request, and where nobody wants them."""
+
+
+class ExceptionLog:
+    """Makes log records of an application's exceptions.
+
+    Args:
+        outlet: Has who takes them, once that is decided.
+        chars: Longest text of an exception, in characters.
+
+    Attributes:
+        on_span: Whether exceptions are events of the span.
+        as_log: Whether they are log records.
+    """
+
+    def __init__(self, outlet: HasEvents, chars: int) -> None:
+        self.on_span, self.as_log = exception_signals(os.environ)
+        self._outlet = outlet
+        self._chars = chars
+
+    def listen(self, live: LiveRequest, served: ServedRequest) -> None:
+        """Be told by a server span of ours with what its request ends: it knows the last word."""
+        if self.as_log and live.span is not None:
+            live.is_told = True
+            served.telling(partial(self.failed, live))
+
+    def failed(self, live: LiveRequest, error: BaseException) -> None:
+        """A request ended with an exception; one that is made to be an answer is no failure."""
+        if self.as_log and status_of(error) >= _SERVER_ERROR:
+            self._tell(live, error, live.span)
+
+    def handled(self, live: LiveRequest, error: BaseException, span: Span | None) -> None:
+        """An error handler of the application has answered an exception."""
+        if self.as_log:
+            self._tell(live, error, span)
+
+    @guarded("exception as log record")
+    def _tell(self, live: LiveRequest, error: BaseException, span: Span | None) -> None:
+        events = self._outlet.events
+        if events is None:
+            return
+        context = span.get_span_context() if span is not None else None
+        if context is not None and not context.is_valid:
+            context = None
+        attributes = exception_attributes(error, self._chars)
+        events.put_event(
+            LogEvent(
+                name=EXCEPTION_EVENT,
+                time_unix_ns=time.time_ns(),
+                severity=ERROR,
+                trace_id=format_trace_id(context.trace_id) if context is not None else None,
+                span_id=f"{context.span_id:016x}" if context is not None else None,
+                sampled=context is not None and context.trace_flags.sampled,
+                body=f"{attributes['exception.type']}: {attributes['exception.message']}",
+                attributes={**attributes, **_about(live)},
+            )
+        )
+
+
+def _about(live: LiveRequest) -> dict[str, Any]:
+    found = {
+        HTTP_REQUEST_METHOD: metric_method(live.method),
+        HTTP_ROUTE: live.plan.route,
+        REQUEST_ID: live.request_id,
+        CHESTS: live.plan.chests_text,
+    }
+    return {name: value for name, value in found.items() if value is not None}
