@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": "doctor",
     "outbox": "outbox",
     "requests": "requests",
+    "serve": "serve",
     "stats": "stats",
     "trace-id": "trace_id",
 }

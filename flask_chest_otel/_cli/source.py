@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._store.reader import StoreReader
 
-__all__ = ["app_here", "app_if_any", "open_store", "request_id_secret", "store_path"]
+__all__ = ["app_here", "app_if_any", "open_store", "path_of_store", "request_id_secret", "store_path"]
 
 SECRET_VARIABLE = "FLASK_CHEST_REQUEST_ID_SECRET"  # noqa: S105 - a name, not the secret
 
@@ -30,12 +30,16 @@ SECRET_VARIABLE = "FLASK_CHEST_REQUEST_ID_SECRET"  # noqa: S105 - a name, not th
 @contextmanager
 def open_store(given: Path | None) -> Iterator[StoreReader]:
     """The store at ``given``, else the application's; what is wrong with it ends the command with exit code 1."""
-    path = given if given is not None else _current_store(_app())
     try:
-        with read_store(path) as reader:
+        with read_store(path_of_store(given)) as reader:
             yield reader
     except StoreReadError as error:
         raise click.ClickException(str(error)) from error
+
+
+def path_of_store(given: Path | None) -> Path:
+    """The store at ``given``, else the application's."""
+    return given if given is not None else _current_store(_app())
 
 
 def _current_store(app: Flask) -> Path:

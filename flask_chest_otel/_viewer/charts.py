@@ -1,0 +1,102 @@
+"""Charts as SVG: without scripts, and coloured by the style sheet alone, as the page allows no styles of elements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from markupsafe import Markup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Series", "bars", "lines", "share"]
+
+WIDTH, HEIGHT = 1000, 120
+
+
+class Series(NamedTuple):
+    """One colour of a chart.
+
+    Attributes:
+        name: What it shows; also the class of its shapes.
+        values: One for each place; ``None``: nothing there.
+    """
+
+    name: str
+    values: Sequence[float | None]
+
+
+def bars(series: Sequence[Series], titles: Sequence[str], label: str) -> Markup:
+    """Stacked bars; the first series lies at the bottom.
+
+    Args:
+        series: All of one length.
+        titles: What is said of each bar when a pointer rests on it.
+        label: What the chart shows, for whoever cannot see it.
+    """
+    places = len(titles)
+    highest = max((sum(one.values[place] or 0 for one in series) for place in range(places)), default=0) or 1
+    width = WIDTH / max(1, places)
+    shapes: list[Markup] = []
+    for place, title in enumerate(titles):
+        top = float(HEIGHT)
+        parts: list[Markup] = []
+        for one in series:
+            height = (one.values[place] or 0) / highest * HEIGHT
+            if height:
+                top -= height
+                parts.append(_rectangle(one.name, place * width, top, width * 0.86, height))
+        shapes.append(_group(parts, title, place * width, width))
+    return _chart(shapes, label)
+
+
+def lines(series: Sequence[Series], titles: Sequence[str], label: str) -> Markup:
+    """Lines over the same places; a place without a value breaks a line."""
+    places = len(titles)
+    highest = max((value for one in series for value in one.values if value is not None), default=0) or 1
+    width = WIDTH / max(1, places)
+    shapes = [
+        Markup('<polyline class="{}" points="{}"/>').format(one.name, " ".join(f"{x:.1f},{y:.1f}" for x, y in run))
+        for one in series
+        for run in _runs(one.values, width, highest)
+    ]
+    shapes += [_group([], title, place * width, width) for place, title in enumerate(titles)]
+    return _chart(shapes, label)
+
+
+def share(part: float, name: str = "ok") -> Markup:
+    """One bar whose length is a part of the whole, for a cell of a table."""
+    length = max(0.0, min(1.0, part)) * 100
+    return Markup(
+        '<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="{}" x="0" y="0" width="{}" height="8"/></svg>'
+    ).format(name, f"{length:.2f}")
+
+
+def _runs(values: Sequence[float | None], width: float, highest: float) -> list[list[tuple[float, float]]]:
+    runs: list[list[tuple[float, float]]] = [[]]
+    for place, value in enumerate(values):
+        if value is None:
+            runs.append([])
+            continue
+        y = HEIGHT - value / highest * (HEIGHT - 2)
+        # A single place is a short line, and no point that nobody sees.
+        runs[-1] += [((place + 0.3) * width, y), ((place + 0.7) * width, y)]
+    return [run for run in runs if run]
+
+
+def _rectangle(name: str, x: float, y: float, width: float, height: float) -> Markup:
+    return Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>').format(
+        name, *(f"{one:.2f}" for one in (x, y, width, height))
+    )
+
+
+def _group(parts: Sequence[Markup], title: str, x: float, width: float) -> Markup:
+    area = _rectangle("place", x, 0, width, HEIGHT)
+    return Markup("<g><title>{}</title>{}{}</g>").format(title, Markup("").join(parts), area)
+
+
+def _chart(shapes: Sequence[Markup], label: str) -> Markup:
+    return Markup(
+        '<svg class="chart" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+    ).format(WIDTH, HEIGHT, label, Markup("").join(shapes))

@@ -1,0 +1,191 @@
+"""The filter of a page, as its address has it: words such as ``plan=gold``, ``status>=500``, ``ms>300``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._analysis.times import TimeTextError, read_moments
+from flask_chest_otel._store.reader import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from flask_chest_otel._store.reader import StoredRequest
+
+__all__ = ["EXAMPLES", "Filter", "read_filter"]
+
+EXAMPLES = "plan=gold  status>=500  ms>300  route=/cart  error=ValueError  some text"
+
+_TERM = re.compile(r"([\w.\-]+)\s*(>=|<=|=|>|<)\s*(.*)", re.DOTALL)
+_STATUS = re.compile(r"[1-5](\d\d|xx)", re.IGNORECASE)
+_LOWEST, _HIGHEST = 100, 599
+
+
+class _WordError(ValueError):
+    """A word of the filter cannot be used; the message says what to type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which requests a page shows.
+
+    Attributes:
+        words: The words of the filter, as they were typed; those that cannot be used are not among them.
+        since: Text of the begin, or ``""``.
+        until: Text of the end, or ``""``.
+        wanted: The same as a question to the store.
+        text: Free text, in lower case, to be looked for in ids, paths, and what exceptions say.
+        options: The same as options of ``flask chest requests``.
+        troubles: What is wrong with words that cannot be used.
+    """
+
+    words: tuple[str, ...] = ()
+    since: str = ""
+    until: str = ""
+    wanted: Wanted = field(default_factory=Wanted)
+    text: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    troubles: tuple[str, ...] = ()
+    args: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def command(self) -> str:
+        """The command that shows the same requests in a terminal; it knows no free text."""
+        return shlex.join(["flask", "chest", "requests", *self.options])
+
+    def has(self, request: StoredRequest) -> bool:
+        """Whether the free text is in a request."""
+        if not self.text:
+            return True
+        error = request.error
+        places = (request.request_id, request.trace_id, request.path, request.route, error and error.type)
+        everything = "\n".join(str(one) for one in (*places, error and error.message) if one).lower()
+        return all(word in everything for word in self.text)
+
+    def without(self, word: str) -> str:
+        """The text of this filter without one of its words."""
+        words = list(self.words)
+        words.remove(word)
+        return _joined(words)
+
+    def joined(self, *more: str) -> str:
+        """The text of this filter with further words."""
+        return _joined([*self.words, *(word for word in more if word not in self.words)])
+
+
+def _joined(words: list[str]) -> str:
+    return " ".join(shlex.quote(word) if re.search(r"[\s'\"\\]", word) else word for word in words)
+
+
+def read_filter(args: Mapping[str, str]) -> Filter:
+    """The filter of an address, from its parameters ``q``, ``since`` and ``until``."""
+    found = Filter(args={name: args[name] for name in ("q", "since", "until") if args.get(name)})
+    try:
+        words = shlex.split(args.get("q", ""))
+    except ValueError:  # a quotation mark without its end
+        words = args.get("q", "").split()
+    for step in (*(_word(word) for word in words), *(_time(name, args.get(name, "")) for name in ("since", "until"))):
+        try:
+            found = step(found)
+        except _WordError as error:
+            found = replace(found, troubles=(*found.troubles, str(error)))
+    return found
+
+
+def _time(name: str, text: str) -> Callable[[Filter], Filter]:
+    def step(found: Filter) -> Filter:
+        if not text.strip():
+            return found
+        try:
+            at = read_moments(text, time.time_ns(), utc=True)
+        except TimeTextError as error:
+            raise _WordError(str(error)) from error
+        moment: dict[str, Any] = (
+            {"since_unix_ns": at.begin_unix_ns} if name == "since" else {"until_unix_ns": at.end_unix_ns}
+        )
+        wanted = replace(found.wanted, **moment)
+        given: dict[str, Any] = {name: text}
+        return replace(found, wanted=wanted, options=(*found.options, f"--{name}", text), **given)
+
+    return step
+
+
+def _word(word: str) -> Callable[[Filter], Filter]:
+    term = _TERM.fullmatch(word)
+    if term is None:
+        return lambda found: replace(found, words=(*found.words, word), text=(*found.text, word.lower()))
+    name, sign, value = term.groups()
+
+    def step(found: Filter) -> Filter:
+        changes, options = _KNOWN.get(name, _variable)(found.wanted, name, sign, value)
+        wanted = replace(found.wanted, **changes)
+        return replace(found, words=(*found.words, word), wanted=wanted, options=(*found.options, *options))
+
+    return step
+
+
+_Meaning = tuple[dict[str, Any], tuple[str, ...]]
+
+
+def _status(wanted: Wanted, _name: str, sign: str, value: str) -> _Meaning:
+    if not _STATUS.fullmatch(value):
+        raise _WordError(f"status{sign}{value}: type a code such as 404, or a class such as 5xx")
+    low, high = (int(value.lower().replace("x", digit)) for digit in "09")
+    first, last = wanted.status or (_LOWEST, _HIGHEST)
+    bounds = {"=": (low, high), ">=": (low, last), ">": (high + 1, last), "<=": (first, high), "<": (first, low - 1)}
+    chosen = bounds[sign]
+    return {"status": chosen}, _status_options(*chosen)
+
+
+def _status_options(low: int, high: int) -> tuple[str, ...]:
+    # The command takes one code or one class.
+    if low == high:
+        return "--status", str(low)
+    if high // 100 == low // 100 and low % 100 == 0 and high % 100 == 99:  # noqa: PLR2004 - 5xx
+        return "--status", f"{low // 100}xx"
+    return ("--status", "5xx") if low == 500 else ()  # noqa: PLR2004 - there is no higher class
+
+
+def _slower(_wanted: Wanted, _name: str, sign: str, value: str) -> _Meaning:
+    try:
+        bound = float(value)
+    except ValueError:
+        bound = float("nan")
+    if sign not in (">", ">=") or not bound >= 0:
+        raise _WordError(f"ms{sign}{value}: type ms>300 for requests that took longer than 300 milliseconds")
+    return {"slower_than_ms": bound}, ("--slower", value)
+
+
+def _text(attribute: str, option: str) -> Callable[[Wanted, str, str, str], _Meaning]:
+    def meaning(_wanted: Wanted, name: str, sign: str, value: str) -> _Meaning:
+        if sign != "=":
+            raise _WordError(f"{name}{sign}{value}: type {name}={value}")
+        shown = "" if value == "-" else value
+        return {attribute: shown.upper() if attribute == "method" else shown}, (option, value)
+
+    return meaning
+
+
+_KNOWN: dict[str, Callable[[Wanted, str, str, str], _Meaning]] = {
+    "status": _status,
+    "ms": _slower,
+    "route": _text("route", "--route"),
+    "method": _text("method", "--method"),
+    "service": _text("service", "--service"),
+    "path": _text("path", "--path"),
+    "error": _text("error_type", "--error"),
+    "version": _text("version", "--version"),
+    "id": _text("request_id", "--request-id"),
+}
+"""Words with a meaning of their own; every other name is a variable's."""
+
+
+def _variable(wanted: Wanted, name: str, sign: str, value: str) -> _Meaning:
+    if sign != "=":
+        raise _WordError(f"{name}{sign}{value}: of variables there is {name}=VALUE, and {name}=* for any value")
+    pair = (name, None if value == "*" else value)
+    return {"variables": (*wanted.variables, pair)}, ("--var", name if value == "*" else f"{name}={value}")

@@ -1,0 +1,45 @@
+"""Links to other programs: templates of addresses, with places for the ids of a request."""
+
+from __future__ import annotations
+
+from string import Formatter
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from flask_chest_otel.errors import ChestConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask_chest_otel._store.reader import StoredRequest
+
+__all__ = ["PLACES", "check_links", "filled"]
+
+PLACES = ("trace_id", "span_id", "request_id", "service")
+"""What a template may hold, in braces."""
+
+ALLOWED = f"templates such as http://127.0.0.1:16686/trace/{{trace_id}}; the places are {', '.join(PLACES)}"
+
+
+def check_links(given: Mapping[str, str]) -> dict[str, str]:
+    """The templates by the names of their programs.
+
+    Raises:
+        ChestConfigError: One is no address of the web, or has a place that nothing is known for.
+    """
+    for template in given.values():
+        try:
+            places = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+            scheme = urlsplit(template).scheme
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ChestConfigError("open_in", template, ALLOWED) from error
+        # Another scheme, javascript: above all, would be run where it is followed.
+        if scheme not in ("http", "https") or not places <= set(PLACES):
+            raise ChestConfigError("open_in", template, ALLOWED)
+    return dict(given)
+
+
+def filled(template: str, request: StoredRequest) -> str:
+    """The address for one request."""
+    values = {name: quote(str(getattr(request, name) or ""), safe="") for name in PLACES}
+    return template.format_map(values)

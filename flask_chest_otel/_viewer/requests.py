@@ -1,0 +1,147 @@
+"""The table of requests, and one request with everything that is known of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._store.reader import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flask_chest_otel._records.record import ChildSpan
+    from flask_chest_otel._store.reader import RequestDetails, StoredRequest, StoreReader
+    from flask_chest_otel._viewer.filters import Filter
+
+__all__ = ["columns_of", "neighbours", "newest", "recent", "request_data", "requests_data"]
+
+PAGE = 50
+"""Requests on one page."""
+
+LOOKED_THROUGH = 1000
+"""The newest requests in which free text is looked for, as the store has no index of texts."""
+
+MOST_COLUMNS = 6
+"""Variables with a column of their own; the others stand in one column together."""
+
+NEIGHBOURS = 8
+
+
+def requests_data(reader: StoreReader, given: Filter, before: str = "") -> dict[str, Any]:
+    """A page of requests, the newest first.
+
+    Args:
+        reader: The store.
+        given: Which requests.
+        before: Only those older than the request with this key.
+    """
+    found = newest(reader, given, before, PAGE + 1)
+    shown = found[:PAGE]
+    return {
+        "requests": [asdict(request) for request in shown],
+        "columns": columns_of(shown),
+        "older": shown[-1].key if len(found) > PAGE else None,
+        "looked_through": LOOKED_THROUGH if given.text else None,
+    }
+
+
+def newest(reader: StoreReader, given: Filter, before: str, limit: int) -> list[StoredRequest]:
+    """The newest requests of a filter, the newest first, older than ``before``."""
+    wanted = given.wanted
+    moment = _moment(before)
+    if moment is not None:
+        # Those of the same nanosecond are sorted out below.
+        until = min(moment + 1, wanted.until_unix_ns or moment + 1)
+        wanted = replace(wanted, until_unix_ns=until)
+    rows = reader.requests(wanted, LOOKED_THROUGH if given.text else limit + 1)
+    return [row for row in reversed(rows) if (not before or row.key < before) and given.has(row)][:limit]
+
+
+def recent(reader: StoreReader, wanted: Wanted, most: int) -> Wanted:
+    """The same requests, from so late on that there are no more than about ``most``; found without reading them."""
+    left = most
+    for row in reversed(reader.overview(wanted, by=(), per_s=60)):
+        left -= row.count
+        if left <= 0:
+            return replace(wanted, since_unix_ns=max(int(row.start_s or 0) * 10**9, wanted.since_unix_ns or 0))
+    return wanted
+
+
+def _moment(key: str) -> int | None:
+    """The time in a key, nanoseconds; whoever made up a key gets the newest requests."""
+    try:
+        return int(key[:16], 16) if len(key) == 32 else None  # noqa: PLR2004 - as all keys are
+    except ValueError:
+        return None
+
+
+def columns_of(shown: Sequence[StoredRequest]) -> list[str]:
+    """Variables with a column of their own: the most frequent, in the order of their names."""
+    frequent = Counter(name for request in shown for name in request.variables)
+    return sorted(name for name, _ in frequent.most_common(MOST_COLUMNS))
+
+
+def request_data(details: RequestDetails) -> dict[str, Any]:
+    """Everything about one request."""
+    request, spans, logs = details
+    return {
+        "request": asdict(request),
+        "spans": _tree(request, spans),
+        "logs": [line._asdict() for line in logs],
+        "start_ns": int(request.key[:16], 16),
+        "time_went": _time_went(request),
+    }
+
+
+def _tree(request: StoredRequest, spans: Sequence[ChildSpan]) -> list[dict[str, Any]]:
+    """Child spans below their parents, each with its depth, and its place in the request as parts of its duration."""
+    start_ns, whole_s = int(request.key[:16], 16), max(request.duration_ms / 1000, 1e-9)
+    known = {span.span_id for span in spans}
+    below: dict[str | None, list[ChildSpan]] = {}
+    for span in sorted(spans, key=lambda one: one.start_unix_ns):
+        below.setdefault(span.parent_id if span.parent_id in known else None, []).append(span)
+    found: list[dict[str, Any]] = []
+    waiting = [(span, 0) for span in reversed(below.pop(None, []))]
+    while waiting:
+        span, depth = waiting.pop()
+        offset = (span.start_unix_ns - start_ns) / 1e9 / whole_s
+        found.append(
+            {
+                **span._asdict(),
+                "attributes": dict(span.attributes),
+                "events": [{**event._asdict(), "attributes": dict(event.attributes)} for event in span.events],
+                "depth": depth,
+                "offset": min(1.0, max(0.0, offset)),
+                "part": min(1.0, max(0.0, span.duration_s / whole_s)),
+            }
+        )
+        waiting += [(child, depth + 1) for child in reversed(below.pop(span.span_id, []))]
+    return found
+
+
+def _time_went(request: StoredRequest) -> list[dict[str, Any]]:
+    """Kinds of child spans, and the processor time of the thread, beside the whole duration."""
+    kinds = {"db": "database", "http": "calls of other services", "other": "other spans"}
+    found = [
+        {"name": kinds.get(kind, kind), "count": count, "ms": round(ms, 3)}
+        for kind, (count, ms) in request.timings.items()
+        if count
+    ]
+    if request.cpu_ms is not None:
+        found.append({"name": "processor", "count": None, "ms": request.cpu_ms})
+    return found
+
+
+def neighbours(reader: StoreReader, request: StoredRequest, name: str) -> list[StoredRequest]:
+    """Requests with the same value of a variable, around this one in time."""
+    value = request.variables.get(name)
+    if value is None or isinstance(value, (list, tuple)):
+        return []
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    same = Wanted(variables=((name, text),))
+    at = int(request.key[:16], 16)
+    before = reader.requests(replace(same, until_unix_ns=at), NEIGHBOURS // 2)
+    after = [row for row in reader.requests(replace(same, since_unix_ns=at), 200) if row.key > request.key]
+    return [*before, *after[: NEIGHBOURS // 2]]

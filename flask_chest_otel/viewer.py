@@ -1,0 +1,76 @@
+"""The page over the embedded store, inside an application of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, abort, current_app
+
+from flask_chest_otel._guard import report_error
+from flask_chest_otel._lifecycle.state import state_of
+from flask_chest_otel._store.store import STORE_FILENAME
+from flask_chest_otel._viewer.door import harden
+from flask_chest_otel._viewer.links import check_links
+from flask_chest_otel._viewer.pages import Source, make_blueprint
+from flask_chest_otel.errors import ChestSetupError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+__all__ = ["blueprint"]
+
+
+def blueprint(
+    *, allow: Callable[[], Any], store: str | os.PathLike[str] | None = None, open_in: Mapping[str, str] | None = None
+) -> Blueprint:
+    """A blueprint with the pages of ``flask chest serve``; mount it where you like.
+
+    The pages show what requests recorded: paths, ids, variables, exceptions with their stacks. Let in only those who
+    may see that::
+
+        app.register_blueprint(viewer.blueprint(allow=lambda: current_user.is_admin), url_prefix="/chest")
+
+    Requests to these pages are requests of the application, too: to leave them out, give the extension
+    ``excluded_urls=["^/chest"]``.
+
+    Args:
+        allow: Called without arguments in each request to these pages; only where it returns something true, they are
+            shown. Else the answer is 403; also where it raises, which is logged once.
+        store: The file; by default the store of the application that the blueprint is mounted on.
+        open_in: Name of another program to the template of its address, such as
+            ``{"Jaeger": "http://127.0.0.1:16686/trace/{trace_id}"}``; ``{span_id}``, ``{request_id}`` and
+            ``{service}`` are filled in, too.
+
+    Raises:
+        ChestSetupError: ``allow`` cannot be called.
+        ChestConfigError: A template of ``open_in`` cannot be used.
+    """
+    if not callable(allow):
+        raise ChestSetupError(
+            f"viewer.blueprint(allow={allow!r}) would not know whom to let in: give a function that returns whether the"
+            " request that runs may see these pages, for example allow=lambda: current_user.is_admin"
+        )
+    path = None if store is None else Path(store)
+    pages = make_blueprint(Source(lambda: path or _store_here(), check_links(open_in or {})))
+    pages.before_request(lambda: _refuse_unless(allow))
+    pages.after_request(harden)
+    return pages
+
+
+def _refuse_unless(allow: Callable[[], Any]) -> None:
+    allowed = False
+    try:
+        allowed = bool(allow())
+    except Exception as error:  # noqa: BLE001 - the guard decides
+        report_error("viewer allow", error)
+    if not allowed:
+        abort(403)
+
+
+def _store_here() -> Path:
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # typed as a Flask
+    state = state_of(app)
+    found = getattr(state.export.store, "path", None) if state is not None else None
+    return Path(found) if found is not None else Path(app.instance_path) / STORE_FILENAME

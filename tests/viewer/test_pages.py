@@ -1,0 +1,274 @@
+"""What the pages say, as HTML and as JSON, of a store that is known."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pytest
+
+import flask_chest_otel
+from flask_chest_otel._records.record import RequestError
+from tests.backends.attackers import CORPUS
+from tests.viewer.conftest import record_of, shop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask.testing import FlaskClient
+
+    Browse = Callable[[Path], FlaskClient]
+
+STATIC = Path(flask_chest_otel.__file__).parent / "_viewer" / "static"
+NAMES = ("overview", "requests", "errors", "variables", "explain", "compare")
+
+
+def answered(client: FlaskClient, path: str, **query: Any) -> Any:
+    answer = client.get(f"{path}?{urlencode(query)}")
+    assert answer.status_code == 200, answer.text
+    return json.loads(answer.text)
+
+
+def test_the_overview_counts_what_is_there(shop_store: Path, browse: Browse) -> None:
+    """Totals, series and routes are the counts that the database itself gives."""
+    with sqlite3.connect(shop_store) as connection:
+        (count, failed, refused) = connection.execute(
+            "SELECT count(*), total(status >= 500), total(status BETWEEN 400 AND 499) FROM chest_requests"
+        ).fetchone()
+    found = answered(browse(shop_store), "/overview.json")
+    assert (found["total"]["count"], found["total"]["server_errors"], found["total"]["client_errors"]) == (
+        count,
+        failed,
+        refused,
+    )
+    assert sum(one["count"] for one in found["series"]) == count
+    assert sum(one["count"] for one in found["routes"]) == count
+    assert len(found["series"]) <= 122
+    assert failed > 10
+
+
+def test_a_span_of_time(shop_store: Path, browse: Browse) -> None:
+    """What is chosen on the chart is what the figures are about."""
+    client = browse(shop_store)
+    every = answered(client, "/overview.json")["series"]
+    first, last = every[10]["start_s"], every[19]["start_s"] + 60
+    span = {"since": f"@{first}", "until": f"@{last}"}
+    span = {
+        name: client.application.jinja_env.filters["chest_moment"](at)
+        for name, at in (("since", first), ("until", last))
+    }
+    found = answered(client, "/overview.json", **span)
+    assert found["total"]["count"] == sum(one["count"] for one in every[10:20])
+
+
+def test_every_page_is_reached_by_links(shop_store: Path, browse: Browse) -> None:
+    """Starting at the first page, links lead to all others and each answers; nothing leads out of the page."""
+    client = browse(shop_store)
+    waiting, seen = ["/"], set()
+    while waiting and len(seen) < 250:
+        address = waiting.pop()
+        if address in seen or address.startswith(("/static", "/live", "http://j.test/")):
+            continue
+        seen.add(address)
+        answer = client.get(address)
+        assert answer.status_code == 200, address
+        links = [part.split('"')[0].replace("&amp;", "&").split("#")[0] for part in answer.text.split('href="')[1:]]
+        assert [link for link in links if link and not link.startswith(("/", "http://j.test/"))] == []
+        kinds = {link.partition("?")[0] for link in seen}
+        # One of each kind first, then whatever comes.
+        waiting += sorted((link for link in links if link), key=lambda link: link.partition("?")[0] not in kinds)
+    paths = {address.partition("?")[0] for address in seen}
+    assert {f"/{name}" for name in NAMES if name != "overview"} <= paths
+    assert any(path.startswith("/requests/") for path in paths)
+
+
+def test_one_request_says_why(shop_store: Path, browse: Browse) -> None:
+    """Exception, place, stack, spans, log lines, variables and ids of a failed request are on its page."""
+    client = browse(shop_store)
+    failed = answered(client, "/requests.json", q="status>=500")["requests"][0]
+    text = client.get(f"/requests/{failed['request_id']}").text
+    for words in (
+        "shop.WarehouseError",
+        "no connection",
+        "shop:checkout:88",
+        "reserve(order)",
+        "SELECT stock",
+        "parse rows",
+        "db.query.text",
+        f"line of {failed['request_id'][2:]}",
+        failed["trace_id"],
+        "masked",
+        f"http://j.test/trace/{failed['trace_id']}",
+        f"flask chest show {failed['request_id']}",
+        "curl -i -X POST",
+    ):
+        assert words in text, words
+    assert "[REDACTED]" not in text
+    data = answered(client, f"/requests/{failed['key']}.json")
+    assert [span["depth"] for span in data["spans"]] == [0, 1]
+    assert data["spans"][0]["part"] == pytest.approx(0.004 / (failed["duration_ms"] / 1000), rel=0.01)
+    assert data["request"]["error"][0] == "shop.WarehouseError" or data["request"]["error"]["type"]
+
+
+def test_an_id_by_its_beginning(shop_store: Path, browse: Browse) -> None:
+    """A beginning that several ids share lists them; an unknown id is a 404 that says so."""
+    client = browse(shop_store)
+    assert "Several requests" in client.get("/requests/r-1").text or client.get("/requests/r-1").status_code == 200
+    assert "Several requests" in client.get("/requests/r-12").text or client.get("/requests/r-12").status_code == 200
+    assert client.get("/requests/nobody").status_code == 404
+    assert "no such request" in client.get("/requests/nobody").text
+
+
+def test_pages_of_requests(shop_store: Path, browse: Browse) -> None:
+    """Going to older requests page by page shows each once, the newest first."""
+    client, keys, older = browse(shop_store), [], ""
+    while True:
+        found = answered(client, "/requests.json", before=older)
+        keys += [request["key"] for request in found["requests"]]
+        older = found["older"]
+        if older is None:
+            break
+    assert len(keys) == 2000
+    assert keys == sorted(set(keys), reverse=True)
+
+
+@pytest.mark.parametrize("before", ["x", "0" * 32, "g" * 32, "f" * 32, "\u0661" * 32, "-1", "0x" + "1" * 30])
+def test_a_made_up_place(shop_store: Path, browse: Browse, before: str) -> None:
+    """A place in the list that nobody has been at is no error."""
+    assert browse(shop_store).get(f"/requests?{urlencode({'before': before})}").status_code == 200
+
+
+def test_a_cause_is_named(shop_store: Path, browse: Browse) -> None:
+    """Of the failed requests the page names what was planted: gold customers who check out."""
+    found = answered(browse(shop_store), "/explain.json", q="status>=500")["explained"]
+    words = " ".join(found["findings"][0]["words"] + found["findings"][0]["along"])
+    assert "plan is gold" in words
+    assert "1.5.0" in words
+    assert found["chosen"] + found["rest"] == 2000
+
+
+def test_two_versions(shop_store: Path, browse: Browse) -> None:
+    """The version with the defect has more errors than chance would have it; times do not differ."""
+    found = answered(browse(shop_store), "/compare.json", a="1.4.0", b="1.5.0")["compared"]
+    differs = {one["name"]: one["differs"] for one in found["measures"]}
+    assert differs["errors"]
+    assert not differs["p50"]
+    assert "type" in answered(browse(shop_store), "/compare.json", a="1.4.0", b="??")["trouble"]
+
+
+def test_variables(shop_store: Path, browse: Browse) -> None:
+    """Each variable with its values; sums of amounts are right to the cent, ids have none."""
+    client = browse(shop_store)
+    expected = round(sum(record.variables.get("cart_total", 0) for record in shop(2000)), 2)
+    one = answered(client, "/variables.json", name="cart_total")["one"]
+    assert one["sum"] == pytest.approx(expected)
+    assert sum(part["count"] for part in one["bins"]) == one["count"]
+    plans = answered(client, "/variables.json", name="plan")["one"]
+    assert {row["value"] for row in plans["top"]} == {"free", "gold", "silver"}
+    assert plans["sum"] is None
+
+
+def test_errors(shop_store: Path, browse: Browse) -> None:
+    """One group with all of them, over time, and the way to its requests."""
+    (group,) = answered(browse(shop_store), "/errors.json")["groups"]
+    assert (group["type"], group["route"], group["count"]) == ("shop.WarehouseError", "/checkout", sum(group["times"]))
+
+
+def test_an_empty_store(make_store: Callable[..., Path], browse: Browse) -> None:
+    """Where nothing was recorded, each page says so, and what to do."""
+    client = browse(make_store([]))
+    for name in NAMES:
+        answer = client.get(f"/{'' if name == 'overview' else name}")
+        assert answer.status_code in (200, 503)
+    path = make_store([record_of(1, 1)])
+    client = browse(path)
+    assert "No request has recorded an exception" in client.get("/errors").text
+    assert "No request has set a tracked variable" in client.get("/variables").text
+    assert "No request is like that" in client.get("/?q=plan%3Dx").text
+
+
+def test_no_store(tmp_path: Path, browse: Browse) -> None:
+    """A store that is gone, or no store at all, is a page with a sentence, and no error of ours."""
+    broken = tmp_path / "broken.sqlite3"
+    broken.write_bytes(b"no database" * 1000)
+    for path in (tmp_path / "gone.sqlite3", broken):
+        answer = browse(path).get("/requests")
+        assert answer.status_code == 503
+        assert path.name in answer.text
+
+
+def test_nasty_values_are_inert(make_store: Callable[..., Path], browse: Browse) -> None:
+    """Every text of the corpus, wherever a record holds text, is shown as text on every page."""
+    texts = [
+        *CORPUS.values(),
+        "<script>alert(1)</script>",
+        "'\"><img src=x onerror=alert(1)>",
+        "{{7*7}}",
+        "\u202egnp.exe",
+    ]
+    records = [
+        record_of(
+            number,
+            1 + number / 100,
+            request_id=text[:200] or "-",
+            route=text[:200],
+            path=text[:200],
+            method=text[:20] or "-",
+            service=text[:50] or "-",
+            version=text[:50],
+            status=500,
+            variables={text[:100] or "-": text, "plan": text},
+            error=RequestError(text[:100], text, text[:100], text, handled=False),
+            refused={text[:50] or "-": text},
+        )
+        for number, text in enumerate(texts)
+    ]
+    client = browse(make_store(records))
+    addresses = [
+        "/",
+        "/errors",
+        "/variables",
+        "/variables?name=plan",
+        "/explain?q=ms%3E0",
+        "/requests",
+        "/compare?a=1h&b=1h",
+    ]
+    keys = [one["key"] for one in answered(client, "/requests.json")["requests"]]
+    for address in [*addresses, *(f"/requests/{key}?by=plan" for key in keys)]:
+        text = client.get(address).text
+        for bad in ("<script>alert", "<img src=x", "\x1b", "\x00", "49}}"):
+            assert bad not in text, address
+        assert text.count("<script") == 1
+
+
+def test_an_old_store(tmp_path: Path, browse: Browse) -> None:
+    """A file of the first release is shown: what it does not know is left out."""
+    (old,) = (Path(__file__).parent.parent / "data").glob("store-v1*.gz")
+    path = tmp_path / "old.sqlite3"
+    path.write_bytes(gzip.decompress(old.read_bytes()))
+    client = browse(path)
+    assert answered(client, "/overview.json")["total"]["count"] > 0
+    (key, *_) = [one["key"] for one in answered(client, "/requests.json")["requests"]]
+    assert client.get(f"/requests/{key}").status_code == 200
+
+
+def test_ten_thousand_routes(make_store: Callable[..., Path], browse: Browse) -> None:
+    """An application that makes up routes gets a page that can be read: the busiest, and how many are left out."""
+    records = [record_of(number, 5, route=f"/r/{number % 10_000}") for number in range(10_100)]
+    client = browse(make_store(records))
+    page = client.get("/")
+    assert page.status_code == 200
+    assert len(page.data) < 200_000
+    assert "are left out" in page.text
+
+
+def test_light_pages(shop_store: Path, browse: Browse) -> None:
+    """A page with everything that it loads has at most 120 KB."""
+    client = browse(shop_store)
+    files = sum((STATIC / name).stat().st_size for name in ("viewer.css", "viewer.js", "icon.svg"))
+    for address in ("/", "/requests", "/errors", "/variables?name=cart_total"):
+        assert len(client.get(address).data) + files < 120_000, address
