@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ErrorGroup",
+    "Losses",
     "OverviewRow",
     "RequestDetails",
     "RequestFacts",
@@ -153,6 +154,22 @@ class OverviewRow:
         """How long that share of them took at most, milliseconds: ``0.95`` for P95; at most 1.1 % beside the truth."""
         found = self.histogram.quantile(share)
         return None if found is None else min(found, self.max_ms)
+
+
+class Losses(NamedTuple):
+    """What is missing in a group of requests.
+
+    Attributes:
+        refused: Requests with values that could not be recorded.
+        spans_dropped: Child spans that were more than is kept of a request.
+        logs_dropped: Log lines that were more than is kept of a request.
+        spans_unseen: Requests that ran where child spans could not be seen.
+    """
+
+    refused: int
+    spans_dropped: int
+    logs_dropped: int
+    spans_unseen: int
 
 
 class RequestFacts(NamedTuple):

@@ -11,6 +11,7 @@ from flask_chest_otel._records.schema import REQUESTS, VARIABLES, clean, utc_tex
 from flask_chest_otel._store import packed
 from flask_chest_otel._store.answers import (
     ErrorGroup,
+    Losses,
     OverviewRow,
     RequestDetails,
     RequestFacts,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ErrorGroup",
+    "Losses",
     "OverviewRow",
     "RequestDetails",
     "RequestFacts",
@@ -161,6 +163,15 @@ class StoreReader:
             "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
         ]
         return map(VariableSum._make, self._connection.execute(" ".join(sql), values))
+
+    def losses(self, wanted: Wanted) -> Losses:
+        """What is missing in the wanted requests."""
+        condition, values = conditions(wanted)
+        sql = [
+            "SELECT count(refused), total(spans_dropped), total(logs_dropped), total(spans_complete = 0)",
+            f"FROM chest_requests WHERE {condition}",
+        ]
+        return Losses._make(map(int, self._connection.execute(" ".join(sql), values).fetchone()))
 
     def has_variable(self, service: str, name: str) -> bool:
         """Whether any request of an application has had a variable."""

@@ -31,7 +31,8 @@ def compare_data(reader: StoreReader, args: Mapping[str, str]) -> dict[str, Any]
         reader: The store.
         args: ``a`` and ``b``: a version, or a span of time; ``route``: of this route alone.
     """
-    versions = sorted({row.group[0] for row in reader.overview(Wanted(), by=("version",))} - {""})
+    named = {row.group[0] for row in reader.overview(Wanted(), by=("version",))}
+    versions = sorted(version for version in named if version and version.isprintable())
     a, b = args.get("a", "").strip(), args.get("b", "").strip()
     data: dict[str, Any] = {"versions": versions, "a": a, "b": b, "compared": None, "trouble": None}
     if not (a and b):

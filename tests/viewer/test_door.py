@@ -110,10 +110,10 @@ def test_nothing_can_be_written(served: Served, method: str) -> None:
 def test_files_elsewhere(served: Served, path: str) -> None:
     """Only files of the page are served, however a path is written."""
     session = served.session()
-    (cookie,) = session.cookies
+    ((name, value),) = session.cookies.items()
     address = served.url.removeprefix("http://").split(":")
     with socket.create_connection((address[0], int(address[1])), timeout=10) as connection:  # as written, not tidied
-        head = f"GET {path} HTTP/1.0\r\nHost: {':'.join(address)}\r\nCookie: {cookie.name}={cookie.value}\r\n\r\n"
+        head = f"GET {path} HTTP/1.0\r\nHost: {':'.join(address)}\r\nCookie: {name}={value}\r\n\r\n"
         connection.sendall(head.encode())
         answer = b""
         while piece := connection.recv(65536):

@@ -57,7 +57,12 @@ def test_help(command: list[str], chest: Callable[..., Result]) -> None:
     if command:
         assert f"flask chest {command[0]}" in result.stdout
     else:
-        assert [line.split()[0] for line in result.stdout.splitlines()[-3:]] == ["requests", "stats", "trace-id"]
+        assert [line.split()[0] for line in result.stdout.splitlines()[-4:]] == [
+            "requests",
+            "serve",
+            "stats",
+            "trace-id",
+        ]
 
 
 def test_unknown_command(chest: Callable[..., Result]) -> None:
