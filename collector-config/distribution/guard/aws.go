@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.uber.org/zap"
@@ -36,6 +40,13 @@ func WrapAWS(up exporter.Factory) exporter.Factory {
 				return &awsMetrics{Metrics: inner, aws: aws{name: set.ID.String()}}, err
 			}, up.MetricsStability()))
 	}
+	if up.LogsStability() != component.StabilityLevelUndefined {
+		options = append(options, exporter.WithLogs(
+			func(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Logs, error) {
+				inner, err := up.CreateLogs(ctx, set, cfg)
+				return &awsLogs{Logs: inner, aws: aws{name: set.ID.String()}}, err
+			}, up.LogsStability()))
+	}
 	return exporter.NewFactory(up.Type(), up.CreateDefaultConfig, options...)
 }
 
@@ -58,6 +69,9 @@ func (a *aws) judge(err error) error {
 	var coded interface{ ErrorCode() string }
 	if err == nil || a.guard == nil || !errors.As(err, &coded) {
 		return err
+	}
+	if coded.ErrorCode() == "InvalidParameterException" && !consumererror.IsPermanent(err) {
+		err = consumererror.NewPermanent(err) // the exporter of logs does not say so
 	}
 	forTheOperator := awsForTheOperator.MatchString(coded.ErrorCode())
 	if !forTheOperator && !consumererror.IsPermanent(err) {
@@ -108,4 +122,55 @@ func (a *awsMetrics) Start(ctx context.Context, host component.Host) error {
 
 func (a *awsMetrics) ConsumeMetrics(ctx context.Context, data pmetric.Metrics) error {
 	return a.judge(a.Metrics.ConsumeMetrics(ctx, data))
+}
+
+type awsLogs struct {
+	exporter.Logs
+	aws
+}
+
+func (a *awsLogs) Capabilities() consumer.Capabilities {
+	return consumer.Capabilities{MutatesData: true}
+}
+
+func (a *awsLogs) Start(ctx context.Context, host component.Host) error {
+	a.look(host)
+	return a.Logs.Start(ctx, host)
+}
+
+func (a *awsLogs) ConsumeLogs(ctx context.Context, data plog.Logs) error {
+	if lost := removeUntimely(data, time.Now()); lost > 0 && a.guard != nil {
+		a.guard.count(a.name, 0, "lost")
+		a.guard.rare.log(a.name+"untimely", func() {
+			a.guard.logger.Error("CloudWatch Logs takes nothing older than 14 days, or of the future. It is lost",
+				zap.String("exporter", a.name), zap.Int("records", lost))
+		})
+	}
+	return a.judge(a.Logs.ConsumeLogs(ctx, data))
+}
+
+const (
+	// What CloudWatch Logs takes, less a minute for clocks that differ.
+	awsOldest = 14*24*time.Hour - time.Minute
+	awsNewest = 2*time.Hour - time.Minute
+)
+
+// removeUntimely takes out what CloudWatch Logs does not take for its time: because of one such record the exporter would
+// send the others of its batch again and again. It returns how many they are.
+func removeUntimely(data plog.Logs, now time.Time) int {
+	oldest, newest := pcommon.NewTimestampFromTime(now.Add(-awsOldest)), pcommon.NewTimestampFromTime(now.Add(awsNewest))
+	lost := 0
+	for _, of := range data.ResourceLogs().All() {
+		for _, scoped := range of.ScopeLogs().All() {
+			scoped.LogRecords().RemoveIf(func(record plog.LogRecord) bool {
+				// One without a time gets that of its sending.
+				out := record.Timestamp() != 0 && (record.Timestamp() < oldest || record.Timestamp() > newest)
+				if out {
+					lost++
+				}
+				return out
+			})
+		}
+	}
+	return lost
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatautil"
 	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/otel/attribute"
@@ -38,7 +39,7 @@ func newBounds(meter metric.Meter, perMinute string) (*bounds, error) {
 	}
 	var err error
 	b.dropped, err = meter.Int64Counter("otelcol_chest_over_bound",
-		metric.WithDescription("Spans and points that were dropped because their service brought too many."))
+		metric.WithDescription("Spans, points and log records that were dropped because their service brought too many."))
 	return b, err
 }
 
@@ -67,6 +68,29 @@ func (b *bounds) traces(data ptrace.Traces) {
 			return scoped.Spans().Len() == 0
 		})
 		return of.ScopeSpans().Len() == 0
+	})
+}
+
+// logs takes out the log records that are too many.
+func (b *bounds) logs(data plog.Logs) {
+	data.ResourceLogs().RemoveIf(func(of plog.ResourceLogs) bool {
+		count := 0
+		for _, scoped := range of.ScopeLogs().All() {
+			count += scoped.LogRecords().Len()
+		}
+		service, left := b.perMinute.take(serviceOf(of.Resource()), count, time.Now())
+		if left == count {
+			return false
+		}
+		b.drop(service, "rate", count-left)
+		of.ScopeLogs().RemoveIf(func(scoped plog.ScopeLogs) bool {
+			scoped.LogRecords().RemoveIf(func(plog.LogRecord) bool {
+				left--
+				return left < 0
+			})
+			return scoped.LogRecords().Len() == 0
+		})
+		return of.ScopeLogs().Len() == 0
 	})
 }
 

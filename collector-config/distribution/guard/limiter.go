@@ -29,8 +29,9 @@ func NewLimiterFactory() processor.Factory {
 		return &metricLimiter{Metrics: inner, bounds: most}, errors.Join(errInner, err)
 	}
 	logs := func(ctx context.Context, set processor.Settings, cfg component.Config, next consumer.Logs) (processor.Logs, error) {
-		inner, err := up.CreateLogs(ctx, set, cfg, next)
-		return &logLimiter{Logs: inner}, err
+		inner, errInner := up.CreateLogs(ctx, set, cfg, next)
+		most, err := newBounds(set.MeterProvider.Meter(scope), "CHEST_SERVICE_LOGS_PER_MINUTE")
+		return &logLimiter{Logs: inner, bounds: most}, errors.Join(errInner, err)
 	}
 	return processor.NewFactory(up.Type(), up.CreateDefaultConfig,
 		processor.WithTraces(traces, up.TracesStability()),
@@ -113,6 +114,11 @@ func (l *metricLimiter) ConsumeMetrics(ctx context.Context, data pmetric.Metrics
 type logLimiter struct {
 	processor.Logs
 	watch
+	bounds *bounds
+}
+
+func (l *logLimiter) Capabilities() consumer.Capabilities {
+	return consumer.Capabilities{MutatesData: l.bounds != nil}
 }
 
 func (l *logLimiter) Start(ctx context.Context, host component.Host) error {
@@ -123,6 +129,11 @@ func (l *logLimiter) Start(ctx context.Context, host component.Host) error {
 func (l *logLimiter) ConsumeLogs(ctx context.Context, data plog.Logs) error {
 	if err := l.check(); err != nil {
 		return err
+	}
+	if l.bounds != nil {
+		if l.bounds.logs(data); data.ResourceLogs().Len() == 0 {
+			return nil
+		}
 	}
 	return l.Logs.ConsumeLogs(ctx, data)
 }

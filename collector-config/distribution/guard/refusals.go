@@ -129,9 +129,12 @@ func (a *answers) keep(name string, request *http.Request, body func() ([]byte, 
 			zap.String("exporter", name), zap.String("folder", a.guard.letters.folder),
 			zap.String("answer", response.Status), zap.String("says", answer), zap.Error(err))
 	})
-	if strings.HasPrefix(name, "zipkin") && err == nil {
-		// This exporter would send it again for ever.
+	switch {
+	// These exporters would send it again for ever: one whatever the answer, the other unless it is a 400.
+	case strings.HasPrefix(name, "zipkin") && err == nil:
 		response.StatusCode = http.StatusAccepted
+	case strings.HasPrefix(name, "splunk_hec"):
+		response.StatusCode = http.StatusBadRequest
 	}
 }
 
