@@ -77,7 +77,7 @@ OPTIONS = (
         type=target_name,
         metavar="NAME",
         multiple=True,
-        help="Send there; at least one. May be repeated. NAME:traces, NAME:metrics: only these.",
+        help="Send there; at least one. May be repeated. NAME:traces, NAME:metrics, NAME:logs: only these.",
     ),
     click.option("--raw-values", is_flag=True, help="Also one gauge point per request and variable; needs --app."),
     click.option("--span-metrics", is_flag=True, help="Also count transactions and response time from spans."),

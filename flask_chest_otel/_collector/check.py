@@ -30,7 +30,7 @@ __all__ = ["problems", "unset"]
 
 TIMEOUT_S = 3.0
 _DOLLARS = re.compile(r"\$\$|\$\{[^}]*\}")
-_BUCKETS = {"metrics": "INFLUXDB_BUCKET", "traces": "INFLUXDB_SPANS_BUCKET"}
+_BUCKETS = {"metrics": "INFLUXDB_BUCKET", "traces": "INFLUXDB_SPANS_BUCKET", "logs": "INFLUXDB_SPANS_BUCKET"}
 NOBODY = 0
 """Instead of a status: nobody answered."""
 
@@ -62,7 +62,7 @@ def problems(
 ) -> list[str]:
     """Every problem of a rendered configuration on this machine."""
     signals = composition.signals.get("influxdb", frozenset(_BUCKETS))
-    unused = frozenset(bucket for signal, bucket in _BUCKETS.items() if signal not in signals)
+    unused = frozenset(_BUCKETS.values()) - {_BUCKETS[signal] for signal in signals}
     settings = Settings(environ, variables_of(text), unused)
     found = [f"chests= in the application: {unknown(name)}" for name in _unknown_targets(application)]
     found += [*unset(composition, environ), *_misread(settings)]
@@ -149,7 +149,7 @@ def _address_problems(name: str, variable: str, address: str, settings: Settings
 def _probe_influxdb(url: str, settings: Settings) -> tuple[int, str]:
     """Writes nothing into each bucket, as a token that may only write can neither list nor read them."""
     headers = {"Authorization": f"Token {settings['INFLUXDB_TOKEN']}"}
-    for bucket in filter(None, (settings[variable] for variable in _BUCKETS.values())):
+    for bucket in filter(None, (settings[variable] for variable in dict.fromkeys(_BUCKETS.values()))):
         there = urlencode({"bucket": bucket, "org": settings["INFLUXDB_ORG"]}, quote_via=quote)
         status, answer = _ask(f"{url.rstrip('/')}/api/v2/write?{there}", headers, body=b"")
         if status == NOT_FOUND:
@@ -172,6 +172,13 @@ def _probe_splunk(url: str, settings: Settings) -> tuple[int, str]:
     return _ask(f"{url.rstrip('/')}/v2/datapoint", headers, body=b"")
 
 
+def _probe_splunk_hec(url: str, settings: Settings) -> tuple[int, str]:
+    """An empty request: it is answered with 400 where the token is good, with 401 or 403 where it is not."""
+    headers = {"Authorization": f"Splunk {settings['SPLUNK_HEC_TOKEN']}"}
+    path = "" if urlsplit(url).path.strip("/") else "/services/collector"
+    return _ask(f"{url.rstrip('/')}{path}", headers, body=b"")
+
+
 def _probe_remote_write(url: str, _settings: Settings) -> tuple[int, str]:
     return _ask(url, body=b"")
 
@@ -180,6 +187,7 @@ _PROBES = {
     "influxdb": _probe_influxdb,
     "influxdb1": _probe_influxdb1,
     "splunk": _probe_splunk,
+    "splunk_hec": _probe_splunk_hec,
     "prometheus_remote_write": _probe_remote_write,
 }
 """Where it is cheap to ask whether the credentials are good; nothing is written."""
@@ -188,6 +196,7 @@ _CREDENTIALS = {
     "influxdb": "INFLUXDB_TOKEN",
     "influxdb1": "INFLUXDB1_USER=… INFLUXDB1_PASSWORD",
     "splunk": "SPLUNK_ACCESS_TOKEN",
+    "splunk_hec": "SPLUNK_HEC_TOKEN",
     "prometheus_remote_write": "PROMETHEUS_REMOTE_WRITE_URL",
 }
 

@@ -28,23 +28,28 @@ class Target:
     what: str
     must: tuple[str, ...] = ()
     where: tuple[str, ...] = ()
-    signals: str = "traces, metrics"
+    signals: str = "traces, metrics, logs"
 
 
 TARGETS = {
-    "aws": Target("CloudWatch metrics and X-Ray", where=("CHEST_AWS_ENDPOINT",)),
+    "aws": Target("CloudWatch metrics and logs, X-Ray", where=("CHEST_AWS_ENDPOINT",)),
     "clickhouse": Target("ClickHouse", where=("CLICKHOUSE_URL",)),
     "debug": Target("the collector's own log"),
     "file": Target("a file, OTLP as JSON lines"),
     "influxdb": Target("InfluxDB 2.x and 3.x", ("INFLUXDB_TOKEN",), ("INFLUXDB_URL",)),
     "influxdb1": Target("InfluxDB 1.x", where=("INFLUXDB1_URL",)),
     "kafka": Target("Kafka", where=("KAFKA_BROKERS",)),
-    "otlp": Target("any OTLP/HTTP back end: Jaeger, Tempo, Honeycomb, …", ("OTLP_TARGET_URL",), ("OTLP_TARGET_URL",)),
+    "otlp": Target("any OTLP/HTTP back end: Jaeger, Tempo, Loki, …", ("OTLP_TARGET_URL",), ("OTLP_TARGET_URL",)),
     "prometheus": Target("Prometheus, scraping", signals="metrics"),
     "prometheus_remote_write": Target(
         "Prometheus, Mimir, VictoriaMetrics by remote write", where=("PROMETHEUS_REMOTE_WRITE_URL",), signals="metrics"
     ),
-    "splunk": Target("Splunk Observability (SignalFx)", ("SPLUNK_ACCESS_TOKEN",), ("SPLUNK_INGEST_URL",)),
+    "splunk": Target(
+        "Splunk Observability (SignalFx)", ("SPLUNK_ACCESS_TOKEN",), ("SPLUNK_INGEST_URL",), signals="traces, metrics"
+    ),
+    "splunk_hec": Target(
+        "Splunk Enterprise and Cloud Platform (HEC)", ("SPLUNK_HEC_TOKEN",), ("SPLUNK_HEC_URL",), signals="logs"
+    ),
     "zipkin": Target("Zipkin", where=("ZIPKIN_URL",), signals="traces"),
 }
 """By the name of the file, which is also the name in ``chests=``. A test compares with the files."""

@@ -97,6 +97,7 @@ _SERVERS = {
     "otlp_http/target": "OTLP_TARGET_URL",
     "otlp_http/splunk": "SPLUNK_INGEST_URL",
     "signalfx": "SPLUNK_INGEST_URL",
+    "splunk_hec": "SPLUNK_HEC_URL",
     "zipkin": "ZIPKIN_URL",
     "prometheus_remote_write": "PROMETHEUS_REMOTE_WRITE_URL",
 }
@@ -122,6 +123,8 @@ def _credentials(exporter: str, environ: Mapping[str, str]) -> dict[str, str]:
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
     if exporter in ("signalfx", "otlp_http/splunk"):
         return {"X-SF-Token": environ.get("SPLUNK_ACCESS_TOKEN", "")}
+    if exporter == "splunk_hec":
+        return {"Authorization": f"Splunk {environ.get('SPLUNK_HEC_TOKEN', '')}"}
     if exporter == "otlp_http/target":
         return _headers(environ.get("OTLP_TARGET_HEADERS", ""))
     return {}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 LOG_GROUP = "/flask-chest/metrics"
+LINES_GROUP = "/flask-chest/logs"
 
 
 class Aws(Server):
@@ -53,6 +54,17 @@ class Aws(Server):
             raise ServerError(f"{self} answered {status}: {answer.decode(errors='replace')}")
         events = [json.loads(event["message"]) for event in json.loads(answer)["events"]]
         return [event for event in events if name in _declared(event)]
+
+    def log_lines(self, pattern: str) -> list[dict[str, Any]]:
+        """Return the log records whose JSON has what a filter pattern asks for, in the order of their time."""
+        asked = {"logGroupName": LINES_GROUP, "filterPattern": pattern, "limit": 10_000}
+        status, answer = self._call("logs", "/", asked, target="Logs_20140328.FilterLogEvents")
+        if status == 400 and b"ResourceNotFound" in answer:
+            return []
+        if status != 200:
+            raise ServerError(f"{self} answered {status}: {answer.decode(errors='replace')}")
+        events = sorted(json.loads(answer)["events"], key=lambda event: event["timestamp"])
+        return [json.loads(event["message"]) | {"timestamp": event["timestamp"]} for event in events]
 
     def segments(self, trace_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the X-Ray segments of traces, by their OpenTelemetry ids."""

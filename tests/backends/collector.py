@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 CONFIG = REPOSITORY / "collector-config"
 MUST_BE_SET = {
     "SPLUNK_ACCESS_TOKEN": "token-of-the-tests",
+    "SPLUNK_HEC_TOKEN": "token-of-the-tests",
     "CHEST_OTLP_TOKEN": "token-of-the-tests",
     "CHEST_TLS_CERT": "/nowhere/cert.pem",
     "CHEST_TLS_KEY": "/nowhere/key.pem",

@@ -33,6 +33,16 @@ def points(path: Path, name: str) -> list[dict[str, Any]]:
     return found
 
 
+def logs(path: Path) -> list[dict[str, Any]]:
+    """Return all log records in a file, each with `attributes` as a plain dict."""
+    found = []
+    for document in _documents(path):
+        for group in document.get("resourceLogs", ()):
+            for scoped in group.get("scopeLogs", ()):
+                found += [_plain(record) for record in scoped.get("logRecords", ())]
+    return found
+
+
 def _documents(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the documents; a collector that was killed may have torn one and written it again behind that."""
     text = path.read_text() if path.exists() else ""

@@ -65,5 +65,5 @@ def set_attribute(pairs: Any, key: str, value: Any) -> None:
 
 
 def post(url: str, signal: str, body: bytes) -> int:
-    """Send a request for `traces` or `metrics`; return the status, 0 when nobody answered."""
+    """Send a request for `traces`, `metrics` or `logs`; return the status, 0 when nobody answered."""
     return request(f"{url}/v1/{signal}", body, headers=HEADERS, timeout_s=60)[0]

@@ -25,6 +25,7 @@ BUILD_SCRIPTS = {
     "influxd": REPOSITORY / "tests" / "backends" / "influxdb2" / "build.sh",
     "ferretdb": REPOSITORY / "tests" / "backends" / "ferretdb" / "build.sh",
     "zipkin": REPOSITORY / "tests" / "backends" / "zipkin" / "build.sh",
+    "victoria-logs": REPOSITORY / "tests" / "backends" / "victorialogs" / "build.sh",
     "kafka": REPOSITORY / "tests" / "backends" / "kafka" / "build.sh",
 }
 EXIT_MISSING = 69

@@ -18,7 +18,7 @@ def _rates(name: str, chosen: str, by: str = "") -> list[Json]:
     grouped, legend = (f" by ({by})", f"{{{{{by}}}}} ") if by else ("", "")
     return [
         _query(f"sum{grouped} (rate(otelcol_{name}_{what}{{{chosen}}}[$__rate_interval]))", f"{legend}{what}")
-        for what in ("spans", "metric_points")
+        for what in ("spans", "metric_points", "log_records")
     ]
 
 
