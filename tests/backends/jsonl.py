@@ -60,5 +60,5 @@ def _documents(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _plain(item: dict[str, Any]) -> dict[str, Any]:
-    pairs = {pair["key"]: next(iter(pair["value"].values()), None) for pair in item.get("attributes", ())}
+    pairs = {pair.get("key", ""): next(iter(pair["value"].values()), None) for pair in item.get("attributes", ())}
     return item | {"attributes": pairs}

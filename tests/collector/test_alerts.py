@@ -71,12 +71,13 @@ FAULTS: list[tuple[str, dict[str, str]]] = [
     ("CollectorRestarts", {f"otelcol_process_uptime{{{ABOUT}}}": "60 120 1 60 1 60 120 1 60 120+60x60"}),
     ("TargetAway", AWAY),
     ("TargetAway", {name.replace("traces", "metrics"): value for name, value in AWAY.items() if "queue" in name}),
+    ("TargetAway", {name.replace("traces", "logs"): value for name, value in AWAY.items() if "queue" in name}),
     ("QueueFilling", queue("600x60")),
     ("QueueNearlyFull", queue("950x60")),
     *(
         (alert, counter(f"{name}_{signal}", labels, values))
         for values in (FIRST, LATER)
-        for signal in ("spans", "metric_points")
+        for signal in ("spans", "metric_points", "log_records")
         for alert, name, labels in (
             ("DataLost", "exporter_send_failed", 'exporter="otlp_grpc/influxdb_gate"'),
             ("TargetRefuses", "exporter_send_failed", 'exporter="influxdb"'),
@@ -111,6 +112,9 @@ HEALTH = {
     **counter("exporter_queue_capacity", 'exporter="influxdb", data_type="traces"', "1000000000x60"),
     **counter("exporter_sent_spans", 'exporter="influxdb"', "0+900x60"),
     **counter("exporter_queue_size", 'exporter="influxdb", data_type="metrics"', "0x60"),
+    **counter("exporter_queue_size", 'exporter="influxdb", data_type="logs"', "0 4000 0 4000 4000 4000 0 9000x53"),
+    **counter("exporter_queue_capacity", 'exporter="influxdb", data_type="logs"', "1000000000x60"),
+    **counter("exporter_sent_log_records", 'exporter="influxdb"', "0+900x60"),
     **counter("receiver_accepted_spans", 'receiver="otlp"', "0+900x60"),
     **counter("receiver_refused_spans", 'receiver="otlp"', "0x60"),
     **counter("receiver_failed_metric_points", 'receiver="otlp"', "0x60"),

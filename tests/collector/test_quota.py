@@ -10,6 +10,7 @@ import pytest
 from flask_chest_otel._collector import Composition, render
 from tests.backends import jsonl
 from tests.backends.collector import Collector
+from tests.backends.log_traffic import LogTraffic
 from tests.backends.raw_otlp import gauge_request, post, trace_request
 from tests.backends.require import REPOSITORY, require_built
 from tests.backends.traffic import Traffic, eventually
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.real
 
-HOW_TO = REPOSITORY / "docs" / "how-to" / "collector.md"
+HOW_TO = REPOSITORY / "docs" / "how-to" / "collector-scale.md"
 COUNTED = "otelcol_processor_tail_sampling_count_traces_sampled"
 
 
@@ -79,6 +80,23 @@ def test_each_service_is_bounded(start_collector: StartCollector) -> None:
     # Once for each target.
     assert collector.own_metric("otelcol_chest_over_bound", service="by-hand", bound="rate") == 2 * 110
     assert collector.own_metric("otelcol_chest_over_bound", service="by-shop") == 0
+
+
+def test_log_records_are_bounded(start_collector: StartCollector) -> None:
+    """No service brings more log records in a minute than the bound; those of others come, and the rest is counted."""
+    collector = start_collector("file", env={"CHEST_SERVICE_LOGS_PER_MINUTE": "100"})
+    path = collector.folder / "telemetry.jsonl"
+    # Three records each.
+    LogTraffic(collector.otlp_http, service="loud").serve(1, 100)
+    LogTraffic(collector.otlp_http, service="shop").serve(1001, 1020)
+
+    def arrived() -> tuple[int, int]:
+        ids = [int(one["attributes"]["flask.request_id"].removeprefix("r-")) for one in jsonl.logs(path)]
+        return sum(one <= 100 for one in ids), sum(one > 1000 for one in ids)
+
+    eventually(arrived, (100, 60))
+    assert collector.own_metric("otelcol_chest_over_bound", service="loud", bound="rate") == 200
+    assert collector.own_metric("otelcol_chest_over_bound", service="shop") == 0
 
 
 def test_series_are_bounded(start_collector: StartCollector) -> None:

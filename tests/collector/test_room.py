@@ -38,7 +38,18 @@ def said(composition: Composition, environ: dict[str, str]) -> str:
 
 def test_every_queue_is_known(start_collector: StartCollector) -> None:
     """The files that a collector makes are those that its configuration is said to have."""
-    names = ("influxdb", "influxdb1", "splunk", "aws", "file", "prometheus_remote_write", "zipkin", "kafka", "otlp")
+    names = (
+        "influxdb",
+        "influxdb1",
+        "splunk",
+        "splunk_hec",
+        "aws",
+        "file",
+        "prometheus_remote_write",
+        "zipkin",
+        "kafka",
+        "otlp",
+    )
     text = render(Composition(names, raw_values=False, span_metrics=True))
     collector = start_collector(whole=text)
     made = {path.name for path in (collector.folder / "queue").glob("exporter_*")}
@@ -53,7 +64,7 @@ def test_queues_that_do_not_fit(tmp_path: Path) -> None:
         "CHEST_GATE_BYTES": "1000000000000000",
     }
     told = said(Composition(("file",)), env)
-    assert "the 4 queues may become" in told
+    assert "the 6 queues may become" in told
     assert "export CHEST_FILE_QUEUE_BYTES=… CHEST_GATE_BYTES=…" in told
     run = CliRunner().invoke(command, ["run", "--target", "file"], env=env)
     assert run.exit_code == 1

@@ -76,22 +76,24 @@ def series(influxdb: InfluxDB2, bucket: str) -> int:
     return sum(int(row["_value"]) for row in influxdb.flux(query))
 
 
-@pytest.mark.parametrize("signal", ["traces", "metrics"])
+@pytest.mark.parametrize("signal", ["traces", "metrics", "logs"])
 def test_other_targets_are_left_alone(signal: str) -> None:
     """Only the target's own pipelines go; the source Kafka is not the target Kafka."""
     everything = Composition(("influxdb", "influxdb1", "prometheus", "prometheus_remote_write"), from_kafka=True)
     cut = Composition(everything.targets, from_kafka=True, signals={"influxdb": frozenset({signal})})
     before, after = (set(yaml.safe_load(render(one))["service"]["pipelines"]) for one in (everything, cut))
-    other = {"traces": "metrics", "metrics": "traces"}[signal]
-    links = {"traces/influxdb_links"} if other == "traces" else set()
-    assert before - after == {f"{other}/influxdb_gate", f"{other}/influxdb"} | links
+    others = {"traces", "metrics", "logs"} - {signal}
+    links = {"traces/influxdb_links"} if "traces" in others else set()
+    gone = {f"{other}/{name}" for other in others for name in ("influxdb_gate", "influxdb")}
+    assert before - after == gone | links
     assert after < before
 
 
-def test_both_signals_by_name_are_everything() -> None:
-    """`--target influxdb:traces --target influxdb:metrics` is `--target influxdb`."""
-    both = rendered("--target", "influxdb:traces", "--target", "influxdb:metrics")
-    assert both == rendered("--target", "influxdb")
+def test_all_signals_by_name_are_everything() -> None:
+    """`--target influxdb:traces --target influxdb:metrics --target influxdb:logs` is `--target influxdb`."""
+    each = [argument for signal in ("traces", "metrics", "logs") for argument in ("--target", f"influxdb:{signal}")]
+    assert rendered(*each) == rendered("--target", "influxdb")
+    assert "influxdb (logs and traces only)" in rendered("--target", "influxdb:logs", "--target", "influxdb:traces")
     assert "influxdb (metrics only)" in rendered("--target", "influxdb:metrics")
 
 
