@@ -54,7 +54,7 @@ class Composition:
         tail_sampling: Keep errors, slow requests and a share of the rest.
         secure: TLS and a token at the door.
         from_kafka: Take what other collectors have put into Kafka.
-        signals: What targets shall get, ``traces``, ``metrics`` or ``logs``; one that is not named gets all that it takes.
+        signals: What targets shall get: ``traces``, ``metrics``, ``logs``. One that is not named gets all it takes.
     """
 
     targets: tuple[str, ...]

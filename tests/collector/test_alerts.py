@@ -15,6 +15,7 @@ from flask_chest_otel._collector import Composition, render
 from tests.backends.collector import CONFIG, Collector
 from tests.backends.disk import fill
 from tests.backends.grafana import Viewer, load, targets
+from tests.backends.log_traffic import LogTraffic
 from tests.backends.moody import Moody
 from tests.backends.prometheus import Prometheus
 from tests.backends.raw_otlp import gauge_request, post, trace_request
@@ -375,9 +376,11 @@ def test_the_collectors_dashboard(start_collector: StartCollector, tmp_path: Pat
     dashboard = load("flask-chest-collector-prometheus")
     quiet = {"Lost at the gates", "Refused by targets", "Applications told to try again"}
     with watch.server, Traffic(collector.otlp_http) as traffic:
+        lines = LogTraffic(collector.otlp_http)
         for number in range(8):
             traffic.request(f"r-{number}")
             traffic.flush()
+            lines.send(f"r-{number}")
             time.sleep(1)
         stop = int(time.time())
         viewer = Viewer(stop - 8, stop, 2)
