@@ -157,7 +157,7 @@ line in the log and its default. Options of the `flask chest` commands begin wit
 
 OpenTelemetry's own variables (`OTEL_…`) keep their meaning.
 
-The embedded store has no settings: it keeps requests for {WEEK_S / 86400:g} days and takes {QUARTER_GIB // 2**20} MiB
+The embedded store keeps requests for {WEEK_S / 86400:g} days and takes {QUARTER_GIB // 2**20} MiB
 at most, its write-ahead log included; the oldest requests go first. `flask chest doctor` says how full it is.
 
 """
