@@ -28,15 +28,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.record import Chest
     from flask_chest_otel._request.added_metrics import Dimensions
-    from flask_chest_otel.config import (
-        Durability,
-        EventsMode,
-        ExportMode,
-        QueryText,
-        RequestLogForm,
-        ServerSpanMode,
-        SpansKept,
-    )
+    from flask_chest_otel.config import Durability, EventsMode, ExportMode, QueryText, RequestLogForm, ServerSpanMode
     from flask_chest_otel.tracked import TrackedVar
 
 __all__ = ["FlaskChest"]
@@ -58,6 +50,7 @@ class FlaskChest(Generic[ContextT]):
         request_id_header: Inbound header with the id; ``None``: not read.
         request_id_secret: Key of the mapping from request ids to trace ids.
         response_headers: Headers to set: ``X-Request-ID``, ``traceresponse``, ``Server-Timing``.
+        version: Version of the application in records, where the resource has no ``service.version``.
         attribute_prefix: What stands before a variable's name.
         chests: Direct chests, and names of collector targets that routes may use; empty: any name.
         context: Makes the typed context of a request: a dataclass, an attrs class, any class without arguments.
@@ -83,10 +76,6 @@ class FlaskChest(Generic[ContextT]):
         log_fields: Attributes that every log record gets: ``request_id``, ``trace_id``, ``span_id``, then names of
             tracked variables; ``()``: none.
         request_log: ``"logfmt"`` or ``"json"``: a line for each finished request on the logger ``flask_chest.request``.
-        store_path: File of the embedded store; a relative path begins in the instance folder.
-        store_max_bytes: How large the embedded store becomes.
-        store_max_age_s: How long the embedded store keeps a request, seconds.
-        store_spans: ``"all"``, ``"slow"`` or ``"none"``: of which requests it keeps child spans.
         store_logs: ``False``: chests keep no log lines of requests.
         handled_exceptions: ``False``: no events for exceptions that an error handler answers.
         raise_exceptions: For development: a value that cannot be recorded raises right after the view.
@@ -109,6 +98,7 @@ class FlaskChest(Generic[ContextT]):
         request_id_header: str | None = unset("request_id_header"),
         request_id_secret: str | None = unset("request_id_secret"),
         response_headers: Sequence[str] = unset("response_headers"),
+        version: str | None = unset("version"),
         attribute_prefix: str = unset("attribute_prefix"),
         chests: Sequence[str | Chest] = unset("chests"),
         context: Callable[[], ContextT] | None = unset("context"),
@@ -133,10 +123,6 @@ class FlaskChest(Generic[ContextT]):
         query_text: QueryText = unset("query_text"),
         log_fields: Sequence[str] = unset("log_fields"),
         request_log: RequestLogForm | None = unset("request_log"),
-        store_path: str | os.PathLike[str] | None = unset("store_path"),
-        store_max_bytes: int = unset("store_max_bytes"),
-        store_max_age_s: float = unset("store_max_age_s"),
-        store_spans: SpansKept = unset("store_spans"),
         store_logs: bool = unset("store_logs"),
         handled_exceptions: bool = unset("handled_exceptions"),
         raise_exceptions: bool = unset("raise_exceptions"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel._records.abandoned import work_off
-from flask_chest_otel._records.record import Measurement, RequestRecord
+from flask_chest_otel._records.record import Measurement, RequestError, RequestRecord
 from flask_chest_otel.errors import ChestSetupError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-__all__ = ["Measurement", "RequestRecord", "capture"]
+__all__ = ["Measurement", "RequestError", "RequestRecord", "capture"]
 
 
 class _Capture:

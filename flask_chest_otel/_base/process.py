@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PerProcess", "at_end_of_child", "current_process", "notices_native_forks", "threads_run_here"]
+__all__ = [
+    "PerProcess",
+    "at_end_of_child",
+    "current_process",
+    "in_greenlet",
+    "notices_native_forks",
+    "threads_run_here",
+]
 
 _T = TypeVar("_T")
 
@@ -109,6 +116,12 @@ def threads_run_here() -> bool:
     if patches is None or not patches.is_module_patched("threading"):
         return True
     return bool(sys.modules["gevent"].get_hub().main_hub)
+
+
+def in_greenlet() -> bool:
+    """Whether this code runs in a greenlet, as gevent's and eventlet's servers do: others use the thread in between."""
+    loaded = sys.modules.get("greenlet")
+    return loaded is not None and loaded.getcurrent().parent is not None
 
 
 def _begin() -> None:

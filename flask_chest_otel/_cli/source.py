@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,11 +13,10 @@ from flask.cli import NoAppException, ScriptInfo
 from flask_chest_otel._cli.output import say
 from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel._store.reader import StoreReadError, read_store
-from flask_chest_otel._store.store import store_path as place_of_store
+from flask_chest_otel._store.store import STORE_FILENAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from flask import Flask
 
@@ -64,8 +64,7 @@ def _current_store(app: Flask) -> Path:
 
 def store_path(app: Flask) -> Path:
     """Where an application keeps its store."""
-    state = state_of(app)
-    return place_of_store(app.instance_path, state.config.store_path if state is not None else None)
+    return Path(app.instance_path) / STORE_FILENAME
 
 
 def app_if_any() -> Flask | None:

@@ -91,6 +91,7 @@ def attach(target: Flask | type[Flask], lifecycle: Lifecycle | None = None, *, f
     attachment.wrap("ensure_sync", _around_call)
     attachment.wrap("dispatch_request", _around_view)
     attachment.wrap("handle_user_exception", _around_handler)
+    attachment.wrap("handle_exception", _around_failure)
     attachment.wrap("process_response", _around_response)
     attachment.wrap("do_teardown_request", _around_teardown)
     return attachment
@@ -104,12 +105,14 @@ def _without_self(function: Method) -> Method:
     return lambda _self, *args, **kwargs: function(*args, **kwargs)
 
 
+# __traceback_hide__ leaves a frame out of tracebacks in Werkzeug's debugger.
 # Flask 3.2 gives these methods the context as a further argument: whatever comes is passed on.
 # The guard is written out here, where Flask calls us: a decorator around each step would be one more call in each.
 
 
 def _around_wsgi(attachment: Attachment, original: Method) -> Method:
     def wsgi_app(self: Flask, environ: dict[str, Any], start_response: Method) -> Any:
+        __traceback_hide__ = True
         lifecycle = attachment.fixed or attachment.find(self)
         server_span = None
         if lifecycle is not None and lifecycle.borderless:
@@ -134,6 +137,7 @@ def _around_wsgi(attachment: Attachment, original: Method) -> Method:
 
 def _around_request(attachment: Attachment, original: Method) -> Method:
     def full_dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
         lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
             try:
@@ -160,6 +164,7 @@ def _around_call(attachment: Attachment, original: Method) -> Method:
 
 def _around_view(attachment: Attachment, original: Method) -> Method:
     def dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
         lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is None:
             return original(self, *args, **kwargs)
@@ -177,6 +182,7 @@ def _around_view(attachment: Attachment, original: Method) -> Method:
 
 def _around_handler(attachment: Attachment, original: Method) -> Method:
     def handle_user_exception(self: Flask, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
         answer = original(self, *args, **kwargs)  # raises again where no handler takes the exception
         lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
@@ -189,12 +195,28 @@ def _around_handler(attachment: Attachment, original: Method) -> Method:
     return handle_user_exception
 
 
+def _around_failure(attachment: Attachment, original: Method) -> Method:
+    def handle_exception(self: Flask, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
+        answer = original(self, *args, **kwargs)  # raises again where exceptions are propagated
+        lifecycle = attachment.fixed or attachment.find(self)
+        if lifecycle is not None:
+            try:
+                lifecycle.recover(self)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                report_error("recovered exception", error)
+        return answer
+
+    return handle_exception
+
+
 def _exception_in(args: tuple[Any, ...]) -> BaseException | None:
     return next((one for one in args if isinstance(one, BaseException)), None)
 
 
 def _around_response(attachment: Attachment, original: Method) -> Method:
     def process_response(self: Flask, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
         response = original(self, *args, **kwargs)
         lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
@@ -209,6 +231,7 @@ def _around_response(attachment: Attachment, original: Method) -> Method:
 
 def _around_teardown(attachment: Attachment, original: Method) -> Method:
     def do_teardown_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
         lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
             try:

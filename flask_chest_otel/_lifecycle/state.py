@@ -13,6 +13,7 @@ from flask_chest_otel._context.typed import TypedContext
 from flask_chest_otel._guard import count_refusal, report_error
 from flask_chest_otel._lifecycle.startup import StartOnce, make_server_spans
 from flask_chest_otel._logs.application import RequestLogs
+from flask_chest_otel._providers.export_policy import service_version
 from flask_chest_otel._records import abandoned
 from flask_chest_otel._records.router import ChestRouter
 from flask_chest_otel._request import excluded_urls
@@ -20,7 +21,7 @@ from flask_chest_otel._request.added_metrics import AddedMetrics
 from flask_chest_otel._request.exceptions import ExceptionLog
 from flask_chest_otel._request.lookup import request_in, request_of_context
 from flask_chest_otel._request.reader import ValueReader
-from flask_chest_otel._request.recorder import Recorder
+from flask_chest_otel._request.recorder import Application, Recorder
 from flask_chest_otel._request.request_id import RequestIds
 from flask_chest_otel._request.response_headers import ResponseHeaders
 from flask_chest_otel._request.span_watch import SpanWatch
@@ -116,7 +117,10 @@ class ChestState:
         self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
         self._exceptions = ExceptionLog(export, config.value_limit_chars)
         self._span_watch = SpanWatch(config, export, self.router, request_of_context)
-        self._recorder = Recorder(self._reader, self.planner, self._added, self.router, self._span_watch, quiet=quiet)
+        chars = config.value_limit_chars
+        self._recorder = Recorder(
+            self._reader, self.planner, self._added, self.router, self._span_watch, chars, quiet=quiet
+        )
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
         self._excluded = excluded_urls.compile_patterns(config.excluded_urls)
         self.excluded_urls = (
@@ -164,7 +168,7 @@ class ChestState:
         self._added.add(live, name, value, unit, dimensions)
 
     def _build(self, app: Flask) -> None:
-        self._recorder.service = app.name
+        self._recorder.application = Application(app.name, self.config.version, app.root_path)
         try:
             note_unusable(self.planner, app)
             if self._prepare is not None:
@@ -174,10 +178,12 @@ class ChestState:
                 propagator.install(self._rule)
             self.router.add(*self.export.start(app))
             self.logs.listen()
+            version = service_version(self.export.tracer_provider()) or self.config.version
+            self._recorder.application = Application(app.name, version, app.root_path)
             made = make_server_spans(app, self.config, self.export, self._meter, self._hooks, quiet=self._quiet)
             self._spans, self._stand_ins = made
             self.alone = self._stand_ins is None
-            self.borderless = self._spans is None and self._headers is None
+            self.borderless = self._spans is None and self._headers is None and not self.router.wanted
         except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
             report_error("export", error)
 

@@ -5,20 +5,20 @@ It changes nothing on the application; ``attach`` calls it.
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import request
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from flask_chest_otel._context import propagator
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._lifecycle.state import ChestState
 from flask_chest_otel._records import abandoned
 from flask_chest_otel._request import excluded_urls
+from flask_chest_otel._request.failures import answers_failures
 from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._request.lookup import (
     ENVIRON_KEY,
@@ -31,6 +31,9 @@ from flask_chest_otel._request.lookup import (
     present_request,
     span_here,
 )
+from flask_chest_otel._request.recorder import begin_response
+from flask_chest_otel._request.stand_in import end_stand_in, settle_span
+from flask_chest_otel._server_span.attributes import url_path
 from flask_chest_otel._server_span.served import SERVED_KEY, ServedRequest
 from flask_chest_otel._values.exceptions import record_exception, status_of
 from flask_chest_otel.names import CHESTS
@@ -87,8 +90,10 @@ class Lifecycle(ChestState):
         live.displaced = environ.get(ENVIRON_KEY)
         environ[ENVIRON_KEY] = live
         live_request.set(live)
+        path = url_path(environ)
         if self.router.wanted:
             self._span_watch.begin(live)
+            self._recorder.begin(live, path)
         if plan.chests is not None:
             self._name_destinations(live)
         self._ids.choose(live, environ)
@@ -97,7 +102,7 @@ class Lifecycle(ChestState):
             live.at_border, live.server_span = True, entered
             if self._headers is not None:
                 entered.adding(partial(self._with_headers, live))
-            live.span, live.context = entered.open(live.method, plan.route, plan.chests_text, inside=served)
+            live.span, live.context = entered.open(live.method, plan.route, plan.chests_text, path, inside=served)
             self._exceptions.listen(live, entered)
         self.logs.begin(live)
 
@@ -129,13 +134,20 @@ class Lifecycle(ChestState):
         # Flask makes a response of the exception itself by calling it, which leaves an iterator of a body that is there
         # already; unless the view gave it a response to carry.
         live.has_page = isinstance(answer, HTTPException) and answer.response is None
+        stack = self._recorder.fail(live, error, handled=answer is not error)
         # An HTTPException is how views say 404: an answer, not an error.
         if error is None or isinstance(error, HTTPException) or not self.config.handled_exceptions:
             return
         span = live.span or span_here(live)
         if self._exceptions.on_span and span is not None and span.is_recording():
-            record_exception(span, error, self.config.value_limit_chars)
+            record_exception(span, error, self.config.value_limit_chars, stack)
         self._exceptions.handled(live, error, span)
+
+    def recover(self, app: Flask) -> None:
+        """Flask has answered an exception that nobody handled: by an error handler of the application, or by itself."""
+        live = current_request()
+        if live is not None:
+            live.recovered = answers_failures(app, request.blueprints, InternalServerError)
 
     def respond(self, response: Response) -> Response:
         """The response is there, after every ``after_request`` function; what is sent in its place."""
@@ -151,12 +163,13 @@ class Lifecycle(ChestState):
         if live is None or live.finished:
             return response
         live.status, live.answered = response.status_code, True
+        begin_response(live)
         if live.server_span is not None:
             # An after_request function may have made a stream of an exception's own page.
             is_page = live.has_page and response.content_length is not None
             live.server_span.respond(live.status, streamed=not response.is_sequence and not is_page)
         if live.span is None:
-            self._settle_span(live)
+            settle_span(live, self._stand_ins)
         live.dispatched = True
         if self._headers is None or live.at_border:
             return response
@@ -168,7 +181,7 @@ class Lifecycle(ChestState):
         if self._headers is None:
             return headers
         if live.span is None and not live.finished:
-            self._settle_span(live)
+            settle_span(live, self._stand_ins)
         return self._headers.added_to(headers, live.request_id or self._ids.decide(live), live.span)
 
     def finish(self, error: BaseException | None) -> None:
@@ -185,27 +198,19 @@ class Lifecycle(ChestState):
             # The application may have set a global propagator of its own meanwhile.
             propagator.install(self._rule)
         live.finished = True
+        stack = self._recorder.fail(live, error, handled=live.recovered) if error is not None else None
         self.logs.finish(live)
         if live_request.get() is live:
             live_request.set(live.outer)
         if live.displaced is not None:
             request.environ[ENVIRON_KEY] = live.displaced
         if live.server_span is not None:
-            live.server_span.fail(error)
+            live.server_span.fail(error, stack)
             # A generator that makes the body may still set values, on this g.
-            if live.server_span.postpone(partial(self._record, live)):
+            if live.server_span.streams:
+                live.server_span.at_end(partial(self._recorder.finish_streamed, live), partial(begin_response, live))
                 return
         self._close(live, error)
-
-    def _settle_span(self, live: LiveRequest) -> None:
-        """The server span is there by now, or upstream's never began: a URL preprocessor has ended the request."""
-        find_span(live)
-        if live.span is None and self._stand_ins is not None and not (live.reached_upstream or live.dispatched):
-            plan, start = live.plan, live.start_unix_ns
-            live.span, live.context = self._stand_ins.start_stand_in(
-                request.environ, live.method, plan.route, plan.chests_text, start
-            )
-            live.stands_in = True
 
     @guarded("destinations")
     def _name_destinations(self, live: LiveRequest) -> None:
@@ -221,16 +226,15 @@ class Lifecycle(ChestState):
         if error is not None and not live.answered:
             live.status = status_of(error)
         if live.span is None:
-            self._settle_span(live)
+            settle_span(live, self._stand_ins)
         # Where there is a server span of ours, that knows the last word.
         if error is not None and not live.is_told:
             self._exceptions.failed(live, error)
-        self._record(live)
-        if live.stands_in and self._stand_ins is not None and live.span is not None:
-            end_unix_ns = live.start_unix_ns + int((time.perf_counter() - live.start_s) * 1e9)
-            self._stand_ins.end_stand_in(live.span, live.status, error, end_unix_ns)
-
-    def _record(self, live: LiveRequest, _error: BaseException | None = None) -> None:
+        server_span = live.server_span
         record = self._recorder.finish(live)
-        if record is not None:
+        # Teardown functions come next, and may fail.
+        if record is not None and (
+            server_span is None or not server_span.at_end(partial(self._recorder.hand_over, record, error))
+        ):
             self.router.put(record)
+        end_stand_in(live, self._stand_ins, error)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from opentelemetry import metrics, trace
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._records.record import Chest
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["METRICS_GO_NOWHERE", "ExportPolicy", "asks_for_otlp"]
+__all__ = ["METRICS_GO_NOWHERE", "ExportPolicy", "asks_for_otlp", "service_version"]
 
 _logger = Log("flask_chest_otel")
 
@@ -37,6 +39,7 @@ _ENDPOINTS = (
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 )
+_SERVICE_VERSION = "service.version"
 _EXPORTERS = {"traces": "OTEL_TRACES_EXPORTER", "metrics": "OTEL_METRICS_EXPORTER"}
 
 
@@ -233,10 +236,11 @@ class ExportPolicy:
     def _use_store(self, app: Flask) -> None:
         if "traces" not in named_exporters(os.environ):
             self._use_private_provider(app)
-        from flask_chest_otel._store.store import store_for  # noqa: PLC0415
+        from flask_chest_otel._store.store import STORE_FILENAME, EmbeddedStore  # noqa: PLC0415
 
-        self.store = store_for(app.instance_path, self._config)
-        _logger.info("requests are kept in %s; read them with: flask chest requests", self.store.path)
+        path = Path(app.instance_path) / STORE_FILENAME
+        self.store = EmbeddedStore(path, each_request=self._config.durability == "request")
+        _logger.info("requests are kept in %s; read them with: flask chest requests", path)
 
 
 METRICS_GO_NOWHERE = (
@@ -290,3 +294,13 @@ def _is_shared(provider: Any) -> bool:
 def _is_real(provider: Any) -> bool:
     chosen_silence = isinstance(provider, (trace.NoOpTracerProvider, metrics.NoOpMeterProvider))
     return chosen_silence or hasattr(provider, "shutdown")
+
+
+def service_version(tracer_provider: Any) -> str | None:
+    """``service.version`` of a provider's resource, or as the environment gives it; ``None``: nobody does."""
+    resource = getattr(tracer_provider, "resource", None)
+    if resource is not None:
+        found = resource.attributes.get(_SERVICE_VERSION)
+        return str(found) if found else None
+    entries = (entry.partition("=") for entry in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
+    return next((unquote(value.strip()) for name, _, value in entries if name.strip() == _SERVICE_VERSION), None)

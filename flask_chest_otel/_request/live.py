@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
+    from flask_chest_otel._records.record import RequestError
     from flask_chest_otel._request.child_spans import ChildSpans
     from flask_chest_otel._request.request_id import RequestIds
     from flask_chest_otel._request.span_watch import SpanWatch
@@ -56,6 +57,12 @@ class LiveRequest:
         span_watch: Who watches its child spans; ``None``: nobody wants its record.
         child_spans: What takes its child spans, once there is one; ``None``: nobody wants them, or its record is made.
         server_span_id: Of the server span that was started in it, or 0.
+        path: Its path as records have it; ``""`` where nobody wants records.
+        error: Why it failed, or what was raised and handled, as far as it is known.
+        recovered: Whether an error handler of the application answers failures.
+        first_byte_s: Monotonic clock when the response began, or ``None``.
+        thread: The thread that it began in; with ``cpu_s`` only.
+        cpu_s: That thread's processor time at the begin, or ``None``.
         added: What ``add_metric`` took, to be recorded at the end.
         typed: The typed context, once the application asked for it.
         start_unix_ns: Wall-clock time of the begin.
@@ -71,9 +78,12 @@ class LiveRequest:
         "child_spans",
         "context",
         "context_id",
+        "cpu_s",
         "dispatched",
         "displaced",
+        "error",
         "finished",
+        "first_byte_s",
         "g",
         "has_page",
         "ids",
@@ -84,8 +94,10 @@ class LiveRequest:
         "method",
         "outer",
         "own_id",
+        "path",
         "plan",
         "reached_upstream",
+        "recovered",
         "request_id",
         "root_trace_id",
         "server_span",
@@ -97,6 +109,7 @@ class LiveRequest:
         "start_s",
         "start_unix_ns",
         "status",
+        "thread",
         "typed",
     )
 
@@ -126,6 +139,12 @@ class LiveRequest:
         self.span_watch: SpanWatch | None = None
         self.child_spans: list[ChildSpans] | None = None
         self.server_span_id = 0
+        self.path = ""
+        self.error: RequestError | None = None
+        self.recovered = False
+        self.first_byte_s: float | None = None
+        self.thread = 0
+        self.cpu_s: float | None = None
         self.added: list[Any] = []
         self.typed: Any = None
         self.logs: Any = None

@@ -1,23 +1,30 @@
-"""The end of a request: read its values, describe its span, give its numbers to instruments, make its record."""
+"""The record of a request: what only its begin can tell, and at its end values, span, instruments and the record."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from threading import get_ident
+from time import thread_time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
+from flask_chest_otel._base.process import in_greenlet
 from flask_chest_otel._guard import count_refusal, report_error
 from flask_chest_otel._records.record import Measurement, RequestRecord
+from flask_chest_otel._request.failures import describe_error, failure_in
 from flask_chest_otel._request.reader import NO_METRIC
+from flask_chest_otel._server_span.attributes import cut_path
 from flask_chest_otel._values.convert import Refused
+from flask_chest_otel._values.exceptions import status_of
 from flask_chest_otel.ids import format_trace_id
 from flask_chest_otel.names import HTTP_ROUTE, REQUEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+    from flask_chest_otel._records.record import RequestError
     from flask_chest_otel._records.router import ChestRouter
     from flask_chest_otel._request.added_metrics import AddedMetrics
     from flask_chest_otel._request.child_spans import TakenSpans
@@ -26,7 +33,23 @@ if TYPE_CHECKING:
     from flask_chest_otel._request.span_watch import SpanWatch
     from flask_chest_otel._tracking.plan import Plan, Planner
 
-__all__ = ["Recorder"]
+__all__ = ["Application", "Recorder", "begin_response"]
+
+_PATH_CHARS = 255
+
+
+class Application(NamedTuple):
+    """What is known of the application by its first request.
+
+    Attributes:
+        service: Its name.
+        version: Its version; ``None``: nobody said.
+        root: The folder of its own code.
+    """
+
+    service: str = ""
+    version: str | None = None
+    root: str = ""
 
 
 class Recorder:
@@ -38,10 +61,11 @@ class Recorder:
         added: What ``add_metric`` took.
         router: Says whether anybody wants records.
         span_watch: Takes child spans.
+        chars: Longest text of an exception, in characters.
         quiet: Leave no trace on requests that track nothing.
 
     Attributes:
-        service: Name of the application, in records.
+        application: What records say of the application.
     """
 
     def __init__(
@@ -51,16 +75,38 @@ class Recorder:
         added: AddedMetrics,
         router: ChestRouter,
         span_watch: SpanWatch,
+        chars: int,
         *,
         quiet: bool,
     ) -> None:
-        self.service = ""
+        self.application = Application()
         self._reader = reader
         self._planner = planner
         self._added = added
         self._router = router
         self._span_watch = span_watch
+        self._chars = chars
         self._quiet = quiet
+
+    def begin(self, live: LiveRequest, path: str) -> None:
+        """Note what only the begin can tell; where somebody wants records."""
+        plan = live.plan
+        # The rule where one of its arguments is a secret by its name.
+        live.path = plan.rule if plan.has_secret and plan.rule is not None else cut_path(path, _PATH_CHARS)
+        if not in_greenlet():
+            live.thread = get_ident()
+            live.cpu_s = thread_time()
+
+    def fail(self, live: LiveRequest, error: BaseException | None, *, handled: bool = False) -> str | None:
+        """Note what was raised, where it tells of a failure and somebody wants records; its stack, if that was made."""
+        failed = failure_in(error) if self._router.wanted else None
+        if failed is None:
+            return None
+        live.error = self._told(failed, handled=handled)
+        return live.error.stack if live.error is not None and failed is error else None
+
+    def _told(self, error: BaseException, *, handled: bool = False) -> RequestError | None:
+        return describe_error(error, self.application.root, self._chars, handled=handled)
 
     def finish(self, live: LiveRequest) -> RequestRecord | None:
         """Read, describe, measure and record one request, once; ``None``: nobody wants its record."""
@@ -73,6 +119,30 @@ class Recorder:
         # Whoever keeps the live request, a thread's context for example, does not keep others, or the response.
         live.before = live.outer = live.displaced = live.server_span = None
         return record
+
+    def hand_over(
+        self, record: RequestRecord, known: BaseException | None, error: BaseException | None, status: int
+    ) -> None:
+        """The application has returned: give its record to those who want it.
+
+        Args:
+            record: As it was at the end of the request.
+            known: The exception that it was finished with.
+            error: What has failed since: in a teardown function, or as a body was sent.
+            status: What was sent, or 0.
+        """
+        if error is not None and error is not known and (failed := failure_in(error)) is not None:
+            record = record._replace(error=self._told(failed), status=status or status_of(error))
+        self._router.put(record)
+
+    def finish_streamed(self, live: LiveRequest, error: BaseException | None, status: int) -> None:
+        """The body was made while it was sent, or has failed; the record was not finished before."""
+        if error is not None:
+            self.fail(live, error)
+            live.status = status or status_of(error)
+        record = self.finish(live)
+        if record is not None:
+            self._router.put(record)
 
     def _describe(self, live: LiveRequest, attributes: dict[str, Any]) -> None:
         """Write onto the server span."""
@@ -134,7 +204,7 @@ class Recorder:
         return RequestRecord(
             start_unix_ns=live.start_unix_ns,
             duration_s=time.perf_counter() - live.start_s,
-            service=self.service,
+            service=self.application.service,
             request_id=live.request_id or live.ids.decide(live),
             trace_id=format_trace_id(span_context.trace_id) if valid else None,
             span_id=f"{span_context.span_id:016x}" if valid else None,
@@ -153,7 +223,17 @@ class Recorder:
             spans_complete=self._span_watch.sees(live),
             logs=logs,
             logs_dropped=logs_dropped,
+            path=live.path,
+            error=live.error,
+            version=self.application.version,
+            cpu_s=thread_time() - live.cpu_s if live.cpu_s is not None and live.thread == get_ident() else None,
+            first_byte_s=live.first_byte_s - live.start_s if live.first_byte_s is not None else None,
         )
+
+
+def begin_response(live: LiveRequest) -> None:
+    """The response begins."""
+    live.first_byte_s = time.perf_counter()
 
 
 def _count_refused(refused: Mapping[str, str]) -> None:

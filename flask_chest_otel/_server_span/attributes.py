@@ -24,16 +24,19 @@ __all__ = [
     "LONGEST_TEXT",
     "HeaderCapture",
     "LegacyNames",
+    "cut_path",
     "environ_getter",
     "header_setter",
     "request_attributes",
     "span_name",
+    "url_path",
 ]
 
 _PROTOCOL = "HTTP/"
 # Beside letters and digits: https://www.rfc-editor.org/rfc/rfc3986#section-3.3
 _PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
 _PLAIN_PATH = re.compile(f"[A-Za-z0-9{re.escape(_PATH_CHARACTERS)}]*").fullmatch
+_CUT_ESCAPE = re.compile("%.?$")
 # A query comes encoded, as far as it is: only what is not ASCII has to be.
 _QUERY_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 # A proxy may pass on whatever a client says; these are attributes of metrics, so they have to be few.
@@ -99,12 +102,22 @@ class SpanTemplate:
         return found
 
 
-def request_attributes(environ: Mapping[str, Any], template: SpanTemplate) -> dict[str, Any]:
+def url_path(environ: Mapping[str, Any]) -> str:
+    """The path as in a URL: percent-encoded, without the query."""
+    path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "") or "/"
+    return path if _PLAIN_PATH(path) else _as_uri(path)
+
+
+def cut_path(path: str, chars: int) -> str:
+    """At most so many characters of an encoded path; a cut inside of %C3 would make another path of it."""
+    return path if len(path) <= chars else _CUT_ESCAPE.sub("", path[:chars])
+
+
+def request_attributes(environ: Mapping[str, Any], template: SpanTemplate, path: str) -> dict[str, Any]:
     """What the conventions want at the start of the span, where samplers look at it."""
     get = environ.get
     attributes = dict(template.attributes)
-    path: str = get("SCRIPT_NAME", "") + get("PATH_INFO", "") or "/"
-    attributes["url.path"] = path if _PLAIN_PATH(path) else _as_uri(path)
+    attributes["url.path"] = path
     query = get("QUERY_STRING")
     if query:
         attributes["url.query"] = redacted_query(query if query.isascii() else _as_uri(query, _QUERY_CHARACTERS))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import context as otel_context
+
 from flask_chest_otel._base.process import current_process
 from flask_chest_otel._records import abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from opentelemetry.context import Context
 
     from flask_chest_otel._server_span.span import ServerSpan
 
@@ -18,10 +22,11 @@ __all__ = ["Body"]
 class Body:
     """The application's body: the span is current inside it, and ends with it."""
 
-    __slots__ = ("_body", "_iterator", "_process", "_span")
+    __slots__ = ("_body", "_context", "_iterator", "_process", "_span")
 
-    def __init__(self, body: Any, server_span: ServerSpan) -> None:
+    def __init__(self, body: Any, server_span: ServerSpan, context: Context) -> None:
         self._body = body
+        self._context = context
         self._iterator: Iterator[Any] | None = None
         self._span = server_span
         self._process = current_process()
@@ -31,12 +36,15 @@ class Body:
         return self
 
     def __next__(self) -> Any:
+        __traceback_hide__ = True
         server_span = self._span
-        token = server_span.resume()
+        token = self._resume()
         try:
             if self._iterator is None:
                 self._iterator = iter(self._body)
-            return next(self._iterator)
+            piece = next(self._iterator)
+            server_span.send()
+            return piece  # noqa: TRY300 - an application's body may raise anything
         except StopIteration:
             server_span.end()
             raise
@@ -45,12 +53,13 @@ class Body:
             server_span.end()
             raise
         finally:
-            server_span.pause(token)
+            otel_context.detach(token)
 
     def close(self) -> None:
         """End the body, as every WSGI server must; a client may have gone before the last byte."""
+        __traceback_hide__ = True
         server_span = self._span
-        token = server_span.resume()
+        token = self._resume()
         try:
             close = getattr(self._body, "close", None)
             if close is not None:
@@ -59,8 +68,12 @@ class Body:
             server_span.fail(error)
             raise
         finally:
-            server_span.pause(token)
+            otel_context.detach(token)
             server_span.end()
+
+    def _resume(self) -> Any:
+        """Make the span current while a piece of the body is made."""
+        return otel_context.attach(self._context)
 
     def __del__(self) -> None:
         # A server that forgets close() must not keep the request open for ever.

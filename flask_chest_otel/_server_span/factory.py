@@ -19,6 +19,7 @@ from flask_chest_otel._server_span.attributes import (
     environ_getter,
     header_setter,
     request_attributes,
+    url_path,
 )
 from flask_chest_otel._values.attribute_sets import OVERFLOW_ATTRIBUTES, AttributeSets
 from flask_chest_otel._values.exceptions import exception_signals, record_exception, type_name, words_of
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     End = tuple[int, str | None]
     ResponseHook = Callable[[Span, str, list[tuple[str, str]]], None]
 
-__all__ = ["SERVER_ERROR", "ServerSpanFactory"]
+__all__ = ["SERVER_ERROR", "ServerSpanFactory", "error_type_of"]
 
 SERVER_ERROR = 500
 """Statuses from here on are failures of the server."""
@@ -107,9 +108,11 @@ class ServerSpanFactory:
                 self._templates[place] = found
         return found
 
-    def start(self, environ: dict[str, Any], template: SpanTemplate, start_unix_ns: int) -> tuple[Span, Context]:
+    def start(
+        self, environ: dict[str, Any], template: SpanTemplate, path: str, start_unix_ns: int
+    ) -> tuple[Span, Context]:
         """Start a server span of our own; with it the context that its parent arrived in."""
-        attributes = request_attributes(environ, template)
+        attributes = request_attributes(environ, template, path)
         if self.capture.request is not None:
             attributes.update(self.capture.of_request(environ))
         given = self.legacy.add_to(attributes) if self.legacy is not None else attributes
@@ -173,19 +176,36 @@ class ServerSpanFactory:
         """Start the server span of a request that ended before upstream began one; its duration upstream measures."""
         template = self.template(environ, method, route, chests)
         parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
-        attributes = request_attributes(environ, template)
+        attributes = request_attributes(environ, template, url_path(environ))
         span = self.tracer.start_span(template.name, parent, SpanKind.SERVER, attributes, start_time=start_unix_ns)
         return span, trace.set_span_in_context(span, parent)
 
     def end_stand_in(self, span: Span, status: int, error: BaseException | None, end_unix_ns: int) -> None:
         """End it with the request."""
-        failed = str(status) if status >= SERVER_ERROR else None
-        error_type = type_name(error) if error is not None else failed
+        error_type = error_type_of(error, status)
         span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
         self.describe_failure(span, error_type, error)
         span.end(end_unix_ns)
 
-    def describe_failure(self, span: Span, error_type: str | None, error: BaseException | None) -> None:
+    def describe_end(
+        self,
+        span: Span,
+        status: int,
+        described: int,
+        error_type: str | None,
+        error: BaseException | None,
+        stack: str | None,
+    ) -> None:
+        """What a span of ours says at its end, beside the status that it has been ``described`` with."""
+        if described != status:
+            span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
+        if self.legacy is not None:
+            span.set_attribute("http.status_code", status)
+        self.describe_failure(span, error_type, error, stack)
+
+    def describe_failure(
+        self, span: Span, error_type: str | None, error: BaseException | None, stack: str | None = None
+    ) -> None:
         """What a server span says of a request that failed; nothing where ``error_type`` is ``None``."""
         if error_type is None:
             return
@@ -194,9 +214,16 @@ class ServerSpanFactory:
             span.set_status(Status(StatusCode.ERROR))
             return
         span.set_status(Status(StatusCode.ERROR, f"{error_type}: {words_of(error, self._text_chars)}"))
-        self.record_exception(span, error)
+        self.record_exception(span, error, stack)
 
-    def record_exception(self, span: Span, error: BaseException) -> None:
+    def record_exception(self, span: Span, error: BaseException, stack: str | None = None) -> None:
         """Make an event of an exception, unless exceptions are log records alone."""
         if self._events:
-            record_exception(span, error, self._text_chars)
+            record_exception(span, error, self._text_chars, stack)
+
+
+def error_type_of(error: BaseException | None, status: int) -> str | None:
+    """What ``error.type`` says of a request; ``None``: it did not fail."""
+    if error is not None:
+        return type_name(error)
+    return str(status) if status >= SERVER_ERROR else None

@@ -86,18 +86,17 @@ class ServedRequest(ServerSpan):
             return self._returned(body)
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("body", error)
+            self.end()
             return body
 
     def _returned(self, body: Any) -> Any:
         self._step_out()
-        if self._span is None:
-            return body
         wrapper = self._environ.get("wsgi.file_wrapper")
-        if not self._streamed or (isinstance(wrapper, type) and isinstance(body, wrapper)):
+        if self._span is None or not self._streamed or (isinstance(wrapper, type) and isinstance(body, wrapper)):
             # In memory, or a file that the server sends by itself if it is handed over unwrapped.
             self.end()
             return body
-        return Body(body, self)
+        return Body(body, self, self._context)
 
     def raised(self, error: BaseException) -> None:
         """The application has let an exception out."""

@@ -13,8 +13,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from flask_chest_otel._guard import guarded, report_error
-from flask_chest_otel._server_span.factory import SERVER_ERROR
-from flask_chest_otel._values.exceptions import status_of, type_name
+from flask_chest_otel._server_span.factory import SERVER_ERROR, error_type_of
+from flask_chest_otel._values.exceptions import status_of
 from flask_chest_otel.names import HTTP_RESPONSE_STATUS_CODE
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._server_span.attributes import SpanTemplate
     from flask_chest_otel._server_span.factory import ServerSpanFactory
+
+    Complete = Callable[[BaseException | None, int], None]
 
 __all__ = ["NO_STATUS", "ServerSpan"]
 
@@ -51,8 +53,10 @@ class ServerSpan:
         "_environ",
         "_error",
         "_opened",
+        "_sent",
         "_span",
         "_spans",
+        "_stack",
         "_start_ns",
         "_start_s",
         "_status",
@@ -74,11 +78,12 @@ class ServerSpan:
         self._spans: Any = spans
         self._environ = environ
         self.parent: Context | None = None
-        # What the end is described on: the server span of our own or of an instrumentation around the application, or
-        # a span inside that; None where neither is wanted.
+        # The server span of our own or of others, or a span inside that; None where neither is wanted.
         self._span: Span | None = None
-        self._complete: Callable[[BaseException | None], None] | None = None
+        self._complete: Complete | None = None
+        self._sent: Callable[[], None] | None = None
         self._tell: Callable[[BaseException], None] | None = None
+        self._stack: str | None = None
         self._token: Any = None
         self._error: BaseException | None = None
         self._opened = self._ends = self._counted = self._streamed = self.ended = False
@@ -93,28 +98,26 @@ class ServerSpan:
         return self._counted
 
     def open(
-        self, method: str, route: str | None, chests: str | None, *, inside: bool
+        self, method: str, route: str | None, chests: str | None, path: str, *, inside: bool
     ) -> tuple[Span | None, Context | None]:
-        """The URL is matched, the request id chosen: start the span and make it current.
+        """The URL is matched, the request id chosen: start the span, make it current, return it with its context.
 
         Args:
             method: The request's.
             route: The matched rule, below the application's root; ``None`` where there is none.
             chests: The request's destinations, as they stand on spans; ``None``: everywhere.
+            path: The request's, as in a URL.
             inside: Whether an instrumentation around the application has made a server span.
-
-        Returns:
-            The server span, and the context in which it is current; ``None`` where it is not our business.
         """
         self._opened = True
         if self._spans is None:
             return None, None
         self._template = self._spans.template(self._environ, method, route, chests)
-        return self._open_inside(route) if inside else self._open_own()
+        return self._open_inside(route) if inside else self._open_own(path)
 
-    def _open_own(self) -> tuple[Span, Context]:
+    def _open_own(self, path: str) -> tuple[Span, Context]:
         spans, template = self._spans, self._template
-        span, parent = spans.start(self._environ, template, self._start_ns)
+        span, parent = spans.start(self._environ, template, path, self._start_ns)
         self.parent, self._span = parent, span
         self._ends = self._counted = True
         self._context = trace.set_span_in_context(span, parent)
@@ -146,26 +149,34 @@ class ServerSpan:
             self._described = attributes[HTTP_RESPONSE_STATUS_CODE] = status
             self._span.set_attributes(attributes)
 
-    def fail(self, error: BaseException | None) -> None:
-        """Remember the exception that ends this request; what is answered for it is complete."""
+    def send(self) -> None:
+        """A piece of the body is there."""
+        if self._sent is not None:
+            self._sent()
+            self._sent = None
+
+    def fail(self, error: BaseException | None, stack: str | None = None) -> None:
+        """Remember the exception that ends this request, and its stack; what is answered for it is complete."""
         if error is not None:
-            self._error = error
+            self._error, self._stack = error, stack
             self._streamed = False
 
-    def postpone(self, complete: Callable[[BaseException | None], None]) -> bool:
-        """Call ``complete`` when the body was sent, before the span ends; whether there is such a body still."""
-        if self._streamed and self._counted:
-            self._complete = complete
-            return True
-        return False
+    @property
+    def streams(self) -> bool:
+        """Whether a body that is still to be made belongs to a server span of our own."""
+        return self._streamed and self._counted and not self.ended
 
-    def resume(self) -> Any:
-        """Make the span current while a piece of the body is made; give the result to :meth:`pause`."""
-        return otel_context.attach(self._context)
+    def at_end(self, complete: Complete, sent: Callable[[], None] | None = None) -> bool:
+        """Whether what is given will be called: the response has not ended yet, and its end will be seen.
 
-    def pause(self, token: Any) -> None:
-        """Undo :meth:`resume`."""
-        otel_context.detach(token)
+        Args:
+            complete: Called before the span ends, with what failed, and the status that was sent or 0.
+            sent: Called with the first piece of a body that is made while it is sent.
+        """
+        if self.ended or (self._streamed and not self._counted):
+            return False
+        self._complete, self._sent = complete, sent
+        return True
 
     def end(self, ended_s: float | None = None) -> None:
         """End the span and measure it; once.
@@ -173,30 +184,38 @@ class ServerSpan:
         Args:
             ended_s: When it was over, on the monotonic clock; ``None``: now.
         """
-        if self.ended or self._span is None:
+        if self.ended:
             return
         self.ended = True
+        duration_s = (time.perf_counter() if ended_s is None else ended_s) - self._start_s
         try:
-            self._end(self._span, ended_s)
+            if self._complete is not None:
+                self._complete(self._error, self._status or self._answered)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            report_error("record", error)
+        try:
+            if self._span is not None:
+                self._end(self._span, duration_s)
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("end", error)
-        finally:
-            self._complete = self._tell = None
+        # Frames of the server's hold this object, and an exception holds frames.
+        self._complete = self._sent = self._tell = self._error = None
 
-    def _end(self, span: Span, ended_s: float | None) -> None:
-        duration_s = (time.perf_counter() if ended_s is None else ended_s) - self._start_s
+    def _end(self, span: Span, duration_s: float) -> None:
         spans, template = self._spans, self._template
         if self._counted:
             spans.active.leave((template.method, template.scheme), self)
-        if self._complete is not None:
-            self._complete(self._error)
         status = self._status or self._answered or self._status_of_error()
-        error_type = self._error_type(status)
+        error_type = error_type_of(self._error, status)
         if self._tell is not None and self._error is not None:
             self._tell(self._error)
         if span.is_recording():
             try:
-                self._describe_end(span, status, error_type)
+                if self._ends:
+                    self._spans.describe_end(span, status, self._described, error_type, self._error, self._stack)
+                elif self._error is not None:
+                    # Its own instrumentation says the rest, and cannot see what Flask has answered with a 500.
+                    self._spans.record_exception(span, self._error, self._stack)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 report_error("describe", error)
         try:
@@ -209,23 +228,5 @@ class ServerSpan:
 
     def _status_of_error(self) -> int:
         status = status_of(self._error)
-        if status < SERVER_ERROR:
-            self._error = None  # an answer, which is given further out
+        self._error = self._error if status >= SERVER_ERROR else None  # else an answer, which is given further out
         return status
-
-    def _error_type(self, status: int) -> str | None:
-        if self._error is not None:
-            return type_name(self._error)
-        return str(status) if status >= SERVER_ERROR else None
-
-    def _describe_end(self, span: Span, status: int, error_type: str | None) -> None:
-        if not self._ends:
-            # Its own instrumentation says the rest, and cannot see what Flask has answered with a 500.
-            if self._error is not None:
-                self._spans.record_exception(span, self._error)
-            return
-        if self._described != status:
-            span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
-        if self._spans.legacy is not None:
-            span.set_attribute("http.status_code", status)
-        self._spans.describe_failure(span, error_type, self._error)

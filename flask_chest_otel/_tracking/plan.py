@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flask_chest_otel._base.sensitive import is_sensitive
 from flask_chest_otel._guard import count_refusal
 from flask_chest_otel._tracking.definitions import Definitions
 from flask_chest_otel._values.deriving import deriver
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Count", "Plan", "PlannedVar", "Planner", "RouteMark"]
 
 _MOST_WILD_NAMES = 1000
+_ARGUMENT = re.compile(r"(\w+)>")
+"""Of a rule: the name in ``<token>``, ``<path:token>`` and ``<string(length=2):token>``."""
 
 
 class Count(NamedTuple):
@@ -111,6 +115,7 @@ class Plan:
     Attributes:
         rule: The URL rule as it stands in the application.
         route: The same behind the application's root: ``http.route``.
+        has_secret: Whether an argument in the rule is a secret by its name, as in ``/reset/<token>``.
     """
 
     variables: tuple[PlannedVar, ...]
@@ -123,6 +128,7 @@ class Plan:
     metric_attributes: Mapping[str, Any]
     key: Hashable
     counts: tuple[Count, ...]
+    has_secret: bool
     wild: dict[str, PlannedVar] = field(default_factory=dict)
 
     @property
@@ -199,6 +205,7 @@ class Planner:
             metric_attributes=attributes,
             key=tuple(attributes.values()),
             counts=tuple({count.name: count for mark in marks for count in mark.counts}.values()),
+            has_secret=rule is not None and any(map(is_sensitive, _ARGUMENT.findall(rule))),
         )
 
     def wild(self, plan: Plan, name: str) -> PlannedVar | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask_chest_otel._values.convert import Limits, to_attribute
+from flask_chest_otel._values.redaction import redacted_words
+from flask_chest_otel._values.stacks import stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,7 @@ __all__ = [
     "exception_attributes",
     "exception_signals",
     "record_exception",
+    "stack_text",
     "status_of",
     "type_name",
     "words_of",
@@ -31,7 +33,7 @@ https://opentelemetry.io/docs/specs/semconv/exceptions/
 """
 
 STACKTRACE_CHARS = 16_384
-"""Longest stack trace on a span, in characters; of a longer one both ends are kept."""
+"""Longest stack trace, in characters; of a longer one both ends are kept."""
 
 _SERVER_ERROR = 500
 _STATUSES = range(300, 600)
@@ -75,21 +77,27 @@ def words_of(error: BaseException, chars: int) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - the application's own code
         return "(without a text)"
-    return _clean(text, chars)
+    return _clean(redacted_words(text[: 2 * chars]), chars)
 
 
-def exception_attributes(error: BaseException, chars: int) -> dict[str, str]:
-    """What a signal says of an exception, by the semantic conventions; its message is cut to ``chars``."""
+def exception_attributes(error: BaseException, chars: int, stack: str | None = None) -> dict[str, str]:
+    """What a signal says of an exception, by the semantic conventions.
+
+    Args:
+        error: What was raised.
+        chars: Longest message, in characters.
+        stack: What :func:`stack_text` says of the exception, where it was asked already.
+    """
     return {
         "exception.type": type_name(error),
         "exception.message": words_of(error, chars),
-        "exception.stacktrace": _stacktrace_of(error),
+        "exception.stacktrace": stack_text(error) if stack is None else stack,
     }
 
 
-def record_exception(span: Span, error: BaseException, chars: int) -> None:
-    """The event that ``span.record_exception`` makes, but cleaned, and its message cut to ``chars``."""
-    span.add_event("exception", {**exception_attributes(error, chars), "exception.escaped": "False"})
+def record_exception(span: Span, error: BaseException, chars: int, stack: str | None = None) -> None:
+    """The event that ``span.record_exception`` makes, but cleaned, and bounded as in :func:`exception_attributes`."""
+    span.add_event("exception", {**exception_attributes(error, chars, stack), "exception.escaped": "False"})
 
 
 class ExceptionSignals(NamedTuple):
@@ -111,8 +119,12 @@ def exception_signals(environ: Mapping[str, str]) -> ExceptionSignals:
     return ExceptionSignals(on_span=both or "logs" not in words, as_log=both or "logs" in words)
 
 
-def _stacktrace_of(error: BaseException) -> str:
-    text = "".join(traceback.format_exception(error))
+def stack_text(error: BaseException) -> str:
+    """The exception's traceback, without frames of this package, bounded; the application's own text is in it."""
+    try:
+        text = stack_of(error)
+    except Exception:  # noqa: BLE001 - the application's own code
+        return ""
     if len(text) > STACKTRACE_CHARS:
         half = (STACKTRACE_CHARS - len(_CUT)) // 2
         text = text[:half] + _CUT + text[-half:]

@@ -7,6 +7,7 @@ It owns the kinds of redaction. It decides by name only: a password in a variabl
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
@@ -24,6 +25,7 @@ __all__ = [
     "Refused",
     "redacted_entry",
     "redacted_query",
+    "redacted_words",
     "redactor",
 ]
 
@@ -67,6 +69,10 @@ _MASKED_PARAMETER: Final = "REDACTED"  # the conventions' own word
 # No name is sensitive without one of these in it. Looking for them takes longer than a few names that are known.
 _HINTS: Final = ("%", "code", "sig", "key", *(word for word in SENSITIVE_WORDS if word[:-1] not in SENSITIVE_WORDS))
 _FEW: Final = 16
+# A name begins where a word does, and has a bound: each character is looked at few times, whatever the text is.
+_NAMED: Final = re.compile(r"""(?<![\w.-])([A-Za-z_][\w.-]{0,63})["']?\s{0,2}(?:=>|=|:)\s{0,2}""")
+_QUOTED: Final = re.compile(r"""(["'])(?:(?!\1)[^\n])*\1|(?:Bearer|Basic)\s[^\s,;&"']+|["']?[^\s,;&"'()\[\]{}]+""")
+_USER_IN_ADDRESS: Final = re.compile(r"(://)[^\s/@?#]{1,255}@")
 _QUERY_CHARS: Final = 8192  # gunicorn and uWSGI take no more; others take 256 KiB, and a name may stand every 4
 
 
@@ -79,6 +85,24 @@ def redacted_query(query: str) -> str:
     if query.count("&") > _FEW and not _is_hinted(query):
         return query
     return "&".join(map(_redacted_parameter, query.split("&")))
+
+
+def redacted_words(text: str) -> str:
+    """A sentence for people, such as an exception's message: what it quotes of passwords and tokens is masked.
+
+    ``password=…``, ``'token': '…'``, ``Authorization: Bearer …``, and the user in an address.
+    """
+    if "=" not in text and ":" not in text:
+        return text
+    text = _USER_IN_ADDRESS.sub(rf"\1{MASK}@", text)
+    parts: list[str] = []
+    done = 0
+    for found in _NAMED.finditer(text):
+        value = _QUOTED.match(text, found.end()) if found.start() >= done and is_sensitive(found[1]) else None
+        if value is not None:
+            parts += text[done : found.end()], MASK
+            done = value.end()
+    return "".join((*parts, text[done:]))
 
 
 def redacted_entry(name: str, item: Any) -> Any:

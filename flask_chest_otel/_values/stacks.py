@@ -1,0 +1,111 @@
+"""The stack of an exception as text: as Python writes it, but bounded, and without frames of this package."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from flask_chest_otel._values.redaction import redacted_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import FrameType, TracebackType
+
+__all__ = ["place_of", "stack_of"]
+
+_OURS = str(Path(__file__).parents[1]) + os.sep
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_PLACE_CHARS = 255
+
+# A deep recursion has a thousand frames, and a loop of attempts a chain without end.
+_MOST_FRAMES = 64
+_MOST_CHAINED = 8
+_MOST_GROUPED = 8
+_MOST_SAID = 4096
+
+_HEADER = "Traceback (most recent call last):\n"
+_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+
+
+class _Link(NamedTuple):
+    """One exception of a chain, and how it came from the one before."""
+
+    error: BaseException
+    came_by: str
+
+
+def stack_of(error: BaseException) -> str:
+    """The traceback of an exception and of those that led to it; of long ones both ends."""
+    parts: list[str] = []
+    for link in reversed(_chain(error)):
+        parts += _one(link.error)
+        parts.append(link.came_by)
+    return "".join(parts)
+
+
+def place_of(error: BaseException, root: str) -> str:
+    """``module:function:line`` of the last frame of code below the folder ``root``; ``""`` where there is none.
+
+    What is installed in a virtual environment below ``root`` is not the application's own.
+    """
+    below = root.rstrip(os.sep) + os.sep
+    for frame, line in reversed(_frames(error.__traceback__)):
+        filename = frame.f_code.co_filename
+        if filename.startswith(below) and _INSTALLED.isdisjoint(Path(filename[len(below) :]).parts):
+            # A template's module is its file.
+            module = str(frame.f_globals.get("__name__", "")).removeprefix(below)
+            return f"{module}:{frame.f_code.co_name}:{line}"[:_PLACE_CHARS]
+    return ""
+
+
+def _chain(error: BaseException) -> list[_Link]:
+    """From the exception back to where it began, each once."""
+    links: list[_Link] = []
+    seen: set[int] = set()
+    came_by = ""
+    one: BaseException | None = error
+    while one is not None and id(one) not in seen and len(links) < _MOST_CHAINED:
+        links.append(_Link(one, came_by))
+        seen.add(id(one))
+        came_by = _CAUSE if one.__cause__ is not None else _CONTEXT
+        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+    return links
+
+
+def _one(error: BaseException) -> Iterator[str]:
+    frames = _frames(error.__traceback__)
+    if frames:
+        yield _HEADER
+        half = _MOST_FRAMES // 2
+        if len(frames) > _MOST_FRAMES:
+            yield from _written(frames[:half])
+            yield f"  [... {len(frames) - 2 * half} more frames ...]\n"
+            frames = frames[-half:]
+        yield from _written(frames)
+    yield from _words(error)
+
+
+def _words(error: BaseException) -> Iterator[str]:
+    """Type and message; of a group also those of its members."""
+    yield _said(error)
+    for member in tuple(getattr(error, "exceptions", ()))[:_MOST_GROUPED]:
+        if isinstance(member, BaseException):
+            yield "  | " + _said(member)
+
+
+def _said(error: BaseException) -> str:
+    said = "".join(traceback.format_exception_only(type(error), error))
+    if len(said) > _MOST_SAID:
+        said = said[:_MOST_SAID] + "\n"
+    return redacted_words(said)
+
+
+def _frames(trace: TracebackType | None) -> list[tuple[FrameType, int]]:
+    return [(frame, line) for frame, line in traceback.walk_tb(trace) if not frame.f_code.co_filename.startswith(_OURS)]
+
+
+def _written(frames: Iterable[tuple[FrameType, int]]) -> list[str]:
+    return traceback.StackSummary.extract(iter(frames)).format()
