@@ -69,8 +69,9 @@ format: $(DEV) ## Format the code and sort its imports.
 typecheck: $(DEV) ## Check types alone.
 	$(BIN)/mypy
 
-bench: $(DEV) ## Measure what a request costs, beside hand-written instrumentation.
+bench: $(DEV) ## Measure what a request and a log line cost, beside hand-written instrumentation.
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.lines
 
 bench-scaling: $(DEV) ## Measure how that cost grows with routes and variables.
 	$(BIN)/python -m benchmarks.scaling

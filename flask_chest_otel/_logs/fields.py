@@ -20,16 +20,18 @@ from flask_chest_otel.names import LOG_FIELDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from opentelemetry.context import Context
+
     from flask_chest_otel._request.reader import ValueReader
 
-__all__ = ["ABSENT", "LogFields", "fields_of", "finished_here", "request_here", "request_is_over"]
+__all__ = ["ABSENT", "LogFields", "fields_of", "finished_here", "finished_request", "request_here", "request_is_over"]
 
 ABSENT = "-"
 """What a field holds where there is nothing: outside of requests, or before a value is there."""
 
 _IDS = frozenset(LOG_FIELDS)
 
-_finished: ContextVar[weakref.ref[LiveRequest] | None] = ContextVar("flask_chest_finished_request", default=None)
+finished_request: ContextVar[weakref.ref[LiveRequest] | None] = ContextVar("flask_chest_finished_request", default=None)
 """The request that has ended last in this thread: the server writes its access line after that.
 
 Weak: the WSGI environment keeps the request, and the server drops the environment when it is done with the request.
@@ -48,20 +50,11 @@ class LogFields:
 
     def __init__(self, names: tuple[str, ...], reader: ValueReader) -> None:
         self.names = names
-        self.variables = tuple(name for name in names if name not in _IDS)
+        self.variables = [name for name in names if name not in _IDS]
         self._reader = reader
 
-    def ids(self, live: LiveRequest) -> dict[str, Any]:
-        """The ids of a request, and of the span that is current; the same dict as long as that stays the same."""
-        context = otel_context.get_current()
-        kept: tuple[Any, dict[str, Any]] | None = live.log_ids
-        if kept is not None and kept[0] is context:
-            return kept[1]
-        found = self._ids_in(live, context)
-        live.log_ids = context, found
-        return found
-
-    def _ids_in(self, live: LiveRequest, context: otel_context.Context) -> dict[str, Any]:
+    def ids(self, live: LiveRequest, context: Context) -> dict[str, Any]:
+        """The ids of a request, and of the span that is current in an OpenTelemetry context."""
         span = trace.get_current_span(context).get_span_context()
         if not span.is_valid and live.span is not None:
             span = live.span.get_span_context()  # a thread has Flask's context, and not OpenTelemetry's
@@ -90,7 +83,7 @@ class LogFields:
             report_error("log field", error)
         if value is None:
             return ABSENT
-        return printable(value) if isinstance(value, str) else value
+        return printable(value) if isinstance(value, str) and not value.isprintable() else value
 
 
 def request_here() -> LiveRequest | None:
@@ -103,7 +96,7 @@ def request_here() -> LiveRequest | None:
         return live
     if has_request_context():
         return request_in(present_request().environ)
-    return _not_quite_over() if _finished.get() is not None else None
+    return _not_quite_over() if finished_request.get() is not None else None
 
 
 def _not_quite_over() -> LiveRequest | None:
@@ -118,7 +111,7 @@ def _not_quite_over() -> LiveRequest | None:
 
 def request_is_over(live: LiveRequest) -> None:
     """Remember a request for the line that the server writes after it."""
-    _finished.set(weakref.ref(live))
+    finished_request.set(weakref.ref(live))
 
 
 def finished_here(*, once: bool) -> LiveRequest | None:
@@ -127,19 +120,18 @@ def finished_here(*, once: bool) -> LiveRequest | None:
     Args:
         once: Forget it then.
     """
-    reference = _finished.get()
-    if reference is None:
-        return None
-    if once:
-        _finished.set(None)
-    return reference()
+    reference = finished_request.get()
+    live = reference() if reference is not None else None
+    if once or live is None:
+        finished_request.set(None)
+    return live
 
 
 def fields_of(live: LiveRequest | None, names: Iterable[str]) -> dict[str, Any]:
     """These fields of a request."""
     found: dict[str, Any] = dict.fromkeys(names, ABSENT)
     if live is not None and live.logs is not None:
-        ids = live.logs.ids(live)
+        ids = live.logs.ids(live, otel_context.get_current())
         values = live.logs.values(live, found.keys() - _IDS) if found.keys() - _IDS else {}
         found = {name: ids.get(name) or values.get(name, ABSENT) for name in found}
     return found

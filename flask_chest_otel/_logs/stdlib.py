@@ -12,14 +12,19 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from flask import has_request_context
+from opentelemetry import context as otel_context
+
 from flask_chest_otel._guard import report_error
-from flask_chest_otel._logs.fields import ABSENT, fields_of, finished_here, request_here
+from flask_chest_otel._logs.fields import ABSENT, fields_of, finished_here, finished_request, request_here
 from flask_chest_otel._logs.request_log import REQUEST_LOGGER
 from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._request.lookup import ENVIRON_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from opentelemetry.context import Context
 
 __all__ = ["fields_here", "fields_of_record", "fields_on_lines", "leave", "listen", "put_fields"]
 
@@ -79,30 +84,49 @@ class _Hook:
 
 
 def _around_handle(original: Any) -> Any:
+    # For each line of the process: what is looked up here is looked up in few calls.
+    live_here, over, current = live_request.get, finished_request.get, otel_context.get_current
+
     def handle(self: logging.Logger, record: logging.LogRecord) -> Any:
         blanks = _fields.blanks
         found = blanks
         try:
-            live = live_request.get() or _elsewhere(record)
-            if live is not None and live.logs is not None and live.logs.names:
-                found = _of(live, blanks)
+            live = live_here()
+            if live is None and (record.name in _SERVERS or has_request_context() or over() is not None):
+                live = _elsewhere(record)
+            if live is not None:
+                kept = live.log_fields
+                if kept is None or kept[0] is not current() or kept[1] is not blanks:
+                    kept = _prepare(live, blanks)
+                found = kept[2]
+                if kept[3]:
+                    found = {**found, **live.logs.values(live, kept[3])}
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("log fields", error)
-        put = record.__dict__.setdefault
+        there = record.__dict__
         for name in blanks:
-            put(name, found[name])
+            if name in there:
+                there.update((name, value) for name, value in found.items() if name not in there)
+                break
+        else:
+            there.update(found)
         return original(self, record)
 
     return handle
 
 
-def _of(live: LiveRequest, blanks: dict[str, Any]) -> dict[str, Any]:
-    """A value for each field that any application asks for."""
-    logs = live.logs
-    ids: dict[str, Any] = logs.ids(live)
-    if blanks.keys() <= ids.keys():
-        return ids
-    return {**blanks, **ids, **logs.values(live, logs.variables)}
+def _prepare(live: LiveRequest, blanks: dict[str, Any]) -> tuple[Context, dict[str, Any], dict[str, Any], list[str]]:
+    """What the lines of a request get as long as the OpenTelemetry context and the fields asked for stay the same.
+
+    Fields whose values stay the same, too, and the names of those that are looked up for each line.
+    """
+    context, logs = otel_context.get_current(), live.logs
+    if logs is None or not logs.names:
+        return context, blanks, blanks, []
+    ids: dict[str, Any] = logs.ids(live, context)
+    found = {name: ids.get(name, blank) for name, blank in blanks.items()}
+    live.log_fields = prepared = (context, blanks, found, logs.variables)
+    return prepared
 
 
 def _elsewhere(record: logging.LogRecord) -> LiveRequest | None:
@@ -119,7 +143,7 @@ def _around_call_handlers(original: Any) -> Any:
     def callHandlers(self: logging.Logger, record: logging.LogRecord) -> Any:  # noqa: N802 - as it is called
         result = original(self, record)
         try:
-            live = request_here()
+            live = live_request.get() or request_here()
             if live is not None and live.log_lines is not None and record.name != REQUEST_LOGGER:
                 live.log_lines.add(record)
         except Exception as error:  # noqa: BLE001 - the guard decides

@@ -51,7 +51,7 @@ class LiveRequest:
         finished: Whether the record is closed.
         status: HTTP status code, 500 until a response is there.
         logs: What is done with the log lines of this request, once its id can be told.
-        log_ids: The ids that its log lines got last, beside the OpenTelemetry context that they are of.
+        log_fields: What its log lines got last, after the OpenTelemetry context and the set of fields that it is of.
         log_lines: Its log lines, where a chest keeps them.
         method: HTTP method as it was received.
         span_watch: Who watches its child spans; ``None``: nobody wants its record.
@@ -88,7 +88,7 @@ class LiveRequest:
         "has_page",
         "ids",
         "is_told",
-        "log_ids",
+        "log_fields",
         "log_lines",
         "logs",
         "method",
@@ -148,7 +148,7 @@ class LiveRequest:
         self.added: list[Any] = []
         self.typed: Any = None
         self.logs: Any = None
-        self.log_ids: tuple[Any, dict[str, Any]] | None = None
+        self.log_fields: tuple[Context, dict[str, Any], dict[str, Any], list[str]] | None = None
         self.log_lines: Any = None
         self.start_unix_ns = time.time_ns()
         self.start_s = time.perf_counter()

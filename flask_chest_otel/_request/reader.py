@@ -119,7 +119,11 @@ class ValueReader:
             value = _field(live.typed, planned.root)
         if value is None or (live.before is not None and live.before.get(planned.root) is value):
             return None
-        return to_attribute(_redacted(planned, value) if planned.special else value, self._limits)
+        if planned.special:
+            value = _redacted(planned, value)
+        if type(value) is str and len(value) <= self._chars and value.isprintable():
+            return value  # legal as it stands, like most
+        return to_attribute(value, self._limits)
 
     def _planned(self, live: LiveRequest, name: str) -> PlannedVar | None:
         plan = live.plan

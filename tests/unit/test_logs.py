@@ -823,7 +823,7 @@ def test_errors_of_ours_do_not_come_back(rig: Rig, monkeypatch: pytest.MonkeyPat
     def broken(*_: Any) -> Any:
         raise LookupError("a defect")
 
-    monkeypatch.setattr("flask_chest_otel._logs.fields.LogFields._ids_in", broken)
+    monkeypatch.setattr("flask_chest_otel._logs.fields.LogFields.ids", broken)
     app.add_url_rule("/", view_func=lambda: say("said"))
     with written() as stream:
         assert ask(app) == b"ok"
