@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.record import Chest
     from flask_chest_otel._request.added_metrics import Dimensions
-    from flask_chest_otel.config import Durability, EventsMode, ExportMode, QueryText, RequestLogForm, ServerSpanMode
+    from flask_chest_otel.config import (
+        Durability,
+        EventsMode,
+        ExportMode,
+        QueryText,
+        RequestLogForm,
+        ServerSpanMode,
+        SpansKept,
+    )
     from flask_chest_otel.tracked import TrackedVar
 
 __all__ = ["FlaskChest"]
@@ -76,6 +84,10 @@ class FlaskChest(Generic[ContextT]):
         log_fields: Attributes that every log record gets: ``request_id``, ``trace_id``, ``span_id``, then names of
             tracked variables; ``()``: none.
         request_log: ``"logfmt"`` or ``"json"``: a line for each finished request on the logger ``flask_chest.request``.
+        store_path: File of the embedded store; a relative path begins in the instance folder.
+        store_max_bytes: How large the embedded store becomes.
+        store_max_age_s: How long the embedded store keeps a request, seconds.
+        store_spans: ``"all"``, ``"slow"`` or ``"none"``: of which requests it keeps child spans.
         store_logs: ``False``: chests keep no log lines of requests.
         handled_exceptions: ``False``: no events for exceptions that an error handler answers.
         raise_exceptions: For development: a value that cannot be recorded raises right after the view.
@@ -123,6 +135,10 @@ class FlaskChest(Generic[ContextT]):
         query_text: QueryText = unset("query_text"),
         log_fields: Sequence[str] = unset("log_fields"),
         request_log: RequestLogForm | None = unset("request_log"),
+        store_path: str | os.PathLike[str] | None = unset("store_path"),
+        store_max_bytes: int = unset("store_max_bytes"),
+        store_max_age_s: float = unset("store_max_age_s"),
+        store_spans: SpansKept = unset("store_spans"),
         store_logs: bool = unset("store_logs"),
         handled_exceptions: bool = unset("handled_exceptions"),
         raise_exceptions: bool = unset("raise_exceptions"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,10 +12,11 @@ from flask.cli import NoAppException, ScriptInfo
 from flask_chest_otel._cli.output import say
 from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel._store.reader import StoreReadError, read_store
-from flask_chest_otel._store.store import STORE_FILENAME
+from flask_chest_otel._store.store import store_path as place_of_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from flask import Flask
 
@@ -64,7 +64,8 @@ def _current_store(app: Flask) -> Path:
 
 def store_path(app: Flask) -> Path:
     """Where an application keeps its store."""
-    return Path(app.instance_path) / STORE_FILENAME
+    state = state_of(app)
+    return place_of_store(app.instance_path, state.config.store_path if state is not None else None)
 
 
 def app_if_any() -> Flask | None:

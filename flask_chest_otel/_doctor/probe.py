@@ -16,11 +16,11 @@ from flask_chest_otel._base.sqlite import NotOursError
 from flask_chest_otel._base.text import counted
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._doctor.settings import sdk_is_off
+from flask_chest_otel._doctor.store_use import NEARLY_FULL, store_use
 from flask_chest_otel._guard import COUNTED
 from flask_chest_otel._otlp.endpoint import PORTS, exporters_of, protocol_of
 from flask_chest_otel._outbox.elsewhere import NOBODY_SENDS, elsewhere
 from flask_chest_otel._self_metrics import self_metrics
-from flask_chest_otel._store.store import QUARTER_GIB, WEEK_S
 from flask_chest_otel._version import __version__
 from flask_chest_otel.errors import ChestError
 from flask_chest_otel.names import DOCTOR, SCOPE
@@ -38,11 +38,6 @@ __all__ = ["advised", "captured_warnings", "counters", "inspect_storage", "send_
 
 OLD_S = 60.0
 """A batch that waits longer than this is worth a word, seconds."""
-
-NEARLY_FULL = 0.9
-"""Share of its bound from which on a store or an outbox is called nearly full."""
-
-MIB, DAY_S = 1024 * 1024, 86400.0
 
 SPAN_NAME = "flask chest doctor"
 NOBODY = "nobody exports it"
@@ -72,7 +67,7 @@ def inspect_storage(app: Flask, state: ChestState) -> Part:
     store = getattr(state.export.store, "path", None)
     if store is not None:
         writable = _writable(store.parent, found, "FLASK_CHEST_EXPORT=none")
-        found.rows.append(Row("store", str(store), f"{writable}; {_store_use(store)}"))
+        found.rows.append(Row("store", str(store), f"{writable}; {store_use(store, state.config)}"))
     else:
         found.rows.append(Row("store", "none", "which tracked names requests have had is known from a store alone"))
     try:
@@ -152,15 +147,6 @@ def counters() -> Part:
         for name, value, attributes in self_metrics()
     ]
     return Part("counters", ("COUNTER", "VALUE", "OF"), rows)
-
-
-def _store_use(path: Path) -> str:
-    """How full the store is, and what its bounds are."""
-    files = (path, path.with_name(f"{path.name}-wal"))
-    used = sum(file.stat().st_size for file in files if file.exists())
-    bounds = f"{used / MIB:.1f} of {QUARTER_GIB / MIB:g} MiB, requests of the last {WEEK_S / DAY_S:g} days"
-    near = used > NEARLY_FULL * QUARTER_GIB
-    return bounds + ("; nearly full: the oldest requests go first" if near else "")
 
 
 def _judge(folder: Path, usage: Usage, found: Part, max_bytes: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -236,11 +235,10 @@ class ExportPolicy:
     def _use_store(self, app: Flask) -> None:
         if "traces" not in named_exporters(os.environ):
             self._use_private_provider(app)
-        from flask_chest_otel._store.store import STORE_FILENAME, EmbeddedStore  # noqa: PLC0415
+        from flask_chest_otel._store.store import store_for  # noqa: PLC0415
 
-        path = Path(app.instance_path) / STORE_FILENAME
-        self.store = EmbeddedStore(path, each_request=self._config.durability == "request")
-        _logger.info("requests are kept in %s; read them with: flask chest requests", path)
+        self.store = store_for(app.instance_path, self._config)
+        _logger.info("requests are kept in %s; read them with: flask chest requests", self.store.path)
 
 
 METRICS_GO_NOWHERE = (

@@ -18,6 +18,7 @@ __all__ = [
     "RequestDetails",
     "RequestFacts",
     "RouteTiming",
+    "StoreExtent",
     "StoredRequest",
     "VariableFact",
     "VariableSum",
@@ -203,6 +204,20 @@ class VariableFact(NamedTuple):
     type: str
     text: str
     number: float | None
+
+
+class StoreExtent(NamedTuple):
+    """How much a store holds.
+
+    Attributes:
+        requests: How many requests.
+        first: When the oldest began: UTC, ISO 8601 with microseconds; ``None``: there is none.
+        last: When the newest began.
+    """
+
+    requests: int
+    first: str | None
+    last: str | None
 
 
 class RouteTiming(NamedTuple):

@@ -17,6 +17,7 @@ from flask_chest_otel._store.answers import (
     RequestFacts,
     RouteTiming,
     StoredRequest,
+    StoreExtent,
     VariableFact,
     VariableSum,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "RequestDetails",
     "RequestFacts",
     "RouteTiming",
+    "StoreExtent",
     "StoreReadError",
     "StoreReader",
     "StoredRequest",
@@ -131,6 +133,13 @@ class StoreReader:
             return self._select(COUNTED_COLUMNS, wanted, f"AND {condition}", *values)
 
         return overview(self._connection, requests, wanted, Groups(by, per_s, zone))
+
+    def extent(self) -> StoreExtent:
+        """How many requests there are, and from when to when."""
+        sql = "SELECT min(record_key), (SELECT max(record_key) FROM chest_requests) FROM chest_requests"
+        ends = self._connection.execute(sql).fetchone()
+        first, last = (None if key is None else utc_text(int(key[:16], 16)) for key in ends)
+        return StoreExtent(sum(row.count for row in self.overview(Wanted(), ())), first, last)
 
     def facts(self, wanted: Wanted) -> Iterator[RequestFacts]:
         """The wanted requests, without variables, in the order of their keys."""

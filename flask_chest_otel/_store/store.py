@@ -16,14 +16,16 @@ from flask_chest_otel._store import file
 from flask_chest_otel._store.bounds import Bounds
 from flask_chest_otel._store.packed import pack
 from flask_chest_otel._store.rolling import Rolling
+from flask_chest_otel._store.span_choice import SpanChoice
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
 
     from flask_chest_otel._records.record import RequestRecord
+    from flask_chest_otel.config import ChestConfig, SpansKept
 
-__all__ = ["STORE_FILENAME", "EmbeddedStore"]
+__all__ = ["STORE_FILENAME", "EmbeddedStore", "store_for", "store_path"]
 
 logger = Log(__name__)
 
@@ -43,6 +45,16 @@ SET_ASIDE_AT_MOST = 3
 """Broken files that one worker sets aside before it stops: a failing disk must not be filled with them."""
 
 
+def store_path(instance_path: str, given: str | None) -> Path:
+    """Where an application keeps its store.
+
+    Args:
+        instance_path: Its instance folder.
+        given: The setting ``store_path``.
+    """
+    return Path(instance_path, given or STORE_FILENAME)
+
+
 class EmbeddedStore(QueuedChest):
     """Keeps request records in a SQLite file that several worker processes write at once.
 
@@ -53,6 +65,7 @@ class EmbeddedStore(QueuedChest):
         path: The file.
         max_age_s: Older requests are deleted, seconds.
         max_bytes: What it may take on disk, write-ahead log included; the oldest requests go first.
+        spans: Of which requests child spans are kept: ``all``, ``slow`` or ``none``.
         each_request: Let ``put`` return when the record is in the file, at most ``EACH_REQUEST_S`` later: what a
             ``kill -9`` finds is written.
 
@@ -66,7 +79,7 @@ class EmbeddedStore(QueuedChest):
         keeps_logs: Whether it keeps log lines.
     """
 
-    keeps_spans = keeps_logs = True
+    keeps_logs = True
 
     def __init__(
         self,
@@ -74,11 +87,13 @@ class EmbeddedStore(QueuedChest):
         *,
         max_age_s: float = WEEK_S,
         max_bytes: int = QUARTER_GIB,
+        spans: SpansKept = "all",
         each_request: bool = False,
     ) -> None:
         self.path = Path(path).absolute()
+        self.keeps_spans = spans != "none"
         Bounds(max_age_s, max_bytes)
-        open_writer = partial(_StoreWriter, self.path, max_age_s, max_bytes)
+        open_writer = partial(_StoreWriter, self.path, max_age_s, max_bytes, SpanChoice(spans))
         super().__init__("store", RecordQueue("store", partial(UnforkedWriter, open_writer)))
         if each_request:
             self.put = self._put_and_wait
@@ -88,11 +103,23 @@ class EmbeddedStore(QueuedChest):
         self._queue.flush(EACH_REQUEST_S)
 
 
+def store_for(instance_path: str, config: ChestConfig) -> EmbeddedStore:
+    """The store of an application, as its settings want it."""
+    return EmbeddedStore(
+        store_path(instance_path, config.store_path),
+        max_age_s=config.store_max_age_s,
+        max_bytes=config.store_max_bytes,
+        spans=config.store_spans,
+        each_request=config.durability == "request",
+    )
+
+
 class _StoreWriter:
     """One thread's connection to the file, made new whenever something went wrong with it."""
 
-    def __init__(self, path: Path, max_age_s: float, max_bytes: int) -> None:
+    def __init__(self, path: Path, max_age_s: float, max_bytes: int, spans: SpanChoice) -> None:
         self._path = path
+        self._spans = spans
         self._bounds = Bounds(max_age_s, max_bytes)
         self._rolling = Rolling()
         self._connection: sqlite3.Connection | None = None
@@ -104,7 +131,7 @@ class _StoreWriter:
             connection = self._open()
             self._bounds.before_write(connection, self._path)
             with file.transaction(connection):
-                _insert(connection, records)
+                _insert(connection, records, self._spans)
             self._rolling.after_write(connection)
             self._bounds.after_write(connection)
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
@@ -169,8 +196,8 @@ _INSERT_VARIABLE = _insertion("chest_variables", schema.VariableRow._fields)
 _INSERT_DETAILS = _insertion("chest_details", schema.DetailsRow._fields)
 
 
-def _insert(connection: sqlite3.Connection, records: list[RequestRecord]) -> None:
-    rows = _Rows(records)
+def _insert(connection: sqlite3.Connection, records: list[RequestRecord], spans: SpanChoice) -> None:
+    rows = _Rows(records, spans)
     connection.executemany(_INSERT_PLAIN, rows.plain())
     connection.executemany(_INSERT_REQUEST, rows.requests)
     connection.executemany(_INSERT_VARIABLE, rows.variables)
@@ -186,8 +213,9 @@ class _Rows:
         details: Child spans and log lines of all requests.
     """
 
-    def __init__(self, records: list[RequestRecord]) -> None:
+    def __init__(self, records: list[RequestRecord], spans: SpanChoice) -> None:
         self._records = records
+        self._spans = spans
         self.requests: list[schema.RequestRow] = []
         self.variables: list[schema.VariableRow] = []
         self.details: list[tuple[object, ...]] = []
@@ -197,7 +225,7 @@ class _Rows:
 
         SQLite lets request threads run while it takes a row: a whole batch shaped at once would not.
         """
-        for record in self._records:
+        for record in map(self._spans.chosen, self._records):
             request, variables = schema.shape(record, schema.utc_text(record.start_unix_ns))
             self.variables += variables
             many = schema.details_row(record)

@@ -8,6 +8,7 @@ from flask_chest_otel.config.choices import (
     QueryText,
     RequestLogForm,
     ServerSpanMode,
+    SpansKept,
 )
 from flask_chest_otel.config.environment import effective_environment
 from flask_chest_otel.config.settings import PREFIX, UNSET, ChestConfig, Setting, setting_of, unset
@@ -24,6 +25,7 @@ __all__ = [
     "RequestLogForm",
     "ServerSpanMode",
     "Setting",
+    "SpansKept",
     "check_arguments",
     "check_chest_name",
     "effective_environment",

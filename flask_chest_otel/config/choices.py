@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Durability", "EventsMode", "ExportMode", "QueryText", "RequestLogForm", "ServerSpanMode"]
+__all__ = ["Durability", "EventsMode", "ExportMode", "QueryText", "RequestLogForm", "ServerSpanMode", "SpansKept"]
 
 ExportMode = Literal["auto", "otlp", "store"]
 """Who exports; ``None``: nobody."""
@@ -23,3 +23,6 @@ RequestLogForm = Literal["logfmt", "json"]
 
 ServerSpanMode = Literal["auto", "upstream", "chest"]
 """Who makes the server span; ``None``: nobody."""
+
+SpansKept = Literal["all", "slow", "none"]
+"""Of which requests the embedded store keeps child spans."""

@@ -18,6 +18,7 @@ from flask_chest_otel.config.choices import (
     QueryText,
     RequestLogForm,
     ServerSpanMode,
+    SpansKept,
 )
 from flask_chest_otel.config.tracked_vars import NOTHING, TrackedVars
 from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, LOG_FIELDS, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
@@ -289,6 +290,33 @@ class ChestConfig:
         "'logfmt', 'json' or None",
         "A line for each finished request on the logger `flask_chest.request`.",
         optional=True,
+    )
+    store_path: str | None = _setting(
+        None,
+        checks.folder,
+        "the path of a file",
+        "File of the embedded store, shared by the workers of one application; a relative path begins in the instance "
+        "folder, and unless given it is `flask_chest.sqlite3` there.",
+        optional=True,
+    )
+    store_max_bytes: int = _setting(
+        256 * 1024 * 1024,
+        checks.integer_from(1024 * 1024),
+        "a whole number of bytes from 1048576",
+        "How large the embedded store becomes, write-ahead log included; the oldest requests go first.",
+    )
+    store_max_age_s: float = _setting(
+        7 * 86400.0,
+        checks.seconds,
+        "a number of seconds greater than 0",
+        "How long the embedded store keeps a request, seconds.",
+    )
+    store_spans: SpansKept = _setting(
+        "all",
+        checks.one_of(*get_args(SpansKept)),
+        "'all', 'slow' or 'none'",
+        "Of which requests the embedded store keeps child spans: `all`; `slow`, those that failed and the slowest "
+        "twentieth of each route; `none`. What they add up to is kept of every request.",
     )
     store_logs: bool = _setting(
         default=True,
