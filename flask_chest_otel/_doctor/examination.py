@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._doctor import entry_points, probe, providers, servers, settings, silent
+from flask_chest_otel._doctor import entry_points, instrumentations, probe, providers, servers, settings, silent
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel._otlp.endpoint import SIGNALS, problems
@@ -48,6 +48,7 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
         settings.environment(os.environ),
         providers.part(app, state),
         entry_points.part(os.environ),
+        instrumentations.part(),
         servers.part(os.environ),
     ]
     if sent is not None:

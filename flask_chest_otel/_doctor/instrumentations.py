@@ -1,0 +1,101 @@
+"""Libraries whose queries and calls could be child spans of a request: which are instrumented, and how to do it."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from importlib.metadata import entry_points
+from typing import Any, NamedTuple
+
+from opentelemetry.instrumentation.dependencies import get_dependency_conflicts
+
+from flask_chest_otel._doctor.part import Part, Row
+
+__all__ = ["part"]
+
+_PREFIX = "opentelemetry-instrumentation-"
+
+
+class _Library(NamedTuple):
+    """A library that waits for others.
+
+    Attributes:
+        name: Of its distribution.
+        instrumentation: What its instrumentation is called, after OpenTelemetry's prefix.
+        entry: Its entry point.
+        instrumentor: Its class.
+        below: A library that uses it, whose spans are enough.
+    """
+
+    name: str
+    instrumentation: str
+    entry: str
+    instrumentor: str
+    below: str = ""
+
+
+_LIBRARIES = (
+    _Library("sqlalchemy", "sqlalchemy", "sqlalchemy", "SQLAlchemyInstrumentor"),
+    _Library("psycopg", "psycopg", "psycopg", "PsycopgInstrumentor", below="sqlalchemy"),
+    _Library("psycopg2", "psycopg2", "psycopg2", "Psycopg2Instrumentor", below="sqlalchemy"),
+    _Library("psycopg2-binary", "psycopg2", "psycopg2", "Psycopg2Instrumentor", below="sqlalchemy"),
+    _Library("pymysql", "pymysql", "pymysql", "PyMySQLInstrumentor", below="sqlalchemy"),
+    _Library("mysqlclient", "mysqlclient", "mysqlclient", "MySQLClientInstrumentor", below="sqlalchemy"),
+    _Library("asyncpg", "asyncpg", "asyncpg", "AsyncPGInstrumentor", below="sqlalchemy"),
+    _Library("pymongo", "pymongo", "pymongo", "PymongoInstrumentor"),
+    _Library("redis", "redis", "redis", "RedisInstrumentor"),
+    _Library("elasticsearch", "elasticsearch", "elasticsearch", "ElasticsearchInstrumentor"),
+    _Library("cassandra-driver", "cassandra", "cassandra", "CassandraInstrumentor"),
+    _Library("requests", "requests", "requests", "RequestsInstrumentor"),
+    _Library("urllib3", "urllib3", "urllib3", "URLLib3Instrumentor", below="requests"),
+    _Library("httpx", "httpx", "httpx", "HTTPXClientInstrumentor"),
+    _Library("aiohttp", "aiohttp-client", "aiohttp-client", "AioHttpClientInstrumentor"),
+    _Library("botocore", "botocore", "botocore", "BotocoreInstrumentor"),
+    _Library("celery", "celery", "celery", "CeleryInstrumentor"),
+    _Library("pika", "pika", "pika", "PikaInstrumentor"),
+    _Library("kafka-python", "kafka-python", "kafka", "KafkaInstrumentor"),
+    _Library("confluent-kafka", "confluent-kafka", "confluent_kafka", "ConfluentKafkaInstrumentor"),
+)
+
+
+def part() -> Part:
+    """Hints, and no problems: whoever does not ask why a request was slow needs none of them."""
+    found = Part("instrumentations", ("LIBRARY", "INSTRUMENTATION", "TYPE"))
+    for library in _LIBRARIES:
+        version = _version(library.name)
+        if version and not (library.below and _version(library.below)):
+            found.rows.append(Row(f"{library.name} {version}", *_state(library)))
+    return found
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _state(library: _Library) -> tuple[str, str]:
+    package = _PREFIX + library.instrumentation
+    if not _version(package):
+        return "missing", f"pip install {package}"
+    instrumentor = _instrumentor(library.entry)
+    if instrumentor is None:
+        return "broken", f"pip install --upgrade {package}"
+    if instrumentor.is_instrumented_by_opentelemetry:
+        return "switched on", "its queries or calls are in records"
+    line = f"{library.instrumentor}().instrument"
+    if get_dependency_conflicts(instrumentor.instrumentation_dependencies()) is not None:
+        return (
+            "refuses this version",
+            f"pip install --upgrade {package}, or {line}(skip_dep_check=True)",
+        )
+    return "not switched on", f"{line}()"
+
+
+def _instrumentor(name: str) -> Any:
+    """The one instrumentor of a library in this process; ``None`` where it cannot be loaded."""
+    entry = next(iter(entry_points(group="opentelemetry_instrumentor", name=name)), None)
+    try:
+        return entry.load()() if entry is not None else None
+    except Exception:  # noqa: BLE001 - whatever a third party's module raises
+        return None
