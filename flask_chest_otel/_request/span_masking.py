@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask_chest_otel._base.addresses import HIDDEN, shown_address, shown_url
 from flask_chest_otel._base.sensitive import is_sensitive
 from flask_chest_otel._values.query_text import without_literals
-from flask_chest_otel._values.redaction import MASK
+from flask_chest_otel._values.redaction import MASK, redacted_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,7 +71,9 @@ class SpanMasking:
 
     def _words_of_error(self, value: Any, of_span: Mapping[str, Any]) -> Any:
         """A database's errors quote the query and what stood in it, without quotes around that."""
-        return value if self._query_text == "all" or not is_query(of_span) else MASK
+        if is_query(of_span):
+            return value if self._query_text == "all" else MASK
+        return redacted_words(value) if isinstance(value, str) else value
 
 
 def _mask(value: Any, of_span: Mapping[str, Any]) -> Any:  # noqa: ARG001 - the same shape as the others

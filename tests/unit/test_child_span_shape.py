@@ -98,6 +98,8 @@ def test_errors_of_databases(kept: Kept) -> None:
     words = {"exception.type": "IntegrityError", "exception.message": "Key (email)=(bob@shop.example) already exists"}
     (of_database,) = kept({"db.system": "postgresql"}, ("exception", words)).events
     (of_others,) = kept({}, ("exception", words)).events
+    (secret,) = kept({}, ("exception", {"exception.message": "refused: password=word"})).events
+    assert secret.attributes == {"exception.message": "refused: password=[REDACTED]"}
     (wanted,) = kept({"db.system": "postgresql"}, ("exception", words), query_text="all").events
     assert of_database.attributes == {"exception.type": "IntegrityError", "exception.message": "[REDACTED]"}
     assert of_others.attributes == wanted.attributes == words
