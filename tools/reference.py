@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import flask_chest_otel
-from flask_chest_otel import chests, config, logs, names, servers, testing
+from flask_chest_otel import chests, config, logs, names, servers, testing, viewer
 from flask_chest_otel._store.store import QUARTER_GIB, WEEK_S
 from flask_chest_otel.config.tracked_vars import TrackedVars
 from tools import alerts, dashboards
@@ -194,17 +194,19 @@ def _api_page() -> str:
     parts = [_API_INTRODUCTION]
     parts += ["## `flask_chest_otel`\n", _CURRENT_CONTEXT, *(_entry(name, value) for name, value in others)]
     parts += ["## `flask_chest_otel.testing`\n", *(_entry(name, getattr(testing, name)) for name in testing.__all__)]
-    parts += ["## `flask_chest_otel.chests`\n", *(_entry(name, getattr(chests, name)) for name in chests.__all__)]
+    of_chests = [name for name in chests.__all__ if name not in testing.__all__]
+    parts += ["## `flask_chest_otel.chests`\n", *(_entry(name, getattr(chests, name)) for name in of_chests)]
     parts += ["## `flask_chest_otel.logs`\n", *(_entry(name, getattr(logs, name)) for name in logs.__all__)]
     parts += ["## `flask_chest_otel.servers`\n", *(_entry(name, getattr(servers, name)) for name in _SERVERS)]
+    parts += ["## `flask_chest_otel.viewer`\n", *(_entry(name, getattr(viewer, name)) for name in viewer.__all__)]
     parts += ["## Errors\n", *(_entry(name, value) for name, value in errors)]
     return GENERATED.format(source="docstrings") + "\n".join(parts)
 
 
 _API_INTRODUCTION = """# API
 
-Everything that may be imported from `flask_chest_otel` and its modules `chests`, `logs`, `servers` and `testing`;
-modules whose names begin with `_` are not public. The commands explain themselves: `flask chest --help`.
+Everything that may be imported from `flask_chest_otel` and its modules `chests`, `logs`, `servers`, `testing` and
+`viewer`; modules whose names begin with `_` are not public. The commands explain themselves: `flask chest --help`.
 """
 
 

@@ -24,7 +24,7 @@ FOLDERS = ("docs", "collector-config", "examples")
 
 _LINK = re.compile(r"\]\(([^)\s#]+)[^)\s]*\)")
 _TEST_ORDER = re.compile(r"<!-- test: (?:(?!-->).)+? -->\n", re.DOTALL)
-_API_ENTRY = re.compile(r"^### `\w+`\n\n<!-- object: ([\w.]+) -->\n.*?(?=^###? |\Z)", re.MULTILINE | re.DOTALL)
+_API_ENTRY = re.compile(r"^### `(\w+)`\n\n<!-- object: ([\w.]+) -->\n.*?(?=^###? |\Z)", re.MULTILINE | re.DOTALL)
 _DEFAULT = re.compile(r"^#+ `(\w+)`$.*?^\* default: `([^`\n]+)`", re.MULTILINE | re.DOTALL)
 
 
@@ -59,8 +59,13 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Leave out what is for the tests; on the API's page, let mkdocstrings show what the forge gets as Markdown."""
     markdown = _TEST_ORDER.sub("", markdown)
     if page.file.src_uri == "docs/reference/api.md":
-        markdown = _API_ENTRY.sub(r"::: \1\n\n", markdown)
+        markdown = _API_ENTRY.sub(_as_directive, markdown)
     return markdown
+
+
+def _as_directive(entry: re.Match[str]) -> str:
+    # With the anchor that the heading has on the forge.
+    return f'<a id="{entry[1].lower()}"></a>\n\n::: {entry[2]}\n\n'
 
 
 class Docstrings(griffe.Extension):
