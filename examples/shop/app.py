@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, abort, g, jsonify, request
+from flask import Flask, Response, abort, current_app, g, jsonify, request
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 
 from flask_chest_otel import FlaskChest, TrackedVar, flask_chest
 
@@ -25,18 +27,31 @@ PRICES_EUR = {"tea": 4.5, "mug": 12.0, "kettle": 39.9, "tray": 17.25}
 
 PAYMENT_REQUIRED = 402
 
+BAD_VERSION = "1.5.0"
+"""The release in which the bank keeps gold customers waiting, and does not always answer them."""
+
+SHOWS_QUERIES = "SHOP_SHOWS_QUERIES"
+tracer = trace.get_tracer(__name__)
+
+
+class BankError(Exception):
+    """The bank does not answer: nobody handles that."""
+
 
 class CardDeclinedError(Exception):
     """The bank said no: an everyday event, handled by ``card_declined``."""
 
 
-def create_app(instance_path: str | None = None) -> Flask:
+def create_app(instance_path: str | None = None, *, version: str | None = None, shows_queries: bool = False) -> Flask:
     """Make the shop.
 
     Args:
         instance_path: Absolute folder for the embedded store; by default ``instance/`` where Flask puts it.
+        version: The release that this is; in ``BAD_VERSION`` something is wrong.
+        shows_queries: Make a span of each query, as the instrumentation of a database would.
     """
     app = Flask(__name__, instance_path=instance_path)
+    app.config[SHOWS_QUERIES] = shows_queries
     FlaskChest(
         app,
         tracked_vars=[
@@ -46,7 +61,9 @@ def create_app(instance_path: str | None = None) -> Flask:
         ],
         response_headers=("X-Request-ID", "traceresponse"),
         excluded_urls=("/health$",),
+        version=version,
     )
+    app.config["SHOP_VERSION"] = version
     app.before_request(begin_transaction)
     app.after_request(measure)
     app.register_error_handler(CardDeclinedError, card_declined)
@@ -79,6 +96,26 @@ def card_declined(_error: CardDeclinedError) -> tuple[dict[str, str], int]:
     return {"error": "card declined"}, PAYMENT_REQUIRED
 
 
+def query(text: str, seconds: float) -> None:
+    """Ask the database, which takes its time."""
+    if not current_app.config[SHOWS_QUERIES]:
+        time.sleep(seconds)
+        return
+    attributes = {"db.system.name": "sqlite", "db.query.text": text}
+    name = text.partition(" WHERE ")[0]
+    with tracer.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=attributes):
+        time.sleep(seconds)
+
+
+def ask_bank(plan: str) -> None:
+    """Have the bank pay; it asks its customer's bank."""
+    if current_app.config["SHOP_VERSION"] == BAD_VERSION and plan == "gold":
+        current_app.logger.warning("the bank is asked a second time for a %s customer", plan)
+        time.sleep(0.02)
+        if g.cart_total > 40:  # noqa: PLR2004 - what the defect of this release depends on
+            raise BankError("the bank did not answer within 20 ms")
+
+
 def shelf() -> Any:
     """List what there is."""
     return jsonify(PRICES_EUR)
@@ -101,9 +138,9 @@ def cart(cart_id: int) -> dict[str, Any]:
     """Show a cart, or fill it: one route, different variables by method."""
     g.cart_id = cart_id
     if request.method == "GET":
-        time.sleep(0.001)  # the database
+        query("SELECT items WHERE cart_id = ?", 0.001)
         return {"cart_id": cart_id}
-    time.sleep(0.003)
+    query("INSERT INTO items", 0.003)
     order = request.get_json()
     g.plan = order["plan"]
     g.cart_total = sum(PRICES_EUR[name] for name in order["items"])
@@ -117,10 +154,12 @@ def checkout() -> dict[str, str]:
     g.plan = order["plan"]
     g.cart_total = sum(PRICES_EUR[name] for name in order["items"])
     g.card_number = order["card_number"]  # recorded as [REDACTED]: the name gives it away
-    time.sleep(0.005)
+    query("UPDATE stock WHERE name = ?", 0.005)
+    ask_bank(g.plan)
     if order["card_number"].endswith("0000"):
         raise CardDeclinedError
     if "tray" in order["items"]:
+        current_app.logger.error("the warehouse does not answer; order of %d items", len(order["items"]))
         raise RuntimeError("no connection to the warehouse")
     return {"status": "sold"}
 

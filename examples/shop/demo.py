@@ -6,6 +6,7 @@ The commands that are shown are the commands that are run; they can be pasted.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shlex
 import subprocess
@@ -14,12 +15,13 @@ import time
 from pathlib import Path
 
 from examples.shop import traffic
-from examples.shop.app import create_app
+from examples.shop.app import BAD_VERSION, create_app
 
 __all__ = ["main"]
 
 STORE = "flask_chest.sqlite3"
 FLUSH_S = 10.0
+GOOD_VERSION = "1.4.0"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("\nTo look further:\n")
     for title, command in further(store):
         print(f"  # {title}\n  {shlex.join(command)}")
+    print(f"\nAnd as pages, in the browser:\n\n  {shlex.join(_chest('serve', store, '--open'))}")
     return failed
 
 
@@ -48,14 +51,18 @@ def serve(folder: Path, requests: int) -> Path:
         store.with_name(store.name + end).unlink(missing_ok=True)
     # Whatever this shell has set up for OpenTelemetry: the demonstration is about the embedded store.
     os.environ["FLASK_CHEST_EXPORT"] = "store"
-    app = create_app(str(folder.absolute()))
-    app.logger.disabled = True  # some requests fail on purpose, and their tracebacks would fill the screen
     steps = traffic.plan(requests)
     unrecorded = sum(not step.recorded for step in steps)
     print(f"The shop serves {requests} requests: some fail, some stream; {unrecorded} health checks are not recorded.")
+    print(f"Half of them are served by a new version, {BAD_VERSION}, in which something is wrong.")
     started = time.perf_counter()
-    traffic.run(steps, traffic.in_process(app))
-    app.extensions["flask_chest"].force_flush(FLUSH_S)
+    for version, some in ((GOOD_VERSION, steps[: requests // 2]), (BAD_VERSION, steps[requests // 2 :])):
+        app = create_app(str(folder.absolute()), version=version, shows_queries=True)
+        # Some requests fail on purpose, and their tracebacks would fill the screen.
+        app.logger.handlers[:] = [logging.NullHandler()]
+        app.logger.propagate = False
+        traffic.run(some, traffic.in_process(app))
+        app.extensions["flask_chest"].force_flush(FLUSH_S)
     print(f"Done in {time.perf_counter() - started:.1f} s. Everything is in {store}.")
     return store
 
@@ -64,6 +71,7 @@ def questions(store: Path) -> list[tuple[str, list[str]]]:
     """What is asked and shown: a title and a command each."""
     return [
         ("Total transactions and average response time, per route and method:", _chest("stats", store)),
+        ("What is different about the requests that failed?", _chest("explain", store, "--status", "5xx")),
         ("The last requests, their variables, request ids and trace ids:", _chest("requests", store, "--limit", "8")),
     ]
 

@@ -1,0 +1,79 @@
+"""Take the pictures of the pages that README and documentation show, from the example shop, with Debian's chromium.
+
+python -m tools.screenshots [--folder docs/assets/page]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+__all__ = ["main"]
+
+WIDTH, HEIGHT = 1200, 820
+REQUESTS = 1200
+PAGES = {
+    "overview": "/",
+    "requests": "/requests",
+    "errors": "/errors",
+    "variables": f"/variables?{urlencode({'name': 'cart_total'})}",
+    "explain": f"/explain?{urlencode({'q': 'status>=500'})}",
+    "compare": f"/compare?{urlencode({'a': '1.4.0', 'b': '1.5.0'})}",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Take them; without chromium or playwright, say what to install."""
+    parser = argparse.ArgumentParser(prog="python -m tools.screenshots", description="Take pictures of the pages.")
+    parser.add_argument("--folder", type=Path, default=Path("docs/assets/page"), help="where they go")
+    given = parser.parse_args(arguments)
+    program = shutil.which("chromium")
+    if program is None:
+        print("chromium is not installed: apt-get install chromium", file=sys.stderr)  # noqa: T201 - what a command line says
+        return 69
+    given.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        take(Path(folder), given.folder, program)
+    return 0
+
+
+def take(folder: Path, pictures: Path, program: str) -> None:
+    """Serve the shop into a store below ``folder``, show it, and take a picture of each page."""
+    # Imported here: --help needs neither.
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+
+    from examples.shop.demo import serve  # noqa: PLC0415
+    from flask_chest_otel._viewer.pages import Source  # noqa: PLC0415
+    from flask_chest_otel._viewer.server import viewer_server  # noqa: PLC0415
+
+    store = serve(folder, REQUESTS)
+    server, link = viewer_server(Source(lambda: store), 0, lambda _link: None)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        page.goto(link)
+        page.wait_for_selector("h1")
+        for name, address in {**PAGES, "request": _failed(page, server)}.items():
+            page.goto(f"http://127.0.0.1:{server.port}{address}")
+            page.wait_for_selector("h1")
+            page.screenshot(path=pictures / f"{name}.png")
+            print(pictures / f"{name}.png")  # noqa: T201 - what a command line says
+        browser.close()
+    server.shutdown()
+
+
+def _failed(page: Any, server: Any) -> str:
+    """The address of a request that failed."""
+    page.goto(f"http://127.0.0.1:{server.port}/requests?{urlencode({'q': 'status>=500'})}")
+    return str(page.locator("#rows a").first.get_attribute("href"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
