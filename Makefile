@@ -17,7 +17,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-others bench-pipeline collector pipeline docs docs-serve clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-others bench-pipeline collector pipeline docs docs-serve screenshots clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,7 +102,11 @@ pipeline: $(DEV) ## Send the shop's requests through the collector into a real I
 
 docs: $(DEV) $(DOCS) ## Write the generated pages of the documentation again, and build it as a site, into site/.
 	$(BIN)/python -m tools.reference
+	@test -e docs/assets/page/overview.png || $(BIN)/python -m tools.screenshots
 	$(MKDOCS) build --strict
+
+screenshots: $(DEV) ## Take the pictures of the pages again, from the example shop; needs Debian's chromium.
+	$(BIN)/python -m tools.screenshots
 
 docs-serve: $(DOCS) ## Show the documentation on http://127.0.0.1:8000, built anew with each change.
 	$(MKDOCS) serve

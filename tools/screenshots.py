@@ -16,14 +16,14 @@ from urllib.parse import urlencode
 
 __all__ = ["main"]
 
-WIDTH, HEIGHT = 1200, 820
+WIDTH, HEIGHT = 1200, 720
 REQUESTS = 1200
 PAGES = {
     "overview": "/",
     "requests": "/requests",
     "errors": "/errors",
     "variables": f"/variables?{urlencode({'name': 'cart_total'})}",
-    "explain": f"/explain?{urlencode({'q': 'status>=500'})}",
+    "explain": f"/explain?{urlencode({'q': 'error=BankError'})}",
     "compare": f"/compare?{urlencode({'a': '1.4.0', 'b': '1.5.0'})}",
 }
 
@@ -63,6 +63,9 @@ def take(folder: Path, pictures: Path, program: str) -> None:
         for name, address in {**PAGES, "request": _failed(page, server)}.items():
             page.goto(f"http://127.0.0.1:{server.port}{address}")
             page.wait_for_selector("h1")
+            # Open, a stack would show the folders of this machine.
+            if page.locator(".error details[open] summary").count():
+                page.locator(".error summary").click()
             page.screenshot(path=pictures / f"{name}.png")
             print(pictures / f"{name}.png")  # noqa: T201 - what a command line says
         browser.close()
@@ -71,7 +74,7 @@ def take(folder: Path, pictures: Path, program: str) -> None:
 
 def _failed(page: Any, server: Any) -> str:
     """The address of a request that failed."""
-    page.goto(f"http://127.0.0.1:{server.port}/requests?{urlencode({'q': 'status>=500'})}")
+    page.goto(f"http://127.0.0.1:{server.port}/requests?{urlencode({'q': 'error=BankError'})}")
     return str(page.locator("#rows a").first.get_attribute("href"))
 
 

@@ -112,7 +112,7 @@ def ask_bank(plan: str) -> None:
     if current_app.config["SHOP_VERSION"] == BAD_VERSION and plan == "gold":
         current_app.logger.warning("the bank is asked a second time for a %s customer", plan)
         time.sleep(0.02)
-        if g.cart_total > 40:  # noqa: PLR2004 - what the defect of this release depends on
+        if g.cart_total > 15:  # noqa: PLR2004 - what the defect of this release depends on
             raise BankError("the bank did not answer within 20 ms")
 
 

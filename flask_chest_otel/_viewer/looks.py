@@ -93,7 +93,8 @@ def clock(time: str) -> str:
 
 def moment(start_s: int) -> str:
     """Seconds since 1970 as a time that addresses and people read."""
-    return f"{datetime.fromtimestamp(start_s, timezone.utc):%Y-%m-%dT%H:%M}Z"
+    time = datetime.fromtimestamp(start_s, timezone.utc)
+    return f"{time:%Y-%m-%dT%H:%M}Z" if start_s % 60 == 0 else f"{time:%Y-%m-%dT%H:%M:%S}Z"
 
 
 def value(given: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,9 +15,27 @@ __all__ = ["figures", "overview_data"]
 STEPS_S = (60, 300, 900, 3600, 6 * 3600, 86400, 7 * 86400)
 """How long one bar lasts: the shortest of these that does not make too many bars, seconds."""
 
+FINE_STEPS_S = (1, 2, 5, 10, 15)
+SHORT_S = 20 * 60
+"""A span of time that is so short is shown in seconds: it is the usual one where somebody is trying things, seconds."""
+
+MOST_READ = 20_000
+"""Requests that are read one by one for that, at most."""
+
 MOST_BARS = 120
 DAY_S = 86400
 NEWEST_ERRORS = 5
+CLIENT_ERROR, SERVER_ERROR = 400, 500
+NOBODY = {
+    "count": 0,
+    "ok": 0,
+    "client_errors": 0,
+    "server_errors": 0,
+    "p50_ms": None,
+    "p95_ms": None,
+    "p99_ms": None,
+}
+"""A bar without requests."""
 MOST_ROUTES = 200
 """Routes in the table at most, the busiest; an application without bounds may have thousands."""
 
@@ -23,14 +43,15 @@ MOST_ROUTES = 200
 def overview_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
     """What the overview shows, as values that JSON knows."""
     wanted = given.wanted
-    span = _span(reader, wanted)
-    per_s = next((step for step in STEPS_S if (span[1] - span[0]) <= step * MOST_BARS), STEPS_S[-1])
+    first_s, end_s = _span(reader, wanted)
     total = reader.overview(wanted, by=())
+    short = end_s - first_s <= SHORT_S and total and total[0].count <= MOST_READ
+    per_s, series = _fine_series(reader, wanted) if short else _series(reader, wanted, first_s, end_s)
     routes = sorted(reader.overview(wanted), key=lambda row: -row.count)
     errors = sorted(reader.errors(wanted), key=lambda group: group.last, reverse=True)
     return {
         "per_s": per_s,
-        "series": _series(reader, wanted, span, per_s),
+        "series": series,
         "total": figures(total[0]) if total else None,
         "routes": [
             {"service": row.group[0], "route": row.group[1] or None, "method": row.group[2], **figures(row)}
@@ -75,27 +96,45 @@ def _span(reader: StoreReader, wanted: Wanted) -> tuple[int, int]:
     return int(rows[0].start_s or 0), int(rows[-1].start_s or 0) + step
 
 
-def _series(reader: StoreReader, wanted: Wanted, span: tuple[int, int], per_s: int) -> list[dict[str, Any]]:
-    """One entry for each bar, also where nobody came."""
-    rows = {row.start_s: row for row in reader.overview(wanted, by=(), per_s=per_s)}
+def _series(reader: StoreReader, wanted: Wanted, first_s: int, end_s: int) -> tuple[int, list[dict[str, Any]]]:
+    """How long a bar lasts, and one entry for each, also where nobody came; from roll-ups."""
+    per_s = next((step for step in STEPS_S if end_s - first_s <= step * MOST_BARS), STEPS_S[-1])
+    rows = {int(row.start_s or 0): row for row in reader.overview(wanted, by=(), per_s=per_s)}
     if not rows:
-        return []
-    first, last = min(rows), max(rows)  # type: ignore[type-var]  # with per_s each row has its time
-    starts = range(int(first or 0), min(int(last or 0), span[1]) + 1, per_s)
-    # Days of a week that begins on another day than the epoch's lie beside this raster.
-    every = sorted({*starts, *(start for start in rows if start is not None)})
-    return [{"start_s": start, **_bar(rows.get(start))} for start in every]
+        return per_s, []
+    # Weeks may begin beside this raster.
+    every = sorted({*range(min(rows), max(rows) + 1, per_s), *rows})
+    return per_s, [{"start_s": start, **_bar(rows.get(start))} for start in every]
 
 
 def _bar(row: OverviewRow | None) -> dict[str, Any]:
     if row is None:
-        return {
-            "count": 0,
-            "ok": 0,
-            "client_errors": 0,
-            "server_errors": 0,
-            "p50_ms": None,
-            "p95_ms": None,
-            "p99_ms": None,
-        }
+        return dict(NOBODY)
     return {"ok": row.count - row.client_errors - row.server_errors, **figures(row)}
+
+
+def _fine_series(reader: StoreReader, wanted: Wanted) -> tuple[int, list[dict[str, Any]]]:
+    """The same of some minutes, with bars of seconds: from each request."""
+    facts = [(int(fact.key[:16], 16) // 10**9, fact.status, fact.duration_ms) for fact in reader.facts(wanted)]
+    first, last = facts[0][0], facts[-1][0]
+    per_s = next(step for step in FINE_STEPS_S if (last - first) / step < MOST_BARS)
+    bars: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    for at, status, duration_ms in facts:
+        bars[at - at % per_s].append((status, duration_ms))
+    starts = range(first - first % per_s, last + 1, per_s)
+    return per_s, [{"start_s": start, **_fine_bar(bars.get(start))} for start in starts]
+
+
+def _fine_bar(requests: list[tuple[int, float]] | None) -> dict[str, Any]:
+    if not requests:
+        return dict(NOBODY)
+    times = sorted(duration_ms for _, duration_ms in requests)
+    server_errors = sum(status >= SERVER_ERROR for status, _ in requests)
+    client_errors = sum(CLIENT_ERROR <= status < SERVER_ERROR for status, _ in requests)
+    return {
+        "count": len(times),
+        "ok": len(times) - server_errors - client_errors,
+        "client_errors": client_errors,
+        "server_errors": server_errors,
+        **{f"p{part}_ms": times[math.ceil(part / 100 * len(times)) - 1] for part in (50, 95, 99)},
+    }
