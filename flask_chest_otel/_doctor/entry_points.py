@@ -19,6 +19,7 @@ _CHOSEN_BY = {
     "opentelemetry_id_generator": "OTEL_PYTHON_ID_GENERATOR",
     "opentelemetry_traces_exporter": "OTEL_TRACES_EXPORTER",
     "opentelemetry_metrics_exporter": "OTEL_METRICS_EXPORTER",
+    "opentelemetry_logs_exporter": "OTEL_LOGS_EXPORTER",
 }
 
 
