@@ -75,6 +75,9 @@ class RequestEvents:
         self._mode = mode
         self._queue = RecordQueue("events", partial(_Writer, outlet))
         self._each_request = each_request
+        if mode == "all" and not each_request:
+            # The very method, as a request pays for each call.
+            self.put = self._queue.put  # type: ignore[method-assign]
 
     @property
     def dropped(self) -> int:
