@@ -221,10 +221,12 @@ def _folder(app: Flask | None) -> Path:
 
 
 def _say_if_none_is_needed(app: Flask) -> None:
-    from flask_chest_otel._otlp.endpoint import EXPORTER, exporters_of  # noqa: PLC0415
+    from flask_chest_otel._otlp.endpoint import EXPORTER, SIGNALS, exporters_of  # noqa: PLC0415
 
     state = state_of(app)
-    names = [name for signal in ("traces", "metrics") for name in exporters_of(signal, os.environ)]
+    # Logs are exported by those that name them.
+    signals = SIGNALS if os.environ.get("OTEL_LOGS_EXPORTER") else SIGNALS[:2]
+    names = [name for signal in signals for name in exporters_of(signal, os.environ)]
     # Providers of somebody else may use our exporters, and with them an outbox.
     if state is None or EXPORTER in names:
         return

@@ -182,8 +182,8 @@ class ChestConfig:
         "batch",
         checks.one_of(*get_args(Durability)),
         "'batch' or 'request'",
-        "When spans on their way to OTLP and records of the embedded store are safe from `kill -9`: `batch`, within a "
-        "second; `request`, when the request ends, for one local write per request.",
+        "When spans and events on their way to OTLP and records of the store are safe from `kill -9`: `batch`, "
+        "within a second; `request`, when the request ends, for one local write per request.",
     )
     events: EventsMode = _setting(
         "none",
@@ -213,7 +213,7 @@ class ChestConfig:
         4 * 1024 * 1024,
         checks.integer_from(64 * 1024, 32 * 1024 * 1024),
         "a whole number of bytes from 65536 to 33554432",
-        "How large one OTLP request becomes, before compression; larger batches go in parts. A single span may be "
+        "How large one OTLP request becomes, before compression; larger batches go in parts. A single item may be "
         "larger.",
     )
     shutdown_timeout_s: float = _setting(

@@ -206,6 +206,21 @@ def test_an_outage(run_python: RunPython, environ: dict[str, str], tmp_path: Pat
     assert kept(tmp_path / "outbox") == []
 
 
+def test_the_command_line_knows_logs(run_python: RunPython, environ: dict[str, str], tmp_path: Path) -> None:
+    """``flask chest outbox list`` shows what waits as ``logs``, and ``send`` sends it."""
+    with OtlpReceiver() as gone:
+        port = gone.port
+    away = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}", "FLASK_CHEST_SHUTDOWN_TIMEOUT_S": "0.2"}
+    environ = environ | away
+    run_python(program(), environ)
+    command = "from flask_chest_otel._cli import chest_cli; chest_cli(['outbox', {}, '--outbox', 'outbox'])"
+    (logs,) = [line for line in run_python(command.format("'list'"), environ).splitlines() if " logs " in line]
+    assert logs.split()[4] == "4"
+    with OtlpReceiver(port=port) as back:
+        run_python(command.format("'send'"), environ)
+        assert len(back.logs(EVENT)) == 4
+
+
 def test_the_doctor_says_where_events_go(run_python: RunPython, environ: dict[str, str], tmp_path: Path) -> None:
     """The doctor has a row for events, and a problem with what to type where they go nowhere."""
     code = """
