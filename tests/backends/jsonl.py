@@ -20,16 +20,6 @@ def spans(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def logs(path: Path) -> list[dict[str, Any]]:
-    """Return all log records in a file, each with `attributes` as a plain dict."""
-    found = []
-    for document in _documents(path):
-        for group in document.get("resourceLogs", ()):
-            for scoped in group.get("scopeLogs", ()):
-                found += [_plain(log) for log in scoped.get("logRecords", ())]
-    return found
-
-
 def points(path: Path, name: str) -> list[dict[str, Any]]:
     """Return all data points of one metric in a file, each with `attributes` as a plain dict."""
     found = []
