@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.record import ChildSpan
     from flask_chest_otel._request.live import LiveRequest
-    from flask_chest_otel._request.shaped_spans import Shape
-
-    _Ended = tuple[int, int, ReadableSpan]
+    from flask_chest_otel._request.shaped_spans import EndedSpan, Shape
 
 __all__ = [
     "MOST_SPANS",
@@ -52,7 +50,7 @@ _MOST_OPEN = 10_000
 """Spans that are followed at once; of those that never end, the oldest are forgotten."""
 
 _DB, _HTTP, _OTHER = "db", "http", "other"
-_CLIENT = SpanKind.CLIENT
+_CLIENT, _SERVER = SpanKind.CLIENT, SpanKind.SERVER
 
 
 class TakenSpans(NamedTuple):
@@ -99,7 +97,7 @@ class ChildSpans:
         self._count = 0
         self._totals: dict[str, list[int]] = {}
         self._inner: dict[tuple[int, str], list[int]] = {}
-        self._slowest: list[_Ended] = []
+        self._slowest: list[EndedSpan] = []
         self.running: set[int] = set()
 
     def ended(self, span: ReadableSpan, span_id: int) -> None:
@@ -136,11 +134,12 @@ class ChildSpans:
 
     def close(self, shape: Shape) -> TakenSpans:
         """Sum up; spans that have not ended are counted, and nothing more is known of them."""
-        entries = sorted(self._slowest, reverse=True)[:MOST_SPANS]
-        entries.sort(key=_begin_of)
-        timings = {kind: (count, ns / 1e9) for kind, (count, ns) in list(self._totals.items())}
-        spans = ShapedSpans(tuple([span for _, _, span in entries]), shape) if entries else ()
-        return TakenSpans(timings, spans, self._count + len(self.running) - len(spans))
+        entries = [*self._slowest]
+        if len(entries) > MOST_SPANS:  # several threads came at once
+            entries = sorted(entries, reverse=True)[:MOST_SPANS]
+        timings = {kind: (count, ns / 1e9) for kind, (count, ns) in [*self._totals.items()]}
+        spans = ShapedSpans(entries, shape) if entries else ()
+        return TakenSpans(timings, spans, self._count + len(self.running) - len(entries))
 
     def _leave_out_inner(self, span_id: int, kind: str) -> None:
         """Of one call that two libraries have seen, one inside the other, the outer span counts."""
@@ -158,10 +157,6 @@ def _add_to(sums: dict[_Key, list[int]], key: _Key, count: int, ns: int) -> None
     found[1] += ns
 
 
-def _begin_of(entry: _Ended) -> tuple[int, int]:
-    return entry[2].start_time or 0, -entry[1]  # of two that began at once, the outer one ended last
-
-
 def request_of_parent(parent: SpanContext | None) -> LiveRequest | None:
     """The request that a parent's span belongs to, while both are open."""
     found = open_spans.get(parent.span_id) if parent is not None else None
@@ -176,34 +171,36 @@ def collecting_request(context: Context | None) -> LiveRequest | None:
     return live if live is not None and live.child_spans is not None else None
 
 
-def started(live: LiveRequest, span: Span) -> None:
-    """A span has started in a request that collects: its server span, or a child span."""
-    span_id = span.context.span_id
-    if live.span is None and span.kind is SpanKind.SERVER and not live.server_span_id:
+def started(live: LiveRequest, span: Span, box: list[ChildSpans]) -> None:
+    """A span has started in a request that collects: its server span, or a child span.
+
+    Args:
+        live: The request.
+        span: The span.
+        box: Its ``child_spans``.
+    """
+    span_id = span.get_span_context().span_id
+    if box:
+        box[0].running.add(span_id)
+    elif live.span is None and not live.server_span_id and span.kind is _SERVER:
         live.server_span_id = span_id
     else:
-        _expect(span_id, live)
-    if len(open_spans) >= _MOST_OPEN:
-        for oldest in list(open_spans)[: _MOST_OPEN // 10]:
-            open_spans.pop(oldest, None)
+        _first(live, box).running.add(span_id)
     open_spans[span_id] = ref(live)
 
 
-def _expect(span_id: int, live: LiveRequest) -> None:
-    box = live.child_spans
-    if not box:
-        if box is None:
-            return
-        # Of several threads that come first, the first to append decides.
-        box.append(ChildSpans(keeps=live.span_watch is not None and live.span_watch.keeps_spans))
-    box[0].running.add(span_id)
+def _first(live: LiveRequest, box: list[ChildSpans]) -> ChildSpans:
+    """What takes the child spans of a request, at the first of them; of several threads the first one decides."""
+    if len(open_spans) >= _MOST_OPEN:
+        for oldest in list(open_spans)[: _MOST_OPEN // 10]:
+            open_spans.pop(oldest, None)
+    box.append(ChildSpans(keeps=live.span_watch is not None and live.span_watch.keeps_spans))
+    return box[0]
 
 
-def ended(span: ReadableSpan) -> None:
-    """A span has ended: take it if its request is still open."""
-    span_id = span.context.span_id
-    found = open_spans.pop(span_id, None)
-    live = found() if found is not None else None
+def ended(span: ReadableSpan, span_id: int, request: ref[LiveRequest]) -> None:
+    """A span that was followed has ended: take it if its request is still open."""
+    live = request()
     if live is not None and live.child_spans:
         live.child_spans[0].ended(span, span_id)
 
@@ -217,7 +214,9 @@ def finish(live: LiveRequest, shape: Shape) -> TakenSpans:
     """
     box, live.child_spans = live.child_spans, None
     if live.server_span_id:
-        _leave(live)
+        open_spans.pop(live.server_span_id, None)
+        if live.outer is not None and live.outer.child_spans is not None:
+            _hand_to_outer(live.server_span_id, live.outer, live.outer.child_spans)
     if not box:
         return NOTHING
     taken = box[0].close(shape)
@@ -226,9 +225,7 @@ def finish(live: LiveRequest, shape: Shape) -> TakenSpans:
     return taken
 
 
-def _leave(live: LiveRequest) -> None:
+def _hand_to_outer(span_id: int, outer: LiveRequest, box: list[ChildSpans]) -> None:
     """The server span of a request inside another one is a child span of that."""
-    open_spans.pop(live.server_span_id, None)
-    if live.outer is not None and live.outer.child_spans is not None:
-        _expect(live.server_span_id, live.outer)
-        open_spans[live.server_span_id] = ref(live.outer)
+    (box[0] if box else _first(outer, box)).running.add(span_id)
+    open_spans[span_id] = ref(outer)

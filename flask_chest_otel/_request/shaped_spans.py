@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
-
     from flask_chest_otel._records.record import ChildSpan
 
-__all__ = ["Shape", "ShapedSpans"]
+__all__ = ["EndedSpan", "Shape", "ShapedSpans"]
+
+EndedSpan = tuple[int, int, Any]
+"""How long a span took in nanoseconds, which number it had in the order of ends, and the span."""
 
 Shape = Callable[[Any], Any]
 """Makes what a record keeps (a ``ChildSpan``) of a span that has ended."""
@@ -24,15 +25,15 @@ class ShapedSpans(Sequence["ChildSpan"]):
     """A sequence that is a tuple to whoever reads it.
 
     Args:
-        spans: In their order.
+        ended: Spans, in any order.
         shape: Makes what is kept of one.
     """
 
-    __slots__ = ("_count", "_shape", "_shaped", "_spans")
+    __slots__ = ("_count", "_ended", "_shape", "_shaped")
 
-    def __init__(self, spans: tuple[ReadableSpan, ...], shape: Shape) -> None:
-        self._count = len(spans)
-        self._spans = spans
+    def __init__(self, ended: Sequence[EndedSpan], shape: Shape) -> None:
+        self._count = len(ended)
+        self._ended = ended
         self._shape = shape
         self._shaped: tuple[ChildSpan, ...] | None = None
 
@@ -55,9 +56,14 @@ class ShapedSpans(Sequence["ChildSpan"]):
         return tuple, (list(self._tuple()),)
 
     def _tuple(self) -> tuple[ChildSpan, ...]:
-        spans, shaped = self._spans, self._shaped
+        ended, shaped = self._ended, self._shaped
         if shaped is None:
             # Of two threads that come at once, each does the same.
-            shaped = self._shaped = tuple(map(self._shape, spans))
-            self._spans = ()  # the SDK's objects go
+            shaped = self._shaped = tuple([self._shape(span) for _, _, span in sorted(ended, key=_begin_of)])
+            self._ended = ()  # the SDK's objects go
         return shaped
+
+
+def _begin_of(ended: EndedSpan) -> tuple[int, int]:
+    _, number, span = ended
+    return span.start_time or 0, -number  # of two that began at once, the outer one ended last

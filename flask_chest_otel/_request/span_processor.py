@@ -45,8 +45,8 @@ class RequestSpanProcessor(SpanProcessor):
             if live is None or live.finished:
                 # A copied context has the request, but no variables of the thread that it is from; it may outlive it.
                 live = child_spans.request_of_parent(span.parent) or self._of_context()
-            if live is not None and live.child_spans is not None:
-                child_spans.started(live, span)
+            if live is not None and (box := live.child_spans) is not None:
+                child_spans.started(live, span, box)
             if self.names_destinations:
                 _name_destinations(live, span, parent_context)
         except Exception as error:  # noqa: BLE001 - the guard decides
@@ -55,7 +55,11 @@ class RequestSpanProcessor(SpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         """Take the span, if it began in a request that is still open."""
         try:
-            child_spans.ended(span)
+            context = span.get_span_context()
+            span_id = context.span_id if context is not None else 0
+            request = child_spans.open_spans.pop(span_id, None)
+            if request is not None:
+                child_spans.ended(span, span_id, request)
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("span processor", error)
 

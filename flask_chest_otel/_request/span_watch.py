@@ -84,7 +84,12 @@ class SpanWatch:
 
     def finish(self, live: LiveRequest) -> child_spans.TakenSpans:
         """The record is made."""
-        return child_spans.finish(live, self._shape)
+        if live.child_spans or live.outer is not None:
+            return child_spans.finish(live, self._shape)
+        # Most requests: nothing but a server span was followed.
+        live.child_spans = None
+        child_spans.open_spans.pop(live.server_span_id, None)
+        return child_spans.NOTHING
 
     def sees(self, live: LiveRequest) -> bool:
         """Whether child spans of this request could be seen: there is an SDK, and it recorded them."""
