@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import flask_chest_otel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
 
@@ -57,14 +60,17 @@ def test_there_are_lower_bounds_only(pyproject: dict[str, Any]) -> None:
 def test_the_lowest_versions_are_those_that_are_promised(pyproject: dict[str, Any]) -> None:
     """tests/packaging/lowest.txt satisfies every bound and is in the series that the bound names."""
     lines = (REPOSITORY / "tests" / "packaging" / "lowest.txt").read_text("utf-8").splitlines()
-    lowest = dict(line.split("==") for line in lines if line and not line.startswith("#"))
-    bounds = {
-        requirement.name: next(iter(requirement.specifier)).version
-        for requirement in map(Requirement, pyproject["project"]["dependencies"])
-    }
+    lowest = _versions(line for line in lines if line and not line.startswith("#"))
+    bounds = _versions(pyproject["project"]["dependencies"])
     assert set(bounds) <= set(lowest)
     for name, bound in bounds.items():
         assert lowest[name] == bound or lowest[name].startswith(f"{bound}."), name
+
+
+def _versions(lines: Iterable[str]) -> dict[tuple[str, str], str]:
+    """Name and marker (which Python) of each requirement, with its version."""
+    found = map(Requirement, lines)
+    return {(one.name, str(one.marker or "")): next(iter(one.specifier)).version for one in found}
 
 
 def test_the_version_is_the_published_one() -> None:
