@@ -78,7 +78,8 @@ class LogTraffic:
 
 
 def _attributes(record: Any, request_id: str, chests: str | None) -> None:
-    _set(record.attributes, "flask.request_id", request_id)
+    # A line of the application's own has what `log_fields` puts on it.
+    _set(record.attributes, "flask.request_id" if record.event_name else "request_id", request_id)
     _set(record.attributes, "http.route", "/cart/<id>")
     if chests is not None:
         _set(record.attributes, "flask.chests", chests)

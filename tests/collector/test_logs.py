@@ -38,7 +38,7 @@ MS = 1_000_000
 
 INFLUXQL = "SELECT body, severity_text, attributes, trace_id FROM logs WHERE \"flask.request_id\"='r-10'"
 SQL = """
-    SELECT toUnixTimestamp64Nano(Timestamp) AS time, SeverityText, Body, EventName, TraceId
+    SELECT toUnixTimestamp64Nano(Timestamp) AS time, SeverityText, Body, LogAttributes['event.name'] AS name, TraceId
     FROM chest.otel_logs WHERE LogAttributes['flask.request_id'] = 'r-10' ORDER BY Timestamp
 """
 LOGSQL = 'flask.request_id:="r-10" | sort by (_time)'
@@ -114,11 +114,11 @@ def test_clickhouse(start_collector: StartCollector, tmp_path: Path) -> None:
         count = "SELECT count() AS n FROM chest.otel_logs"
         eventually(lambda: server.query(count), [{"n": RECORDS}], within_s=40)
         found = [
-            Line(int(row["time"]), row["SeverityText"], row["Body"], row["EventName"], row["TraceId"])
+            Line(int(row["time"]), row["SeverityText"], row["Body"], row["name"], row["TraceId"])
             for row in server.query(SQL)
         ]
         assert found == traffic.logged["r-10"]
-        events = f"SELECT count() AS n FROM chest.otel_logs WHERE EventName = '{EVENT}'"
+        events = f"SELECT count() AS n FROM chest.otel_logs WHERE LogAttributes['event.name'] = '{EVENT}'"
         assert server.query(events) == [{"n": REQUESTS}]
         collector.stop()
 
