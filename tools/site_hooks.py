@@ -37,7 +37,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 def _published() -> set[Path]:
     pages = {path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.md")} | {*REPOSITORY.glob("*.md")}
-    assets = set((REPOSITORY / "docs" / "assets").iterdir())
+    assets = {path for path in (REPOSITORY / "docs" / "assets").rglob("*") if path.is_file()}
     return pages | assets | {target for page in pages for target in _linked_files(page)}
 
 
