@@ -49,6 +49,7 @@ __all__ = [
     "record_key",
     "request_row",
     "shape",
+    "span_object",
     "utc_text",
     "utc_time",
 ]
@@ -106,7 +107,7 @@ def details_row(record: RequestRecord) -> DetailsRow | None:
     """The row of what a request has many of; ``None`` where it has none."""
     if not record.spans and not record.logs:
         return None
-    spans = [_span_object(span) for span in record.spans]
+    spans = [span_object(span) for span in record.spans]
     logs = [line._asdict() for line in record.logs]
     return DetailsRow(record_key(record), _json(spans) if spans else None, _json(logs) if logs else None)
 
@@ -138,7 +139,8 @@ def _error_columns(error: RequestError | None) -> tuple[Any, ...]:
     return (kind, int(error.handled), *others)
 
 
-def _span_object(span: ChildSpan) -> dict[str, Any]:
+def span_object(span: ChildSpan) -> dict[str, Any]:
+    """A child span as JSON has it."""
     found = {**span._asdict(), "duration_ms": _ms(span.duration_s), "attributes": dict(span.attributes)}
     del found["duration_s"]
     found["events"] = [{**event._asdict(), "attributes": dict(event.attributes)} for event in span.events]

@@ -16,8 +16,8 @@ from flask_chest_otel._store.rollups import (
     TYPED_COLUMNS,
     Figures,
     RollupKey,
-    key_of,
     start_s_of,
+    tallied,
 )
 
 if TYPE_CHECKING:
@@ -98,9 +98,8 @@ class Groups:
 
     def add_requests(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Add requests, one by one; they have ``COUNTED_COLUMNS``."""
-        for row in rows:
-            key = key_of(row)
-            self._figures(key).add(row[5], failed=row[7] is not None)
+        for key, figures in tallied(rows).items():
+            self._figures(key).merge(figures)
 
     def add_rollups(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Add rows of the table of roll-ups."""
@@ -116,7 +115,10 @@ class Groups:
         start_s = None if self._per_s is None else self._begin(key.start_s, self._per_s)
         place = start_s, tuple([str(key[place]) for place in self._places])
         classes = self._found.setdefault(place, {})
-        return classes.setdefault(key.status_class, Figures())
+        found = classes.get(key.status_class)
+        if found is None:
+            found = classes[key.status_class] = Figures()
+        return found
 
     def _begin(self, at_s: int, per_s: int) -> int:
         offset_s = self._offset_s(at_s)

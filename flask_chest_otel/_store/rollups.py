@@ -27,7 +27,6 @@ __all__ = [
     "TYPED_COLUMNS",
     "Figures",
     "RollupKey",
-    "key_of",
     "start_s_of",
     "tallied",
 ]
@@ -143,11 +142,6 @@ def start_s_of(record_key: str) -> int:
         return int(record_key[:16], 16) // 10**9
     except ValueError:
         return 0
-
-
-def key_of(row: tuple[Any, ...]) -> RollupKey:
-    """The minute, and the rest, that a row of ``COUNTED_COLUMNS`` belongs to."""
-    return _key(_place(row))
 
 
 def tallied(rows: Iterable[tuple[Any, ...]]) -> dict[RollupKey, Figures]:

@@ -42,7 +42,8 @@ class MongoChest(DirectChest):
     """Writes request records to MongoDB, one document per request, with pymongo.
 
     A document has the fields of ``chest_requests`` (``_id`` is the record's key), those that are empty left out, and
-    ``variables``, with native types. ``time`` has milliseconds, as dates do there; ``time_us`` has the microseconds.
+    ``variables``, with native types; ``error``, ``timings``, ``spans`` and ``logs`` are documents of their own, with
+    ``_`` for the dots in names. ``time`` has milliseconds, as dates do there; ``time_us`` has the microseconds.
     A record that is written twice is one document. Nothing is opened here: a thread of its own writes, and a server
     that is away costs the application nothing.
 
@@ -58,6 +59,8 @@ class MongoChest(DirectChest):
         ChestConfigError: An argument cannot be used.
         ModuleNotFoundError: pymongo is not installed; the message says what to type.
     """
+
+    keeps_spans = keeps_logs = True
 
     def __init__(
         self,
@@ -155,14 +158,32 @@ class _MongoWriter:
 def document(record: RequestRecord) -> dict[str, Any]:
     """The document of one request."""
     row = schema.request_row(record, schema.utc_time(record.start_unix_ns))._asdict()
-    added = {column.name for column in schema.ADDED_COLUMNS}
-    fields = {name: value for name, value in row.items() if value is not None and name not in added}
+    fields = {name: value for name, value in row.items() if value not in (None, "") and name not in _NESTED}
     fields["_id"] = fields.pop("record_key")
     fields["time_us"] = record.start_unix_ns // 1000
     fields["variables"] = {_key(name): _native(value) for name, value in record.variables.items()}
     if record.refused:
         fields["refused"] = {_key(name): reason for name, reason in record.refused.items()}
-    return fields
+    return {**fields, **{name: value for name, value in _nested(record).items() if value}}
+
+
+_NESTED = {column.name for column in schema.ADDED_COLUMNS} - {"path", "version", "cpu_ms", "first_byte_ms"}
+"""Columns that a document has in a form of its own, or has not where they say nothing."""
+
+
+def _nested(record: RequestRecord) -> dict[str, Any]:
+    """What a table has columns for, or a table of its own."""
+    spans = [schema.span_object(span) for span in record.spans]
+    timings = {kind: {"count": count, "ms": round(s * 1000, 3)} for kind, (count, s) in record.timings.items()}
+    return {
+        "error": _native(None if record.error is None else record.error._asdict()),
+        "timings": timings,
+        "spans": _native(spans),
+        "spans_dropped": record.spans_dropped,
+        "spans_missing": not record.spans_complete,
+        "logs": _native([line._asdict() for line in record.logs]),
+        "logs_dropped": record.logs_dropped,
+    }
 
 
 def _key(name: str) -> str:
@@ -173,8 +194,10 @@ def _key(name: str) -> str:
 def _native(value: Any) -> Any:
     if isinstance(value, str):
         return schema.clean(value)
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_native(element) for element in value]
+    if isinstance(value, dict):
+        return {_key(name): _native(element) for name, element in value.items()}
     return value
 
 

@@ -47,9 +47,9 @@ _PREFIX = re.compile(r"([a-z][a-z0-9_]{0,30})?")
 class SQLChest(DirectChest):
     """Writes request records to SQLite, PostgreSQL, MySQL or MariaDB, with SQLAlchemy.
 
-    Two tables, ``chest_requests`` and ``chest_variables``, are made with the first record. Times are in UTC with
-    microseconds. A record that is written twice is one row. Nothing is opened here: a thread of its own writes,
-    and a database that is away costs the application nothing.
+    Three tables, ``chest_requests``, ``chest_variables`` and ``chest_details``, are made with the first record; those
+    of release 0.1.0 get what they lack. Times are in UTC with microseconds. A record that is written twice is one row.
+    Nothing is opened here: a thread of its own writes, and a database that is away costs the application nothing.
 
     Args:
         url: SQLAlchemy's; where it names no driver, one that is installed is taken.
@@ -63,6 +63,8 @@ class SQLChest(DirectChest):
         ChestConfigError: An argument cannot be used.
         ModuleNotFoundError: SQLAlchemy or the driver is not installed; the message says what to type.
     """
+
+    keeps_spans = keeps_logs = True
 
     def __init__(
         self,

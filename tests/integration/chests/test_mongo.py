@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pymongo
 import pytest
+from bson import json_util
 
 from flask_chest_otel._records import schema
+from flask_chest_otel._records.record import ChildSpan, LogLine, RequestError
 from flask_chest_otel.chests import MongoChest
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     MakeRecord = Callable[..., RequestRecord]
 
 pytestmark = pytest.mark.real
+
+VERSION_1 = Path(__file__).parents[2] / "data" / "version1"
 
 
 @pytest.fixture
@@ -64,6 +69,55 @@ def test_one_document_per_request(chest: MongoChest, collection: Any, make_recor
         "vip": bool,
         "tags": list,
     }
+
+
+def test_why_it_failed(chest: MongoChest, collection: Any, make_record: MakeRecord) -> None:
+    """Error, times, child spans and log lines are documents of their own; what is empty is not there."""
+    span = ChildSpan("SELECT", "client", "a" * 16, None, 5, 0.0312, "unset", {"db.system.name": "sqlite", "n": (1, 2)})
+    record = make_record(
+        error=RequestError("ValueError", "no\0", "shop:buy:3", "Traceback", handled=False),
+        spans=(span,),
+        path="/buy/3",
+        version="1.2",
+        cpu_s=0.002,
+        timings={"db": (1, 0.0312)},
+        spans_dropped=3,
+        logs=(LogLine(7, "ERROR", "shop", "none left"),),
+        spans_complete=False,
+    )
+    chest.put(record)
+    assert chest.flush(20)
+    (found,) = collection.find()
+    error = {"type": "ValueError", "message": "no\ufffd", "place": "shop:buy:3", "stack": "Traceback", "handled": False}
+    assert found["error"] == error
+    assert (found["path"], found["version"], found["cpu_ms"]) == ("/buy/3", "1.2", 2.0)
+    assert found["timings"] == {"db": {"count": 1, "ms": 31.2}}
+    assert found["spans"][0]["attributes"] == {"db_system_name": "sqlite", "n": [1, 2]}
+    assert (found["spans"][0]["duration_ms"], found["spans_dropped"], found["spans_missing"]) == (31.2, 3, True)
+    assert found["logs"] == [{"time_unix_ns": 7, "level": "ERROR", "logger": "shop", "message": "none left"}]
+    assert not {"first_byte_ms", "logs_dropped", "db_count", "error_type"} & set(found)
+
+
+def test_beside_documents_of_an_older_release(
+    ferretdb: FerretDB, prefix: str, collection: Any, make_record: MakeRecord
+) -> None:
+    """Documents of release 0.1.0 stay as they are, while it goes on writing and two new workers begin together."""
+    options: Any = json_util.JSONOptions(tz_aware=True)
+    old = json_util.loads((VERSION_1 / "mongo.json").read_text(), json_options=options)
+    collection.create_index([("trace_id", 1), ("span_id", 1)], name="trace", unique=True, sparse=True)
+    collection.insert_many(old[:20])
+    chests = [MongoChest(ferretdb.url, collection=prefix) for _ in range(2)]
+    try:
+        for number, document in enumerate(old[20:]):
+            collection.insert_one(document)
+            for worker, chest in enumerate(chests):
+                chest.put(make_record(request_id=f"worker-{worker}-{number}", path="/new"))
+        assert [(chest.flush(30), chest.lost) for chest in chests] == [(True, 0)] * 2
+    finally:
+        for chest in chests:
+            chest.close()
+    assert list(collection.find({"path": {"$exists": False}}).sort("_id")) == old
+    assert collection.count_documents({"path": "/new"}) == 2 * len(old[20:])
 
 
 def test_values_arrive_as_they_are(chest: MongoChest, collection: Any, make_record: MakeRecord) -> None:
