@@ -1,6 +1,6 @@
 """Child spans and log lines as they lie in the store: JSON, compressed.
 
-Uncompressed they take about ten times as much of the store, so that it would hold fewer requests. In Python they are
+Uncompressed they take several times as much of the store, so that it would hold fewer requests. In Python they are
 read with ``json.loads(zlib.decompress(…))``.
 """
 
