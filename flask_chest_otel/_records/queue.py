@@ -35,6 +35,9 @@ logger = Log(__name__)
 CAPACITY = 10_000
 """Records that wait at most; a further one is dropped and counted."""
 
+MOST_WITH_DETAILS = 1000
+"""Records that wait with their child spans; those of further ones are counted and let go, as they may be large."""
+
 BATCH = 500
 """Records in one call of the writer at most."""
 
@@ -85,9 +88,12 @@ class RecordQueue:
     def put(self, record: RequestRecord) -> None:
         """Queue one record; never waits, never raises. When the queue is full it is dropped and counted."""
         thread = self._threads.found() or self._begin()
-        if thread.items.qsize() >= thread.capacity:
+        waiting = thread.items.qsize()
+        if waiting >= thread.capacity:
             thread.dropped += 1
             return
+        if waiting >= MOST_WITH_DETAILS and record.spans:
+            record = record._replace(spans=(), spans_dropped=record.spans_dropped + len(record.spans))
         thread.items.put(record)
 
     def flush(self, timeout_s: float = EXIT_BUDGET_S) -> bool:

@@ -16,6 +16,7 @@ from flask_chest_otel._guard import LossReport
 from flask_chest_otel._records import delivery
 from flask_chest_otel._records.delivery import AwayError, ChestOffError, Delivery
 from flask_chest_otel._records.queue import RecordQueue
+from flask_chest_otel._records.record import ChildSpan
 
 if TYPE_CHECKING:
     import subprocess
@@ -109,6 +110,29 @@ def test_full_queue_drops_and_counts(
     assert queue.close(5)
     assert len(notes.got) == 11
     assert len([line for line in caplog.messages if "990 request records dropped" in line]) == 1
+
+
+def test_child_spans_do_not_fill_the_memory(make_record: Callable[..., RequestRecord]) -> None:
+    """While the back end hangs, records wait; beyond a thousand without their child spans, which are counted."""
+    gate = threading.Event()
+    got: list[RequestRecord] = []
+
+    class Keeper(Notes):
+        def write(self, records: list[RequestRecord]) -> None:
+            super().write(records)
+            got.extend(records)
+
+    span = ChildSpan("SELECT", "client", "1" * 16, None, 1, 0.1, "unset", {})
+    with closing(RecordQueue("keeper", Keeper(gate=gate).open)) as queue:
+        for number in range(1700):
+            queue.put(make_record(request_id=str(number), spans=(span, span), spans_dropped=3))
+        gate.set()
+        assert queue.flush(5)
+    assert len(got) == 1700
+    kept = [len(record.spans) for record in got]
+    assert kept == sorted(kept, reverse=True)
+    assert 1000 <= kept.count(2) <= 1500
+    assert all(len(record.spans) + record.spans_dropped == 5 for record in got)
 
 
 def test_put_after_close_is_dropped(make_record: Callable[..., RequestRecord]) -> None:
