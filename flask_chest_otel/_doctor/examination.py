@@ -5,7 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._doctor import entry_points, instrumentations, probe, providers, servers, settings, silent
+from flask_chest_otel._doctor import (
+    entry_points,
+    instrumentations,
+    log_lines,
+    probe,
+    providers,
+    servers,
+    settings,
+    silent,
+)
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel._otlp.endpoint import SIGNALS, problems
@@ -35,6 +44,7 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
         others = (settings.environment, entry_points.part, servers.part)
         return [*parts, *(part(os.environ) for part in others), silent.part(app, None, None)]
     parts.append(settings.part(state))
+    of_lines = log_lines.part(state)
     signals = SIGNALS if state.config.events != "none" else SIGNALS[:2]
     addresses = problems(os.environ, signals) if state.config.enabled and state.export.follows_environment() else []
     sending = send and state.config.enabled
@@ -50,6 +60,7 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
         entry_points.part(os.environ),
         instrumentations.part(),
         servers.part(os.environ),
+        of_lines,
     ]
     if sent is not None:
         parts.append(sent)

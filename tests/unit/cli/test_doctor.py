@@ -647,3 +647,87 @@ def test_how_full_it_is(tmp_path: Path, chest: Callable[..., Result], app: Flask
         outbox.put("somebody", [("traces", 3, b"x" * 1_020_000)])
     _, report = doctor(tmp_path, "--no-send", FLASK_CHEST_OUTBOX_MAX_BYTES="1048576")
     assert any("is nearly full" in problem and "OUTBOX_MAX_BYTES" in problem for problem in report["problems"])
+
+
+LOGS = """
+import logging, logging.config
+from flask import Flask
+from flask_chest_otel import FlaskChest
+
+def factory(*args, **kwargs):
+    record = logging.LogRecord(*args, **kwargs)
+    record.tenant = "t"
+    return record
+
+def broken(record):
+    raise RuntimeError("no request")
+
+logging.setLogRecordFactory(factory)
+logging.config.dictConfig({{
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {{"request": {{"()": "flask_chest_otel.logs.RequestFields", "fields": ["plan"]}},
+                 "broken": {{"()": lambda: broken}}}},
+    "formatters": {{
+        "good": {{"format": "%(request_id)s %(tenant)s %(message)s"}},
+        "typo": {{"format": "{{requst_id}} {{message}}", "style": "{{"}},
+        "plan": {{"format": "%(plan)s %(message)s"}},
+        "span": {{"format": "%(span_id)s %(message)s"}},
+    }},
+    "handlers": {{
+        **{{name: {{"class": "logging.NullHandler", "formatter": name}} for name in ("good", "typo", "plan", "span")}},
+        "filtered": {{"class": "logging.StreamHandler", "formatter": "plan", "filters": ["request"]}},
+        "broken": {{"class": "logging.FileHandler", "filename": "log", "formatter": "plan", "filters": ["broken"]}},
+    }},
+    "root": {{"handlers": ["good"]}},
+    "loggers": {{
+        "a": {{"handlers": ["typo"]}}, "b": {{"handlers": ["plan"]}}, "c": {{"handlers": ["span"]}},
+        "d": {{"handlers": ["filtered"]}}, "e": {{"handlers": ["broken"]}},
+    }},
+}})
+app = Flask("shop", instance_path={folder!r})
+FlaskChest(app, log_fields=["request_id", "trace_id"], request_log="json", export=None)
+"""
+
+
+def test_who_puts_what_on_log_lines(tmp_path: Path) -> None:
+    """Fields and who gives them; a format that asks for another one is a problem, with what to type."""
+    status, report = doctor(tmp_path, "--no-send", shop=LOGS)
+    assert status == 1
+    assert report["problems"] == [
+        "the format of NullHandler of the logger a asks for 'requst_id', which nobody puts on records: type request_id",
+        (
+            "the format of NullHandler of the logger b asks for 'plan', which nobody puts on records: take it out of "
+            "the format, or name it in log_fields= if it is a tracked variable"
+        ),
+        (
+            "the format of NullHandler of the logger c asks for 'span_id', which nobody puts on records: "
+            "type log_fields=['request_id', 'trace_id', 'span_id']"
+        ),
+    ]
+    assert row(report, "logs", "log_fields") == ("request_id, trace_id", "argument")
+    assert row(report, "logs", "request_log") == ("json", "on the logger flask_chest.request")
+    assert row(report, "logs", "record factory")[0] == "shop.factory"
+    assert row(report, "logs", "NullHandler of the logger root")[0] == "has what its format asks for"
+    assert row(report, "logs", "StreamHandler of the logger d") == ("has what its format asks for", "RequestFields")
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_a_request_log_that_is_switched_off(tmp_path: Path) -> None:
+    """``dictConfig`` after the first request disables the logger of the requests' lines."""
+    late = """
+app.test_client().get("/")
+logging.config.dictConfig({{"version": 1}})
+"""
+    status, report = doctor(
+        tmp_path,
+        "--no-send",
+        shop=LOGS.partition("def factory")[0]
+        + """
+app = Flask("shop", instance_path={folder!r})
+FlaskChest(app, request_log="json", export=None)
+"""
+        + late,
+    )
+    assert status == 1
+    assert report["problems"][0].startswith("the logger flask_chest.request is disabled: no request gets its line")
