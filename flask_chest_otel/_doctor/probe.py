@@ -18,7 +18,7 @@ from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._doctor.settings import sdk_is_off
 from flask_chest_otel._doctor.store_use import NEARLY_FULL, store_use
 from flask_chest_otel._guard import COUNTED
-from flask_chest_otel._otlp.endpoint import PORTS, exporters_of, protocol_of
+from flask_chest_otel._otlp.endpoint import PORTS, SIGNALS, exporters_of, protocol_of
 from flask_chest_otel._outbox.elsewhere import NOBODY_SENDS, elsewhere
 from flask_chest_otel._self_metrics import self_metrics
 from flask_chest_otel._version import __version__
@@ -212,7 +212,7 @@ _ADVICE = {
 def _advice(line: str) -> str:
     """What to type where ``line`` says that something did not get through; nothing where it does not."""
     # Not any word: a connection that is refused is another matter.
-    refused = " refused traces (" in line or " refused metrics (" in line
+    refused = any(f" refused {signal} (" in line for signal in SIGNALS)
     if refused and "(404" in line:
         return f"nothing takes OTLP there: type another address: {_another_address()}"
     if refused:

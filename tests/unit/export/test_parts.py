@@ -6,12 +6,18 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from flask_chest_otel._otlp.parts import Part, name_of, parts_of
 
 SHAPES = st.lists(st.lists(st.lists(st.integers(0, 60), max_size=4), max_size=3), max_size=3)
+LEVELS = (
+    *("resource_spans", "scope_spans", "spans"),
+    *("resource_metrics", "scope_metrics", "metrics"),
+    *("resource_logs", "scope_logs", "log_records"),
+)
 KINDS = ("gauge", "sum", "histogram", "exponential_histogram", "summary")
 
 
@@ -25,6 +31,18 @@ def traces(shape: list[list[list[int]]]) -> Any:
             scope.scope.name = f"{number}.{inner}"
             for place, size in enumerate(sizes):
                 scope.spans.add(name=f"{number}.{inner}.{place}" + "x" * size)
+    return request
+
+
+def logs(shape: list[list[list[int]]]) -> Any:
+    request = ExportLogsServiceRequest()
+    for number, scopes in enumerate(shape):
+        group = request.resource_logs.add(schema_url=f"r{number}")
+        for inner, sizes in enumerate(scopes):
+            scope = group.scope_logs.add()
+            scope.scope.name = f"{number}.{inner}"
+            for place, size in enumerate(sizes):
+                scope.log_records.add(severity_text=f"{number}.{inner}.{place}" + "x" * size)
     return request
 
 
@@ -49,7 +67,7 @@ def metrics(shape: list[list[list[int]]]) -> Any:
 
 def leaves(message: Any, around: tuple[Any, ...] = ()) -> list[Any]:
     """Each span or point, with everything that stands around it, as text."""
-    for name in ("resource_spans", "scope_spans", "spans", "resource_metrics", "scope_metrics", "metrics"):
+    for name in LEVELS:
         if hasattr(message, name):
             rest = type(message)()
             rest.CopyFrom(message)
@@ -67,7 +85,7 @@ def leaves(message: Any, around: tuple[Any, ...] = ()) -> list[Any]:
 @given(SHAPES, st.integers(1, 400))
 def test_the_parts_are_the_whole(shape: list[list[list[int]]], most_bytes: int) -> None:
     """All items in their order, each with its resource, scope and metric; each part within the bound, or one item."""
-    for signal, request in (("traces", traces(shape)), ("metrics", metrics(shape))):
+    for signal, request in (("traces", traces(shape)), ("metrics", metrics(shape)), ("logs", logs(shape))):
         expected = leaves(request)
         parts = parts_of(signal, Part(len(expected), request.SerializeToString()), most_bytes)
         found = [leaves(type(request).FromString(part.body)) for part in parts]
