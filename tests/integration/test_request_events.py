@@ -108,6 +108,92 @@ def test_what_is_in_an_event(run_python: RunPython, receiver: OtlpReceiver, envi
     assert all(log["span_id"] in spans for log in logs)
 
 
+def test_a_body_that_is_streamed(run_python: RunPython, receiver: OtlpReceiver, environ: dict[str, str]) -> None:
+    """Its event leaves when the body is over, with the whole duration; one that breaks is an error all the same."""
+    code = """
+import time
+@app.get("/stream/<how>")
+def stream(how):
+    g.user_id = how
+    def body():
+        yield "begun"
+        time.sleep(0.3)
+        if how == "broken":
+            raise OSError("disk is gone")
+    return Response(body())
+for how in ("whole", "broken"):
+    try:
+        client.get(f"/stream/{how}", buffered=True)
+    except OSError:
+        pass
+"""
+    run_python(program(code), environ)
+    whole, broken = sorted(receiver.wait_for_logs(2, event=EVENT), key=lambda log: log["time_ns"])
+    assert [log["attributes"]["url.path"] for log in (whole, broken)] == ["/stream/whole", "/stream/broken"]
+    assert all(log["attributes"]["http.server.request.duration"] >= 0.3 for log in (whole, broken))
+    assert [log["attributes"]["flask.g.user_id"] for log in (whole, broken)] == ["whole", "broken"]
+    assert (whole["severity"], broken["severity"]) == (9, 17)
+    assert broken["attributes"]["error.type"] == "OSError"
+
+
+def test_children_of_a_process(run_python: RunPython, receiver: OtlpReceiver, environ: dict[str, str]) -> None:
+    """Requests before and after a fork leave once each, under the name of the process that served them."""
+    code = """
+import multiprocessing
+get("/cart/1", X_Request_ID="parent-1")
+def work(number):
+    get("/cart/2", X_Request_ID=f"child-{number}")
+children = [multiprocessing.get_context("fork").Process(target=work, args=(number,)) for number in range(3)]
+for child in children:
+    child.start()
+for child in children:
+    child.join()
+get("/cart/3", X_Request_ID="parent-2")
+"""
+    run_python(program(code), environ)
+    logs = receiver.wait_for_logs(5, event=EVENT)
+    ids = sorted(log["attributes"]["flask.request_id"] for log in logs)
+    assert ids == ["child-0", "child-1", "child-2", "parent-1", "parent-2"]
+    instances = {log["attributes"]["flask.request_id"]: log["resource"]["service.instance.id"] for log in logs}
+    assert instances["parent-1"] == instances["parent-2"]
+    assert len(set(instances.values())) == 4
+
+
+def test_two_applications(run_python: RunPython, receiver: OtlpReceiver, environ: dict[str, str]) -> None:
+    """Each application in a process says by itself whether its requests are events, under its own name."""
+    code = """
+other = Flask("other")
+quiet = Flask("quiet")
+FlaskChest(other, events="all")
+FlaskChest(quiet)
+for one in (other, quiet):
+    one.test_client().get("/nowhere")
+get("/cart/1")
+"""
+    run_python(program(code), environ)
+    logs = receiver.wait_for_logs(2, event=EVENT)
+    assert sorted(log["resource"]["service.name"] for log in logs) == ["other", "shop"]
+    assert len(receiver.logs()) == 2
+
+
+def test_the_end_with_a_collector_that_hangs(
+    run_python: RunPython, receiver: OtlpReceiver, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """The process ends within its time, and all events wait in the outbox."""
+    receiver.delay_s = 20
+    code = """
+import atexit, time
+started = []
+atexit.register(lambda: print(time.monotonic() - started[0]))  # registered first, it runs last
+for number in range(50):
+    get(f"/cart/{number}")
+started.append(time.monotonic())
+"""
+    took_s = float(run_python(program(code), environ).split()[-1])
+    assert took_s < 4
+    assert sum(batch.items for batch in kept(tmp_path / "outbox") if batch.signal == "logs") == 50
+
+
 def test_grpc(run_python: RunPython, environ: dict[str, str]) -> None:
     """By the standard variables of logs they go to the logs service of a gRPC server, with headers of their own."""
     with MoodyGrpc() as server:
