@@ -47,6 +47,25 @@ MOST_LINES_OF_A_CLASS = 200
 TABLES = {"_values/convert.py", "config/settings.py"}
 """Modules that may be longer: a table of types, and one of settings."""
 
+TYPED_NAMES = {"span", "plan", "context", "provider", "owner", "live"}
+ANY_PROVIDER = {
+    "_doctor/providers.py",
+    "_providers/export_policy.py",
+    "_providers/log_outlets.py",
+    "_request/span_processor.py",
+    "_request/trace_id.py",
+}
+"""Modules that look at whatever provider an application has brought: what it can do is found out by asking it."""
+
+GLOBALS = {
+    "_base/process.py": "which process this is",
+    "_context/propagator.py": "how the global propagator finds the typed context",
+    "_guard.py": "which process has logged what, and whether tests want to see what is caught",
+    "_records/abandoned.py": "which process works off what was dropped at its end",
+    "servers.py": "which process is a server's master",
+}
+"""Modules that set a name of their own again, with what it says."""
+
 FILES_AND_RECORDS = {
     *("_version", "_base", "names", "ids", "errors", "tracked", "_guard", "_values"),
     *("config", "_records", "_store", "chests", "_analysis"),
@@ -150,6 +169,29 @@ def test_the_root_has_doors_only() -> None:
     assert at_the_root == DOORS | others
     inside = {path.stem for _, path in modules() if path.name != "__init__.py"} - at_the_root
     assert not {name for name in inside if name.startswith("_")}
+
+
+@pytest.mark.parametrize("path", [path for _, path in modules()], ids=name_of)
+def test_names_that_everybody_passes_on_are_typed(path: Path) -> None:
+    """No parameter or attribute named span, plan, context, provider, owner or live is ``Any``."""
+    untyped = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.arg):
+            name, annotation = node.arg, node.annotation
+        elif isinstance(node, ast.AnnAssign):
+            name, annotation = ast.unparse(node.target).rpartition(".")[2], node.annotation
+        else:
+            continue
+        if name in TYPED_NAMES and annotation is not None and ast.unparse(annotation) in ("Any", "Any | None"):
+            untyped.add(name)
+    assert untyped == ({"provider"} if name_of(path) in ANY_PROVIDER else set())
+
+
+@pytest.mark.parametrize("path", [path for _, path in modules()], ids=name_of)
+def test_few_modules_set_their_names_again(path: Path) -> None:
+    """``global`` stands where the state is of the process, and nowhere else."""
+    sets_again = any(isinstance(node, ast.Global) for node in ast.walk(ast.parse(path.read_text("utf-8"))))
+    assert sets_again == (name_of(path) in GLOBALS)
 
 
 @pytest.mark.parametrize("path", [path for _, path in modules()], ids=name_of)
