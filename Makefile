@@ -17,7 +17,7 @@ MKDOCS := NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-store bench-others bench-pipeline collector pipeline docs docs-serve screenshots clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-pipeline collector pipeline docs docs-serve screenshots clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ bench-others: $(OTHERS) ## Measure other products doing the same (logfire, sentr
 
 bench-memory: $(DEV) ## Serve a million requests, half of them failing, and say whether resident memory stays flat.
 	$(BIN)/python -m benchmarks.memory
+
+bench-spans: $(DEV) ## Measure what a request and its child spans pay for standing in the record, beside the SDK's own cost.
+	$(BIN)/python -m benchmarks.child_spans
 
 bench-store: $(DEV) ## Fill the embedded store to its bound, and measure what it takes to write, to read, and to do both.
 	$(BIN)/python -m benchmarks.store
