@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from tests.backends.raw_otlp import post
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 EVENT = "flask_chest.request"
 INFO, ERROR = (9, "INFO"), (17, "ERROR")
@@ -34,9 +34,9 @@ class Line(NamedTuple):
 class LogTraffic:
     """An application that sends log records to `url`; it remembers what each request has logged."""
 
-    def __init__(self, url: str, *, service: str = "shop") -> None:
+    def __init__(self, url: str, *, service: str = "shop", resource: Mapping[str, str] | None = None) -> None:
         self._url = url
-        self._service = service
+        self._resource = {"service.name": service, "service.instance.id": "1", **(resource or {})}
         self._clock_ns = time.time_ns()
         self.logged: dict[str, list[Line]] = {}
 
@@ -49,8 +49,8 @@ class LogTraffic:
         """Send what these requests log in one batch; `change(record)` may do to each record what it likes."""
         message = logs_service_pb2.ExportLogsServiceRequest()
         group = message.resource_logs.add()
-        _set(group.resource.attributes, "service.name", self._service)
-        _set(group.resource.attributes, "service.instance.id", "1")
+        for key, value in self._resource.items():
+            _set(group.resource.attributes, key, value)
         scoped = group.scope_logs.add()
         scoped.scope.name = "shop.checkout"
         for request_id in request_ids:

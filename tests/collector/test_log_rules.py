@@ -143,6 +143,25 @@ def test_refused_content_is_kept_and_sent_again(
         assert len(splunk.events) == 3
 
 
+def test_no_application_chooses_the_index(start_collector: StartCollector) -> None:
+    """One that names a token or an index of its own is taken with the collector's, and holds nobody up."""
+
+    def choose(record: Any) -> None:
+        set_attribute(record.attributes, "com.splunk.index", "of-somebody-else")
+        set_attribute(record.attributes, "com.splunk.hec.access_token", "of-somebody-else")
+
+    with SplunkHec() as splunk:
+        collector = start_collector("splunk_hec", env={"SPLUNK_HEC_URL": splunk.url})
+        traffic = LogTraffic(
+            collector.otlp_http, resource={"com.splunk.hec.access_token": "x", "com.splunk.index": "y"}
+        )
+        traffic.send("r-1", change=choose)
+        eventually(lambda: len(splunk.events), 3)
+        assert {one.get("index", "") for one in splunk.events} == {""}
+        assert "of-somebody-else" not in json.dumps(splunk.events)
+    assert collector.own_metric("otelcol_chest_target_refusals") == 0
+
+
 def test_check_asks_splunk() -> None:
     """`check` tells a wrong token from a good one, and from nobody."""
     with SplunkHec() as splunk:

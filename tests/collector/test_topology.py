@@ -16,6 +16,7 @@ from flask_chest_otel._collector import Composition, render
 from tests.backends import jsonl
 from tests.backends.collector import CONFIG, Collector
 from tests.backends.kafka import Kafka
+from tests.backends.log_traffic import LogTraffic
 from tests.backends.pipeline import TRANSACTIONS
 from tests.backends.raw_otlp import post, trace_request
 from tests.backends.require import require_built, require_installed
@@ -179,3 +180,19 @@ def test_whole_traces_are_kept_behind_kafka(kafka: Kafka, tmp_path: Path) -> Non
         assert not set(first) & set(second)
         assert first
         assert second
+
+
+def test_log_records_come_through(kafka: Kafka, influxdb: InfluxDB2, tmp_path: Path) -> None:
+    """What both agents take is in InfluxDB, each record once, and those of one trace came by one gateway."""
+    env = {**influxdb.collector_env, "KAFKA_LOGS_TOPIC": "lines", "KAFKA_GROUP": "lines"}
+    with two_of_each(kafka, tmp_path, env) as topology:
+        for first, agent in ((1, topology.agents[0]), (101, topology.agents[1])):
+            LogTraffic(agent.otlp_http).serve(first, first + 99)
+        eventually(
+            lambda: [row["n"] for row in influxdb.influxql("SELECT count(body) AS n FROM logs")], [600], within_s=60
+        )
+        took = [one.own_metric("otelcol_receiver_accepted_log_records", receiver="otlp") for one in topology.gateways]
+        assert sum(took) == 600
+        # Three records have one trace.
+        assert [number % 3 for number in took] == [0, 0]
+        assert min(took) > 0
