@@ -70,7 +70,7 @@ def serve(folder: Path, requests: int) -> Path:
 def questions(store: Path) -> list[tuple[str, list[str]]]:
     """What is asked and shown: a title and a command each."""
     return [
-        ("Total transactions and average response time, per route and method:", _chest("stats", store)),
+        ("How many requests, how they ended, how long they took, per route and method:", _chest("stats", store)),
         ("What is different about the requests that failed?", _chest("explain", store, "--status", "5xx")),
         ("The last requests, their variables, request ids and trace ids:", _chest("requests", store, "--limit", "8")),
     ]
@@ -80,6 +80,8 @@ def further(store: Path) -> list[tuple[str, list[str]]]:
     """Commands to paste: a title and a command each."""
     return [
         ("requests that failed, with the values that they had set", _chest("requests", store, "--status", "5xx")),
+        ("which exceptions, how often, since when", _chest("errors", store)),
+        ("everything about one request", _chest("show", store, "order-0003")),
         ("carts of one user", _chest("requests", store, "--var", "user_id=u7", "--var", "cart_total")),
         ("one route, for a program", _chest("stats", store, "--route", "/cart/<int:cart_id>", "--json")),
         ("from a request id to its trace", _chest("trace-id", store, "order-0003")),

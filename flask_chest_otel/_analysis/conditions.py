@@ -28,7 +28,7 @@ FEWEST = 5
 AS_THEY_ARE = 10
 """Numbers with at most so many different values are not put into ranges of quantiles."""
 
-QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+QUANTILES = (*(part / 20 for part in range(1, 20)), 0.99)
 """Where ranges of numbers begin and end."""
 
 

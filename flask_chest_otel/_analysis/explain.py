@@ -39,7 +39,8 @@ class Observation(NamedTuple):
 
     Attributes:
         chosen: Whether it is one of those that are to be explained.
-        facts: What is known of it: texts, numbers, true and false, and lists of them.
+        facts: What is known of it: texts, numbers, true and false, and lists of them; of facts that
+            always come together, the first is named.
     """
 
     chosen: bool
@@ -88,9 +89,9 @@ class _Candidate(NamedTuple):
     bits: int
 
 
-def _rank(one: _Candidate) -> tuple[float, int, str]:
-    # One condition before two that say the same; the rest for the same order each time.
-    return one.log_chance, len(one.conditions), repr(one.conditions)
+def _rank(one: _Candidate) -> tuple[float, int]:
+    # One condition before two that say the same; of others that do, the one whose fact was named first.
+    return one.log_chance, len(one.conditions)
 
 
 def explain(observations: Iterable[Observation]) -> Explanation:
@@ -162,7 +163,7 @@ def _pairs(groups: _Groups, singles: list[_Candidate], limit: float) -> list[_Ca
             continue
         chance = groups.log_chance(bits)
         if chance < limit and all(groups.log_chance(bits, within=part.bits) < step for part in (one, other)):
-            conditions = tuple(sorted((*one.conditions, *other.conditions), key=repr))
+            conditions = tuple(sorted((*one.conditions, *other.conditions), key=lambda each: each.fact))
             found.append(_Candidate(chance, conditions, bits))
     return found
 

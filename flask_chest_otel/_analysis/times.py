@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
-__all__ = ["FORMS", "SPAN_FORMS", "Span", "TimeTextError", "read_moments", "read_span"]
+__all__ = ["FORMS", "SPAN_FORMS", "Span", "TimeTextError", "read_moments", "read_span", "read_stored", "unix_ns"]
 
 FORMS = "an age such as 90s, 15m, 2h, 7d, 2w; today, yesterday; 14:00, 2026-11-26, 2026-11-26 14:00, or ISO 8601"
 """What ``read_moments`` takes, in words."""
@@ -79,6 +79,22 @@ def read_span(text: str, now_unix_ns: int, *, utc: bool) -> Span:
     if until <= begin.begin_unix_ns:
         raise TimeTextError(f"{text!r} ends before it begins: type {SPAN_FORMS}")
     return Span(begin.begin_unix_ns, until)
+
+
+def read_stored(text: str) -> datetime | None:
+    """A time as a store keeps it; ``None`` where somebody else has written something that is none."""
+    try:
+        # Python 3.10 does not know the Z.
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def unix_ns(text: str) -> int:
+    """A stored time as nanoseconds since 1970 UTC; 0 where it is none."""
+    found = read_stored(text)
+    return 0 if found is None else _unix_ns(found, utc=True)
 
 
 def _on_the_calendar(words: str, now_unix_ns: int, *, utc: bool) -> Span:

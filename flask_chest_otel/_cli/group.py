@@ -14,10 +14,14 @@ __all__ = ["chest_cli"]
 
 COMMANDS = {
     "collector": "collector",
+    "compare": "compare",
     "doctor": "doctor",
+    "errors": "errors",
+    "explain": "explain",
     "outbox": "outbox",
     "requests": "requests",
     "serve": "serve",
+    "show": "show",
     "stats": "stats",
     "trace-id": "trace_id",
 }

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,37 +19,16 @@ __all__ = [
     "route_option",
     "seconds",
     "service_option",
-    "since_option",
     "status_option",
     "store_option",
     "variable_option",
 ]
 
-_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _STATUS = re.compile(r"[1-5](?:\d\d|xx)", re.IGNORECASE)
 
 SHORTEST_S, LONGEST_S = 0.1, 3600.0
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
 AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
-
-
-def since(text: str) -> int:
-    """An age such as ``90s`` or a time in ISO 8601, as nanoseconds since 1970 UTC."""
-    age = _AGE.fullmatch(text)
-    try:
-        if age:
-            return time.time_ns() - int(float(age[1]) * _SECONDS[age[2]] * 1e9)
-        # Python 3.10 does not know the Z.
-        found = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-        found = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
-        return (found - _EPOCH) // timedelta(microseconds=1) * 1000
-    except (ValueError, OverflowError) as error:
-        raise click.BadParameter(
-            f"{text!r} is no age: type 90s, 15m, 1h, 7d, or a time such as 2026-01-31T08:00"
-        ) from error
 
 
 def status(text: str) -> tuple[int, int]:
@@ -91,16 +68,6 @@ def store_option(command: AnyCallable) -> AnyCallable:
 def json_option(command: AnyCallable) -> AnyCallable:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON: every value whole, for programs.")(command)
-
-
-def since_option(command: AnyCallable) -> AnyCallable:
-    """``--since AGE``."""
-    return click.option(
-        "--since",
-        type=since,
-        metavar="AGE",
-        help="Only requests of the last 90s, 15m, 1h, 7d, 2w, or since a time such as 2026-01-31T08:00 (UTC).",
-    )(command)
 
 
 def route_option(command: AnyCallable) -> AnyCallable:

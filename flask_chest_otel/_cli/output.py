@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from flask_chest_otel._cli.widths import cut, to_width, width_of
 from flask_chest_otel._guard import lines, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["MISSING", "number", "safe", "say", "say_json", "say_table"]
+__all__ = [
+    "ERROR",
+    "HEAD",
+    "MISSING",
+    "WARNING",
+    "bar",
+    "columns_here",
+    "milliseconds",
+    "number",
+    "safe",
+    "say",
+    "say_json",
+    "say_json_line",
+    "say_table",
+    "say_wrapped",
+    "sign",
+    "styled",
+    "whole",
+]
 
 MISSING = "-"
 """What a table shows where there is nothing."""
@@ -22,22 +43,38 @@ MISSING = "-"
 SHOWN_CHARS = 80
 """A longer value is cut in a table; ``--json`` shows all of it."""
 
-
 SMALLEST, LARGEST = 1, 1e15
 """Between these, a number with two decimals says enough; below, it takes three significant digits."""
+
+TWO_DIGITS = 9.995
+"""From here on a number has two digits before the point."""
+
+NARROWEST = 40
+"""Columns of a terminal that output is made for at least."""
+
+ERROR: Mapping[str, Any] = {"fg": "red", "bold": True}
+WARNING: Mapping[str, Any] = {"fg": "magenta"}
+HEAD: Mapping[str, Any] = {"bold": True}
+"""Colours that can be read on a light terminal and on a dark one."""
 
 
 def safe(value: Any) -> str:
     """The text of one value: unprintable characters escaped, cut to ``SHOWN_CHARS``."""
-    if value is None:
-        return MISSING
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = printable(text)
+    text = whole(value)
     return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
 
 
-def number(value: float) -> str:
+def whole(value: Any) -> str:
+    """The text of one value: unprintable characters escaped."""
+    if value is None:
+        return MISSING
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def number(value: float | None) -> str:
     """A number for people: whole ones as they are, else two decimals, or three digits below 1 (seconds, often)."""
+    if value is None:
+        return MISSING
     if value == 0 or (SMALLEST <= abs(value) < LARGEST and value == int(value)):
         return str(int(value))
     if abs(value) < SMALLEST:
@@ -45,35 +82,153 @@ def number(value: float) -> str:
     return f"{value:.2f}" if abs(value) < LARGEST else f"{value:.4g}"
 
 
+def milliseconds(value: float | None) -> str:
+    """A time for people: two decimals, from 10 on one."""
+    if value is None or abs(value) >= LARGEST:
+        return MISSING if value is None else f"{value:.4g}"
+    return f"{value:.{1 if abs(value) >= TWO_DIGITS else 2}f}"
+
+
 def say(text: str, *, to_stderr: bool = False) -> None:
     """Print lines; what would drive the terminal, and what its encoding lacks, is escaped."""
-    text = lines(text)
-    encoding = getattr(sys.stderr if to_stderr else sys.stdout, "encoding", None) or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=to_stderr)
+    click.echo(_encodable(lines(text), to_stderr=to_stderr), err=to_stderr)
+
+
+def styled(text: str, style: Mapping[str, Any]) -> str:
+    """``text`` in a style, made safe, where the output is a terminal that shows colours; for ``click.echo`` alone."""
+    text = _encodable(printable(text))
+    return click.style(text, **style) if style and _has_colours() else text
+
+
+def say_wrapped(text: str, *, indent: str = "", hanging: int = 2, style: Mapping[str, Any] | None = None) -> None:
+    """Print lines, made safe, each broken where it is wider than the terminal.
+
+    Args:
+        text: The lines; one that begins with spaces keeps them.
+        indent: What stands before each line.
+        hanging: How much further in a broken line goes on, columns.
+        style: Style of all of it.
+    """
+    for line in lines(text).split("\n"):
+        begin = indent + " " * (len(line) - len(line.lstrip(" ")))
+        margin, rest = begin, _encodable(line.lstrip(" "))
+        while True:
+            room = max(columns_here() - width_of(margin), NARROWEST // 2)
+            piece = _piece(rest, room)
+            click.echo((margin + styled(piece, style or {})).rstrip())
+            rest = rest[len(piece) :].lstrip(" ")
+            if not rest:
+                break
+            margin = begin + " " * hanging
+
+
+def _piece(text: str, room: int) -> str:
+    """The beginning of a text, up to a space where one is near."""
+    piece = to_width(text, room)
+    space = piece.rfind(" ")
+    return piece if len(piece) == len(text) or space < len(piece) // 2 else piece[:space]
+
+
+def sign(wanted: str, instead: str) -> str:
+    """``wanted``, or what stands for it where the output's encoding lacks it."""
+    return wanted if _encodable(wanted) == wanted else instead
+
+
+def bar(share: float, width: int, *, begin: float = 0.0) -> str:
+    """A bar for ``share`` of ``width`` columns, which begins at ``begin`` of them; at least one column unless empty."""
+    if not (math.isfinite(share) and math.isfinite(begin)):
+        return ""
+    first = min(int(begin * width), width - 1)
+    length = min(max(1, round(share * width)), width - first) if share > 0 else 0
+    return " " * first + sign("█", "#") * length
+
+
+def columns_here() -> int:
+    """How many columns the terminal has; COLUMNS says otherwise, and 80 where nobody knows."""
+    return max(shutil.get_terminal_size((80, 24)).columns, NARROWEST)
 
 
 def say_json(value: Any) -> None:
     """Print ``value`` as JSON in ASCII; NaN and infinity, which JSON lacks, become texts."""
+    _say_json(value, indent=2)
+
+
+def say_json_line(value: Any) -> None:
+    """The same on one line."""
+    _say_json(value)
+
+
+def _say_json(value: Any, **options: Any) -> None:
     # DEL is the one control character that JSON leaves as it is.
-    say(json.dumps(_finite(value), indent=2, allow_nan=False).replace("\x7f", "\\u007f"))
+    say(json.dumps(_finite(value), allow_nan=False, **options).replace("\x7f", "\\u007f"))
 
 
-def say_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> None:
-    """Print rows in columns under ``head``; those counted in ``right`` are aligned to the right."""
-    table = [head, *rows]
-    widths = [max(len(row[at]) for row in table) for at in range(len(head))]
+def say_table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Iterable[int] = (),
+    flexible: Mapping[int, int] | None = None,
+    styles: Mapping[tuple[int, int], Mapping[str, Any]] | None = None,
+    before: list[int] | None = None,
+) -> None:
+    """Print rows in columns under ``head``.
+
+    Args:
+        head: Names of the columns.
+        rows: Their cells, made safe.
+        right: Columns that are aligned to the right.
+        flexible: Columns that are cut where the terminal is too narrow, the widest first, with their least widths.
+        styles: Row, from 0, and column to the style of a cell.
+        before: Widths of the table that goes on here, without a head; empty for a new one, whose widths it gets.
+    """
+    body = [[_encodable(cell) for cell in row] for row in rows]
+    least = before or list(map(width_of, head))
+    widths = [max(width, *(width_of(row[at]) for row in body), 0) for at, width in enumerate(least)]
+    _shrink(widths, flexible or {})
     to_right = set(right)
-    for row in table:
-        cells = (
-            cell.rjust(width) if at in to_right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        say("  ".join(cells).rstrip())
+    if not before:
+        _say_row(head, widths, to_right, dict.fromkeys(range(len(head)), HEAD))
+    for number, row in enumerate(body):
+        _say_row(row, widths, to_right, {at: (styles or {}).get((number, at), {}) for at in range(len(head))})
+    if before is not None:
+        before[:] = widths
+
+
+def _say_row(
+    row: Sequence[str], widths: Sequence[int], right: set[int], styles: Mapping[int, Mapping[str, Any]]
+) -> None:
+    cells = []
+    for at, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        text = cut(cell, width, sign("…", "~"))
+        gap = " " * (width - width_of(text))
+        cells.append(gap + styled(text, styles[at]) if at in right else styled(text, styles[at]) + gap)
+    click.echo("  ".join(cells).rstrip())
+
+
+def _shrink(widths: list[int], flexible: Mapping[int, int]) -> None:
+    """Take from the widest of the flexible columns until the table fits, or all have their least width."""
+    room = columns_here() - 2 * (len(widths) - 1)
+    while sum(widths) > room:
+        able = [at for at, least in flexible.items() if widths[at] > least]
+        if not able:
+            return
+        widths[max(able, key=lambda at: widths[at])] -= 1
+
+
+def _has_colours() -> bool:
+    """Whether the output is a terminal, and nobody said NO_COLOR (https://no-color.org)."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
+
+
+def _encodable(text: str, *, to_stderr: bool = False) -> str:
+    encoding = getattr(sys.stderr if to_stderr else sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_finite(entry) for entry in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,105 +2,112 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 import click
 
 from flask_chest_otel._cli import options
-from flask_chest_otel._cli.output import number, safe, say, say_json, say_table
+from flask_chest_otel._cli.as_json import request_object
+from flask_chest_otel._cli.filters import filters
+from flask_chest_otel._cli.output import say, say_json_line
+from flask_chest_otel._cli.request_table import COLUMNS, RequestTable
 from flask_chest_otel._cli.source import open_store
-from flask_chest_otel._store.reader import Wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from flask_chest_otel._store.reader import StoredRequest
+    from flask_chest_otel._store.reader import StoredRequest, Wanted
 
 __all__ = ["command"]
 
-IN_JSON = (
-    "time",
-    "request_id",
-    "trace_id",
-    "span_id",
-    "service",
-    "method",
-    "route",
-    "status",
-    "duration_ms",
-    "variables",
-)
+LOOK_EVERY_S = 0.5
+"""Time between two looks for new requests, seconds."""
 
-HEAD = ("METHOD", "ROUTE", "STATUS", "MS", "REQUEST ID", "TRACE ID", "VARIABLES")
+LOOK_BACK_NS = 3600 * 10**9
+"""How long a request may have run that appears while following: requests are in the order of their begin."""
 
+AT_ONCE = 1000
+"""Requests that one look shows at most."""
 
 EXAMPLES = """\b
 Examples:
   flask chest requests --status 5xx --since 1h
-  flask chest requests --var user_id=u1 --var cart_total
-  flask chest requests --service shop --method post
+  flask chest requests --error PaymentError --since yesterday --until today
+  flask chest requests --var user_id=u1 --var cart_total --slower 200
+  flask chest requests --columns time,status,id,path,user_id
+  flask chest requests --follow --path '/cart/*'
   flask chest requests --store instance/flask_chest.sqlite3 --json
 """
 
 
+def _columns(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(name for part in (text or "").split(",") if (name := part.strip()))
+
+
 @click.command(name="requests", epilog=EXAMPLES, short_help="The last requests, with ids and variables.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many requests, at most.")
-@options.route_option
-@options.method_option
-@options.service_option
-@options.status_option
-@options.variable_option
-@click.option("--request-id", metavar="ID", help="Only requests with this id.")
-@options.since_option
+@filters(
+    *("since", "until", "route", "method", "path", "status", "error", "slower"),
+    *("version", "service", "variables", "request_id"),
+)
+@click.option(
+    "--columns",
+    callback=_columns,
+    metavar="NAMES",
+    help=f"Other columns, with commas: time, id, {', '.join(COLUMNS)}, or a variable.",
+)
+@click.option("--follow", is_flag=True, help="Go on with new requests, until Ctrl-C.")
 @options.store_option
 @options.json_option
-def command(  # noqa: PLR0913 - one per option of the command
+def command(
     *,
+    wanted: Wanted,
     limit: int,
-    route: str | None,
-    method: str | None,
-    service: str | None,
-    status: tuple[int, int] | None,
-    variables: tuple[tuple[str, str | None], ...],
-    request_id: str | None,
-    since: int | None,
+    columns: tuple[str, ...],
+    follow: bool,
+    utc: bool,
     store: Path | None,
     as_json: bool,
 ) -> None:
     """Show the last requests, the newest at the end, with their tracked variables.
 
-    Applications that share an instance folder share a store: a column SERVICE tells them apart where there are several.
+    An id is shown as far as it is unique in the table: flask chest show ID takes that much. With --json, each request
+    is one line of JSON, with everything but child spans and log lines.
     """
-    wanted = Wanted(
-        since_unix_ns=since,
-        route=options.route_of(route),
-        method=method,
-        service=service,
-        status=status,
-        request_id=request_id,
-        variables=variables,
-    )
+    table = RequestTable(columns, utc=utc, with_errors=follow)
+    if follow:
+        with suppress(KeyboardInterrupt):
+            for found in _new(wanted, limit, store):
+                _say(found, table, as_json=as_json)
+        return
     with open_store(store) as reader:
         found = reader.requests(wanted, limit)
-    if as_json:
-        say_json([{name: getattr(request, name) for name in IN_JSON} for request in found])
-    elif found:
-        several = len({request.service for request in found}) > 1
-        head = ("TIME (UTC)", *["SERVICE"] * several, *HEAD)
-        say_table(head, [_row(request, several=several) for request in found], right=(3 + several, 4 + several))
-    else:
+    _say(found, table, as_json=as_json)
+    if not found:
         say("No request in the store is like that.", to_stderr=True)
 
 
-def _row(request: StoredRequest, *, several: bool) -> tuple[str, ...]:
-    return (
-        safe(request.time.replace("T", " ").rstrip("Z")),
-        *[safe(request.service)] * several,
-        safe(request.method),
-        safe(request.route),
-        str(request.status),
-        number(request.duration_ms),
-        safe(request.request_id),
-        safe(request.trace_id),
-        " ".join(f"{safe(name)}={safe(value)}" for name, value in request.variables.items()),
-    )
+def _say(found: Sequence[StoredRequest], table: RequestTable, *, as_json: bool) -> None:
+    if as_json:
+        for one in found:
+            say_json_line(request_object(one))
+    elif found:
+        table.say(found)
+
+
+def _new(wanted: Wanted, limit: int, store: Path | None) -> Iterator[list[StoredRequest]]:
+    """The last requests, then again and again those that were not there before."""
+    seen: set[str] = set()
+    for look in count():
+        since = max(wanted.since_unix_ns or 0, time.time_ns() - LOOK_BACK_NS) if look else wanted.since_unix_ns
+        with open_store(store) as reader:
+            found = reader.requests(replace(wanted, since_unix_ns=since), max(AT_ONCE, limit))
+        new = [one for one in found if one.key not in seen]
+        yield new if look else new[-limit:]
+        seen = {one.key for one in found}
+        time.sleep(LOOK_EVERY_S)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 from flask.cli import NoAppException, ScriptInfo
 
+from flask_chest_otel._base.sqlite import is_broken, is_locked
 from flask_chest_otel._cli.output import say
 from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel._store.reader import StoreReadError, read_store
@@ -34,12 +36,26 @@ def open_store(given: Path | None) -> Iterator[StoreReader]:
         with read_store(path_of_store(given)) as reader:
             yield reader
     except StoreReadError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(f"{error}{_what_to_do(error)}") from error
 
 
 def path_of_store(given: Path | None) -> Path:
     """The store at ``given``, else the application's."""
     return given if given is not None else _current_store(_app())
+
+
+def _what_to_do(error: StoreReadError) -> str:
+    """What to type where SQLite has only said what is wrong."""
+    cause = error.__cause__
+    if not isinstance(cause, sqlite3.Error):
+        return ""
+    if is_locked(cause):
+        return ": another program keeps it for itself; try again, or copy the file and type --store COPY"
+    if is_broken(cause):
+        return (
+            ": the application sets a damaged file aside and begins a new one; sqlite3 FILE .recover saves what is left"
+        )
+    return ""
 
 
 def _current_store(app: Flask) -> Path:

@@ -1,161 +1,191 @@
-"""``flask chest stats``: transactions, response times and sums of variables, by application, route and method."""
+"""``flask chest stats``: how many requests, how they ended, how long they took, what their variables add up to."""
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import asdict, astuple, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flask_chest_otel._cli import options
-from flask_chest_otel._cli.output import number, safe, say, say_json, say_table
+from flask_chest_otel._cli.figures import SORTS, Figures, by_route, by_time, by_value
+from flask_chest_otel._cli.filters import filters
+from flask_chest_otel._cli.output import (
+    ERROR,
+    WARNING,
+    bar,
+    columns_here,
+    milliseconds,
+    number,
+    safe,
+    say,
+    say_json,
+    say_table,
+)
 from flask_chest_otel._cli.source import open_store
-from flask_chest_otel._store.reader import Wanted
-from flask_chest_otel._values.methods import metric_method
-from flask_chest_otel.tracked import looks_like_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
-    from flask_chest_otel._store.reader import RouteTiming, VariableSum
+    from flask_chest_otel._cli.figures import Answer, Row
+    from flask_chest_otel._store.reader import Wanted
 
 __all__ = ["command"]
 
-SERVER_ERRORS = 500
-"""Status codes from here on are errors of the application, not of its client."""
+VALUES_SHOWN = 20
+"""Values of ``--by`` that are shown unless said otherwise."""
 
-HEAD = ("METHOD", "ROUTE", "TRANSACTIONS", "ERRORS", "AVERAGE MS", "P95 MS", "MAX MS")
-VARIABLES_HEAD = ("METHOD", "ROUTE", "VARIABLE", "COUNT", "SUM", "AVERAGE")
-
+BAR_COLUMNS = 24
+"""Columns of the longest bar, at most."""
 
 EXAMPLES = """\b
 Examples:
   flask chest stats --since 1h
-  flask chest stats --route '/cart/<int:cart_id>' --json
-  flask chest stats --service shop
+  flask chest stats --since yesterday --until today --per hour
+  flask chest stats --route '/cart/<int:cart_id>' --var cart_total
+  flask chest stats --by plan --sort p95
+  flask chest stats --version 1.5.0 --slower 200 --json
 """
 
 
-class Timing(NamedTuple):
-    """Figures of a group of requests; the times in milliseconds, ``None`` where there was no request."""
-
-    transactions: int
-    errors: int
-    average_ms: float | None
-    p95_ms: float | None
-    max_ms: float | None
-
-
-@click.command(name="stats", epilog=EXAMPLES, short_help="Transactions and response times per route.")
-@options.since_option
-@options.route_option
-@options.method_option
-@options.service_option
+@click.command(name="stats", epilog=EXAMPLES, short_help="Counts, errors and times, per route, time or value.")
+@filters(
+    *("since", "until", "route", "method", "path", "status", "error", "slower"),
+    *("version", "service"),
+)
+@click.option(
+    "--var",
+    "variables",
+    type=options.variable,
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="NAME: also its sum, mean and percentiles; NAME=VALUE: only these requests.",
+)
+@click.option("--by", metavar="NAME", help="A row for each value of this variable, instead of each route.")
+@click.option(
+    "--per", type=click.Choice(["minute", "hour", "day"]), help="A row for each minute, hour or day, with a bar."
+)
+@click.option("--sort", type=click.Choice(SORTS), help="By what rows are sorted; what is most comes first.")
+@click.option("--limit", type=click.IntRange(min=1), default=VALUES_SHOWN, show_default=True, help="Rows of --by.")
 @options.store_option
 @options.json_option
-def command(
+def command(  # noqa: PLR0913 - one per option of the command
     *,
-    since: int | None,
-    route: str | None,
-    method: str | None,
-    service: str | None,
+    wanted: Wanted,
+    variables: tuple[tuple[str, str | None], ...],
+    by: str | None,
+    per: str | None,
+    sort: str | None,
+    limit: int,
+    utc: bool,
     store: Path | None,
     as_json: bool,
 ) -> None:
-    """Show transactions and response times per route and method, and sums of the numeric variables.
+    """Show how many requests there were per route and method, how they ended and how long they took.
 
-    Applications that share an instance folder share a store: each has rows of its own, and a column SERVICE.
-
-    Methods that HTTP does not know, which clients may make up, are one: _OTHER.
-
-    Errors are responses with a status of 500 and above. P95: 95 of 100 requests were at most that slow.
+    4XX and 5XX: with a status of the client's mistakes, and of the application's. P95: 95 of 100 requests were at most
+    that slow; percentiles of times are at most 1.1 % beside the truth. Methods that HTTP does not know are one: _OTHER.
     """
-    wanted = Wanted(since_unix_ns=since, route=options.route_of(route), method=method, service=service)
+    if by is not None and per is not None:
+        raise click.UsageError("--by and --per both say what a row is: type one of them")
+    wanted = replace(wanted, variables=tuple(one for one in variables if one[1] is not None))
+    names = tuple(name for name, value in variables if value is None)
     with open_store(store) as reader:
-        groups = _grouped(reader.timings(wanted))
-        sums = _summed(found for found in reader.variable_sums(wanted) if not looks_like_id(found.name))
-    routes = {key: _timing(group) for key, group in sorted(groups.items(), key=_by_name)}
-    total = _timing([request for group in groups.values() for request in group])
+        if by is not None:
+            found = by_value(reader, wanted, by, names)
+        elif per is not None:
+            found = by_time(reader, wanted, per, names, utc=utc)
+        else:
+            found = by_route(reader, wanted, names)
+    found.sort(sort)
     if as_json:
-        say_json(_as_json(routes, total, sums))
-    elif routes:
-        _say(routes, total, sums)
+        say_json(_as_json(found))
+    elif found.rows:
+        _say(found, limit if by is not None else len(found.rows))
     else:
         say("No request in the store is like that.", to_stderr=True)
 
 
-class Key(NamedTuple):
-    """What a row is about."""
-
-    service: str
-    route: str | None
-    method: str
+def _as_json(found: Answer) -> dict[str, Any]:
+    rows = [{**row.names, **_figures(row.figures), "variables": _variables(row)} for row in found.rows]
+    return {found.kind: rows, "total": _figures(found.total)}
 
 
-def _by_name(entry: tuple[Key, Any]) -> tuple[str, str, str]:
-    return entry[0].service, entry[0].route or "", entry[0].method
+def _figures(one: Figures) -> dict[str, Any]:
+    return {
+        "transactions": one.count,
+        "client_errors": one.client_errors,
+        "errors": one.server_errors,
+        "average_ms": one.mean_ms,
+        "p50_ms": one.p50_ms,
+        "p95_ms": one.p95_ms,
+        "p99_ms": one.p99_ms,
+        "max_ms": one.max_ms,
+    }
 
 
-def _grouped(timings: Iterable[RouteTiming]) -> dict[Key, list[RouteTiming]]:
-    groups: dict[Key, list[RouteTiming]] = defaultdict(list)
-    for timing in timings:
-        groups[_key(timing)].append(timing)
-    return groups
+def _variables(row: Row) -> dict[str, Any]:
+    return {name: asdict(one) for name, one in row.variables.items()}
 
 
-def _key(one: RouteTiming | VariableSum) -> Key:
-    return Key(one.service, one.route, metric_method(one.method))
-
-
-def _summed(sums: Iterable[VariableSum]) -> list[VariableSum]:
-    """One sum for each row: methods that clients have made up are one."""
-    found: dict[tuple[Key, str], VariableSum] = {}
-    for one in sums:
-        place = _key(one), one.name
-        same = found.get(place, one._replace(samples=0, total=0.0))
-        samples, total = same.samples + one.samples, same.total + one.total
-        found[place] = one._replace(method=place[0].method, samples=samples, total=total, average=total / samples)
-    return list(found.values())
-
-
-def _timing(group: list[RouteTiming]) -> Timing:
-    if not group:
-        return Timing(0, 0, None, None, None)
-    times = sorted(request.duration_ms for request in group)
-    errors = sum(request.status >= SERVER_ERRORS for request in group)
-    # Nearest rank: a time that a request really took.
-    p95 = times[math.ceil(0.95 * len(times)) - 1]
-    return Timing(len(times), errors, round(sum(times) / len(times), 3), p95, times[-1])
-
-
-def _as_json(routes: dict[Key, Timing], total: Timing, sums: list[VariableSum]) -> dict[str, Any]:
-    found = {key: {**key._asdict(), **timing._asdict(), "variables": {}} for key, timing in routes.items()}
-    for one in sums:
-        figures = {"count": one.samples, "sum": one.total, "average": one.average}
-        found[_key(one)]["variables"][one.name] = figures
-    return {"routes": list(found.values()), "total": total._asdict()}
-
-
-def _say(routes: dict[Key, Timing], total: Timing, sums: list[VariableSum]) -> None:
-    several = len({key.service for key in routes}) > 1
-    service = ["SERVICE"] * several
-    rows = [(*_names(key, several=several), *_cells(timing)) for key, timing in routes.items()]
-    end = ("TOTAL", *[""] * several, "", *_cells(total))
-    say_table([*service, *HEAD], [*rows, end], right=range(2 + several, 7 + several))
-    if sums:
+def _say(found: Answer, limit: int) -> None:
+    rows = found.rows[:limit]
+    if found.kind == "times":
+        _say_times(rows)
+    else:
+        _say_groups(found, rows)
+    if len(found.rows) > limit:
+        say(f"{len(found.rows) - limit} more rows: --limit {len(found.rows)}", to_stderr=True)
+    if any(row.variables for row in rows):
         say("")
-        rows = [
-            (*_names(_key(s), several=several), safe(s.name), str(s.samples), number(s.total), number(s.average))
-            for s in sums
+        head = (*found.head, "VARIABLE", "COUNT", "SUM", "MEAN", "P50", "P95", "P99")
+        cells = [
+            (*row.cells, safe(name), *map(number, astuple(one)))
+            for row in rows
+            for name, one in sorted(row.variables.items())
         ]
-        say_table([*service, *VARIABLES_HEAD], rows, right=range(3 + several, 6 + several))
+        first = len(found.head)
+        say_table(head, cells, right=range(first + 1, first + 7), flexible=dict.fromkeys(range(first + 1), 10))
 
 
-def _names(key: Key, *, several: bool) -> tuple[str, ...]:
-    return (*[safe(key.service)] * several, safe(key.method), safe(key.route))
+def _say_groups(found: Answer, rows: list[Row]) -> None:
+    first = len(found.head)
+    head = (*found.head, "COUNT", "4XX", "5XX", "P50 MS", "P95 MS", "P99 MS")
+    end = ("TOTAL", *[""] * (first - 1), *_cells(found.total))
+    say_table(
+        head,
+        [*[(*row.cells, *_cells(row.figures)) for row in rows], end],
+        right=range(first, first + 6),
+        flexible=dict.fromkeys(range(first), 10),
+        styles=_styles([*[row.figures for row in rows], found.total], first),
+    )
 
 
-def _cells(timing: Timing) -> list[str]:
-    return ["-" if figure is None else number(figure) for figure in timing]
+def _say_times(rows: list[Row]) -> None:
+    most = max(row.figures.count for row in rows)
+    width = max(8, min(BAR_COLUMNS, columns_here() - 56))
+    say_table(
+        ("TIME", "COUNT", "4XX", "5XX", "P50 MS", "P95 MS", ""),
+        [
+            (*row.cells, *_cells(row.figures)[:5], bar(row.figures.count / most, width) if row.figures.count else "")
+            for row in rows
+        ],
+        right=range(1, 6),
+        styles=_styles([row.figures for row in rows], 1),
+    )
+
+
+def _styles(figures: list[Figures], first: int) -> dict[tuple[int, int], Any]:
+    wrong: dict[int, tuple[Any, Callable[[Figures], int]]] = {
+        first + 1: (WARNING, lambda one: one.client_errors),
+        first + 2: (ERROR, lambda one: one.server_errors),
+    }
+    return {
+        (row, at): style for row, one in enumerate(figures) for at, (style, count_of) in wrong.items() if count_of(one)
+    }
+
+
+def _cells(one: Figures) -> tuple[str, ...]:
+    counts = (one.count, one.client_errors, one.server_errors)
+    return (*map(str, counts), *map(milliseconds, (one.p50_ms, one.p95_ms, one.p99_ms)))

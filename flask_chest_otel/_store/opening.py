@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._base.sqlite import is_locked
 from flask_chest_otel._records.schema import SCHEMA_VERSION
 from flask_chest_otel._store.file import APPLICATION_ID
 from flask_chest_otel._store.older import bring_up
@@ -55,9 +56,10 @@ def _connect(path: Path) -> sqlite3.Connection:
     address = path.absolute().as_uri()
     try:
         return _opened(f"{address}?mode=ro")
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         log = path.with_name(f"{path.name}-wal")
-        if log.exists() and log.stat().st_size:
+        # What another program is just changing is no copy.
+        if is_locked(error) or (log.exists() and log.stat().st_size):
             raise
         # A copy in a read-only folder: SQLite cannot put its lock file beside it, and needs none.
         return _opened(f"{address}?mode=ro&immutable=1")

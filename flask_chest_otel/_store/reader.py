@@ -101,8 +101,8 @@ class StoreReader:
         condition, values = conditions(replace(wanted, error_type=wanted.error_type or ANY_ERROR))
         names = ", ".join(_GROUPED)
         sql = [
-            f"SELECT {names}, count(*), total(error_handled), min(record_key), max(record_key) FROM chest_requests",  # noqa: S608 - our own words
-            f"WHERE {condition} GROUP BY {names} ORDER BY count(*) DESC, {names}",
+            f"SELECT {names}, count(*), total(CAST(error_handled AS INTEGER) > 0), min(record_key), max(record_key)",
+            f"FROM chest_requests WHERE {condition} GROUP BY {names} ORDER BY count(*) DESC, {names}",
         ]
         groups = self._connection.execute(" ".join(sql), values).fetchall()
         return [self._error_group(group, condition, values) for group in groups]

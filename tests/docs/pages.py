@@ -241,8 +241,11 @@ def _environment() -> dict[str, str]:
 
 def _kind(line: str) -> str:
     """A line without what differs from run to run: ids, numbers, widths of columns."""
-    line = re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{16,32}\b", "ID", line)
-    line = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?", "TIME", line)
+    line = re.sub(r"\b(?=[0-9a-f]*\d)(?:[0-9a-f]{16,32}|[0-9a-f]{8})\b", "ID", line)
+    line = re.sub(r"(\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(\.\d+)?( [+-]\d{4})?", "TIME", line)
+    # What a table has cut, it cuts at another place where another column is wider.
+    line = re.sub(r"\S*…", "…", line)
+    line = re.sub("█+", "BAR", line)
     # Numbers that are measured: with a fraction, or in seconds.
     line = re.sub(r"\b\d+\.\d+(e-?\d+)?(?=s?\b)", "NUMBER", line)
     return re.sub(r"\s+", " ", line).strip()

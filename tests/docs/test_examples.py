@@ -97,7 +97,7 @@ def test_the_demonstration_shows_what_a_user_came_for(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert str(folder) in done.stdout
-    assert "TRANSACTIONS" in done.stdout
+    assert "P95 MS" in done.stdout
     assert "order-0300" in done.stdout
     shown = done.stdout.partition("To look further:")[2].splitlines()
     commands = [line.strip() for line in shown if line.startswith("  ") and not line.startswith("  #")]

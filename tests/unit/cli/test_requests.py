@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+import time
 from contextlib import closing
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from flask_chest_otel._records.record import ChildSpan, LogLine, RequestError, SpanEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,57 +25,127 @@ if TYPE_CHECKING:
 
 def shown(result: Result) -> list[str]:
     assert result.exit_code == 0, result.output
-    return [request["request_id"] for request in json.loads(result.stdout)]
+    return [request["request_id"] for request in objects(result)]
 
 
-def test_newest_last_with_variables_and_ids(shop: Path, chest: Callable[..., Result]) -> None:
-    """A line per request, the newest at the end, with method, route, status, time, both ids and every variable."""
-    result = chest("requests")
+def objects(result: Result) -> list[dict[str, Any]]:
+    """Each line of the output is an object."""
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_newest_last_with_variables_and_id(shop: Path, chest: Callable[..., Result]) -> None:
+    """A line per request, the newest at the end, with status, time, id, method, route and variables."""
+    result = chest("requests", "--since", "3h")
     assert result.exit_code == 0
     head, *lines = result.stdout.splitlines()
-    assert head.split() == [
-        "TIME",
-        "(UTC)",
-        *["METHOD", "ROUTE", "STATUS", "MS"],
-        "REQUEST",
-        "ID",
-        "TRACE",
-        "ID",
-        "VARIABLES",
-    ]
-    assert [line.split()[6] for line in lines] == ["r-1", "r-2", "r-3", "r-4", "r-5"]
-    assert lines[2].split()[2:] == [
-        "POST",
-        "/cart/<int:cart_id>",
-        "200",
-        "30",
-        "r-3",
-        f"{3:032x}",
-        "items=3",
-        "user_id=u2",
-        "vip=true",
-    ]
-    assert lines[3].split()[2:] == ["GET", "-", "404", "40", "r-4", "-"]
-    assert lines[4].endswith('cart_total=1.5 tags=["a", "b"] user_id=u1')
+    assert head.split() == ["TIME", "STATUS", "MS", "ID", "REQUEST", "VARIABLES"]
+    rows = [line[line.index(" r-") :].split() for line in lines]
+    assert [row[0] for row in rows] == ["r-1", "r-2", "r-3", "r-4", "r-5"]
+    assert rows[2][1:] == ["POST", "/cart/<int:cart_id>", "items=3", "user_id=u2", "vip=t…"]
+    assert rows[3][1:] == ["GET", "-"]
+    assert [line[: line.index(" r-")].split()[-2:] for line in lines][2:4] == [["200", "30.0"], ["404", "40.0"]]
 
 
-def test_json_holds_every_field_with_its_type(shop: Path, chest: Callable[..., Result]) -> None:
-    """JSON gives one object per request, and the variables as they were on g."""
-    found = json.loads(chest("requests", "--json", "--limit", "1").stdout)
-    assert found[0].pop("time").endswith("Z")
-    assert found == [
-        {
-            "request_id": "r-5",
-            "trace_id": f"{5:032x}",
-            "span_id": f"{5:016x}",
-            "service": "shop",
-            "method": "GET",
-            "route": "/cart/<int:cart_id>",
-            "status": 200,
-            "duration_ms": 50.0,
-            "variables": {"cart_total": 1.5, "tags": ["a", "b"], "user_id": "u1"},
-        }
+def test_errors_have_a_column(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """Where a request recorded an exception, the class is beside it."""
+    error = RequestError("shop.PaymentError", "no answer", "shop:pay:3", "Traceback", handled=False)
+    fill(record(1, 1), record(2, 0, status=500, error=error))
+    head, fine, failed = chest("requests").stdout.splitlines()
+    assert head.split()[-2:] == ["ERROR", "VARIABLES"]
+    assert re.search(r"GET /cart/<int:c…  -  +cart_total=10.5", fine)
+    assert " PaymentError  cart_total" in failed
+
+
+def test_columns(fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]) -> None:
+    """--columns says which there are: those with names of ours, and else variables."""
+    fill(record(1, 0, path="/cart/7", version="1.4", cpu_s=0.0031, timings={"db": (2, 0.03)}))
+    head, line = chest("requests", "--columns", "id, path,version,cpu,db,user_id,nothing").stdout.splitlines()
+    assert head.split() == ["ID", "PATH", "VERSION", "CPU", "MS", "DB", "user_id", "nothing"]
+    assert line.split() == ["r-1", "/cart/7", "1.4", "3.10", *["2", "in", "30.0"], "u1", "-"]
+
+
+def test_ids_are_as_long_as_they_have_to_be(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """Of an id, what tells it from the others is shown; flask chest show takes it."""
+    ids = ["order-4711-eu-000000001", "order-4711-eu-000000002", "order-4712", ("ab" * 16)[:23]]
+    fill(*[record(number, 0, request_id=one) for number, one in enumerate(ids)])
+    shown_ids = [line.split()[3] for line in chest("requests").stdout.splitlines()[1:]]
+    assert shown_ids == ["order-4711-eu-000000001", "order-4711-eu-000000002", "order-4712", ("ab" * 16)[:23]]
+    fill(record(9, 0, request_id="cd" * 16))
+    shown_ids = [
+        line.split()[3]
+        for line in chest("requests", "--var", "user_id", "--request-id", "cd" * 16).stdout.splitlines()[1:]
     ]
+    assert shown_ids == ["cd" * 4]
+    assert chest("show", "cd" * 4).exit_code == 0
+
+
+def test_times_are_local_unless_asked(
+    fill: Callable[..., Path],
+    record: Callable[..., RequestRecord],
+    chest: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Times are this machine's, with --utc in UTC, shown and typed alike; of today, without the date."""
+    noon = (int(time.time()) // 86400 - 2) * 86400 + 12 * 3600
+    day = f"{datetime.fromtimestamp(noon, timezone.utc):%Y-%m-%d}"
+    fill(record(1, 0, start_unix_ns=noon * 10**9))
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert f"{day} 21:00:00" in chest("requests").stdout
+        assert f"{day} 12:00:00" in chest("requests", "--utc").stdout
+        assert len(shown(chest("requests", "--json", "--since", f"{day} 21:00"))) == 1
+        assert shown(chest("requests", "--json", "--since", f"{day} 21:01")) == []
+        assert len(shown(chest("requests", "--json", "--since", f"{day} 12:00", "--utc"))) == 1
+        assert shown(chest("requests", "--json", "--until", day, "--utc")) == ["r-1"]
+    finally:
+        monkeypatch.delenv("TZ")
+        time.tzset()
+    fill(record(2, 0))
+    assert re.search(r"^\d\d:\d\d:\d\d +200", chest("requests", "--limit", "1").stdout, re.MULTILINE)
+
+
+def test_json_holds_every_field_with_its_type(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """JSON gives one object per line and request: the record without child spans and log lines."""
+    error = RequestError("shop.PaymentError", "no answer", "shop:pay:3", "Traceback …", handled=True)
+    more = {"path": "/cart/7", "version": "1.4", "cpu_s": 0.002, "first_byte_s": 0.01, "timings": {"db": (2, 0.03)}}
+    fill(record(1, 1), record(5, 0, variables={"tags": ("a", "b")}, refused={"x": "value"}, error=error, **more))
+    (found,) = objects(chest("requests", "--json", "--limit", "1"))
+    assert found.pop("time").endswith("Z")
+    assert len(found.pop("key")) == 32
+    assert found == {
+        "request_id": "r-5",
+        "trace_id": f"{5:032x}",
+        "span_id": f"{5:016x}",
+        "service": "shop",
+        "version": "1.4",
+        "method": "GET",
+        "route": "/cart/<int:cart_id>",
+        "path": "/cart/7",
+        "status": 200,
+        "duration_ms": 50.0,
+        "cpu_ms": 2.0,
+        "first_byte_ms": 10.0,
+        "variables": {"tags": ["a", "b"]},
+        "refused": {"x": "value"},
+        "error": {
+            "type": "shop.PaymentError",
+            "message": "no answer",
+            "place": "shop:pay:3",
+            "stack": "Traceback …",
+            "handled": True,
+        },
+        "timings": {"db": {"count": 2, "ms": 30.0}},
+        "spans_complete": True,
+        "spans_dropped": 0,
+        "logs_dropped": 0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -93,6 +168,12 @@ def test_json_holds_every_field_with_its_type(shop: Path, chest: Callable[..., R
         (["--since", "2020-01-31"], ["r-1", "r-2", "r-3", "r-4", "r-5"]),
         (["--since", "9999999w"], ["r-1", "r-2", "r-3", "r-4", "r-5"]),
         (["--since", "2200-01-31T08:00+02:00"], []),
+        (["--until", "35m"], ["r-1", "r-2", "r-3"]),
+        (["--since", "45m", "--until", "35m"], ["r-3"]),
+        (["--slower", "35"], ["r-4", "r-5"]),
+        (["--error", "*"], []),
+        (["--path", "/x"], []),
+        (["--version", "-"], ["r-1", "r-2", "r-3", "r-4", "r-5"]),
         (["--var", "items"], ["r-3"]),
         (["--var", "user_id=u1"], ["r-1", "r-2", "r-5"]),
         (["--var", "cart_total=21"], ["r-2"]),
@@ -118,8 +199,9 @@ def test_nothing_found_is_no_error(shop: Path, chest: Callable[..., Result]) -> 
     ("options", "message"),
     [
         (["--status", "9xx"], "type a code such as 404, or a class such as 5xx"),
-        (["--since", "yesterday"], "type 90s, 15m, 1h, 7d"),
-        (["--since", "9" * 400 + "w"], "type 90s, 15m, 1h, 7d"),
+        (["--since", "soon"], "type an age such as 90s, 15m, 2h, 7d, 2w; today, yesterday; 14:00, 2026-11-26,"),
+        (["--until", "9" * 400 + "w"], "2026-11-26 14:00, or ISO 8601"),
+        (["--slower", "x"], "'x' is not a valid float"),
         (["--var", "=1"], "type a variable, or variable=value"),
         (["--limit", "0"], "0 is not in the range x>=1"),
     ],
@@ -153,12 +235,12 @@ def test_values_cannot_drive_the_terminal(
 ) -> None:
     """Control and direction characters are shown escaped in tables; JSON has nothing but printable ASCII."""
     fill(record(1, 0, variables={"note": value}, method="\x1bGET", request_id=str(value)[:255]))
-    table = chest("requests").stdout
+    table = chest("requests", env={"COLUMNS": "300"}).stdout
     assert f"note={text}" in table
     assert all(sign.isprintable() for sign in table.replace("\n", ""))
     as_json = chest("requests", "--json").stdout
     assert all(" " <= sign <= "~" for sign in as_json.replace("\n", ""))
-    kept = json.loads(as_json)[0]["variables"]["note"]
+    kept = json.loads(as_json)["variables"]["note"]
     assert kept == (list(value) if isinstance(value, tuple) else value)
 
 
@@ -167,7 +249,7 @@ def test_numbers_that_json_lacks(
 ) -> None:
     """NaN and infinity are texts in JSON, so that any reader takes it."""
     fill(record(1, 0, variables={"a": float("nan"), "b": (float("inf"), 1.0)}))
-    (found,) = json.loads(chest("requests", "--json").stdout, parse_constant=pytest.fail)
+    found = json.loads(chest("requests", "--json").stdout, parse_constant=pytest.fail)
     assert found["variables"] == {"a": "nan", "b": ["inf", 1.0]}
 
 
@@ -177,21 +259,46 @@ def test_applications_in_one_store(
     """A column tells applications apart where there are several in the answer, and only there."""
     fill(record(1, 2, service="shop"), record(2, 1, service="ba\x1bnk"))
     head, *lines = chest("requests").stdout.splitlines()
-    assert head.split()[2:5] == ["SERVICE", "METHOD", "ROUTE"]
-    assert [line.split()[2:4] for line in lines] == [["shop", "GET"], ["ba\\x1bnk", "GET"]]
+    assert head.split()[:2] == ["TIME", "SERVICE"]
+    assert [line.split()[1] for line in lines] == ["shop", "ba\\x1bnk"]
     assert "SERVICE" not in chest("requests", "--service", "shop").stdout
     assert shown(chest("requests", "--json", "--service", "ba\x1bnk")) == ["r-2"]
 
 
-def spoil(path: Path, table: str, **columns: Any) -> None:
+ERROR = RequestError("E", "m", "p", "s", handled=False)
+SPANS = (ChildSpan("q", "client", "a" * 16, None, 1, 0.1, "ok", {"db.query.text": "x"}, (SpanEvent("e", 1, {}),)),)
+LOGS = (LogLine(1, "INFO", "x", "y"),)
+
+
+def columns_of(path: Path, table: str) -> list[str]:
+    with closing(sqlite3.connect(path)) as store:
+        return [name for _, name, *_ in store.execute(f"PRAGMA table_info({table})")]
+
+
+def spoil(store_path: Path, table: str, **columns: Any) -> None:
     """Somebody else has written into the file: SQLite keeps any type in any column."""
-    with closing(sqlite3.connect(path)) as store, store:
+    with closing(sqlite3.connect(store_path)) as store, store:
         names = ", ".join(f"{name} = ?" for name in columns)
         store.execute(f"UPDATE {table} SET {names}", [*columns.values()])
 
 
 @pytest.mark.parametrize("wrong", ["\x1b[2Jx\n", b"\x1b\xff", 7, 2.5, float("inf"), -(2**63), "1e999", ""])
-@pytest.mark.parametrize("command", [["requests"], ["stats"], ["trace-id", "r-1"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["requests"],
+        ["requests", "--columns", "time,service,path,version,cpu,db,error,place,message,key"],
+        ["show", "r-1"],
+        ["errors"],
+        ["stats"],
+        ["stats", "--var", "a", "--by", "a"],
+        ["stats", "--per", "hour"],
+        ["explain", "--status", "5xx"],
+        ["compare", "..", "1h"],
+        ["trace-id", "r-1"],
+    ],
+    ids=" ".join,
+)
 def test_a_file_that_somebody_else_wrote(
     wrong: Any,
     command: list[str],
@@ -200,16 +307,23 @@ def test_a_file_that_somebody_else_wrote(
     chest: Callable[..., Result],
 ) -> None:
     """A column of any type and any text ends in no traceback, and cannot drive the terminal; JSON stays JSON."""
-    path = fill(record(1, 0, variables={"a": 1}), record(2, 0, variables={"b": (1, 2)}))
-    names = ("time", "trace_id", "span_id", "service", "method", "route", "status", "duration_ms")
-    spoil(path, "chest_requests", **dict.fromkeys(names, wrong))
-    for number, kind in enumerate((wrong, "int", "float", "list", "bool")):
+    path = fill(
+        *[
+            record(one, 0, variables={"a": one}, error=ERROR, spans=SPANS, logs=LOGS, timings={"db": (1, 1.0)})
+            for one in (1, 2)
+        ]
+    )
+    for table, key in (("chest_requests", "record_key"), ("chest_details", "request_key")):
+        names = [name for name in columns_of(path, table) if name not in {key, "request_id", "counted"}]
+        spoil(path, table, **dict.fromkeys(names, wrong))
+    for number, kind in enumerate((wrong, "float", "list")):
         spoil(path, "chest_variables", type=kind, text_value=wrong, number_value=wrong, name=wrong)
         for option in ([], ["--json"]):
             result = chest(*command, *option)
-            assert (result.exit_code, result.exception) == (0, None), (number, result.output)
+            assert result.exit_code == 0, (number, result.output, result.exception)
             assert all(sign.isprintable() for sign in result.output.replace("\n", ""))
-            assert not option or json.loads(result.stdout)
+            whole = result.stdout.splitlines() if command[0] == "requests" else [result.stdout]
+            assert not option or all(map(json.loads, whole))
 
 
 def test_questions_that_sqlite_does_not_take(shop: Path, chest: Callable[..., Result]) -> None:

@@ -1,0 +1,114 @@
+"""From stored requests to the observations and groups that the analysis takes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._analysis.compare import Group
+from flask_chest_otel._analysis.conditions import Fact
+from flask_chest_otel._analysis.explain import Observation
+from flask_chest_otel._cli.request_table import SERVER_ERROR
+from flask_chest_otel._records.schema import read_value
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from flask_chest_otel._analysis.times import Span
+    from flask_chest_otel._store.reader import RequestFacts, StoreReader, VariableFact, Wanted
+
+__all__ = ["ERROR_FACTS", "began_unix_ns", "group_of", "joined", "observations", "same_time", "value_of"]
+
+ERROR_FACTS = frozenset({"status", "error", "place"})
+"""What only says again that a request failed."""
+
+SAME_TIME = (0.8, 1.001)
+"""A variable that is this part of its request's milliseconds, or seconds, measures the same time again."""
+
+SAME_IN, FEWEST = 0.95, 5
+"""In this share of the requests that have it, and in so many at least."""
+
+MILLISECONDS = 1000
+
+
+def observations(
+    reader: StoreReader, wanted: Wanted, facts: Iterable[RequestFacts], chosen: set[str], left_out: Collection[str]
+) -> Iterator[Observation]:
+    """What is known of each request.
+
+    Args:
+        reader: The store.
+        wanted: Which requests.
+        facts: These requests.
+        chosen: Keys of those that are to be explained.
+        left_out: Names of facts that only say again why they were chosen.
+    """
+    for one, variables in joined(facts, reader.variable_facts(wanted)):
+        known = {Fact("request", name): value for name, value in _of_request(one).items() if name not in left_out}
+        known |= {Fact("variable", found.name): value_of(found) for found in variables if found.name not in left_out}
+        yield Observation(one.key in chosen, known)
+
+
+def _of_request(one: RequestFacts) -> dict[str, Any]:
+    return {
+        "route": one.route or "-",
+        # What is known of a route says it already.
+        "path": one.path if one.route is None else None,
+        "version": one.version,
+        "status": str(one.status),
+        "error": one.error_type,
+        "place": one.error_place or None,
+        "method": one.method,
+        "service": one.service,
+    }
+
+
+def joined(
+    facts: Iterable[RequestFacts], variables: Iterable[VariableFact]
+) -> Iterator[tuple[RequestFacts, list[VariableFact]]]:
+    """Requests with their variables; both have to be in the order of keys, as the store gives them."""
+    groups = groupby(variables, key=attrgetter("key"))
+    key, group = next(groups, ("", iter(())))
+    for one in facts:
+        while key and key < one.key:
+            key, group = next(groups, ("", iter(())))
+        yield one, list(group) if key == one.key else []
+
+
+def same_time(reader: StoreReader, chosen: Wanted) -> set[str]:
+    """Names of variables that hold how long their request took, in milliseconds or seconds."""
+    held: dict[str, list[bool]] = defaultdict(list)
+    for one, variables in joined(reader.facts(chosen), reader.variable_facts(chosen)):
+        for found in variables:
+            parts = [(found.number or 0) * unit / max(one.duration_ms, 1e-9) for unit in (1, MILLISECONDS)]
+            held[found.name].append(any(SAME_TIME[0] <= part <= SAME_TIME[1] for part in parts))
+    return {name for name, seen in held.items() if len(seen) >= FEWEST and sum(seen) >= SAME_IN * len(seen)}
+
+
+def value_of(found: VariableFact) -> Any:
+    """A variable's value; the text where it is none of its type."""
+    try:
+        value = read_value(found.type, found.text)
+    except ValueError:
+        return found.text
+    return value if isinstance(value, (str, bool, int, float, list)) else found.text
+
+
+def group_of(facts: Iterable[RequestFacts], span: Span | None) -> Group:
+    """The figures of requests that are compared."""
+    starts, durations, errors = [], [], 0
+    for one in facts:
+        starts.append(began_unix_ns(one.key))
+        durations.append(one.duration_ms)
+        errors += one.status >= SERVER_ERROR
+    return Group(starts, durations, errors, span)
+
+
+def began_unix_ns(key: str) -> int:
+    """When a request began: its key starts with it."""
+    try:
+        return int(key[:16], 16)
+    except ValueError:
+        return 0

@@ -1,0 +1,170 @@
+"""``flask chest explain``: what is different about failed requests, or slow ones."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flask_chest_otel._analysis.explain import explain
+from flask_chest_otel._cli import options
+from flask_chest_otel._cli.chosen import ERROR_FACTS, began_unix_ns, observations, same_time
+from flask_chest_otel._cli.filters import filters
+from flask_chest_otel._cli.output import HEAD, say, say_json, say_wrapped, whole
+from flask_chest_otel._cli.source import open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from flask_chest_otel._analysis.conditions import Condition
+    from flask_chest_otel._analysis.explain import Explanation, Finding
+    from flask_chest_otel._store.reader import Wanted
+
+__all__ = ["command"]
+
+MOST = 100_000
+"""Requests that are looked at, the newest: some seconds of work."""
+
+FEW = 10
+"""So many chosen requests, or fewer, seldom show anything."""
+
+SMALLEST_CHANCE = 1e-12
+"""Smaller ones are as good as none."""
+
+ALONG = 3
+"""What goes along with a finding is named up to here; ``--json`` has all."""
+
+EXAMPLES = """\b
+Examples:
+  flask chest explain --status 5xx
+  flask chest explain --slower 500 --since 1h
+  flask chest explain --error PaymentError --route /pay
+  flask chest explain --status 404 --json
+"""
+
+
+@click.command(name="explain", epilog=EXAMPLES, short_help="What is different about failed or slow requests.")
+@click.option("--status", type=options.status, metavar="CODE", help="Explain requests with this status, or class, 5xx.")
+@click.option("--slower", type=click.FloatRange(min=0), metavar="MS", help="Explain those that took longer.")
+@click.option("--error", metavar="TYPE", help="Explain those with this exception; '*': with any.")
+@filters("since", "until", "route", "method", "path", "version", "service", "variables")
+@options.store_option
+@options.json_option
+def command(
+    *,
+    status: tuple[int, int] | None,
+    slower: float | None,
+    error: str | None,
+    wanted: Wanted,
+    utc: bool,  # noqa: ARG001 - --since and --until have read it
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Show which routes, versions, and values of variables are more frequent among some requests than among the rest.
+
+    At least one of --status, --slower and --error chooses the requests; the other options say among which ones. Chance
+    is how likely a row is by accident, corrected for all that was looked at; what is above 0.01 is not shown.
+    """
+    if all(one is None for one in (status, slower, error)):
+        raise click.UsageError("which requests? Type --status 5xx, --slower 500 or --error PaymentError")
+    chosen = replace(wanted, status=status, slower_than_ms=slower, error_type=error)
+    with open_store(store) as reader:
+        facts = deque(reader.facts(wanted), maxlen=MOST)
+        if len(facts) == MOST:
+            begin_unix_ns = began_unix_ns(facts[0].key)
+            wanted, chosen = (replace(one, since_unix_ns=begin_unix_ns) for one in (wanted, chosen))
+        keys = {one.key for one in reader.facts(chosen)}
+        left_out = ERROR_FACTS if slower is None else same_time(reader, chosen)
+        found = explain(observations(reader, wanted, facts, keys, left_out))
+    if as_json:
+        say_json(_as_json(found))
+    else:
+        _say(found)
+
+
+def _as_json(found: Explanation) -> dict[str, Any]:
+    return {
+        "chosen": found.chosen,
+        "rest": found.rest,
+        "looked_at": found.looked_at,
+        "left_out": [fact._asdict() for fact in found.left_out],
+        "findings": [_finding(one) for one in found.findings],
+    }
+
+
+def _finding(one: Finding) -> dict[str, Any]:
+    return {
+        "conditions": list(map(_condition, one.conditions)),
+        "chosen_with": one.counts.chosen_with,
+        "chosen_share": one.counts.chosen_share,
+        "rest_with": one.counts.rest_with,
+        "rest_share": one.counts.rest_share,
+        "chance": one.chance,
+        "along": [list(map(_condition, conditions)) for conditions in one.along],
+    }
+
+
+def _condition(one: Condition) -> dict[str, Any]:
+    return {
+        "kind": one.fact.kind,
+        "name": one.fact.name,
+        "value": one.value,
+        "at_least": one.at_least,
+        "below": one.below,
+        "in_list": one.in_list,
+        "text": _words(one),
+    }
+
+
+def _say(found: Explanation) -> None:
+    total = found.chosen + found.rest
+    newest = "the newest " if total == MOST else ""
+    say_wrapped(f"Chosen: {found.chosen} of {newest}{total} requests. Conditions looked at: {found.looked_at}.")
+    if found.left_out:
+        names = ", ".join(whole(fact.name) for fact in found.left_out)
+        say_wrapped(f"Left out, for too many different values: {names}.")
+    if not found.findings:
+        say_wrapped(_why_nothing(found))
+        return
+    say("")
+    rows = [
+        (*map(_percent, (one.counts.chosen_share, one.counts.rest_share)), _chance(one.chance))
+        for one in found.findings
+    ]
+    say_wrapped(f"{'AMONG THEM':>10}  {'ELSE':>6}  {'CHANCE':>8}  WHAT", style=HEAD)
+    for (among, rest, chance), one in zip(rows, found.findings, strict=True):
+        what = " and ".join(map(_words, one.conditions))
+        say_wrapped(f"{among:>10}  {rest:>6}  {chance:>8}  {what}", hanging=30)
+        if one.along:
+            more = f", and {len(one.along) - ALONG} more" if len(one.along) > ALONG else ""
+            along = ", ".join(" and ".join(map(_words, conditions)) for conditions in one.along[:ALONG])
+            say_wrapped(f"{'':>28}  the same requests: {along}{more}", hanging=30)
+
+
+def _why_nothing(found: Explanation) -> str:
+    if not found.chosen:
+        return "No request is like that."
+    if not found.rest:
+        return "All requests are like that: there is nothing to hold them against."
+    few = f" So few requests ({found.chosen}) seldom show anything." if found.chosen <= FEW else ""
+    return f"Nothing stands out.{few}"
+
+
+def _words(one: Condition) -> str:
+    name = whole(one.fact.name)
+    if one.value is not None:
+        return f"{name} has {whole(one.value)}" if one.in_list else f"{name}={whole(one.value)}"
+    low, high = (None if end is None else f"{end:.6g}" for end in (one.at_least, one.below))
+    if low is not None and high is not None:
+        return f"{low}<={name}<{high}"
+    return f"{name}>={low}" if high is None else f"{name}<{high}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _chance(chance: float) -> str:
+    return "<1e-12" if chance < SMALLEST_CHANCE else f"{chance:.0e}"

@@ -1,0 +1,97 @@
+"""Options that say which requests a command is about, made into one question to the store."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flask_chest_otel._cli import options, times
+from flask_chest_otel._store.reader import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["filters"]
+
+
+def _error_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--error",
+        metavar="TYPE",
+        help="Only with this exception, 'shop.PaymentError' or 'PaymentError'; '*': with any.",
+    )(command)
+
+
+def _path_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option("--path", metavar="PATH", help="Only this path; '/cart/*': all that begin so.")(command)
+
+
+def _version_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option("--version", metavar="VERSION", help="Only this version of the application; '-': with none.")(
+        command
+    )
+
+
+def _slower_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--slower", type=click.FloatRange(min=0), metavar="MS", help="Only requests that took longer, milliseconds."
+    )(command)
+
+
+def _request_id_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option("--request-id", metavar="ID", help="Only requests with this id.")(command)
+
+
+_OPTIONS: dict[str, Callable[..., Callable[..., None]]] = {
+    "since": times.since_option,
+    "until": times.until_option,
+    "route": options.route_option,
+    "method": options.method_option,
+    "path": _path_option,
+    "status": options.status_option,
+    "error": _error_option,
+    "slower": _slower_option,
+    "version": _version_option,
+    "service": options.service_option,
+    "variables": options.variable_option,
+    "request_id": _request_id_option,
+}
+
+
+def filters(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options ``names``, and ``--utc``; it gets ``wanted`` in their place.
+
+    Args:
+        names: Keys of ``_OPTIONS``, in the order of the help.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def with_wanted(**given: Any) -> None:
+            function(wanted=_wanted({name: given.pop(name) for name in names}), **given)
+
+        command: Callable[..., None] = with_wanted
+        for name in reversed(names):
+            command = _OPTIONS[name](command)
+        return times.utc_option(command)
+
+    return decorate
+
+
+def _wanted(given: dict[str, Any]) -> Wanted:
+    return Wanted(
+        since_unix_ns=given.get("since"),
+        until_unix_ns=given.get("until"),
+        route=options.route_of(given.get("route")),
+        method=given.get("method"),
+        path=given.get("path"),
+        status=given.get("status"),
+        error_type=given.get("error"),
+        slower_than_ms=given.get("slower"),
+        version=options.route_of(given.get("version")),
+        service=given.get("service"),
+        variables=given.get("variables", ()),
+        request_id=given.get("request_id"),
+    )

@@ -1,0 +1,90 @@
+"""``flask chest explain``."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flask_chest_otel._records.record import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from flask_chest_otel._records.record import RequestRecord
+
+ERROR = RequestError("shop.PaymentError", "no answer", "shop:pay:3", "Traceback", handled=False)
+
+
+@pytest.fixture
+def traffic(fill: Callable[..., Path], record: Callable[..., RequestRecord]) -> Path:
+    """600 requests: gold plans fail, carts with many items are slow; how long a view took is a variable, too."""
+    random = Random(7)
+
+    def one(number: int) -> RequestRecord:
+        plan, items = random.choices(["free", "team", "gold"], [7, 2, 1])[0], random.randrange(1, 30)
+        bad = random.random() < (0.7 if plan == "gold" else 0.01)
+        took_s = random.lognormvariate(0, 0.3) * (0.4 if items >= 20 else 0.02)
+        variables: dict[str, Any] = {"plan": plan, "items": items, "response_time": took_s * 0.98, "token": f"{number}"}
+        changes: dict[str, Any] = {"status": 500, "error": ERROR} if bad else {}
+        route = random.choice(["/pay", "/cart", None])
+        return record(number, 0, variables=variables, duration_s=took_s, route=route, path="/x", **changes)
+
+    return fill(*map(one, range(600)))
+
+
+def found(result: Result) -> list[list[str]]:
+    assert result.exit_code == 0, result.output
+    findings = json.loads(result.stdout)["findings"]
+    return [[condition["text"] for condition in one["conditions"]] for one in findings]
+
+
+def test_why_requests_fail(traffic: Path, chest: Callable[..., Result]) -> None:
+    """The planted plan is the one finding: neither status nor error, which only say again what was asked."""
+    assert found(chest("explain", "--status", "5xx", "--json")) == [["plan=gold"]]
+    assert found(chest("explain", "--error", "PaymentError", "--json")) == [["plan=gold"]]
+    assert found(chest("explain", "--error", "*", "--json")) == [["plan=gold"]]
+
+
+def test_why_requests_are_slow(traffic: Path, chest: Callable[..., Result]) -> None:
+    """The number of items is found, and not the variable that holds how long the request took."""
+    (conditions,) = found(chest("explain", "--slower", "150", "--json"))
+    assert conditions in (["items>=20"], ["items>=21"])
+
+
+def test_table(traffic: Path, chest: Callable[..., Result]) -> None:
+    """People see both shares, how likely it is by accident, and what was looked at, in 80 columns."""
+    first, _, head, row, *_ = chest("explain", "--status", "5xx").stdout.splitlines()
+    (errors,) = json.loads(chest("errors", "--route", "/pay", "--json").stdout)
+    assert int(first.split()[1]) > errors["count"]
+    assert " of 600 requests. Conditions looked at: " in first
+    assert head.split() == ["AMONG", "THEM", "ELSE", "CHANCE", "WHAT"]
+    assert row.endswith("  <1e-12  plan=gold")
+    assert float(row.split()[0]) > 80
+    assert float(row.split()[2]) < 10
+
+
+def test_the_others_are_those_that_were_asked_for(traffic: Path, chest: Callable[..., Result]) -> None:
+    """Other options say among which requests: within the gold plan, the plan explains nothing."""
+    result = chest("explain", "--status", "5xx", "--var", "plan=gold")
+    assert "Nothing stands out." in result.stdout
+
+
+def test_nothing_to_explain(traffic: Path, shop: Path, chest: Callable[..., Result]) -> None:
+    """No such request, none else, or too few: each is said, with exit code 0."""
+    assert "No request is like that." in chest("explain", "--status", "418").stdout
+    assert "All requests are like that" in chest("explain", "--slower", "0").stdout
+    few = chest("explain", "--status", "4xx")
+    assert (few.exit_code, "So few requests (1) seldom show anything" in few.stdout) == (0, True)
+
+
+def test_something_has_to_be_asked(shop: Path, chest: Callable[..., Result]) -> None:
+    """Without a choice there is nothing to explain: a usage error that says what to type."""
+    result = chest("explain")
+    assert result.exit_code == 2
+    assert "Type --status 5xx, --slower 500 or --error PaymentError" in result.stderr
