@@ -55,6 +55,8 @@ def folder(**variables: str) -> Path:
         ("ENDPOINT", "http://d:4318"),
         ("ENDPOINT", "http://other:p@c:4318"),
         ("TRACES_ENDPOINT", "http://d:4318/v1/traces"),
+        ("LOGS_ENDPOINT", "http://d:4318/v1/logs"),
+        ("LOGS_HEADERS", "X-Scope-OrgID=7"),
         ("HEADERS", "X-Scope-OrgID=7"),
         ("PROTOCOL", "grpc"),
     ],
@@ -111,3 +113,19 @@ def test_batches_that_nobody_sends(caplog: pytest.LogCaptureFixture, where: str)
     (said,) = caplog.messages
     assert said.startswith(f"2 batches wait in {left},")
     assert f"flask chest outbox send --outbox {left}" in said
+
+
+def test_a_folder_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What version 0.1.0 has left, when there were no logs, lies where this version looks."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://u:p@c/base", "OTEL_EXPORTER_OTLP_HEADERS": "x-scope=7"}
+    assert route_of(environ, service="shop").keeping.folder.name == "de51761a"
+
+
+@pytest.mark.guard_on
+def test_wrong_variables_of_logs(caplog: pytest.LogCaptureFixture) -> None:
+    """They stop log records alone: spans and metrics go their way, and the log says what is wrong."""
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": "soon"}
+    assert [address.signal for address in route_of(environ, service="shop").addresses] == ["traces", "metrics"]
+    assert "'soon'" in caplog.text
+    assert "log records go nowhere" in caplog.text
