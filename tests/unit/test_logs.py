@@ -546,6 +546,23 @@ def test_a_request_that_fails_is_an_error(rig: Rig) -> None:
     assert lines(out) == ["ERROR 500", "ERROR 503", "INFO 404"]
 
 
+def test_the_line_says_why_a_request_failed(rig: Rig) -> None:
+    """Type, words and place of the error, on one line whatever the words are; handled ones are no error's line."""
+    app = rig.app(request_log="logfmt")
+    app.register_error_handler(KeyError, lambda _: ("gone", 410))
+    app.add_url_rule("/fails", "fails", view_func=refuse)
+    app.add_url_rule("/gone", "gone", view_func=lambda: vars(g)["nothing"])
+    with written("%(levelname)s %(error_type)s %(message)s", "flask_chest.request") as out:
+        for path in ("/fails", "/gone"):
+            ask(app, path=path)
+    fails, gone = lines(out)
+    assert fails.startswith("ERROR ValueError request_id=r-1 ")
+    assert r'error_type=ValueError error_message="a' in fails
+    assert " path=/fails " in fails
+    assert gone.startswith("INFO KeyError ")
+    assert " status=410 " in gone
+
+
 def test_a_foreign_record_factory_does_not_cost_the_line(rig: Rig) -> None:
     """One that sets ``request_id`` makes ``extra=`` with that name raise."""
     app = rig.app(request_log="logfmt")
@@ -591,7 +608,7 @@ def test_the_line_needs_no_configuration(run_python: Callable[..., str]) -> None
 # Lines of a record
 
 
-def refuse() -> None:
+def refuse() -> str:
     raise ValueError("a\x00b")
 
 
