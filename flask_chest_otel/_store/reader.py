@@ -173,6 +173,19 @@ class StoreReader:
         ]
         return map(VariableSum._make, self._connection.execute(" ".join(sql), values))
 
+    def span(self, wanted: Wanted) -> tuple[int, int] | None:
+        """When the oldest and the newest of the wanted requests began, nanoseconds since 1970 UTC."""
+        keys = [
+            self._select(("record_key",), wanted, f"ORDER BY record_key {order} LIMIT 1").fetchone()
+            for order in ("ASC", "DESC")
+        ]
+        return None if keys[0] is None else (int(keys[0][0][:16], 16), int(keys[1][0][:16], 16))
+
+    def newest(self, wanted: Wanted, most: int) -> Wanted:
+        """The same requests, but only from the time of the ``most``-th newest on."""
+        row = self._select(("record_key",), wanted, "ORDER BY record_key DESC LIMIT 1 OFFSET ?", most - 1).fetchone()
+        return wanted if row is None else replace(wanted, since_unix_ns=int(row[0][:16], 16))
+
     def losses(self, wanted: Wanted) -> Losses:
         """What is missing in the wanted requests."""
         condition, values = conditions(wanted)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from flask_chest_otel._analysis.compare import Group, compare
 from flask_chest_otel._analysis.times import TimeTextError, read_span
 from flask_chest_otel._store.reader import Wanted
-from flask_chest_otel._viewer.requests import recent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +54,7 @@ def _group(reader: StoreReader, text: str, versions: list[str]) -> Group:
     else:
         span = read_span(text, time.time_ns(), utc=True)
         wanted = Wanted(since_unix_ns=span.begin_unix_ns, until_unix_ns=span.end_unix_ns)
-    facts = list(reader.facts(recent(reader, wanted, MOST)))
+    facts = list(reader.facts(reader.newest(wanted, MOST)))
     return Group(
         [int(fact.key[:16], 16) for fact in facts],
         [fact.duration_ms for fact in facts],

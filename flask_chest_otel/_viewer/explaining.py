@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from flask_chest_otel._analysis.conditions import Fact
 from flask_chest_otel._analysis.explain import Observation, explain
 from flask_chest_otel._store.reader import Wanted
-from flask_chest_otel._viewer.requests import recent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +29,7 @@ def explain_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
     if not given.words:
         return {"explained": None, "most": MOST}
     everything = Wanted(since_unix_ns=given.wanted.since_unix_ns, until_unix_ns=given.wanted.until_unix_ns)
-    window = recent(reader, everything, MOST)
+    window = reader.newest(everything, MOST)
     chosen = {fact.key for fact in reader.facts(replace(given.wanted, since_unix_ns=window.since_unix_ns))}
     if given.text:
         chosen &= {row.key for row in reader.requests(given.wanted, MOST) if given.has(row)}

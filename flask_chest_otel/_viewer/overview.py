@@ -6,6 +6,8 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._store.overview import merged
+
 if TYPE_CHECKING:
     from flask_chest_otel._store.reader import OverviewRow, StoreReader, Wanted
     from flask_chest_otel._viewer.filters import Filter
@@ -23,7 +25,6 @@ MOST_READ = 20_000
 """Requests that are read one by one for that, at most."""
 
 MOST_BARS = 120
-DAY_S = 86400
 NEWEST_ERRORS = 5
 CLIENT_ERROR, SERVER_ERROR = 400, 500
 NOBODY = {
@@ -43,16 +44,13 @@ MOST_ROUTES = 200
 def overview_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
     """What the overview shows, as values that JSON knows."""
     wanted = given.wanted
-    first_s, end_s = _span(reader, wanted)
-    total = reader.overview(wanted, by=())
-    short = end_s - first_s <= SHORT_S and total and total[0].count <= MOST_READ
-    per_s, series = _fine_series(reader, wanted) if short else _series(reader, wanted, first_s, end_s)
     routes = sorted(reader.overview(wanted), key=lambda row: -row.count)
     errors = sorted(reader.errors(wanted), key=lambda group: group.last, reverse=True)
+    per_s, series = _series(reader, wanted, sum(row.count for row in routes))
     return {
         "per_s": per_s,
         "series": series,
-        "total": figures(total[0]) if total else None,
+        "total": figures(merged(routes)) if routes else None,
         "routes": [
             {"service": row.group[0], "route": row.group[1] or None, "method": row.group[2], **figures(row)}
             for row in routes[:MOST_ROUTES]
@@ -62,7 +60,7 @@ def overview_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
             {"type": one.type, "message": one.last_message, "route": one.route, "last": one.last, "id": one.last_ids[0]}
             for one in errors[:NEWEST_ERRORS]
         ],
-        "losses": reader.losses(wanted)._asdict(),
+        "losses": reader.losses(reader.newest(wanted, MOST_READ))._asdict(),
     }
 
 
@@ -84,24 +82,16 @@ def _rounded(number: float | None) -> float | None:
     return None if number is None else round(number, 3)
 
 
-def _span(reader: StoreReader, wanted: Wanted) -> tuple[int, int]:
-    """From when to when there are requests, seconds since 1970, as exactly as a bar is long."""
-    step = DAY_S
-    rows = reader.overview(wanted, by=(), per_s=step)
-    if len(rows) <= 2:  # noqa: PLR2004 - within two days minutes tell more
-        step = 60
-        rows = reader.overview(wanted, by=(), per_s=step)
-    if not rows:
-        return 0, 0
-    return int(rows[0].start_s or 0), int(rows[-1].start_s or 0) + step
-
-
-def _series(reader: StoreReader, wanted: Wanted, first_s: int, end_s: int) -> tuple[int, list[dict[str, Any]]]:
-    """How long a bar lasts, and one entry for each, also where nobody came; from roll-ups."""
-    per_s = next((step for step in STEPS_S if end_s - first_s <= step * MOST_BARS), STEPS_S[-1])
+def _series(reader: StoreReader, wanted: Wanted, count: int) -> tuple[int, list[dict[str, Any]]]:
+    """How long a bar lasts, seconds, and one entry for each bar, also where nobody came."""
+    span = reader.span(wanted)
+    if span is None:
+        return STEPS_S[0], []
+    lasts_s = (span[1] - span[0]) // 10**9
+    if lasts_s <= SHORT_S and count <= MOST_READ:
+        return _fine_series(reader, wanted)
+    per_s = next((step for step in STEPS_S if lasts_s < step * MOST_BARS), STEPS_S[-1])
     rows = {int(row.start_s or 0): row for row in reader.overview(wanted, by=(), per_s=per_s)}
-    if not rows:
-        return per_s, []
     # Weeks may begin beside this raster.
     every = sorted({*range(min(rows), max(rows) + 1, per_s), *rows})
     return per_s, [{"start_s": start, **_bar(rows.get(start))} for start in every]

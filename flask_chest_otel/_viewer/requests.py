@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._store.reader import RequestDetails, StoredRequest, StoreReader
     from flask_chest_otel._viewer.filters import Filter
 
-__all__ = ["columns_of", "neighbours", "newest", "recent", "request_data", "requests_data"]
+__all__ = ["columns_of", "neighbours", "newest", "request_data", "requests_data"]
 
 PAGE = 50
 """Requests on one page."""
@@ -57,16 +57,6 @@ def newest(reader: StoreReader, given: Filter, before: str, limit: int) -> list[
         wanted = replace(wanted, until_unix_ns=until)
     rows = reader.requests(wanted, LOOKED_THROUGH if given.text else limit + 1)
     return [row for row in reversed(rows) if (not before or row.key < before) and given.has(row)][:limit]
-
-
-def recent(reader: StoreReader, wanted: Wanted, most: int) -> Wanted:
-    """The same requests, from so late on that there are no more than about ``most``; found without reading them."""
-    left = most
-    for row in reversed(reader.overview(wanted, by=(), per_s=60)):
-        left -= row.count
-        if left <= 0:
-            return replace(wanted, since_unix_ns=max(int(row.start_s or 0) * 10**9, wanted.since_unix_ns or 0))
-    return wanted
 
 
 def _moment(key: str) -> int | None:

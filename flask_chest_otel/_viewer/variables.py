@@ -7,7 +7,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel._records.schema import read_value
-from flask_chest_otel._viewer.requests import recent
 from flask_chest_otel.tracked import looks_like_id
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def variable_data(reader: StoreReader, given: Filter, name: str) -> dict[str, An
 
 
 def _looked_at(reader: StoreReader, given: Filter, *names: str) -> list[_Request]:
-    wanted = recent(reader, given.wanted, LOOKED_AT)
+    wanted = reader.newest(given.wanted, LOOKED_AT)
     found = {fact.key: _Request(fact.status, fact.duration_ms, {}) for fact in reader.facts(wanted)}
     for fact in reader.variable_facts(wanted, names):
         found[fact.key].variables[fact.name] = read_value(fact.type, fact.text)
