@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explain_data"]
 
-MOST = 20_000
+MOST = 10_000
 """The newest requests that are looked at, the chosen ones and the rest together."""
 
 _OF_REQUESTS = ("service", "route", "method", "version", "error_type")
