@@ -82,7 +82,7 @@ CREATION = (
     "CREATE TABLE chest_late (record_key TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
     """CREATE TRIGGER chest_requests_late AFTER INSERT ON chest_requests
         WHEN NEW.record_key < (SELECT until_key FROM chest_rolled_up)
-        BEGIN INSERT INTO chest_late VALUES (NEW.record_key); END""",
+        BEGIN INSERT OR IGNORE INTO chest_late VALUES (NEW.record_key); END""",
 )
 """Statements that make the tables; ``histogram`` is ``Histogram.encode`` of the durations in milliseconds."""
 
