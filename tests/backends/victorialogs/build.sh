@@ -17,13 +17,13 @@ Builds the VictoriaLogs ${victorialogs#*@v} server that the tests send log recor
 
   $bin_dir/$program
 
-from its Go module. Needs Go 1.26 or newer and the Go module proxy. The first time takes 1 to 5 minutes.
+from its Go module. Needs Go 1.26.5 or newer and the Go module proxy. The first time takes 1 to 5 minutes.
 TEXT
 }
 
 options "$@"
 unless_current "$here/build.sh"
-need_go 1.26
+need_go 1.26.5
 workplace
 
 say "fetching the source"
