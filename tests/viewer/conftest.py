@@ -96,9 +96,11 @@ def _spans(record: RequestRecord) -> tuple[ChildSpan, ...]:
 def write(path: Path, records: list[RequestRecord]) -> Path:
     """A store with these records."""
     with closing(EmbeddedStore(path)) as store:
-        for one in records:
-            store.put(one)
-        assert store.flush(60)
+        # A queue that becomes long lets child spans go.
+        for begin in range(0, len(records), 500):
+            for one in records[begin : begin + 500]:
+                store.put(one)
+            assert store.flush(60)
     return path
 
 
