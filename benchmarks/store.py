@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 WEEK_S = 7 * 86400
-AT_ONCE = 5000
-"""Records between two looks at the file."""
+AT_ONCE = 1000
+"""Records that are put before the writer is waited for: of more, the queue lets spans go."""
 
 SAID = RequestError("shop.OutOfStock", "no ducks left", "shop.views:buy:17", "Traceback …\n" * 40, handled=False)
 QUERY = {"db.system.name": "postgresql", "db.query.text": "SELECT id, name, price FROM products WHERE category = ?"}
