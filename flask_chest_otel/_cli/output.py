@@ -52,6 +52,9 @@ TWO_DIGITS = 9.995
 NARROWEST = 40
 """Columns of a terminal that output is made for at least."""
 
+NARROWEST_CELL = 3
+"""Columns of a cell at least, where more are asked for than fit."""
+
 ERROR: Mapping[str, Any] = {"fg": "red", "bold": True}
 WARNING: Mapping[str, Any] = {"fg": "magenta"}
 HEAD: Mapping[str, Any] = {"bold": True}
@@ -207,13 +210,11 @@ def _say_row(
 
 
 def _shrink(widths: list[int], flexible: Mapping[int, int]) -> None:
-    """Take from the widest of the flexible columns until the table fits, or all have their least width."""
+    """Take from the widest of the flexible columns until the table fits: to their least widths, then beyond."""
     room = columns_here() - 2 * (len(widths) - 1)
-    while sum(widths) > room:
-        able = [at for at, least in flexible.items() if widths[at] > least]
-        if not able:
-            return
-        widths[max(able, key=lambda at: widths[at])] -= 1
+    for bounds in (flexible, dict.fromkeys(flexible, NARROWEST_CELL)):
+        while sum(widths) > room and (able := [at for at, least in bounds.items() if widths[at] > least]):
+            widths[max(able, key=lambda at: widths[at])] -= 1
 
 
 def _has_colours() -> bool:

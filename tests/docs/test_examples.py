@@ -99,7 +99,9 @@ def test_the_demonstration_shows_what_a_user_came_for(tmp_path: Path) -> None:
     assert str(folder) in done.stdout
     assert "P95 MS" in done.stdout
     assert "order-0300" in done.stdout
-    shown = done.stdout.partition("To look further:")[2].splitlines()
+    further, _, pages = done.stdout.partition("To look further:")[2].partition("And as pages")
+    assert "chest serve --open --store" in pages
+    shown = further.splitlines()
     commands = [line.strip() for line in shown if line.startswith("  ") and not line.startswith("  #")]
     assert commands == [shlex.join(command) for _, command in demo.further(folder / demo.STORE)]
     for command in commands:

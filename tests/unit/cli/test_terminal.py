@@ -1,0 +1,166 @@
+"""Output in a real terminal of 80 columns: colours, widths, and requests as they come."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+from unicodedata import category, east_asian_width
+
+import pytest
+
+from flask_chest_otel._records.record import ChildSpan, LogLine, RequestError
+from flask_chest_otel._store.store import EmbeddedStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from flask_chest_otel._records.record import RequestRecord
+
+PROGRAM = "from flask_chest_otel._cli import chest_cli; chest_cli()"
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+
+WIDE = "注文は失敗しました 🎉 e\u0301te\u0301 " * 6
+
+
+@pytest.fixture
+def store(fill: Callable[..., Path], record: Callable[..., RequestRecord]) -> Path:
+    """Requests whose texts are long and wide, and try to drive the terminal."""
+    nasty = f"\x1b[31m{WIDE}\x07"
+    now = time.time_ns()
+    error = RequestError(f"shop.{nasty}", nasty, "shop:pay:3", f"Traceback\n  {nasty}", handled=False)
+    span = ChildSpan(nasty, "client", "a" * 16, None, now, 0.01, "error", {"db.query.text": nasty})
+    return fill(
+        *[
+            record(
+                number,
+                number,
+                request_id=f"r{number}-{WIDE}"[:200],
+                route=f"/{nasty}",
+                path=f"/{nasty}",
+                version=("1", "2")[number % 2],
+                status=500 - 100 * (number % 2),
+                variables={"plan": nasty, nasty: nasty, "total": 10.0**number},
+                error=error,
+                spans=(span,),
+                logs=(LogLine(now, "ERROR", nasty, nasty),),
+            )
+            for number in range(40)
+        ],
+        record(99, 0, request_id="plain", status=404),
+    )
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a command in a terminal of its own; what it prints is read by ``screen``."""
+    started: list[tuple[subprocess.Popen[bytes], int]] = []
+
+    def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        ours, theirs = pty.openpty()
+        os.set_blocking(ours, False)
+        clean = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS"}}
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**clean, "TERM": "xterm", "COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **environment},
+        )
+        os.close(theirs)
+        started.append((process, ours))
+        return process
+
+    start.started = started  # type: ignore[attr-defined]
+    yield start
+    for process, ours in started:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def screen(terminal: Callable[..., subprocess.Popen[bytes]], until: str | None = None, seconds: float = 30) -> str:
+    """What the last command has printed, to its end or ``until`` a text is there."""
+    process, ours = terminal.started[-1]  # type: ignore[attr-defined]
+    data, give_up_at = b"", time.monotonic() + seconds
+    while time.monotonic() < give_up_at:
+        ended = process.poll() is not None
+        if select.select([ours], [], [], 0.1)[0]:
+            with suppress(OSError):
+                data += os.read(ours, 65536)
+        elif ended:
+            break
+        if until is not None and until in data.decode(errors="replace"):
+            break
+    return data.decode().replace("\r\n", "\n")
+
+
+def width(text: str) -> int:
+    """Columns of a terminal, counted by the Unicode database."""
+    return sum(0 if category(sign)[0] == "M" else 1 + (east_asian_width(sign) in "WF") for sign in text)
+
+
+COMMANDS = [
+    ["requests", "--limit", "50"],
+    ["requests", "--columns", "time,service,status,ms,cpu,id,path,error,message,plan"],
+    ["show", "r1-"],
+    ["show", "plain", "--by", "user_id"],
+    ["errors"],
+    ["stats", "--var", "total"],
+    ["stats", "--by", "plan"],
+    ["stats", "--per", "minute"],
+    ["explain", "--status", "5xx"],
+    ["compare", "1", "2"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_lines_fit_and_are_inert(
+    command: list[str], store: Path, terminal: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """No line is wider than 80 columns, wide characters counted as two, and only colours of ours drive the terminal."""
+    terminal(*command, "--store", str(store))
+    lines = COLOUR.sub("", screen(terminal)).splitlines()
+    assert lines
+    assert not [line for line in lines if width(line) > 80]
+    assert all(sign.isprintable() for line in lines for sign in line)
+
+
+def test_colours(store: Path, terminal: Callable[..., subprocess.Popen[bytes]]) -> None:
+    """Errors of the application are red and those of clients magenta; NO_COLOR and TERM=dumb are obeyed."""
+    terminal("requests", "--limit", "3", "--columns", "id,status", "--store", str(store))
+    text = screen(terminal)
+    assert "\x1b[35m404\x1b[0m" in text
+    assert "\x1b[31m\x1b[1m500\x1b[0m" in text
+    for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        terminal("requests", "--store", str(store), **environment)
+        assert "\x1b" not in screen(terminal)
+
+
+def test_follow(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], terminal: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """New requests appear below the last ones, also one that began before them; Ctrl-C ends it with status 0."""
+    path = fill(record(1, 2), record(2, 1))
+    process = terminal("requests", "--follow", "--limit", "1", "--store", str(path))
+    first = screen(terminal, until="r-2")
+    assert "r-1" not in first
+    with closing(EmbeddedStore(path)) as store:
+        store.put(record(3, 0))
+        store.put(record(4, 1.5))
+        assert store.flush(5)
+    more = screen(terminal, until="r-3")
+    assert "r-4" in more
+    assert "r-2" not in more
+    assert "STATUS" not in more
+    assert more.splitlines()[-1].index("r-3") == COLOUR.sub("", first).splitlines()[-1].index("r-2")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
