@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from flask_chest_otel._analysis.chosen import group_of
 from flask_chest_otel._analysis.compare import compare
 from flask_chest_otel._analysis.times import Span, TimeTextError, read_span
 from flask_chest_otel._base.text import counted
 from flask_chest_otel._cli import options, times
-from flask_chest_otel._cli.chosen import group_of
 from flask_chest_otel._cli.filters import filters
 from flask_chest_otel._cli.output import (
     ERROR,

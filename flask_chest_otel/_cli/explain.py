@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flask_chest_otel._analysis.chosen import ERROR_FACTS, began_unix_ns, observations, same_time
 from flask_chest_otel._analysis.explain import explain
 from flask_chest_otel._cli import options
-from flask_chest_otel._cli.chosen import ERROR_FACTS, began_unix_ns, observations, same_time
 from flask_chest_otel._cli.filters import filters
 from flask_chest_otel._cli.output import HEAD, say, say_json, say_wrapped, whole
 from flask_chest_otel._cli.source import open_store

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._analysis.compare import Group, compare
+from flask_chest_otel._analysis.chosen import group_of
+from flask_chest_otel._analysis.compare import compare
 from flask_chest_otel._analysis.times import TimeTextError, read_span
 from flask_chest_otel._store.reader import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from flask_chest_otel._analysis.compare import Group
     from flask_chest_otel._store.reader import StoreReader
 
 __all__ = ["compare_data"]
@@ -19,7 +21,6 @@ __all__ = ["compare_data"]
 MOST = 20_000
 """The newest requests of each side that are looked at."""
 
-SERVER_ERROR = 500
 NAMES = {"rate": "Requests per second", "errors": "Server errors", "p50": "P50", "p95": "P95"}
 
 
@@ -54,10 +55,4 @@ def _group(reader: StoreReader, text: str, versions: list[str]) -> Group:
     else:
         span = read_span(text, time.time_ns(), utc=True)
         wanted = Wanted(since_unix_ns=span.begin_unix_ns, until_unix_ns=span.end_unix_ns)
-    facts = list(reader.facts(reader.newest(wanted, MOST)))
-    return Group(
-        [int(fact.key[:16], 16) for fact in facts],
-        [fact.duration_ms for fact in facts],
-        sum(fact.status >= SERVER_ERROR for fact in facts),
-        span,
-    )
+    return group_of(reader.facts(reader.newest(wanted, MOST)), span)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from flask_chest_otel._analysis.compare import Group
 from flask_chest_otel._analysis.conditions import Fact
 from flask_chest_otel._analysis.explain import Observation
-from flask_chest_otel._cli.request_table import SERVER_ERROR
 from flask_chest_otel._records.schema import read_value
 
 if TYPE_CHECKING:
@@ -31,6 +30,9 @@ SAME_IN, FEWEST = 0.95, 5
 """In this share of the requests that have it, and in so many at least."""
 
 MILLISECONDS = 1000
+
+SERVER_ERROR = 500
+"""Status codes from here on are errors of the application, not of its client."""
 
 
 def observations(
