@@ -15,7 +15,7 @@ from flask_chest_otel._cli.as_json import request_object
 from flask_chest_otel._cli.filters import filters
 from flask_chest_otel._cli.output import say, say_json_line
 from flask_chest_otel._cli.request_table import COLUMNS, RequestTable
-from flask_chest_otel._cli.source import open_store
+from flask_chest_otel._cli.source import open_store, path_of_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,13 +82,17 @@ def command(
     table = RequestTable(columns, utc=utc, with_errors=follow)
     if follow:
         with suppress(KeyboardInterrupt):
-            for found in _new(wanted, limit, store):
+            for found in _new(wanted, limit, path_of_store(store)):
                 _say(found, table, as_json=as_json)
         return
-    with open_store(store) as reader:
-        found = reader.requests(wanted, limit)
-    _say(found, table, as_json=as_json)
-    if not found:
+    if as_json:
+        any_found = _say_parts(wanted, limit, path_of_store(store))
+    else:
+        with open_store(store) as reader:
+            requests = reader.requests(wanted, limit)
+        _say(requests, table, as_json=False)
+        any_found = bool(requests)
+    if not any_found:
         say("No request in the store is like that.", to_stderr=True)
 
 
@@ -100,7 +104,22 @@ def _say(found: Sequence[StoredRequest], table: RequestTable, *, as_json: bool) 
         table.say(found)
 
 
-def _new(wanted: Wanted, limit: int, store: Path | None) -> Iterator[list[StoredRequest]]:
+def _say_parts(wanted: Wanted, limit: int, store: Path) -> bool:
+    """Print requests as JSON, some at a time: a reader that waits for a pipe would keep the store from being tidied."""
+    with open_store(store) as reader:
+        key = reader.first_key(wanted, limit)
+    left, any_found = limit, key is not None
+    while key is not None and left > 0:
+        with open_store(store) as reader:
+            part = reader.requests_from(wanted, key, AT_ONCE + 1)
+        for one in part[: min(left, AT_ONCE)]:
+            say_json_line(request_object(one))
+        left -= AT_ONCE
+        key = part[AT_ONCE].key if len(part) > AT_ONCE else None
+    return any_found
+
+
+def _new(wanted: Wanted, limit: int, store: Path) -> Iterator[list[StoredRequest]]:
     """The last requests, then again and again those that were not there before."""
     seen: set[str] = set()
     for look in count():

@@ -84,6 +84,19 @@ class StoreReader:
         rows = self._select(_REQUEST, wanted, "ORDER BY record_key DESC LIMIT ?", min(limit, MOST)).fetchall()
         return [self._request(row) for row in reversed(rows)]
 
+    def first_key(self, wanted: Wanted, limit: int) -> str | None:
+        """The key of the oldest of the newest requests; ``None``: there is none."""
+        condition, values = conditions(wanted)
+        newest = f"SELECT record_key FROM chest_requests WHERE {condition} ORDER BY record_key DESC LIMIT ?"  # noqa: S608 - our own words
+        found = self._connection.execute(f"SELECT min(record_key) FROM ({newest})", [*values, min(limit, MOST)])  # noqa: S608 - our own words
+        key: str | None = found.fetchone()[0]
+        return key
+
+    def requests_from(self, wanted: Wanted, key: str, limit: int) -> list[StoredRequest]:
+        """The oldest requests that have this key or a later one."""
+        rows = self._select(_REQUEST, wanted, "AND record_key >= ? ORDER BY record_key LIMIT ?", key, limit).fetchall()
+        return [self._request(row) for row in rows]
+
     def request(self, text: str, limit: int = 20) -> list[RequestDetails]:
         """The requests that have a request id, trace id or key; where none has, those in which one begins so.
 

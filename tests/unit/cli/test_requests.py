@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from flask_chest_otel._cli import requests
 from flask_chest_otel._records.record import ChildSpan, LogLine, RequestError, SpanEvent
 
 if TYPE_CHECKING:
@@ -344,3 +345,17 @@ def test_a_schema_that_drives_the_terminal(shop: Path, chest: Callable[..., Resu
     assert "cannot be read" in result.stderr
     assert "\\x1b" in result.stderr
     assert "\x1b" not in result.stderr
+
+
+def test_many_requests_as_json(
+    fill: Callable[..., Path],
+    record: Callable[..., RequestRecord],
+    chest: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lines come part by part, each in a transaction of its own: none twice, none missing, whatever the limit."""
+    monkeypatch.setattr(requests, "AT_ONCE", 7)
+    fill(*[record(number, (50 - number) / 60) for number in range(50)])
+    for limit in (1, 6, 7, 8, 14, 49, 50, 99):
+        expected = [f"r-{number}" for number in range(max(0, 50 - limit), 50)]
+        assert shown(chest("requests", "--json", "--limit", str(limit))) == expected
