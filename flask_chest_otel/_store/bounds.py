@@ -124,7 +124,7 @@ def _delete_oldest(connection: sqlite3.Connection, before: str = "g") -> bool:
         if newest_out is not None:
             connection.execute("DELETE FROM chest_variables WHERE request_key <= ?", (newest_out,))
             connection.execute("DELETE FROM chest_requests WHERE record_key <= ?", (newest_out,))
-            rolling.trim(connection)
+            rolling.trim(connection, newest_out)
     return newest_out is not None
 
 

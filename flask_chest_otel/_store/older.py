@@ -28,6 +28,6 @@ _VIEWS = (
     f"chest_requests AS SELECT *, {_EMPTY} FROM main.chest_requests",  # noqa: S608 - our own names
     "chest_details AS SELECT NULL AS request_key, NULL AS spans, NULL AS logs WHERE 0",
     f"{rollups.TABLE} AS SELECT {_NOTHING} WHERE 0",
-    "chest_rolled_up AS SELECT '' AS until_key",
+    "chest_rolled_up AS SELECT '' AS until_key, '' AS deleted_key",
     "chest_late AS SELECT NULL AS record_key WHERE 0",
 )

@@ -18,6 +18,7 @@ from flask_chest_otel._store.rollups import (
     RollupKey,
     start_s_of,
     tallied,
+    true_from_ns,
 )
 
 if TYPE_CHECKING:
@@ -181,9 +182,7 @@ def _is_rolled_up(wanted: Wanted) -> bool:
 
 def _whole_minutes(connection: sqlite3.Connection, wanted: Wanted) -> tuple[int, int]:
     """The first and the end of the whole minutes that are wanted, seconds since 1970."""
-    # The oldest minute may have lost some of its requests: it is read from those that are left.
-    (oldest,) = connection.execute("SELECT min(record_key) FROM chest_requests").fetchone()
-    first_ns = max(wanted.since_unix_ns or 0, int(oldest[:16], 16) if oldest else 0)
+    first_ns = max(wanted.since_unix_ns or 0, true_from_ns(connection))
     minute_ns = MINUTE_S * 10**9
     until_ns = NEVER_S * 10**9 if wanted.until_unix_ns is None else wanted.until_unix_ns
     return -(-first_ns // minute_ns) * MINUTE_S, until_ns // minute_ns * MINUTE_S

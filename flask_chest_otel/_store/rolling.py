@@ -23,6 +23,7 @@ from flask_chest_otel._store.rollups import (
     RollupKey,
     start_s_of,
     tallied,
+    true_from_ns,
 )
 from flask_chest_otel._store.rows import typed
 
@@ -68,12 +69,12 @@ class Rolling:
         self._next_look = time.monotonic() + LOOK_EVERY_S
 
 
-def trim(connection: sqlite3.Connection) -> None:
-    """Delete the roll-ups of times from which no request is left, in the caller's transaction."""
-    (oldest,) = connection.execute("SELECT min(record_key) FROM chest_requests").fetchone()
-    oldest_s = start_s_of(oldest) if oldest is not None else 2**62
+def trim(connection: sqlite3.Connection, deleted_key: str) -> None:
+    """Requests up to that key are deleted: delete roll-ups that say nothing any more, in the caller's transaction."""
+    connection.execute("UPDATE chest_rolled_up SET deleted_key = max(deleted_key, ?)", (deleted_key,))
+    true_from_s = true_from_ns(connection) // 10**9
     for per_s in LEVELS_S:
-        connection.execute(f"DELETE FROM {TABLE} WHERE per_s = ? AND start_s <= ?", (per_s, oldest_s - per_s))  # noqa: S608 - our own name
+        connection.execute(f"DELETE FROM {TABLE} WHERE per_s = ? AND start_s <= ?", (per_s, true_from_s - per_s))  # noqa: S608 - our own name
 
 
 def _count_some(connection: sqlite3.Connection) -> bool:

@@ -3,6 +3,9 @@
 Overviews are made of these, however many requests there are. Requests are rolled up in the order of their keys, up to
 the one that ``chest_rolled_up`` names. Who inserts an older one, a worker of release 0.1.0, too, finds a trigger
 that notes its key in ``chest_late``: these follow. Until then, readers add the requests themselves.
+
+Requests are deleted in the order of their keys, too, and stay counted. So roll-ups say nothing of a time from which
+some are deleted; what is left of it, or comes late, readers add themselves.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from flask_chest_otel._base.histogram import Histogram
 from flask_chest_otel._values.methods import metric_method
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "RollupKey",
     "start_s_of",
     "tallied",
+    "true_from_ns",
 ]
 
 TABLE = "chest_rollups"
@@ -77,8 +82,8 @@ CREATION = (
         method TEXT NOT NULL, status_class INTEGER NOT NULL, version TEXT NOT NULL,
         count INTEGER NOT NULL, errors INTEGER NOT NULL, sum_ms REAL NOT NULL, max_ms REAL NOT NULL,
         histogram BLOB NOT NULL, PRIMARY KEY ({", ".join(RollupKey._fields)})) WITHOUT ROWID""",
-    "CREATE TABLE chest_rolled_up (until_key TEXT NOT NULL)",
-    "INSERT INTO chest_rolled_up VALUES ('')",
+    "CREATE TABLE chest_rolled_up (until_key TEXT NOT NULL, deleted_key TEXT NOT NULL)",
+    "INSERT INTO chest_rolled_up VALUES ('', '')",
     "CREATE TABLE chest_late (record_key TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
     """CREATE TRIGGER chest_requests_late AFTER INSERT ON chest_requests
         WHEN NEW.record_key < (SELECT until_key FROM chest_rolled_up)
@@ -138,10 +143,24 @@ class Figures:
 
 def start_s_of(record_key: str) -> int:
     """When the request of that key began, seconds since 1970 UTC; 0 for what is no key."""
+    return _ns_of(record_key) // 10**9
+
+
+def _ns_of(record_key: str) -> int:
     try:
-        return int(record_key[:16], 16) // 10**9
+        return int(record_key[:16], 16)
     except ValueError:
         return 0
+
+
+def true_from_ns(connection: sqlite3.Connection) -> int:
+    """From when on no request is deleted that roll-ups have counted, nanoseconds since 1970 UTC."""
+    # A worker of release 0.1.0 deletes without a word, but the oldest ones, too.
+    oldest, deleted = connection.execute(_ENDS).fetchone() or (None, "")
+    return max(_ns_of(oldest) if oldest is not None else 0, _ns_of(deleted) + 1 if deleted else 0)
+
+
+_ENDS = "SELECT (SELECT min(record_key) FROM chest_requests), deleted_key FROM chest_rolled_up"
 
 
 def tallied(rows: Iterable[tuple[Any, ...]]) -> dict[RollupKey, Figures]:

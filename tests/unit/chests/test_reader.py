@@ -308,6 +308,21 @@ def test_a_minute_that_is_trimmed_in_part(tmp_path: Path, monkeypatch: pytest.Mo
         assert merged(reader.overview(Wanted())).count == left
 
 
+@pytest.mark.parametrize("per_s", [None, 3600])
+def test_an_older_request_after_trimming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, per_s: int | None) -> None:
+    """A request that began before those that are deleted already, and ends now, brings none of them back."""
+    monkeypatch.setattr(rolling, "GRACE_S", -3600)
+    path = tmp_path / "store.sqlite3"
+    begin = time.time_ns() // (24 * HOUR_NS) * 24 * HOUR_NS - 48 * HOUR_NS
+    stored(path, [make_record(start_unix_ns=begin + minute * 60 * 10**9) for minute in range(1000)])
+    with closing(EmbeddedStore(path, max_age_s=(time.time_ns() - begin) / 1e9 - 400.5 * 60)) as store:
+        store.put(make_record())
+        assert store.flush(20)
+    stored(path, [make_record(start_unix_ns=begin - HOUR_NS)])
+    with read_store(path) as reader:
+        assert merged(reader.overview(Wanted(), (), per_s)).count == len(reader.requests(Wanted(), 9999)) == 601
+
+
 @pytest.mark.parametrize("grace_s", [-3600, 3600])
 def test_delivered_twice_is_counted_once(tmp_path: Path, grace_s: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record that comes again, in the same batch or in a later one, changes no figure."""
