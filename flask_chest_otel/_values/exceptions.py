@@ -40,8 +40,8 @@ _STATUSES = range(300, 600)
 _CUT = "\n[...]\n"
 
 
-def type_name(error: BaseException) -> str:
-    """The exception's class as ``error.type`` says it: with its module, unless it is built in."""
+def type_name(error: object) -> str:
+    """The class of an exception, or of anything, as ``error.type`` says it: with its module, unless it is built in."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
@@ -74,7 +74,8 @@ def words_of(error: BaseException, chars: int) -> str:
         chars: Longest result, in characters.
     """
     try:
-        text = str(error)
+        # What comes may be of a class of the application's; a plain text has no code of its own.
+        text = str.__str__(str(error))
     except Exception:  # noqa: BLE001 - the application's own code
         return "(without a text)"
     return _clean(redacted_words(text[: 2 * chars]), chars)

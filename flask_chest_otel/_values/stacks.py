@@ -71,7 +71,8 @@ def _chain(error: BaseException) -> list[_Link]:
         links.append(_Link(one, came_by))
         seen.add(id(one))
         came_by = _CAUSE if one.__cause__ is not None else _CONTEXT
-        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+        # Compared with None: an exception may have no length, or refuse to be true.
+        one = one.__context__ if one.__cause__ is None and not one.__suppress_context__ else one.__cause__
     return links
 
 
@@ -91,16 +92,26 @@ def _one(error: BaseException) -> Iterator[str]:
 def _words(error: BaseException) -> Iterator[str]:
     """Type and message; of a group also those of its members."""
     yield _said(error)
-    for member in tuple(getattr(error, "exceptions", ()))[:_MOST_GROUPED]:
+    for member in _members(error)[:_MOST_GROUPED]:
         if isinstance(member, BaseException):
             yield "  | " + _said(member)
 
 
+def _members(error: BaseException) -> tuple[object, ...]:
+    """Those of a group; other exceptions may have something else of that name."""
+    try:
+        found = getattr(error, "exceptions", ())
+    except Exception:  # noqa: BLE001 - the application's own code
+        return ()
+    return tuple(found) if isinstance(found, (tuple, list)) else ()
+
+
 def _said(error: BaseException) -> str:
     said = "".join(traceback.format_exception_only(type(error), error))
-    if len(said) > _MOST_SAID:
-        said = said[:_MOST_SAID] + "\n"
-    return redacted_words(said)
+    if len(said) <= _MOST_SAID:
+        return redacted_words(said)
+    # Cut after it is masked: half of an address does not look like one.
+    return redacted_words(said[: 2 * _MOST_SAID])[:_MOST_SAID] + "\n"
 
 
 def _frames(trace: TracebackType | None) -> list[tuple[FrameType, int]]:

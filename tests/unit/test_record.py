@@ -292,6 +292,66 @@ def test_hostile_exceptions(rig: Rig) -> None:
     assert error_of(only(app, "/circle")[0]).stack.count("ShopError: ") == 2
 
 
+class EmptyError(Exception):
+    """Has a length, as a collection of errors may, and something of the name that groups of exceptions have."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def exceptions(self) -> list[str]:
+        return []
+
+
+def test_a_cause_without_length_is_a_cause(rig: Rig) -> None:
+    """The stack tells of every exception that led to the last, whatever their truth, and what they name their own."""
+    app = rig.app()
+
+    @app.get("/")
+    def view() -> Any:
+        raise ShopError("what came of it") from EmptyError("what began")
+
+    stack = error_of(only(app)[0]).stack
+    assert "EmptyError: what began\n\nThe above exception was the direct cause" in stack
+    assert stack.endswith("ShopError: what came of it\n")
+
+
+def test_a_text_of_another_class(rig: Rig) -> None:
+    """An exception's text may be a string with code of its own, which is not run."""
+
+    class Text(str):
+        __slots__ = ()
+
+        def __getitem__(self, key: Any) -> str:
+            raise RuntimeError
+
+        def __contains__(self, key: object) -> bool:
+            raise RuntimeError
+
+    class WordyError(Exception):
+        def __str__(self) -> str:
+            return Text("token=abc")
+
+    app = rig.app()
+
+    @app.get("/")
+    def view() -> Any:
+        raise WordyError
+
+    assert error_of(only(app)[0]).message == "token=[REDACTED]"
+
+
+def test_an_address_at_the_cut(rig: Rig) -> None:
+    """Where a long text is cut in the stack, no half of a password is left."""
+    app = rig.app()
+    text = f"{'x' * 4060} http://user:{'hunter' * 20}@host/"
+
+    @app.get("/")
+    def view() -> Any:
+        raise ShopError(text)
+
+    assert "hunter" not in error_of(only(app)[0]).stack
+
+
 def test_deep_stacks_keep_both_ends(rig: Rig) -> None:
     """Of a recursion without end the first and the last frames are kept."""
     app = rig.app()
