@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from threading import Lock
+from typing import Any, NamedTuple
 
 from flask_chest_otel._records.record import LogLine
 from flask_chest_otel._values.convert import Limits, to_attribute
@@ -20,6 +21,9 @@ LINE_BYTES = 1024
 _THINNED_AT = 4 * MOST_LINES
 _CUT = "…"
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types whose texts run no code of the application's."""
+
 
 class _Line(NamedTuple):
     created_s: float
@@ -30,49 +34,78 @@ class _Line(NamedTuple):
 
 
 class LogLines:
-    """What one request has logged so far."""
+    """What one request has logged so far; several threads of it may log at once."""
 
-    __slots__ = ("_dropped", "_found")
+    __slots__ = ("_dropped", "_found", "_thinning")
 
     def __init__(self) -> None:
         self._found: list[_Line] = []
         self._dropped = 0
+        self._thinning = Lock()
 
-    def add(self, record: logging.LogRecord) -> None:
-        """Take one line, after its handlers have had it: filters may have masked something in it."""
-        text = _text_of(record)[:LINE_BYTES]
+    def add(self, record: logging.LogRecord, logger: logging.Logger) -> None:
+        """Take one line, after the handlers of its logger have had it: filters may have masked something in it."""
+        text = _text_of(record, logger)[:LINE_BYTES]
         self._found.append(_Line(record.created, record.levelno, record.levelname, record.name, text))
-        if len(self._found) >= _THINNED_AT:
-            self._thin()
+        # Not waited for: whoever adds the next line looks again.
+        if len(self._found) >= _THINNED_AT and self._thinning.acquire(blocking=False):
+            try:
+                self._thin()
+            finally:
+                self._thinning.release()
 
     def finish(self) -> tuple[tuple[LogLine, ...], int]:
         """The lines that are kept, in the order of time, and how many more there were."""
-        self._thin()
-        return tuple(map(_shaped, self._found)), self._dropped
+        found = [*self._found]
+        kept = _kept(found)
+        return tuple(map(_shaped, kept)), self._dropped + len(found) - len(kept)
 
     def _thin(self) -> None:
-        """Keep the first errors, which say what began, and the last of the others, which say how far it came."""
-        found = self._found
-        errors = [at for at, line in enumerate(found) if line.level >= logging.ERROR][:MOST_LINES]
-        others = [at for at, line in enumerate(found) if line.level < logging.ERROR]
-        room = MOST_LINES - len(errors)
-        kept = [found[at] for at in sorted([*errors, *(others[-room:] if room else ())])]
+        found = [*self._found]
+        kept = _kept(found)
         self._dropped += len(found) - len(kept)
-        found[:] = kept
+        self._found[: len(found)] = kept
 
 
-def _text_of(record: logging.LogRecord) -> str:
-    # A formatter has left it there already; if not, none has asked.
-    text = record.__dict__.get("message") or _message_of(record)
-    error = record.exc_info[1] if record.exc_info else None
-    return f"{text[:LINE_BYTES]}\n{type_name(error)}: {words_of(error, LINE_BYTES)}" if error is not None else text
+def _kept(found: list[_Line]) -> list[_Line]:
+    """The first errors, which say what began, and the last of the others, which say how far it came."""
+    errors = [at for at, line in enumerate(found) if line.level >= logging.ERROR][:MOST_LINES]
+    others = [at for at, line in enumerate(found) if line.level < logging.ERROR]
+    room = MOST_LINES - len(errors)
+    return [found[at] for at in sorted([*errors, *(others[-room:] if room else ())])]
 
 
-def _message_of(record: logging.LogRecord) -> str:
+def _text_of(record: logging.LogRecord, logger: logging.Logger) -> str:
+    # A formatter has left it there already.
+    found = record.__dict__.get("message")
+    text = found[:LINE_BYTES] if type(found) is str and found else _message_of(record, logger)
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    return f"{text}\n{type_name(error)}: {words_of(error, LINE_BYTES)}" if error is not None else text
+
+
+def _message_of(record: logging.LogRecord, logger: logging.Logger) -> str:
+    """The text of a line that no formatter has left; code of the application's is run only where a handler ran it."""
     try:
-        return record.getMessage()
-    except Exception:  # noqa: BLE001 - arguments that do not fit: logging has said so
-        return str(record.msg)
+        if _is_plain(record.msg, record.args) or _is_written(record.levelno, logger):
+            return record.getMessage()[:LINE_BYTES]
+    except Exception:  # noqa: BLE001, S110 - arguments that do not fit: logging has said so
+        pass
+    return record.msg[:LINE_BYTES] if type(record.msg) is str else f"({type_name(record.msg)})"
+
+
+def _is_plain(message: object, arguments: Any) -> bool:
+    found = tuple(arguments.values()) if type(arguments) is dict else arguments or ()
+    return type(message) is str and type(found) is tuple and all(type(one) in _PLAIN for one in found)
+
+
+def _is_written(level: int, logger: logging.Logger | None) -> bool:
+    """Whether a handler has taken a line of that level."""
+    while logger is not None:
+        for handler in logger.handlers:
+            if level >= handler.level and not isinstance(handler, logging.NullHandler):
+                return True
+        logger = logger.parent if logger.propagate else None
+    return False
 
 
 def _shaped(line: _Line) -> LogLine:

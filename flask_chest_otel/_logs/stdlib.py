@@ -145,7 +145,7 @@ def _around_call_handlers(original: Any) -> Any:
         try:
             live = live_request.get() or request_here()
             if live is not None and live.log_lines is not None and record.name != REQUEST_LOGGER:
-                live.log_lines.add(record)
+                live.log_lines.add(record, self)
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("log line", error)
         return result

@@ -10,7 +10,9 @@ import logging
 import logging.config
 import logging.handlers
 import queue
+import sys
 import threading
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -665,6 +667,96 @@ def test_lines_are_bounded_and_errors_stay(rig: Rig, count: int) -> None:
         str(number) for number in range(count - kept, count)
     ]
     assert all(len(line.message.encode()) <= 1024 for line in record.logs)
+
+
+class Asked:
+    """An argument of a line; knows how often somebody wanted its text."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __str__(self) -> str:
+        self.times += 1
+        LOG.info("asked")
+        raise LookupError
+
+
+def test_a_line_that_no_handler_takes_runs_no_code(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects are asked for their texts by handlers alone; plain arguments are put into the line all the same."""
+    app = rig.app()
+    asked = Asked()
+
+    @app.get("/")
+    def view() -> str:
+        LOG.info("order %s", asked)
+        LOG.info(asked)
+        LOG.info("%(number)d ducks", {"number": 3})
+        return "ok"
+
+    monkeypatch.setattr(LOG, "propagate", False)
+    monkeypatch.setattr(LOG, "handlers", [logging.NullHandler()])
+    monkeypatch.setattr(LOG, "level", logging.INFO)
+    with capture(app) as records:
+        ask(app)
+    assert asked.times == 0
+    assert [line.message for line in records[0].logs] == ["order %s", "(tests.unit.test_logs.Asked)", "3 ducks"]
+
+
+def test_lines_of_odd_records_are_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter that leaves something in place of the text, and a record made by hand, cost no line."""
+    app = rig.app()
+
+    class Structured(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            record.message = {"a": 1}  # type: ignore[assignment]
+            return True
+
+    @app.get("/")
+    def view() -> str:
+        LOG.info("said")
+        made = LOG.makeRecord(LOG.name, logging.INFO, "shop.py", 1, "by hand", (), None)
+        made.exc_info = True  # type: ignore[assignment]
+        LOG.handle(made)
+        return "ok"
+
+    monkeypatch.setattr(LOG, "propagate", False)
+    monkeypatch.setattr(LOG, "handlers", [logging.NullHandler()])
+    monkeypatch.setattr(LOG, "filters", [Structured()])
+    monkeypatch.setattr(LOG, "level", logging.INFO)
+    with capture(app) as records:
+        ask(app)
+    assert [line.message for line in records[0].logs] == ["said", "by hand"]
+
+
+def test_lines_of_several_threads_are_all_counted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of one request log at once: each line is kept or counted, and the record is there."""
+    app = rig.app()
+
+    @app.get("/")
+    def view() -> str:
+        threads = [
+            threading.Thread(target=contextvars.copy_context().run, args=(deque, map(LOG.info, ["line"] * 3000), 0))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return "ok"
+
+    before = sys.getswitchinterval()
+    monkeypatch.setattr(LOG, "propagate", False)
+    LOG.addHandler(silent := logging.NullHandler())
+    monkeypatch.setattr(LOG, "level", logging.INFO)
+    sys.setswitchinterval(1e-6)
+    try:
+        with capture(app) as records:
+            for _ in range(4):
+                ask(app)
+    finally:
+        sys.setswitchinterval(before)
+        LOG.removeHandler(silent)
+    assert [(len(record.logs), record.logs_dropped) for record in records] == [(50, 12_000 - 50)] * 4
 
 
 def fail(number: int) -> str:
