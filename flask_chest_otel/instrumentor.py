@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from dataclasses import fields, make_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from flask_chest_otel._logs.application import names_for
 from flask_chest_otel._logs.stdlib import leave, put_fields
 from flask_chest_otel._providers.export_policy import ExportPolicy
 from flask_chest_otel._request import trace_id
+from flask_chest_otel._server_span.caller_options import CallerOptions
 from flask_chest_otel.config import UNSET, ChestConfig, settle, unknown_setting
+from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,13 +29,11 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from flask_chest_otel._server_span.factory import RequestHook, ResponseHook
-    from flask_chest_otel.errors import ChestConfigError
+    from flask_chest_otel._server_span.caller_options import RequestHook, ResponseHook
 
 __all__ = ["FlaskChestInstrumentor"]
 
 _ATTACHMENT_KEY = "flask_chest_instrumentor_attachment"
-_SQL_COMMENTER = {"enable_commenter", "commenter_options"}  # upstream's; our span feeds no SQL comments
 _logger = Log("flask_chest_otel")
 _SETTINGS = tuple(row.name for row in fields(ChestConfig))
 
@@ -61,7 +62,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
 
     @guarded("instrument")
     def _instrument(self, **kwargs: Any) -> None:
-        self._hooks = _hooks(kwargs)
+        self._options = _options(kwargs)
         self._config, self._sources = settle(_known(kwargs), {}, on_malformed=_log_malformed)
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         self._brought: weakref.WeakSet[Flask] = weakref.WeakSet()
@@ -85,12 +86,12 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
     @guarded("find")
     def _lifecycle_of(self, app: Flask) -> Lifecycle | None:
         """The state of an application that is recorded without code of its own; ``None`` where it has an extension."""
-        if EXTENSION_KEY in app.extensions or _ATTACHMENT_KEY in app.extensions or self._attachment is None:
+        if not self.covers(app):
             return None
         state: Lifecycle | None = app.extensions.get(INSTRUMENTOR_KEY)
         if state is None:
             export = ExportPolicy(self._config, may_build=False, sources=self._sources)
-            made = Lifecycle(self._config, export, quiet=True, hooks=self._hooks, prepare=self._bring_server_span)
+            made = Lifecycle(self._config, export, quiet=True, options=self._options, prepare=self._bring_server_span)
             state = app.extensions.setdefault(INSTRUMENTOR_KEY, made)
             self._apps.add(app)
         return state
@@ -108,6 +109,8 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         response_hook: ResponseHook | None = None,
         tracer_provider: TracerProvider | None = None,
         excluded_urls: str | None = None,
+        enable_commenter: bool | None = None,
+        commenter_options: Mapping[str, Any] | None = None,
         meter_provider: MeterProvider | None = None,
         **settings: Any,
     ) -> None:
@@ -119,10 +122,13 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
             response_hook: ``(span, status, headers)``, when the response starts; it cannot break the request.
             tracer_provider: Instead of the global one.
             excluded_urls: Regular expressions with commas between them.
+            enable_commenter: Whether SQL comments of database instrumentations say which route asks; ``None``: where
+                such an instrumentation is loaded before the first request.
+            commenter_options: ``{"framework": False, "controller": False, "route": False}`` leave out what they name.
             meter_provider: Instead of the global one.
             **settings: Any other setting, for example ``tracked_vars``.
         """
-        if EXTENSION_KEY in app.extensions or _ATTACHMENT_KEY in app.extensions:
+        if EXTENSION_KEY in app.extensions or app.extensions.get(_ATTACHMENT_KEY) is not None:
             _logger.warning("%r is instrumented already: nothing was changed", app.name)
             return
         given = {"tracer_provider": tracer_provider, "meter_provider": meter_provider, "excluded_urls": excluded_urls}
@@ -130,7 +136,15 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         config, sources = settle(_known(arguments), {}, on_malformed=_log_malformed)
         if config.enabled:
             export = ExportPolicy(config, may_build=False, sources=sources)
-            state = Lifecycle(config, export, quiet=True, hooks=(request_hook, response_hook))
+            options = _options(
+                {
+                    "request_hook": request_hook,
+                    "response_hook": response_hook,
+                    "enable_commenter": enable_commenter,
+                    "commenter_options": commenter_options,
+                }
+            )
+            state = Lifecycle(config, export, quiet=True, options=options)
             brought = state.bring_upstream(app)
             state.logs.put_on()
             app.extensions[INSTRUMENTOR_KEY] = state
@@ -139,14 +153,35 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
     @staticmethod
     @guarded("uninstrument_app")
     def uninstrument_app(app: Flask) -> None:
-        """Take off what :meth:`instrument_app` put on."""
-        found: tuple[Attachment, bool] | None = app.extensions.pop(_ATTACHMENT_KEY, None)
-        if found is None:
+        """Record one application no more, whether :meth:`instrument_app` or ``instrument()`` has put it on.
+
+        It stays so until :meth:`instrument_app`.
+        """
+        everywhere = FlaskChestInstrumentor()
+        own: tuple[Attachment, bool] | None = app.extensions.get(_ATTACHMENT_KEY)
+        if own is None and not everywhere.covers(app):
             _logger.warning("%r is not instrumented: nothing was changed", app.name)
             return
-        attachment, brought = found
-        attachment.remove()
-        _let_go(app, brought=brought)
+        # This keeps instrument() off the application, without a question more in any request.
+        app.extensions[_ATTACHMENT_KEY] = None
+        attachment, brought = own or (None, False)
+        if attachment is not None:
+            attachment.remove()
+        _let_go(app, brought=everywhere.forget(app) or brought)
+
+    def covers(self, app: Flask) -> bool:
+        """Whether ``instrument()`` records this application, now or from its first request on."""
+        is_left_to_others = EXTENSION_KEY in app.extensions or _ATTACHMENT_KEY in app.extensions
+        return self._attachment is not None and not is_left_to_others
+
+    def forget(self, app: Flask) -> bool:
+        """Keep an application no longer; whether upstream's instrumentation was brought for it."""
+        if self._attachment is None:
+            return False
+        brought = app in self._brought
+        self._apps.discard(app)
+        self._brought.discard(app)
+        return brought
 
 
 def _let_go(app: Flask, *, brought: bool) -> None:
@@ -161,15 +196,24 @@ def _let_go(app: Flask, *, brought: bool) -> None:
         FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
 
 
-def _hooks(kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    """The two hooks, taken out of ``kwargs``; what cannot be called is none."""
+def _options(kwargs: dict[str, Any]) -> CallerOptions:
+    """Hooks and the commenter's options, taken out of ``kwargs``; what is of another kind is none."""
     request_hook, response_hook = kwargs.pop("request_hook", None), kwargs.pop("response_hook", None)
-    return request_hook if callable(request_hook) else None, response_hook if callable(response_hook) else None
+    enabled, comments = kwargs.pop("enable_commenter", None), kwargs.pop("commenter_options", None)
+    if comments is not None and not isinstance(comments, Mapping):
+        _log_malformed(ChestConfigError("commenter_options", comments, 'a dict, for example {"route": False}'))
+        comments = None
+    return CallerOptions(
+        request_hook if callable(request_hook) else None,
+        response_hook if callable(response_hook) else None,
+        enabled,
+        comments or {},
+    )
 
 
 def _known(kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments that are settings; others (a distribution may pass its own) are named once in the log."""
-    for name in kwargs.keys() - set(_SETTINGS) - _SQL_COMMENTER:
+    for name in kwargs.keys() - set(_SETTINGS):
         _log_malformed(unknown_setting(name, name, kwargs[name]))
     return {name: kwargs.get(name, UNSET) for name in _SETTINGS}
 

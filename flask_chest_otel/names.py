@@ -71,8 +71,8 @@ HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
 HTTP_ROUTE = "http.route"
 """Metric attribute, string (semantic conventions): matched URL rule behind the application's root; absent if none."""
 
-KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
-"""The values of ``http.request.method`` in the semantic conventions, from RFC 9110 and RFC 5789."""
+KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
+"""The values of ``http.request.method`` in the semantic conventions, from RFC 9110, RFC 5789 and RFC 10008."""
 
 OTHER_METHOD = "_OTHER"
 """Value of ``http.request.method`` for unknown methods, as the semantic conventions demand."""

@@ -14,7 +14,7 @@ from flask_chest_otel._cli.output import MISSING, safe
 from flask_chest_otel._cli.request_table import CLIENT_ERROR, SERVER_ERROR
 from flask_chest_otel._cli.zones import LocalZone
 from flask_chest_otel._store.overview import merged
-from flask_chest_otel._values.methods import metric_method
+from flask_chest_otel._values.methods import known_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -129,7 +129,7 @@ def by_route(reader: StoreReader, wanted: Wanted, names: Sequence[str]) -> Answe
         rows[row.group] = Row({"service": service, "route": route or None, "method": method}, cells, _figures(row))
 
     def key_of(one: RequestFacts, _variables: Sequence[VariableFact]) -> Key:
-        return one.service, one.route or "", metric_method(one.method)
+        return one.service, one.route or "", known_method(one.method)
 
     _add_variables(rows, reader, wanted, names, key_of)
     head = (*["SERVICE"] * several, "REQUEST")

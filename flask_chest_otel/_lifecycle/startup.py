@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
 
     from flask_chest_otel._providers.export_policy import ExportPolicy
-    from flask_chest_otel._server_span.factory import RequestHook, ResponseHook
+    from flask_chest_otel._server_span.caller_options import CallerOptions
     from flask_chest_otel.config import ChestConfig
-
-    Hooks = tuple[RequestHook | None, ResponseHook | None]
 
 __all__ = ["StartOnce", "make_server_spans"]
 
@@ -63,7 +61,7 @@ class StartOnce:
 
 
 def make_server_spans(
-    app: Flask, config: ChestConfig, export: ExportPolicy, meter: Meter, hooks: Hooks, *, quiet: bool
+    app: Flask, config: ChestConfig, export: ExportPolicy, meter: Meter, options: CallerOptions, *, quiet: bool
 ) -> tuple[ServerSpanFactory | None, ServerSpanFactory | None]:
     """What makes our own server spans, and what makes those that stand in where upstream makes none.
 
@@ -76,5 +74,5 @@ def make_server_spans(
         return None, None
     tracer = trace.get_tracer(SCOPE, __version__, export.tracer_provider())
     active = active_requests(meter, export.own_meter_provider)
-    made = ServerSpanFactory(tracer, meter, active, config.cardinality_limit, config.value_limit_chars, *hooks)
+    made = ServerSpanFactory(tracer, meter, active, config.cardinality_limit, config.value_limit_chars, options)
     return (None, made) if by_upstream else (made, None)

@@ -16,9 +16,9 @@ from flask_chest_otel._logs.application import RequestLogs
 from flask_chest_otel._providers.export_policy import service_version
 from flask_chest_otel._records import abandoned
 from flask_chest_otel._records.router import ChestRouter
-from flask_chest_otel._request import excluded_urls
 from flask_chest_otel._request.added_metrics import AddedMetrics
 from flask_chest_otel._request.exceptions import ExceptionLog
+from flask_chest_otel._request.excluded_urls import ExcludedUrls, for_upstream
 from flask_chest_otel._request.lookup import request_in, request_of_context
 from flask_chest_otel._request.reader import ValueReader
 from flask_chest_otel._request.recorder import Application, Recorder
@@ -26,6 +26,7 @@ from flask_chest_otel._request.request_id import RequestIds
 from flask_chest_otel._request.response_headers import ResponseHeaders
 from flask_chest_otel._request.span_watch import SpanWatch
 from flask_chest_otel._server_span import upstream
+from flask_chest_otel._server_span.caller_options import CallerOptions
 from flask_chest_otel._tracking.instruments import Instruments
 from flask_chest_otel._tracking.plan import Planner
 from flask_chest_otel._tracking.plans import Plans
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._lifecycle.startup import Hooks
     from flask_chest_otel._providers.export_policy import ExportPolicy
     from flask_chest_otel._request.added_metrics import Dimensions
     from flask_chest_otel._server_span.factory import ServerSpanFactory
@@ -90,7 +90,7 @@ class ChestState:
         export: ExportPolicy,
         *,
         quiet: bool = False,
-        hooks: Hooks = (None, None),
+        options: CallerOptions = CallerOptions(),  # noqa: B008 - frozen
         prepare: Callable[[Flask], None] | None = None,
     ) -> None:
         """Prepare; nothing is built before the first request.
@@ -99,7 +99,7 @@ class ChestState:
             config: The settled settings.
             export: Providers and chests, made at the first request.
             quiet: Leave no trace on requests that track nothing, and none in responses (zero code).
-            hooks: The request and the response hook of a server span of our own.
+            options: What the instrumentor's caller says about server spans.
             prepare: Called before the first request goes on; others wait for it.
         """
         self.config = config
@@ -122,15 +122,13 @@ class ChestState:
             self._reader, self.planner, self._added, self.router, self._span_watch, chars, quiet=quiet
         )
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
-        self._excluded = excluded_urls.compile_patterns(config.excluded_urls)
-        self.excluded_urls = (
-            excluded_urls.for_upstream(config.excluded_urls) if config.excluded_urls is not None else None
-        )
+        self._excluded = ExcludedUrls.of(config.excluded_urls)
+        self.excluded_urls = for_upstream(config.excluded_urls) if config.excluded_urls is not None else None
         self._rule: propagator.Rule | None = None
         self._spans: ServerSpanFactory | None = None
         self._stand_ins: ServerSpanFactory | None = None
         self._quiet = quiet
-        self._hooks = hooks
+        self._options = options
         self._prepare = prepare
         self._startup = StartOnce(self._build)
 
@@ -142,8 +140,13 @@ class ChestState:
         """
         if self.config.server_span != "upstream":
             return False
+        export = self.export
         return upstream.bring(
-            app, self.export.deferred_tracer_provider, self.export.deferred_meter_provider, self.excluded_urls
+            app,
+            tracer_provider=export.deferred_tracer_provider,
+            meter_provider=export.deferred_meter_provider,
+            excluded_urls=self.excluded_urls,
+            **self._options.for_upstream(),
         )
 
     def force_flush(self, timeout_s: float) -> bool:
@@ -180,7 +183,7 @@ class ChestState:
             self.logs.listen()
             version = service_version(self.export.tracer_provider()) or self.config.version
             self._recorder.application = Application(app.name, version, app.root_path)
-            made = make_server_spans(app, self.config, self.export, self._meter, self._hooks, quiet=self._quiet)
+            made = make_server_spans(app, self.config, self.export, self._meter, self._options, quiet=self._quiet)
             self._spans, self._stand_ins = made
             self.alone = self._stand_ins is None
             self.borderless = self._spans is None and self._headers is None and not self.router.wanted

@@ -17,7 +17,6 @@ from flask_chest_otel._context import propagator
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._lifecycle.state import ChestState
 from flask_chest_otel._records import abandoned
-from flask_chest_otel._request import excluded_urls
 from flask_chest_otel._request.failures import answers_failures
 from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._request.lookup import (
@@ -67,7 +66,7 @@ class Lifecycle(ChestState):
     def begin(self, app: Flask) -> None:
         """Open the record: before every ``before_request`` function, the URL already matched."""
         http = present_request()
-        if self._excluded is not None and self._excluded.search(excluded_urls.path_of(http)):
+        if self._excluded is not None and self._excluded.covers(http):
             return
         span_at_begin: Span = trace.INVALID_SPAN
         served = False
@@ -102,7 +101,9 @@ class Lifecycle(ChestState):
             live.at_border, live.server_span = True, entered
             if self._headers is not None:
                 entered.adding(partial(self._with_headers, live))
-            live.span, live.context = entered.open(live.method, plan.route, plan.chests_text, path, inside=served)
+            live.span, live.context = entered.open(
+                live.method, plan.route, plan.chests_text, path, http.url_rule, inside=served
+            )
             self._exceptions.listen(live, entered)
         self.logs.begin(live)
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from flask_chest_otel.config.patterns import from_variable, joined
+from flask_chest_otel.config.patterns import joined, usable_in
 
 if TYPE_CHECKING:
     import re
+    from collections.abc import Iterable
 
     from werkzeug.wrappers import Request
 
-__all__ = ["VARIABLES", "compile_patterns", "for_upstream", "path_of"]
+__all__ = ["VARIABLES", "ExcludedUrls", "for_upstream"]
 
 VARIABLES = (
     "OTEL_PYTHON_FLASK_CHEST_EXCLUDED_URLS",
@@ -21,23 +22,44 @@ VARIABLES = (
 )
 """Where patterns stand when no setting gives any: the first variable that is set counts, as upstream has it."""
 
-
-def compile_patterns(patterns: tuple[str, ...] | None) -> re.Pattern[str] | None:
-    """One expression for all patterns, or ``None``; searched for in the path."""
-    if patterns is not None:
-        return joined(patterns)
-    variable = next((name for name in VARIABLES if name in os.environ), None)
-    return from_variable(os.environ, variable) if variable is not None else None
+_SCHEME_END = "://"
 
 
-def path_of(http: Request) -> str:
-    """The path of a request, with the root that the application is mounted at.
+class ExcludedUrls:
+    """Patterns for the path, and for the URL before its query where a pattern names a scheme.
 
-    The path alone: with a host or a query that contains a match, a client would hide any request.
+    Never the query, and the host only where it is asked for: with a match there, a client would hide any request.
     """
-    return http.root_path + http.path
+
+    __slots__ = ("_of_path", "_of_url")
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        patterns = tuple(patterns)
+        self._of_path = joined(pattern for pattern in patterns if _SCHEME_END not in pattern)
+        self._of_url = joined(pattern for pattern in patterns if _SCHEME_END in pattern)
+
+    @classmethod
+    def of(cls, patterns: tuple[str, ...] | None) -> ExcludedUrls | None:
+        """Those of the setting, or of the first variable that is set; ``None`` where there are none."""
+        if patterns is None:
+            variable = next((name for name in VARIABLES if name in os.environ), None)
+            patterns = usable_in(os.environ, variable) if variable is not None else ()
+        return cls(patterns) if patterns else None
+
+    def covers(self, http: Request) -> re.Match[str] | None:
+        """Whether a request is left alone."""
+        # With the root that the application is mounted at.
+        path = http.root_path + http.path
+        found = self._of_path.search(path) if self._of_path is not None else None
+        if found is None and self._of_url is not None:
+            host = http.environ.get("HTTP_HOST") or http.environ.get("SERVER_NAME", "")
+            found = self._of_url.search(f"{http.scheme}{_SCHEME_END}{host}{path}")
+        return found
 
 
 def for_upstream(patterns: tuple[str, ...]) -> str:
     """The same patterns for upstream's instrumentation, which searches in the whole URL."""
-    return ",".join(f"^[^/]*//[^/?]*[^?]*?(?:{pattern})" for pattern in patterns)
+    return ",".join(
+        f"^(?=[^?]*?(?:{pattern}))" if _SCHEME_END in pattern else f"^[^/]*//[^/?]*(?=/)[^?]*?(?:{pattern})"
+        for pattern in patterns
+    )

@@ -186,8 +186,8 @@ header_setter = _HeaderSetter()
 class HeaderCapture:
     """Headers that the standard variables ask for, as span attributes ``http.request.header.<name>``.
 
-    Patterns are regular expressions that match whole names, without regard to case; values of sanitised names become
-    ``[REDACTED]``.
+    Patterns are regular expressions without regard to case. Those of headers to capture match whole names; those of
+    headers to sanitise match anywhere in a name, and make ``[REDACTED]`` of the value.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -209,9 +209,12 @@ class HeaderCapture:
         found: dict[str, list[str]] = {}
         for name, value in headers:
             if wanted is not None and wanted.fullmatch(name):
-                hidden = self._sanitised is not None and self._sanitised.fullmatch(name)
-                text = "[REDACTED]" if hidden else _as_text(value)
-                found.setdefault(prefix + name.lower().replace("-", "_"), []).append(text)
+                attribute = prefix + name.lower().replace("-", "_")
+                if self._sanitised is not None and self._sanitised.search(name):
+                    found[attribute] = ["[REDACTED]"]
+                else:
+                    # One text, as WSGI has the request's headers: https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+                    found[attribute] = [",".join([*found.get(attribute, ()), _as_text(value)])]
         return found
 
 
@@ -239,9 +242,11 @@ class LegacyNames:
         modes = environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")
         return cls() if "http/dup" in (mode.strip() for mode in modes) else None
 
-    def add_to(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
-        """A span's attributes under both names."""
+    def add_to(self, attributes: Mapping[str, Any], environ: Mapping[str, Any]) -> dict[str, Any]:
+        """A span's attributes under both names, and two that have no new one."""
         both = dict(attributes)
+        of_wsgi = {"http.host": environ.get("HTTP_HOST"), "http.server_name": environ.get("SERVER_NAME")}
+        both.update((old, value) for old, value in of_wsgi.items() if value)
         both.update((old, attributes[new]) for new, old in self._SPAN.items() if new in attributes)
         query = attributes.get("url.query")
         both["http.target"] = attributes["url.path"] + (f"?{query}" if query else "")

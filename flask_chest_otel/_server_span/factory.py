@@ -27,17 +27,16 @@ from flask_chest_otel.names import HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_COD
 from flask_chest_otel.tracked import SECONDS_BUCKETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from opentelemetry.context import Context
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span, Tracer
 
     from flask_chest_otel._server_span.active_requests import ActiveRequests
+    from flask_chest_otel._server_span.caller_options import CallerOptions
 
-    RequestHook = Callable[[Span, dict[str, Any]], None]
     End = tuple[int, str | None]
-    ResponseHook = Callable[[Span, str, list[tuple[str, str]]], None]
 
 __all__ = ["SERVER_ERROR", "ServerSpanFactory", "error_type_of"]
 
@@ -56,8 +55,7 @@ class ServerSpanFactory:
         active: Counts ``http.server.active_requests``.
         limit: Attribute sets of the duration, the overflow point included.
         text_chars: Longest text of an exception, in characters.
-        request_hook: Called with the span and the WSGI environment when the span has started.
-        response_hook: Called with the span, the status line and the headers when the response starts.
+        options: The caller's hooks, and whether SQL comments are wanted.
     """
 
     def __init__(
@@ -67,14 +65,14 @@ class ServerSpanFactory:
         active: ActiveRequests,
         limit: int,
         text_chars: int,
-        request_hook: RequestHook | None = None,
-        response_hook: ResponseHook | None = None,
+        options: CallerOptions,
     ) -> None:
         self.tracer = tracer
         self._text_chars = text_chars
         self._events = exception_signals(os.environ).on_span
-        self.request_hook = request_hook
-        self.response_hook = response_hook
+        self.request_hook = options.request_hook
+        self.response_hook = options.response_hook
+        self.sql_comments = options.sql_comments()
         self.capture = HeaderCapture()
         self.legacy = LegacyNames.wanted()
         self.active = active
@@ -115,7 +113,7 @@ class ServerSpanFactory:
         attributes = request_attributes(environ, template, path)
         if self.capture.request is not None:
             attributes.update(self.capture.of_request(environ))
-        given = self.legacy.add_to(attributes) if self.legacy is not None else attributes
+        given = self.legacy.add_to(attributes, environ) if self.legacy is not None else attributes
         parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
         span = self.tracer.start_span(template.name, parent, SpanKind.SERVER, given, start_time=start_unix_ns)
         return span, parent

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
+    from werkzeug.routing import Rule
 
     from flask_chest_otel._server_span.attributes import SpanTemplate
     from flask_chest_otel._server_span.factory import ServerSpanFactory
@@ -98,7 +99,7 @@ class ServerSpan:
         return self._counted
 
     def open(
-        self, method: str, route: str | None, chests: str | None, path: str, *, inside: bool
+        self, method: str, route: str | None, chests: str | None, path: str, rule: Rule | None, *, inside: bool
     ) -> tuple[Span | None, Context | None]:
         """The URL is matched, the request id chosen: start the span, make it current, return it with its context.
 
@@ -107,20 +108,22 @@ class ServerSpan:
             route: The matched rule, below the application's root; ``None`` where there is none.
             chests: The request's destinations, as they stand on spans; ``None``: everywhere.
             path: The request's, as in a URL.
+            rule: The matched rule itself, for SQL comments.
             inside: Whether an instrumentation around the application has made a server span.
         """
         self._opened = True
         if self._spans is None:
             return None, None
         self._template = self._spans.template(self._environ, method, route, chests)
-        return self._open_inside(route) if inside else self._open_own(path)
+        return self._open_inside(route, rule) if inside else self._open_own(path, rule)
 
-    def _open_own(self, path: str) -> tuple[Span, Context]:
+    def _open_own(self, path: str, rule: Rule | None) -> tuple[Span, Context]:
         spans, template = self._spans, self._template
         span, parent = spans.start(self._environ, template, path, self._start_ns)
         self.parent, self._span = parent, span
         self._ends = self._counted = True
-        self._context = trace.set_span_in_context(span, parent)
+        context = trace.set_span_in_context(span, parent)
+        self._context = context if spans.sql_comments is None else spans.sql_comments.put(context, rule)
         self._token = otel_context.attach(self._context)
         spans.active.enter((template.method, template.scheme), self)
         if spans.request_hook is not None:
@@ -128,13 +131,14 @@ class ServerSpan:
                 spans.request_hook(span, self._environ)
         return span, self._context
 
-    def _open_inside(self, route: str | None) -> tuple[Span, Context]:
+    def _open_inside(self, route: str | None, rule: Rule | None) -> tuple[Span, Context]:
         server, context = trace.get_current_span(), otel_context.get_current()
-        self._context = context
+        self._context = context if self._spans.sql_comments is None else self._spans.sql_comments.put(context, rule)
         self._span = span = self._spans.start_inside(server, self._template, route, self._start_ns)
         if span is not server:
             self._ends = True
-            self._context = trace.set_span_in_context(span)
+            self._context = trace.set_span_in_context(span, self._context)
+        if self._context is not context:
             self._token = otel_context.attach(self._context)
         return server, context
 

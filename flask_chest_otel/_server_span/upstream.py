@@ -16,8 +16,12 @@ def is_instrumented_by_upstream(app: Flask) -> bool:
     return bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
 
 
-def bring(app: Flask, tracer_provider: Any, meter_provider: Any, excluded_urls: str | None) -> bool:
+def bring(app: Flask, **arguments: Any) -> bool:
     """Instrument with upstream's Flask instrumentation where nobody has; whether that was done.
+
+    Args:
+        app: The application.
+        **arguments: Those of ``FlaskInstrumentor.instrument_app``.
 
     Raises:
         AssertionError: Flask's own, for an application that has served requests already.
@@ -29,9 +33,7 @@ def bring(app: Flask, tracer_provider: Any, meter_provider: Any, excluded_urls: 
 
     wsgi_app = vars(app).get("wsgi_app")
     try:
-        FlaskInstrumentor().instrument_app(  # type: ignore[no-untyped-call]
-            app, tracer_provider=tracer_provider, meter_provider=meter_provider, excluded_urls=excluded_urls
-        )
+        FlaskInstrumentor().instrument_app(app, **arguments)  # type: ignore[no-untyped-call]
     except AssertionError:
         # Upstream wraps the WSGI callable before Flask refuses the rest.
         del app.wsgi_app

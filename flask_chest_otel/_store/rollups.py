@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel._base.histogram import Histogram
-from flask_chest_otel._values.methods import metric_method
+from flask_chest_otel._values.methods import known_method
 
 if TYPE_CHECKING:
     import sqlite3
@@ -188,4 +188,4 @@ def _place(row: tuple[Any, ...]) -> tuple[Any, ...]:
 def _key(place: tuple[Any, ...]) -> RollupKey:
     minute, service, route, method, status_class, version = place
     start_s = minute * MINUTE_S
-    return RollupKey(MINUTE_S, start_s, service, route or "", metric_method(method), status_class, version or "")
+    return RollupKey(MINUTE_S, start_s, service, route or "", known_method(method), status_class, version or "")

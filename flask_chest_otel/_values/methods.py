@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import os
+
 from flask_chest_otel.names import KNOWN_METHODS, OTHER_METHOD
 
-__all__ = ["metric_method"]
+__all__ = ["CAPTURE_ALL", "known_method", "metric_method"]
+
+CAPTURE_ALL = "OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS"
+"""Any text in this variable, which OpenTelemetry's instrumentations read: unknown methods keep their names, too."""
+
+_MOST_CAPTURED = 50
+_captured: set[str] = set()
+
+
+def known_method(method: str) -> str:
+    """The method for figures that are kept: one of those that HTTP knows, ``_OTHER`` for all others."""
+    return method if method in KNOWN_METHODS else OTHER_METHOD
 
 
 def metric_method(method: str) -> str:
-    """The method as metrics may carry it: bounded, whatever clients send."""
-    return method if method in KNOWN_METHODS else OTHER_METHOD
+    """The method as spans and metrics may carry it: bounded, whatever clients send."""
+    if method in KNOWN_METHODS or (os.environ.get(CAPTURE_ALL) and _has_place(method)):
+        return method
+    return OTHER_METHOD
+
+
+def _has_place(method: str) -> bool:
+    """Whether an unknown method is among the first ones; clients may make up any number of them."""
+    if len(_captured) < _MOST_CAPTURED:
+        _captured.add(method)
+    return method in _captured

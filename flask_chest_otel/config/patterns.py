@@ -10,11 +10,16 @@ from flask_chest_otel._guard import count_refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["from_variable", "joined"]
+__all__ = ["from_variable", "joined", "usable_in"]
 
 
 def from_variable(environ: Mapping[str, str], variable: str, flags: int = 0) -> re.Pattern[str] | None:
     """One expression for all that a variable lists with commas, or ``None`` where it lists none that can be used."""
+    return joined(usable_in(environ, variable), flags)
+
+
+def usable_in(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
+    """Those expressions of a list with commas that can be used."""
     usable = []
     for part in environ.get(variable, "").split(","):
         pattern = part.strip()
@@ -27,7 +32,7 @@ def from_variable(environ: Mapping[str, str], variable: str, flags: int = 0) -> 
             continue
         if pattern:
             usable.append(pattern)
-    return joined(usable, flags)
+    return tuple(usable)
 
 
 def joined(patterns: Iterable[str], flags: int = 0) -> re.Pattern[str] | None:

@@ -1,0 +1,85 @@
+"""What callers say about server spans, with the arguments of upstream's ``FlaskInstrumentor``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import context as otel_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+    from werkzeug.routing import Rule
+
+    RequestHook = Callable[[Span, dict[str, Any]], None]
+    ResponseHook = Callable[[Span, str, list[tuple[str, str]]], None]
+
+__all__ = ["CallerOptions", "SqlComments"]
+
+_SQL_COMMENTS = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"
+"""Where in the context the instrumentations of databases look for what stands in their comments."""
+
+_READER = "opentelemetry.instrumentation.sqlcommenter_utils"
+"""The module with which they do: where it is not loaded, nobody looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallerOptions:
+    """What the caller of an instrumentor says.
+
+    Attributes:
+        request_hook: Called with the span and the WSGI environment when the span has started.
+        response_hook: Called with the span, the status line and the headers when the response starts.
+        enable_commenter: Whether SQL comments say which route asks; ``None``: where a database instrumentation can
+            write any.
+        commenter_options: Of ``framework``, ``controller`` and ``route``, those with ``False`` are left out.
+    """
+
+    request_hook: RequestHook | None = None
+    response_hook: ResponseHook | None = None
+    enable_commenter: bool | None = None
+    commenter_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def sql_comments(self) -> SqlComments | None:
+        """What makes the comments; ``None`` where nobody wants any. Asked with the first request."""
+        wanted = _READER in sys.modules if self.enable_commenter is None else self.enable_commenter
+        return SqlComments(self.commenter_options) if wanted else None
+
+    def for_upstream(self) -> dict[str, Any]:
+        """The same as arguments of upstream's instrumentor."""
+        return {
+            "request_hook": self.request_hook,
+            "response_hook": self.response_hook,
+            "enable_commenter": self.enable_commenter is not False,
+            "commenter_options": dict(self.commenter_options),
+        }
+
+
+class SqlComments:
+    """What SQL comments say of a request: https://google.github.io/sqlcommenter/.
+
+    Args:
+        options: Of ``framework``, ``controller`` and ``route``, those with ``False`` are left out.
+    """
+
+    __slots__ = ("_controller", "_framework", "_route")
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._framework = {"framework": f"flask:{version('flask')}"} if options.get("framework", True) else {}
+        self._controller = options.get("controller", True)
+        self._route = options.get("route", True)
+
+    def put(self, context: Context, rule: Rule | None) -> Context:
+        """Put what is said of a request with this matched rule into a context; ``None`` where no rule matched."""
+        found = dict(self._framework)
+        if rule is not None:
+            if self._controller:
+                found["controller"] = rule.endpoint
+            if self._route:
+                found["route"] = rule.rule
+        return otel_context.set_value(_SQL_COMMENTS, found, context)
