@@ -106,6 +106,12 @@ def command(
         raise click.ClickException(f"B is worse in {', '.join(failed)}")
 
 
+def _versions(known: list[str]) -> str:
+    if not known:
+        return ", of which the store has none: FlaskChest(app, version=...) records it"
+    return f": the store has {', '.join([*known[:NAMES_SHOWN], *['…'] * (len(known) > NAMES_SHOWN)])}"
+
+
 def _side(text: str, wanted: Wanted, versions: Collection[str], *, utc: bool) -> Side:
     if text in versions and text:
         return Side(text, replace(wanted, version=text), None)
@@ -113,9 +119,7 @@ def _side(text: str, wanted: Wanted, versions: Collection[str], *, utc: bool) ->
         now_unix_ns = time.time_ns()
         span = read_span(text, now_unix_ns, utc=utc)
     except TimeTextError as error:
-        known = [name for name in versions if name]
-        named = ", ".join([*known[:NAMES_SHOWN], *["…"] * (len(known) > NAMES_SHOWN)]) or "none"
-        raise click.BadParameter(f"{error}; or a version: the store has {named}") from error
+        raise click.BadParameter(f"{error}; or a version{_versions([name for name in versions if name])}") from error
     # Of a day that is not over, what was so far.
     span = Span(span.begin_unix_ns, max(span.begin_unix_ns + 1, min(span.end_unix_ns, now_unix_ns)))
     return Side(text, replace(wanted, since_unix_ns=span.begin_unix_ns, until_unix_ns=span.end_unix_ns), span)

@@ -13,11 +13,12 @@ from flask_chest_otel._cli.filters import filters
 from flask_chest_otel._cli.output import ERROR, safe, say, say_json, say_wrapped, whole
 from flask_chest_otel._cli.request_table import short_ids
 from flask_chest_otel._cli.source import open_store
+from flask_chest_otel._store.reader import Wanted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flask_chest_otel._store.reader import ErrorGroup, Wanted
+    from flask_chest_otel._store.reader import ErrorGroup
 
 __all__ = ["command"]
 
@@ -54,7 +55,8 @@ def command(*, wanted: Wanted, limit: int, utc: bool, store: Path | None, as_jso
             say("")
         _say(group, utc=utc, several=several)
     if not found:
-        say("No request in the store recorded an exception that is like that.", to_stderr=True)
+        which = "" if wanted == Wanted() else " that is like that"
+        say(f"No request in the store recorded an exception{which}.", to_stderr=True)
     elif len(found) > limit:
         say(f"{counted(len(found) - limit, 'more group', 'more groups')}: --limit {len(found)}", to_stderr=True)
 

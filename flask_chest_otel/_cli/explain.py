@@ -140,7 +140,7 @@ def _say(found: Explanation) -> None:
         if one.along:
             more = f", and {len(one.along) - ALONG} more" if len(one.along) > ALONG else ""
             along = ", ".join(" and ".join(map(_words, conditions)) for conditions in one.along[:ALONG])
-            say_wrapped(f"{'':>28}  the same requests: {along}{more}", hanging=30)
+            say_wrapped(f"the same requests: {along}{more}", indent=" " * 30)
 
 
 def _why_nothing(found: Explanation) -> str:

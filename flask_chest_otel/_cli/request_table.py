@@ -103,6 +103,13 @@ class RequestTable:
             before=self._widths,
         )
 
+    def missing(self, found: Sequence[StoredRequest]) -> list[str]:
+        """Names of columns that are neither ours nor a variable of one of these requests: misspelt, perhaps."""
+        if not found:
+            return []
+        variables = [name for name in self._names if name not in {"time", "id", *COLUMNS}]
+        return [name for name in variables if all(name not in one.variables for one in found)]
+
     def _usual(self, found: Sequence[StoredRequest]) -> list[str]:
         several = len({one.service for one in found}) > 1
         failed = self._with_errors or any(one.error is not None for one in found)

@@ -103,8 +103,18 @@ def command(  # noqa: PLR0913 - one per option of the command
         say_json(_as_json(found))
     elif found.rows:
         _say(found, limit if by is not None else len(found.rows))
+        _say_missing(found, by, names)
     else:
         say("No request in the store is like that.", to_stderr=True)
+
+
+def _say_missing(found: Answer, by: str | None, names: tuple[str, ...]) -> None:
+    """Name variables that no request has: they may be misspelt, or texts, which have no sum."""
+    if by is not None and all(row.names["value"] is None for row in found.rows):
+        say(f"--by {by}: none of these requests recorded it", to_stderr=True)
+    for name in names:
+        if all(name not in row.variables for row in found.rows):
+            say(f"--var {name}: none of these requests recorded a number", to_stderr=True)
 
 
 def _as_json(found: Answer) -> dict[str, Any]:

@@ -97,6 +97,13 @@ def test_what_cannot_be_compared(versions: Path, chest: Callable[..., Result]) -
     assert "no request of 2020-01-01 is in the store" in result.stderr
 
 
+def test_versions_where_none_is_recorded(shop: Path, chest: Callable[..., Result]) -> None:
+    """Where the store has no version, the message says how an application names its own."""
+    result = chest("compare", "1.4.0", "1.5.0")
+    assert result.exit_code == 2
+    assert "FlaskChest(app, version=...) records it" in result.stderr.replace("\n", " ")
+
+
 def test_few_requests(shop: Path, chest: Callable[..., Result]) -> None:
     """With a handful of requests the figures are there, and no verdict."""
     lines = chest("compare", "3h..35m", "35m").stdout.splitlines()

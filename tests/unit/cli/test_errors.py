@@ -71,4 +71,9 @@ def test_filters(failures: Path, chest: Callable[..., Result]) -> None:
     assert counts("--since", "1s") == []
     result = chest("errors", "--since", "1s")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "No request in the store recorded an exception" in result.stderr
+    assert "No request in the store recorded an exception that is like that." in result.stderr
+
+
+def test_no_exception_at_all(shop: Path, chest: Callable[..., Result]) -> None:
+    """Nothing was asked for in particular, so the sentence speaks of all exceptions."""
+    assert chest("errors").stderr == "No request in the store recorded an exception.\n"

@@ -69,6 +69,20 @@ def test_table(traffic: Path, chest: Callable[..., Result]) -> None:
     assert float(row.split()[2]) < 10
 
 
+def test_what_goes_along_is_wrapped_below_itself(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """Conditions that hold for the same requests go on in the column of what was found, and no word is cut."""
+    same = {"payment_provider": "the bank around the corner", "customer_group": "regular customers"}
+    fill(*[record(number, 0, status=500, variables=same) for number in range(40)])
+    fill(*[record(number, 0, variables={}) for number in range(40, 400)])
+    lines = chest("explain", "--status", "5xx").stdout.splitlines()[4:]
+    assert len(lines) > 1
+    assert all(line.startswith(" " * 30) and len(line) <= 80 for line in lines)
+    assert " ".join(line.strip() for line in lines).startswith("the same requests: ")
+    assert max(len(line) - len(line.lstrip()) for line in lines) <= 32
+
+
 def test_the_others_are_those_that_were_asked_for(traffic: Path, chest: Callable[..., Result]) -> None:
     """Other options say among which requests: within the gold plan, the plan explains nothing."""
     result = chest("explain", "--status", "5xx", "--var", "plan=gold")

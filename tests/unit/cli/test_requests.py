@@ -67,6 +67,14 @@ def test_columns(fill: Callable[..., Path], record: Callable[..., RequestRecord]
     assert line.split() == ["r-1", "/cart/7", "1.4", "3.10", *["2", "in", "30.0"], "u1", "-"]
 
 
+def test_a_misspelt_column(shop: Path, chest: Callable[..., Result]) -> None:
+    """A name that is neither a column nor a variable of a request shown is told beside the table."""
+    result = chest("requests", "--columns", "tme,id,tags")
+    assert len(result.stdout.splitlines()) == 6
+    assert result.stderr == "tme is no column, and no variable of these requests: --help lists columns\n"
+    assert "column" not in chest("requests", "--columns", "tme", "--method", "PATCH").stderr
+
+
 def test_ids_are_as_long_as_they_have_to_be(
     fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
 ) -> None:

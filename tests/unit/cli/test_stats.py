@@ -115,6 +115,14 @@ def test_by_a_variable(shop: Path, chest: Callable[..., Result]) -> None:
     assert "2 more rows: --limit 3" in result.stderr
 
 
+def test_a_variable_that_no_request_has(shop: Path, chest: Callable[..., Result]) -> None:
+    """A misspelt name, and a text where a number is added up, are told beside the table; JSON stays alone."""
+    assert chest("stats", "--by", "usr").stderr == "--by usr: none of these requests recorded it\n"
+    assert chest("stats", "--var", "user_id").stderr == "--var user_id: none of these requests recorded a number\n"
+    for options in (["--by", "user_id", "--var", "cart_total"], ["--by", "usr", "--json"], ["--per", "hour"]):
+        assert chest("stats", *options).stderr == ""
+
+
 def test_by_time(fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]) -> None:
     """--per gives a row for each minute, hour or day, also for one without requests, with a bar."""
     fill(*[record(number, 2, status=503) for number in range(4)], record(5, 0))
