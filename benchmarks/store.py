@@ -20,6 +20,9 @@ from flask_chest_otel._records.record import ChildSpan, RequestError, RequestRec
 from flask_chest_otel._store.overview import merged
 from flask_chest_otel._store.reader import StoreReader, Wanted, read_store
 from flask_chest_otel._store.store import QUARTER_GIB, EmbeddedStore
+from flask_chest_otel._viewer.door import Door
+from flask_chest_otel._viewer.pages import Source
+from flask_chest_otel._viewer.server import make_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,9 +145,39 @@ def answer(path: Path) -> None:
         "each request, without roll-ups": (lambda reader: reader.overview(Wanted(slower_than_ms=0.0)), None),
     }
     for name, (ask, goal_ms) in questions.items():
-        took = timed_ms(path, ask)
-        verdict = "" if goal_ms is None else f"goal {goal_ms:.0f}: {'reached' if took <= goal_ms else 'NOT reached'}"
-        print(f"{name:36} {took:8.1f} ms   {verdict}")
+        say(name, timed_ms(path, ask), goal_ms)
+
+
+def pages(path: Path) -> None:
+    """Ask for pages of ``flask chest serve``, and say how long the server took."""
+    door = Door(8080, lambda _link: None)
+    client = make_app(Source(lambda: path), door).test_client()
+    local = "http://127.0.0.1:8080"
+    client.get(f"/?{door.link.partition('?')[2]}", base_url=local)
+    with read_store(path) as reader:
+        one = reader.requests(Wanted(), 1)[0].key
+    asked: dict[str, tuple[str, float | None]] = {
+        "page: requests": ("/requests", 100),
+        "page: one request": (f"/requests/{one}", 50),
+        "page: overview": ("/", 200),
+        "page: overview of an hour": ("/?since=1h", 200),
+        "page: errors": ("/errors", None),
+        "page: explain": ("/explain?q=status%3E%3D500", None),
+    }
+    for name, (address, goal_ms) in asked.items():
+        found = []
+        for _ in range(5):
+            begun = time.perf_counter()
+            if not client.get(address, base_url=local).data:
+                raise RuntimeError(f"nothing is answered at {address}")
+            found.append((time.perf_counter() - begun) * 1000)
+        say(name, min(found), goal_ms)
+
+
+def say(name: str, took_ms: float, goal_ms: float | None) -> None:
+    """One line."""
+    verdict = "" if goal_ms is None else f"goal {goal_ms:.0f}: {'reached' if took_ms <= goal_ms else 'NOT reached'}"
+    print(f"{name:36} {took_ms:8.1f} ms   {verdict}")
 
 
 def beside_a_reader(path: Path) -> None:
@@ -182,6 +215,7 @@ def main() -> None:
             cost = fill(path, arguments.mib * MIB, arguments.requests, arguments.spans)
             print(f"a record costs the process           {cost:8.1f} us   written, counted, the oldest deleted")
         answer(path)
+        pages(path)
         beside_a_reader(path)
 
 
