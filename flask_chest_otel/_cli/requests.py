@@ -91,11 +91,11 @@ def command(
         with open_store(store) as reader:
             requests = reader.requests(wanted, limit)
         _say(requests, table, as_json=False)
+        for name in table.missing(requests):
+            say(f"{name} is no column, and no variable of these requests: --help lists columns", to_stderr=True)
         any_found = bool(requests)
     if not any_found:
         say("No request in the store is like that.", to_stderr=True)
-    for name in [] if as_json else table.missing(found):
-        say(f"{name} is no column, and no variable of these requests: --help lists columns", to_stderr=True)
 
 
 def _say(found: Sequence[StoredRequest], table: RequestTable, *, as_json: bool) -> None:
