@@ -33,6 +33,7 @@ from flask_chest_otel._request.lookup import (
 from flask_chest_otel._request.recorder import begin_response
 from flask_chest_otel._request.stand_in import end_stand_in, settle_span
 from flask_chest_otel._server_span.attributes import url_path
+from flask_chest_otel._server_span.factory import SWITCHING_PROTOCOLS
 from flask_chest_otel._server_span.served import SERVED_KEY, ServedRequest
 from flask_chest_otel._values.exceptions import record_exception, status_of
 from flask_chest_otel.names import CHESTS
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 __all__ = ["Lifecycle"]
+
+_LEAST_REDIRECT = 300
 
 _ABANDONED_AT_ONCE = 8
 """Requests without an end that one request ends for others: it should not wait for a thousand of them."""
@@ -163,7 +166,9 @@ class Lifecycle(ChestState):
         live = current_request()
         if live is None or live.finished:
             return response
-        live.status, live.answered = response.status_code, True
+        # What a socket's response says goes to no client: the view has used the connection itself.
+        is_socket = live.plan.is_socket and response.status_code < _LEAST_REDIRECT
+        live.status, live.answered = SWITCHING_PROTOCOLS if is_socket else response.status_code, True
         begin_response(live)
         if live.server_span is not None:
             # An after_request function may have made a stream of an exception's own page.

@@ -38,10 +38,13 @@ if TYPE_CHECKING:
 
     End = tuple[int, str | None]
 
-__all__ = ["SERVER_ERROR", "ServerSpanFactory", "error_type_of"]
+__all__ = ["SERVER_ERROR", "SWITCHING_PROTOCOLS", "ServerSpanFactory", "error_type_of"]
 
 SERVER_ERROR = 500
 """Statuses from here on are failures of the server."""
+
+SWITCHING_PROTOCOLS = 101
+"""Status of a web socket: how long it was open is nothing that a server answers faster or slower."""
 
 _MOST_TEMPLATES = 2000
 
@@ -144,7 +147,7 @@ class ServerSpanFactory:
                 self.response_hook(span, status, headers)
 
     def measure(self, template: SpanTemplate, duration_s: float, end: End, context: Context) -> None:
-        """Record the duration of a request.
+        """Record the duration of a request; a web socket has none.
 
         Args:
             template: The request's.
@@ -152,6 +155,8 @@ class ServerSpanFactory:
             end: The status, and the error's type where it failed.
             context: Where exemplars find the span.
         """
+        if end[0] == SWITCHING_PROTOCOLS:
+            return
         attributes = self._duration_attributes(template, end)
         self.duration.record(duration_s, attributes, context)
         if self.legacy_duration is not None and self.legacy is not None:

@@ -8,6 +8,7 @@ from opentelemetry import context as otel_context
 
 from flask_chest_otel._guard import guarded, report_error
 from flask_chest_otel._server_span.body import Body
+from flask_chest_otel._server_span.factory import SWITCHING_PROTOCOLS
 from flask_chest_otel._server_span.span import NO_STATUS, ServerSpan
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class ServedRequest(ServerSpan):
     def _started(self, status: str, headers: Headers) -> Headers:
         """What goes to the server in place of ``headers``, which may be an object of the application's."""
         code = status[:3]
-        if code.isdecimal():
+        if code.isdecimal() and self._answered != SWITCHING_PROTOCOLS:
             self._status = int(code)
         if self._opened:
             headers = self._add_headers(headers) if self._add_headers is not None else [*headers]

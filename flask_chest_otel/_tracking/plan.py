@@ -116,6 +116,7 @@ class Plan:
         rule: The URL rule as it stands in the application.
         route: The same behind the application's root: ``http.route``.
         has_secret: Whether an argument in the rule is a secret by its name, as in ``/reset/<token>``.
+        is_socket: Whether the rule is one for web sockets, which Werkzeug matches with no other requests.
     """
 
     variables: tuple[PlannedVar, ...]
@@ -129,6 +130,7 @@ class Plan:
     key: Hashable
     counts: tuple[Count, ...]
     has_secret: bool
+    is_socket: bool = False
     wild: dict[str, PlannedVar] = field(default_factory=dict)
 
     @property

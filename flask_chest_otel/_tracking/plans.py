@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._guard import count_refusal
@@ -46,6 +47,8 @@ class Plans:
         if plan is None:
             marks = marks_of(app.view_functions.get(rule.endpoint), method) if rule is not None else ()
             plan = self._planner.compile(marks, method, rule.rule if rule is not None else None, root)
+            if rule is not None and rule.websocket:
+                plan = replace(plan, is_socket=True)
             self._made[key] = plan
             self.counts = self.counts or bool(plan.counts)
         return plan

@@ -599,6 +599,38 @@ def test_web_sockets(rig: Rig, end: Exception | None) -> None:
     assert (point.attributes["http.response.status_code"], point.attributes.get("error.type")) == (200, None)
 
 
+HANDSHAKE = {"Connection": "Upgrade", "Upgrade": "websocket"}
+
+
+@pytest.mark.parametrize("end", ["gunicorn", "gevent", "werkzeug"])
+def test_routes_of_web_sockets(rig: Rig, end: str) -> None:
+    """As flask-sock ends them on three servers, they are a 101 on span and record, and have no duration."""
+
+    class Socket(Response):
+        def __call__(self, *arguments: Any) -> Any:
+            if end == "gunicorn":
+                raise StopIteration
+            return [] if end == "gevent" else super().__call__(*arguments)
+
+    app = rig.app()
+    app.add_url_rule("/", view_func=Socket, websocket=True)
+    with capture(app) as records, pytest.raises(StopIteration) if end == "gunicorn" else nullcontext():
+        app(EnvironBuilder("/", headers=list(HANDSHAKE.items())).get_environ(), quiet)
+    assert (rig.server().attributes or {})["http.response.status_code"] == 101
+    assert [record.status for record in records] == [101]
+    assert rig.points(DURATION) == []
+    assert [point.value for point in rig.points(ACTIVE)] == [0]
+
+
+def test_routes_of_web_sockets_that_refuse(rig: Rig) -> None:
+    """A route for web sockets that answers 403 before the handshake is a request like others."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: ("no", 403), websocket=True)
+    assert app.test_client().get("/", headers=HANDSHAKE).status_code == 403
+    assert (rig.server().attributes or {})["http.response.status_code"] == 403
+    assert [point.attributes["http.response.status_code"] for point in rig.points(DURATION)] == [403]
+
+
 @pytest.mark.parametrize("error", [ValueError(), ConnectionResetError()], ids=["other", "started"])
 def test_responses_that_fail(rig: Rig, error: Exception) -> None:
     """Any other exception of a response is a failure, and so is one after it has begun."""
