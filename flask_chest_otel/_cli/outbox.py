@@ -119,7 +119,7 @@ def _route(folder: Path | None) -> Route:
     app = app_if_any() if folder is None else None
     state = state_of(app) if app is not None else None
     route = route_to_collector(app.name if app is not None else None, state.config if state is not None else None)
-    return route if folder is None else replace(route, keeping=replace(route.keeping, folder=folder, home=None))
+    return route if folder is None else replace(route, outbox=replace(route.outbox, folder=folder, home=None))
 
 
 def _send(route: Route, until: float) -> str:

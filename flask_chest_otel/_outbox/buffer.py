@@ -24,12 +24,12 @@ class BatchBuffer:
     """Takes batches from any thread, and gives them to one that sends them, in their order.
 
     Args:
-        keeping: Where, and how much.
+        config: Where, and how much.
     """
 
-    def __init__(self, keeping: OutboxConfig) -> None:
+    def __init__(self, config: OutboxConfig) -> None:
         self._lock = UnforkedLock()
-        self._disk = Disk(keeping)
+        self._disk = Disk(config)
         # Not yet in memory's order and bounds: whoever puts something here may not have to wait for a lock.
         self._incoming: deque[tuple[str, int, bytes]] = deque()
         # Newer than everything on disk: memory is put there as soon as that works again.

@@ -59,8 +59,8 @@ def route_of(
     addresses = tuple(_addresses(environ, protocols))
     folder = outbox_folder(config, service, _naming(environ, addresses))
     home = folder.parent if config.outbox_dir is None else None
-    keeping = OutboxConfig(folder, config.outbox_max_bytes, config.outbox_max_age_s, home)
-    return Route(keeping, addresses, config.shutdown_timeout_s, config.export_batch_bytes)
+    outbox = OutboxConfig(folder, config.outbox_max_bytes, config.outbox_max_age_s, home)
+    return Route(outbox, addresses, config.shutdown_timeout_s, config.export_batch_bytes)
 
 
 def folder_here(config: ChestConfig, app_name: str | None, environ: Mapping[str, str]) -> Path:

@@ -64,18 +64,18 @@ class Disk:
     """One process's way to the file; whoever uses it holds the shelf's lock.
 
     Args:
-        keeping: Where, and how much.
+        config: Where, and how much.
 
     Attributes:
         name: Who this process is, in the file.
         settled: What the file is still to be told.
     """
 
-    def __init__(self, keeping: OutboxConfig) -> None:
+    def __init__(self, config: OutboxConfig) -> None:
         self.name = str(uuid.uuid4())
         self.settled = Settled()
-        self._keeping = keeping
-        self._path = keeping.folder / FILENAME
+        self._config = config
+        self._path = config.folder / FILENAME
         self._owner: OwnerLock | None = None
         self._outbox: Outbox | None = None
         self._file: tuple[int, int] | None = None
@@ -147,14 +147,14 @@ class Disk:
             self._outbox.connection.deadline = give_up_at
             return self._outbox
         self._hang_up()
-        keeping = self._keeping
-        outbox_folder.make(keeping.folder)
+        config = self._config
+        outbox_folder.make(config.folder)
         # The lock first: rows of somebody without one are anybody's.
         if self._owner is None or not self._owner.is_known:
             self._forget_owner()
-            self._owner = OwnerLock(keeping.folder, self.name)
-            sweep(keeping.folder, self.name)
-        self._outbox = Outbox(self._path, keeping.max_bytes, keeping.max_age_s, deadline=give_up_at)
+            self._owner = OwnerLock(config.folder, self.name)
+            sweep(config.folder, self.name)
+        self._outbox = Outbox(self._path, config.max_bytes, config.max_age_s, deadline=give_up_at)
         if self._file is None:
             self._say_what_lies_elsewhere()
         if self._outbox.identity != self._file:
@@ -194,8 +194,8 @@ class Disk:
         return True
 
     def _say_what_lies_elsewhere(self) -> None:
-        home = self._keeping.home
-        for folder, count in elsewhere(home, self._keeping.folder) if home is not None else ():
+        home = self._config.home
+        for folder, count in elsewhere(home, self._config.folder) if home is not None else ():
             _logger.warning(NOBODY_SENDS, count, folder, folder, folder)
 
     def _say(self, error: Exception) -> None:

@@ -22,7 +22,7 @@ from flask_chest_otel._otlp.signals import OTLP_SIGNALS
 from flask_chest_otel._outbox import senders
 from flask_chest_otel._outbox.config import route_of, user_instance_id
 from flask_chest_otel._outbox.instance_id import instance_id
-from flask_chest_otel._outbox.worker import dispatch_for
+from flask_chest_otel._outbox.worker import worker_for
 from flask_chest_otel.names import SERVICE_INSTANCE_ID
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Outgoing:
     def dispatch(self) -> OutboxWorker:
         """The dispatch of this process."""
         if self._dispatch is None or self._dispatch.process is not current_process():
-            dispatch = dispatch_for(self._route)
+            dispatch = worker_for(self._route)
             dispatch.join(self)
             self._dispatch = dispatch
         return self._dispatch

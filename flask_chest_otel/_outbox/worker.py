@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._otlp.client import OtlpEndpoint
     from flask_chest_otel._self_metrics import Figure
 
-__all__ = ["OutboxWorker", "Route", "dispatch_for"]
+__all__ = ["OutboxWorker", "Route", "worker_for"]
 
 _logger = Log("flask_chest_otel")
 
@@ -45,13 +45,13 @@ class Route:
     """Where batches are kept, and where they go.
 
     Attributes:
-        keeping: The outbox.
+        outbox: The outbox.
         addresses: One per signal.
         shutdown_timeout_s: How long the end of the process may take, seconds.
         batch_bytes: How large one request becomes.
     """
 
-    keeping: OutboxConfig
+    outbox: OutboxConfig
     addresses: tuple[OtlpEndpoint, ...]
     shutdown_timeout_s: float
     batch_bytes: int = 4 * 1024 * 1024
@@ -67,9 +67,9 @@ class OutboxWorker:
 
     def __init__(self, route: Route) -> None:
         self.process = current_process()
-        self.buffer = BatchBuffer(route.keeping)
+        self.buffer = BatchBuffer(route.outbox)
         self._route = route
-        self._lanes = [SignalSender(self.buffer, address, route.batch_bytes) for address in route.addresses]
+        self._senders = [SignalSender(self.buffer, address, route.batch_bytes) for address in route.addresses]
         self._users: set[object] = set()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -161,7 +161,7 @@ class OutboxWorker:
                 except Exception as error:  # noqa: BLE001 - the thread must live on
                     report_error("outbox", error)
                     self._bell.wait(1.0)
-            for sender in self._lanes:
+            for sender in self._senders:
                 sender.close()
             self.buffer.close()
 
@@ -172,13 +172,13 @@ class OutboxWorker:
             if time.monotonic() >= self._next_look or waiters:
                 self._next_look = time.monotonic() + LOOK_ROUND_S
                 self.buffer.take_over()
-            more = [sender.run(self._may_go_on, urgent=bool(waiters)) for sender in self._lanes]
+            more = [sender.run(self._may_go_on, urgent=bool(waiters)) for sender in self._senders]
         finally:
             for waiter in waiters:
                 waiter.set()
         self._drops.report(self.buffer.dropped)
         if not any(more):
-            pauses = [pause for pause in (sender.pause_s() for sender in self._lanes) if pause]
+            pauses = [pause for pause in (sender.pause_s() for sender in self._senders) if pause]
             self._bell.wait(min([LOOK_ROUND_S, *pauses]))
             self._gather()
 
@@ -191,24 +191,24 @@ class OutboxWorker:
         return not self._stopping
 
 
-_dispatches: dict[tuple[object, Route], OutboxWorker] = {}
+_workers: dict[tuple[object, Route], OutboxWorker] = {}
 _live: weakref.WeakSet[OutboxWorker] = weakref.WeakSet()
 
 
-def dispatch_for(route: Route) -> OutboxWorker:
+def worker_for(route: Route) -> OutboxWorker:
     """The process's dispatch for ``route``: exporters of all signals share it."""
     key = (current_process(), route)
-    found = _dispatches.get(key)
+    found = _workers.get(key)
     if found is None:
         # setdefault is atomic; a lock that another thread held at a fork would stay held in the child.
-        found = _dispatches.setdefault(key, OutboxWorker(route))
+        found = _workers.setdefault(key, OutboxWorker(route))
     return found
 
 
 def _forget(dispatch: OutboxWorker) -> None:
-    for key, other in list(_dispatches.items()):
+    for key, other in list(_workers.items()):
         if other is dispatch:
-            del _dispatches[key]
+            del _workers[key]
 
 
 def _after_in_child() -> None:

@@ -24,7 +24,7 @@ from flask_chest_otel._outbox.exporters import OutboxMetricExporter, OutboxSpanE
 from flask_chest_otel._outbox.file import FILENAME
 from flask_chest_otel._outbox.instance_id import instance_id
 from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
-from flask_chest_otel._outbox.worker import dispatch_for
+from flask_chest_otel._outbox.worker import worker_for
 from flask_chest_otel._providers.child_span_sampler import record_child_spans
 from flask_chest_otel._providers.metric_reader import ProcessMetricReader
 from flask_chest_otel._providers.private_spans import reach_stand_ins
@@ -70,11 +70,11 @@ def providers_for(
         meters = _meters(app_name, wanted["metrics"], route) if "metrics" in wanted else None
         in_use = _in_use.setdefault("otlp", route) if route is not None else None
     if route is not None and in_use is not None:
-        if route.keeping.folder != in_use.keeping.folder and (route.keeping.folder / FILENAME).exists():
-            dispatch_for(route).start()  # what was left there when this application was the first
+        if route.outbox.folder != in_use.outbox.folder and (route.outbox.folder / FILENAME).exists():
+            worker_for(route).start()  # what was left there when this application was the first
         _logger.info(
             "spans and metrics are exported by OTLP; what the collector does not take waits in %s",
-            in_use.keeping.folder,
+            in_use.outbox.folder,
         )
     return tracers, meters
 
@@ -120,7 +120,7 @@ def start_sending(app_name: str, config: ChestConfig) -> None:
     """Send what earlier processes have left, before there is a provider."""
     route = _route(app_name, config, _wanted())
     if route is not None:
-        dispatch_for(route).start()
+        worker_for(route).start()
 
 
 def private_tracer_provider(app_name: str) -> TracerProvider:

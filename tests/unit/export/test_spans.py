@@ -39,7 +39,7 @@ def nowhere(tmp_path: Path) -> Route:
 
 def on_disk(route: Route) -> list[str]:
     """Names of the spans in the outbox's file."""
-    path = route.keeping.folder / FILENAME
+    path = route.outbox.folder / FILENAME
     if not path.exists():
         return []
     with closing(sqlite3.connect(path)) as connection:
@@ -205,7 +205,7 @@ def test_variables_of_the_batch_processor(nowhere: Route, monkeypatch: pytest.Mo
     assert on_disk(nowhere) == [], "three neither make a batch nor have waited for a minute"
     large(provider, 1, 1)
     wait_until(lambda: len(on_disk(nowhere)) == 4)
-    assert [batch.items for batch in kept(nowhere.keeping.folder)] == [4]
+    assert [batch.items for batch in kept(nowhere.outbox.folder)] == [4]
     provider.shutdown()
 
 

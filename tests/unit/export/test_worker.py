@@ -49,7 +49,7 @@ def test_a_batch_arrives_and_is_forgotten(begin: Begin, route: Route, receiver: 
     dispatch.put("traces", 2, spans("a", "b"))
     assert dispatch.flush(5.0)
     assert names(receiver) == ["a", "b"]
-    assert kept(route.keeping.folder) == []
+    assert kept(route.outbox.folder) == []
 
 
 def test_many_batches_travel_together(begin: Begin, moody: Moody, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_dead_end_for_traces_is_none_for_metrics(begin: Begin, moody: Moody, t
 
 def test_what_the_dead_left_is_sent(begin: Begin, route: Route, receiver: OtlpReceiver) -> None:
     """The next start sends what lies there, though it has nothing of its own."""
-    outbox = Outbox(route.keeping.folder / FILENAME, 2**28, 3600.0)
+    outbox = Outbox(route.outbox.folder / FILENAME, 2**28, 3600.0)
     outbox.put("somebody who is no more", [("traces", 1, spans("left"))])
     outbox.close()
     begin(route).start()
@@ -312,7 +312,7 @@ def test_a_broken_file_is_set_aside(
     begin: Begin, route: Route, receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A damaged outbox is kept under another name, which is logged, and a new one is begun: nothing new is lost."""
-    folder = route.keeping.folder
+    folder = route.outbox.folder
     folder.mkdir()
     (folder / FILENAME).write_bytes(b"no database at all" * 1000)
     dispatch = begin(route)
@@ -451,4 +451,4 @@ def test_shutdown_sends_what_it_can(begin: Begin, route: Route, receiver: OtlpRe
     dispatch.leave(begin)
     assert time.monotonic() - started < 0.9
     assert len(receiver.spans()) == 100
-    assert [path.name for path in route.keeping.folder.iterdir()] == [FILENAME]
+    assert [path.name for path in route.outbox.folder.iterdir()] == [FILENAME]
