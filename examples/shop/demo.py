@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--folder", type=Path, default=Path("instance"), help="where the store goes (default: instance)"
     )
-    parser.add_argument("--requests", type=int, default=300, help="how many requests (default: 300)")
+    parser.add_argument("--requests", type=int, default=600, help="how many requests (default: 600)")
     given = parser.parse_args(arguments)
     store = serve(given.folder, given.requests)
     failed = 0
@@ -71,7 +71,10 @@ def questions(store: Path) -> list[tuple[str, list[str]]]:
     """What is asked and shown: a title and a command each."""
     return [
         ("How many requests, how they ended, how long they took, per route and method:", _chest("stats", store)),
-        ("What is different about the requests that failed?", _chest("explain", store, "--status", "5xx")),
+        (
+            "The bank's error is new. What is different about these requests?",
+            _chest("explain", store, "--error", "BankError"),
+        ),
         ("The last requests, their variables, request ids and trace ids:", _chest("requests", store, "--limit", "8")),
     ]
 

@@ -76,7 +76,7 @@ def command(
             begin_unix_ns = began_unix_ns(facts[0].key)
             wanted, chosen = (replace(one, since_unix_ns=begin_unix_ns) for one in (wanted, chosen))
         keys = {one.key for one in reader.facts(chosen)}
-        left_out = ERROR_FACTS if slower is None else same_time(reader, chosen)
+        left_out = same_time(reader, chosen) | (ERROR_FACTS if slower is None else set())
         found = explain(observations(reader, wanted, facts, keys, left_out))
     if as_json:
         say_json(_as_json(found))

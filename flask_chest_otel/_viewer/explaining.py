@@ -63,7 +63,7 @@ def _said(reader: StoreReader, given: Filter, chosen: Wanted) -> set[str]:
     said |= {name for name in ("route", "method", "path", "version", "service") if getattr(wanted, name) is not None}
     if wanted.status is not None or wanted.error_type is not None or given.text:
         said |= ERROR_FACTS
-    return said | (same_time(reader, chosen) if wanted.slower_than_ms is not None else set())
+    return said | same_time(reader, chosen)
 
 
 def _words(condition: Condition) -> str:
