@@ -98,7 +98,7 @@ def test_the_demonstration_shows_what_a_user_came_for(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert str(folder) in done.stdout
     assert "P95 MS" in done.stdout
-    assert "order-0600" in done.stdout
+    assert "order-0599" in done.stdout
     assert "route=/checkout and plan=gold" in done.stdout
     further, _, pages = done.stdout.partition("To look further:")[2].partition("And as pages")
     assert "chest serve --open --store" in pages
