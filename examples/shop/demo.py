@@ -81,10 +81,12 @@ def questions(store: Path) -> list[tuple[str, list[str]]]:
 
 def further(store: Path) -> list[tuple[str, list[str]]]:
     """Commands to paste: a title and a command each."""
+    compared = _chest("compare", store, GOOD_VERSION, BAD_VERSION)
     return [
         ("requests that failed, with the values that they had set", _chest("requests", store, "--status", "5xx")),
         ("which exceptions, how often, since when", _chest("errors", store)),
-        ("everything about one request", _chest("show", store, "order-0003")),
+        ("whether the new version is worse than the old one, by more than chance", compared),
+        ("everything about one request that failed", _chest("show", store, "order-0551")),
         ("carts of one user", _chest("requests", store, "--var", "user_id=u7", "--var", "cart_total")),
         ("one route, for a program", _chest("stats", store, "--route", "/cart/<int:cart_id>", "--json")),
         ("from a request id to its trace", _chest("trace-id", store, "order-0003")),

@@ -51,6 +51,23 @@ def test_why_requests_fail(traffic: Path, chest: Callable[..., Result]) -> None:
     assert found(chest("explain", "--error", "*", "--json")) == [["plan=gold"]]
 
 
+def test_how_long_a_failed_request_took_is_no_reason(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """Failed requests wait for the bank: a variable that measures this wait again does not hide the plan."""
+    random = Random(3)
+
+    def one(number: int) -> RequestRecord:
+        bad = random.random() < 0.1
+        plan = "gold" if bad or random.random() < 0.02 else "free"
+        took_s = random.uniform(0.5, 0.6) if bad else random.uniform(0.001, 0.1)
+        variables = {"plan": plan, "response_time": took_s * 0.98}
+        return record(number, 0, variables=variables, duration_s=took_s, status=500 if bad else 200)
+
+    fill(*map(one, range(400)))
+    assert found(chest("explain", "--status", "5xx", "--json")) == [["plan=gold"]]
+
+
 def test_why_requests_are_slow(traffic: Path, chest: Callable[..., Result]) -> None:
     """The number of items is found, and not the variable that holds how long the request took."""
     (conditions,) = found(chest("explain", "--slower", "150", "--json"))
