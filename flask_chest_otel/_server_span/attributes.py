@@ -26,6 +26,7 @@ __all__ = [
     "LegacyNames",
     "cut_path",
     "environ_getter",
+    "full_name",
     "header_setter",
     "request_attributes",
     "span_name",
@@ -64,7 +65,9 @@ class SpanTemplate:
 
     __slots__ = ("_chests", "attributes", "durations", "method", "name", "scheme")
 
-    def __init__(self, environ: Mapping[str, Any], method: str, route: str | None, chests: str | None) -> None:
+    def __init__(
+        self, environ: Mapping[str, Any], method: str, route: str | None, chests: str | None, function: str | None
+    ) -> None:
         self.method = metric_method(method)
         scheme: str = environ.get("wsgi.url_scheme", "http")
         self.scheme = scheme if scheme in _SCHEMES else OTHER_METHOD
@@ -76,6 +79,8 @@ class SpanTemplate:
             self.attributes["http.request.method_original"] = method[:LONGEST_TEXT]
         if route is not None:
             self.attributes[HTTP_ROUTE] = route
+        if function is not None:
+            self.attributes["code.function.name"] = function
         protocol = environ.get("SERVER_PROTOCOL")
         if protocol and protocol.startswith(_PROTOCOL) and protocol[len(_PROTOCOL) :] in _VERSIONS:
             self.attributes["network.protocol.version"] = protocol[len(_PROTOCOL) :]
@@ -100,6 +105,13 @@ class SpanTemplate:
         if error_type is not None:
             found["error.type"] = error_type
         return found
+
+
+def full_name(view: Any) -> str | None:
+    """The name of a view function with its module, or of the class whose view it is; ``None`` where it has none."""
+    named = getattr(view, "view_class", view)
+    module, name = getattr(named, "__module__", None), getattr(named, "__qualname__", None)
+    return f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else None
 
 
 def url_path(environ: Mapping[str, Any]) -> str:

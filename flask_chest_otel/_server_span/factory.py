@@ -17,6 +17,7 @@ from flask_chest_otel._server_span.attributes import (
     LegacyNames,
     SpanTemplate,
     environ_getter,
+    full_name,
     header_setter,
     request_attributes,
     url_path,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span, Tracer
+    from werkzeug.routing import Rule
 
     from flask_chest_otel._server_span.active_requests import ActiveRequests
     from flask_chest_otel._server_span.caller_options import CallerOptions
@@ -59,6 +61,7 @@ class ServerSpanFactory:
         limit: Attribute sets of the duration, the overflow point included.
         text_chars: Longest text of an exception, in characters.
         options: The caller's hooks, and whether SQL comments are wanted.
+        views: The application's view functions by endpoint, which may still grow.
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class ServerSpanFactory:
         limit: int,
         text_chars: int,
         options: CallerOptions,
+        views: Mapping[str, Any],
     ) -> None:
         self.tracer = tracer
+        self._views = views
         self._text_chars = text_chars
         self._events = exception_signals(os.environ).on_span
         self.request_hook = options.request_hook
@@ -93,17 +98,21 @@ class ServerSpanFactory:
             else None
         )
 
-    def template(self, environ: dict[str, Any], method: str, route: str | None, chests: str | None) -> SpanTemplate:
+    def template(
+        self, environ: dict[str, Any], method: str, route: str | None, chests: str | None, rule: Rule | None = None
+    ) -> SpanTemplate:
         """What is known beforehand of a request like this one.
 
         Clients choose the host, the method and the protocol: only so many are kept, and only short ones.
         """
         get = environ.get
         host, protocol = get("HTTP_HOST"), get("SERVER_PROTOCOL")
-        place = (method, route, chests, host, get("SERVER_PORT"), get("wsgi.url_scheme"), protocol)
+        endpoint = rule.endpoint if rule is not None else None
+        place = (method, route, chests, endpoint, host, get("SERVER_PORT"), get("wsgi.url_scheme"), protocol)
         found = self._templates.get(place)
         if found is None:
-            found = SpanTemplate(environ, method, route, chests)
+            view = self._views.get(endpoint) if endpoint is not None else None
+            found = SpanTemplate(environ, method, route, chests, full_name(view))
             is_short = all(len(text) <= LONGEST_TEXT for text in (method, host, protocol) if text)
             if is_short and len(self._templates) < _MOST_TEMPLATES:
                 self._templates[place] = found

@@ -108,13 +108,13 @@ class ServerSpan:
             route: The matched rule, below the application's root; ``None`` where there is none.
             chests: The request's destinations, as they stand on spans; ``None``: everywhere.
             path: The request's, as in a URL.
-            rule: The matched rule itself, for SQL comments.
+            rule: The matched rule itself: it names the view.
             inside: Whether an instrumentation around the application has made a server span.
         """
         self._opened = True
         if self._spans is None:
             return None, None
-        self._template = self._spans.template(self._environ, method, route, chests)
+        self._template = self._spans.template(self._environ, method, route, chests, rule)
         return self._open_inside(route, rule) if inside else self._open_own(path, rule)
 
     def _open_own(self, path: str, rule: Rule | None) -> tuple[Span, Context]:

@@ -9,6 +9,7 @@ import threading
 import time
 import tracemalloc
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from wsgiref.util import FileWrapper
@@ -16,6 +17,7 @@ from wsgiref.validate import validator
 
 import pytest
 from flask import Flask, Response, abort, g, request, send_file, stream_with_context
+from flask.views import View
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
@@ -85,6 +87,7 @@ def test_names_and_attributes(rig: Rig) -> None:
     assert of_http == {
         "http.request.method": "GET",
         "http.route": "/cart/<int:cart_id>",
+        "code.function.name": f"{__name__}.test_names_and_attributes.<locals>.<lambda>",
         "url.scheme": "http",
         "url.path": "/cart/7",
         "url.query": "page=2&sig=REDACTED",
@@ -597,6 +600,26 @@ def test_web_sockets(rig: Rig, end: Exception | None) -> None:
     assert (span.status.status_code, span.events) == (StatusCode.UNSET, ())
     (point,) = rig.points(DURATION)
     assert (point.attributes["http.response.status_code"], point.attributes.get("error.type")) == (200, None)
+
+
+class Page(View):
+    """A view that is a class."""
+
+    def dispatch_request(self) -> str:
+        """Answer."""
+        return "ok"
+
+
+def test_the_view_is_named(rig: Rig) -> None:
+    """code.function.name is the view function's full name, that of a view's class, and none where there is no view."""
+    app = rig.app()
+    app.add_url_rule("/function", view_func=set_a)
+    app.add_url_rule("/class", view_func=Page.as_view("page"))
+    app.add_url_rule("/object", "object", partial(set_a))
+    for path in ("/function", "/class", "/object", "/nowhere"):
+        app.test_client().get(path).get_data()
+    found = [(span.attributes or {}).get("code.function.name") for span in rig.servers()]
+    assert found == [f"{__name__}.set_a", f"{__name__}.Page", None, None]
 
 
 HANDSHAKE = {"Connection": "Upgrade", "Upgrade": "websocket"}
