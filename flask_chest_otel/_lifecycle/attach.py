@@ -202,7 +202,7 @@ def _around_failure(attachment: Attachment, original: Method) -> Method:
         lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
             try:
-                lifecycle.recover(self)
+                answer = lifecycle.recover(self, answer)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 report_error("recovered exception", error)
         return answer

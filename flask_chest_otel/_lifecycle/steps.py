@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flask import request
+from flask import Response, request
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from werkzeug.exceptions import HTTPException, InternalServerError
@@ -39,7 +39,7 @@ from flask_chest_otel._values.exceptions import record_exception, status_of
 from flask_chest_otel.names import CHESTS
 
 if TYPE_CHECKING:
-    from flask import Flask, Response
+    from flask import Flask
     from opentelemetry.trace import Span
 
 __all__ = ["Lifecycle"]
@@ -147,11 +147,14 @@ class Lifecycle(ChestState):
             record_exception(span, error, self.config.value_limit_chars, stack)
         self._exceptions.handled(live, error, span)
 
-    def recover(self, app: Flask) -> None:
+    def recover(self, app: Flask, answer: Any) -> Any:
         """Flask has answered an exception that nobody handled: by an error handler of the application, or by itself."""
         live = current_request()
-        if live is not None:
-            live.recovered = answers_failures(app, request.blueprints, InternalServerError)
+        if live is None:
+            return answer
+        live.recovered = answers_failures(app, request.blueprints, InternalServerError)
+        # Where an after_request function has failed, nothing was told of the response.
+        return answer if live.answered or not isinstance(answer, Response) else self.respond(answer)
 
     def respond(self, response: Response) -> Response:
         """The response is there, after every ``after_request`` function; what is sent in its place."""
@@ -204,7 +207,9 @@ class Lifecycle(ChestState):
             # The application may have set a global propagator of its own meanwhile.
             propagator.install(self._rule)
         live.finished = True
-        stack = self._recorder.fail(live, error, handled=live.recovered) if error is not None else None
+        # What one raises to give an answer is a failure where another answer was given in its place.
+        refused = live.answered and live.status >= InternalServerError.code
+        stack = self._recorder.fail(live, error, handled=live.recovered, is_answer=not refused)
         self.logs.finish(live)
         if live_request.get() is live:
             live_request.set(live.outer)

@@ -97,9 +97,22 @@ class Recorder:
             live.thread = get_ident()
             live.cpu_s = thread_time()
 
-    def fail(self, live: LiveRequest, error: BaseException | None, *, handled: bool = False) -> str | None:
-        """Note what was raised, where it tells of a failure and somebody wants records; its stack, if that was made."""
-        failed = failure_in(error) if self._router.wanted else None
+    def fail(
+        self, live: LiveRequest, error: BaseException | None, *, handled: bool = False, is_answer: bool = True
+    ) -> str | None:
+        """Note what was raised, where it tells of a failure and somebody wants records; its stack, if that was made.
+
+        Args:
+            live: The request.
+            error: What was raised.
+            handled: Whether an error handler of the application has answered it.
+            is_answer: Whether it is its own answer, if it is made to be one.
+        """
+        if not self._router.wanted:
+            return None
+        failed = failure_in(error)
+        if failed is None and not is_answer:
+            failed = error
         if failed is None:
             return None
         live.error = self._told(failed, handled=handled)

@@ -147,6 +147,33 @@ def test_error_in_after_request(app: Flask) -> None:
     assert (record.status, error_of(record).message, error_of(record).handled) == (500, "after", False)
 
 
+@pytest.mark.parametrize(("path", "kind"), [("/handler", "ImATeapot"), ("/after", "Conflict")])
+def test_an_answer_that_was_not_given(rig: Rig, path: str, kind: str) -> None:
+    """What an error handler or an after_request function aborts with is answered with 500, and the record says why."""
+    app = rig.app()
+    app.testing = app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.register_error_handler(KeyError, lambda _: abort(418))
+
+    @app.get("/handler")
+    def handler() -> Any:
+        raise KeyError
+
+    @app.get("/after")
+    def view() -> Any:
+        return "ok"
+
+    @app.after_request
+    def refuse(response: Response) -> Response:
+        return abort(409) if request.path == "/after" else response
+
+    with capture(app) as records:
+        assert app.test_client().get(path).status_code == 500
+    (record,) = records
+    assert (record.status, error_of(record).type) == (500, f"werkzeug.exceptions.{kind}")
+    assert "in abort" in error_of(record).stack
+    assert (rig.server().attributes or {})["http.response.status_code"] == 500
+
+
 @pytest.mark.parametrize("function", ["teardown_request", "teardown_appcontext"])
 def test_error_in_teardown(app: Flask, function: str) -> None:
     """What a teardown function raises fails the request as well, after its end, and is in its record."""
