@@ -81,7 +81,8 @@ def make_blueprint(source: Source) -> Blueprint:
         stream = events(
             source.path(),
             given,
-            request.args.get("after", ""),
+            # A browser that has lost the connection says what it had last.
+            request.headers.get("Last-Event-ID") or request.args.get("after", ""),
             lambda row: render_template("chest/row.html", row=row, columns=columns),
         )
         return Response(stream_with_context(stream), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})

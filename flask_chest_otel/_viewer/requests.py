@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._store.reader import RequestDetails, StoredRequest, StoreReader
     from flask_chest_otel._viewer.filters import Filter
 
-__all__ = ["columns_of", "neighbours", "newest", "request_data", "requests_data"]
+__all__ = ["columns_of", "moment", "neighbours", "newest", "request_data", "requests_data"]
 
 PAGE = 50
 """Requests on one page."""
@@ -50,16 +50,16 @@ def requests_data(reader: StoreReader, given: Filter, before: str = "") -> dict[
 def newest(reader: StoreReader, given: Filter, before: str, limit: int) -> list[StoredRequest]:
     """The newest requests of a filter, the newest first, older than ``before``."""
     wanted = given.wanted
-    moment = _moment(before)
-    if moment is not None:
+    at = moment(before)
+    if at is not None:
         # Those of the same nanosecond are sorted out below.
-        until = min(moment + 1, wanted.until_unix_ns or moment + 1)
+        until = min(at + 1, wanted.until_unix_ns or at + 1)
         wanted = replace(wanted, until_unix_ns=until)
     rows = reader.requests(wanted, LOOKED_THROUGH if given.text else limit + 1)
     return [row for row in reversed(rows) if (not before or row.key < before) and given.has(row)][:limit]
 
 
-def _moment(key: str) -> int | None:
+def moment(key: str) -> int | None:
     """The time in a key, nanoseconds; whoever made up a key gets the newest requests."""
     try:
         return int(key[:16], 16) if len(key) == 32 else None  # noqa: PLR2004 - as all keys are
