@@ -27,6 +27,7 @@ HEADERS = {
 """What every answer tells the browser: nothing from elsewhere, in no frame, kept nowhere."""
 
 TOKEN = "token"  # noqa: S105 - the name of a parameter
+HTTP_PORT = 80
 _BYTES = 24
 
 
@@ -49,7 +50,9 @@ class Door:
     """
 
     def __init__(self, port: int, on_used: Callable[[str], None]) -> None:
-        self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+        # A browser does not say the port of HTTP, which is left out of what is compared, too.
+        end = "" if port == HTTP_PORT else f":{port}"
+        self._hosts = {f"{name}{end}" for name in ("127.0.0.1", "localhost", "[::1]")}
         self._origin = f"http://127.0.0.1:{port}/"
         self._cookie = f"flask_chest_{port}"
         self._session = secrets.token_urlsafe(_BYTES)

@@ -10,6 +10,9 @@ import requests
 from flask import Flask
 
 from flask_chest_otel import ChestSetupError, viewer
+from flask_chest_otel._viewer.door import Door
+from flask_chest_otel._viewer.pages import Source
+from flask_chest_otel._viewer.server import make_app
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
@@ -134,6 +137,16 @@ def test_the_link_leads_nowhere_else(served: Served, address: str) -> None:
 
 
 # The blueprint
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:80", "localhost"])
+def test_the_port_of_http(shop_store: Path, host: str) -> None:
+    """At port 80, which browsers do not name, the link leads in; other ports and names stay outside."""
+    door = Door(80, lambda _link: None)
+    client = make_app(Source(lambda: shop_store), door).test_client()
+    assert client.get(f"/?{door.link.partition('?')[2]}", headers={"Host": host}).status_code == 200
+    assert client.get("/", headers={"Host": "127.0.0.1:8080"}).status_code == 403
+    assert client.get("/", headers={"Host": "shop.test"}).status_code == 403
 
 
 def test_a_blueprint_without_allow() -> None:
