@@ -153,7 +153,7 @@ def render_command(*, output: Path | None, old: Path | None, **chosen: Any) -> N
 @click.option("--config", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="A rendered file instead.")
 @composition_options
 def check(*, config: Path | None, **chosen: Any) -> None:
-    """Look for what would go wrong on this machine, and say what to type; exit code 1 when there is something.
+    """Look for what would go wrong on this machine, and say what to type; exit status 1 when there is something.
 
     Are the variables set, do the servers answer, do they take the credentials (where it is cheap to ask), are the
     ports free, can the queue be written, and what does the collector itself say about the configuration? Run it
@@ -177,7 +177,7 @@ def check(*, config: Path | None, **chosen: Any) -> None:
 def run(**chosen: Any) -> None:
     """Start the built or installed collector with this configuration, in the foreground.
 
-    The collector takes the place of this command: its signals, output and exit code are its own. It is not started
+    The collector takes the place of this command: its signals, output and exit status are its own. It is not started
     while a variable that a target needs, such as its token, is not set, while another collector has its queues, or on a
     disk that the queues would fill.
     """
@@ -194,7 +194,7 @@ def run(**chosen: Any) -> None:
 
 @command.command(short_help="Send again what targets refused for its content.")
 def resend() -> None:
-    """Send again what targets refused for its content, such as a field of another type; exit code 1 when some stays.
+    """Send again what targets refused for its content, such as a field of another type; exit status 1 when some stays.
 
     The bundled collector keeps it in `$CHEST_REFUSED_DIR` (`$CHEST_QUEUE_DIR/refused`). Run this where the collector
     runs, with its environment, when the reason is mended. What is refused again stays there. Delete the files to give
@@ -214,7 +214,7 @@ def resend() -> None:
     "--within", "within_s", type=float, default=3600.0, show_default=True, help="Give up after these seconds."
 )
 def drain(*, targets: tuple[str, ...], within_s: float) -> None:
-    """Send what waits in the queues of targets that are no longer chosen; exit code 1 when something is left.
+    """Send what waits in the queues of targets that are no longer chosen; exit status 1 when something is left.
 
     A collector with these targets alone runs beside the one that is there, on ports that nobody knows, until its
     queues are empty. The targets' variables must be set as they were.

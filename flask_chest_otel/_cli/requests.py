@@ -61,7 +61,7 @@ def _columns(_context: click.Context, _parameter: click.Parameter, text: str | N
     metavar="NAMES",
     help=f"Other columns, with commas: time, id, {', '.join(COLUMNS)}, or a variable.",
 )
-@click.option("--follow", is_flag=True, help="Go on with new requests, until Ctrl-C.")
+@click.option("--follow", is_flag=True, help="Go on with new requests, until Ctrl+C.")
 @options.store_option
 @options.json_option
 def command(

@@ -144,7 +144,7 @@ def _known(one: StoredRequest, *, utc: bool) -> dict[str, str]:
         "trace id": one.trace_id if one.trace_id != one.request_id else "the same",
         "span id": one.span_id,
         "first byte": first_byte,
-        "processor": "" if one.cpu_ms is None else f"{milliseconds(one.cpu_ms)} ms",
+        "cpu time": "" if one.cpu_ms is None else f"{milliseconds(one.cpu_ms)} ms",
         "child spans": ", ".join(timings),
     }
     return {name: whole(value) for name, value in found.items() if value}

@@ -85,7 +85,7 @@ def command(  # noqa: PLR0913 - one per option of the command
     """Show how many requests there were per route and method, how they ended and how long they took.
 
     4XX and 5XX: with a status of the client's mistakes, and of the application's. P95: 95 of 100 requests were at most
-    that slow; percentiles of times are at most 1.1 % beside the truth. Methods that HTTP does not know are one: _OTHER.
+    that slow; percentiles of times are at most 1.1 % off the truth. Methods that HTTP does not know are one: _OTHER.
     """
     if by is not None and per is not None:
         raise click.UsageError("--by and --per both say what a row is: type one of them")

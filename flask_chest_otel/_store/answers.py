@@ -152,7 +152,7 @@ class OverviewRow:
         return self.sum_ms / self.count if self.count else None
 
     def quantile_ms(self, share: float) -> float | None:
-        """How long that share of them took at most, milliseconds: ``0.95`` for P95; at most 1.1 % beside the truth."""
+        """How long that share of them took at most, milliseconds: ``0.95`` for P95; at most 1.1 % off the truth."""
         found = self.histogram.quantile(share)
         return None if found is None else min(found, self.max_ms)
 

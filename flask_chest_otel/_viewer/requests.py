@@ -120,7 +120,7 @@ def _time_went(request: StoredRequest) -> list[dict[str, Any]]:
         if count
     ]
     if request.cpu_ms is not None:
-        found.append({"name": "processor", "count": None, "ms": request.cpu_ms})
+        found.append({"name": "cpu time", "count": None, "ms": request.cpu_ms})
     return found
 
 

@@ -70,7 +70,7 @@ def test_everything_of_a_request(
         "request id r-10",
         f"trace id {10:032x}",
         "first byte 90.0 ms",
-        "processor 12.3 ms",
+        "cpu time 12.3 ms",
         "child spans db: 1 in 40.0 ms, other: 2 in 80.0 ms",
         "cart_total 105.0",
         "basket not recorded: value",
