@@ -251,7 +251,8 @@ def comment_of(arrived: list[str]) -> dict[str, str]:
         ({"enable_commenter": True, "commenter_options": {"controller": False, "framework": False}}, {"route"}),
         ({"enable_commenter": False}, set()),
     ],
-    ids=str,
+    # Not by the sets, whose order differs from process to process.
+    ids=["by default", "asked for", "without the route", "the route alone", "switched off"],
 )
 @pytest.mark.parametrize("every", [True, False], ids=["instrument", "instrument_app"])
 def test_sql_comments(rig: Rig, arguments: dict[str, Any], expected: set[str], *, every: bool) -> None:

@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 FORKING = """
 import ctypes, os, sys
-from flask_chest_otel._base.process import here
+from flask_chest_otel._base.process import current_process
 
-before = here()
-assert here() is before
+before = current_process()
+assert current_process() is before
 pid = {fork}
 if pid == 0:
-    child = here()
-    if child is before or here() is not child:
+    child = current_process()
+    if child is before or current_process() is not child:
         os._exit(1)
     grandchild = os.fork()
     if grandchild == 0:
-        os._exit(0 if here() not in (child, before) else 2)
+        os._exit(0 if current_process() not in (child, before) else 2)
     os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
-print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), here() is before)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), current_process() is before)
 """
 
 

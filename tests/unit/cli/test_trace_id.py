@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from flask.cli import ScriptInfo
 
+from flask_chest_otel import FlaskChest
 from flask_chest_otel.ids import map_request_id
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ def test_without_store_and_application(chest: Callable[..., Result], tmp_path: P
 
 def test_secret_of_the_application(app: Flask, chest: Callable[..., Result]) -> None:
     """The application's secret is the key, whatever the environment says."""
-    app.extensions["flask_chest"] = SimpleNamespace(
-        config=SimpleNamespace(request_id_secret="of the app")  # noqa: S106 - not a real one
-    )
+    FlaskChest(app, request_id_secret="of the app")  # noqa: S106 - not a real one
     result = chest("trace-id", "r", env={"FLASK_CHEST_REQUEST_ID_SECRET": "of the environment"})
     assert result.stdout.split()[0] == mapped("r", "of the app")
 
