@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -128,9 +129,9 @@ def test_the_first_example_of_the_readme_runs(python: Path, tmp_path: Path) -> N
         assert shop.app.extensions["flask_chest"].force_flush(10)
     """
     run(python, tmp_path, "-c", textwrap.dedent(code))
-    shown = run(python, tmp_path, "-m", "flask", "--app", "shop", "chest", "requests")
-    assert "r-17" in shown
-    assert "cart_total=42.5 plan=gold user_id=u1" in shown
+    shown = json.loads(run(python, tmp_path, "-m", "flask", "--app", "shop", "chest", "requests", "--json"))
+    assert shown["request_id"] == "r-17"
+    assert shown["variables"] == {"cart_total": 42.5, "plan": "gold", "user_id": "u1"}
 
 
 def test_the_tutorial_begins(python: Path, tmp_path: Path) -> None:

@@ -123,9 +123,12 @@ def test_child_spans_do_not_fill_the_memory(make_record: Callable[..., RequestRe
             got.extend(records)
 
     span = ChildSpan("SELECT", "client", "1" * 16, None, 1, 0.1, "unset", {})
-    with closing(RecordQueue("keeper", Keeper(gate=gate).open)) as queue:
+    keeper = Keeper(gate=gate)
+    with closing(RecordQueue("keeper", keeper.open)) as queue:
         for number in range(1700):
             queue.put(make_record(request_id=str(number), spans=(span, span), spans_dropped=3))
+            if number == 0:
+                _until(partial(keeper.has_begun, 1))  # the writer is at work, and takes no more
         gate.set()
         assert queue.flush(5)
     assert len(got) == 1700

@@ -69,7 +69,8 @@ def terminal() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         os.set_blocking(ours, False)
         clean = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS"}}
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *arguments],
+            # What a shell has started in the background is deaf to Ctrl-C, and so would be its children.
+            ["env", "--default-signal=INT", sys.executable, "-c", PROGRAM, *arguments],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
