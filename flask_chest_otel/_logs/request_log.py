@@ -8,6 +8,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ __all__ = ["REQUEST_LOGGER", "RequestLog", "as_json", "as_logfmt"]
 REQUEST_LOGGER = "flask_chest.request"
 """Logger of these lines."""
 
-_SERVER_ERROR = 500
 _BARE = re.compile(r"[A-Za-z0-9_.:/@+<>,;-]+")
 _KEY = re.compile(r"[^A-Za-z0-9_.:/@+-]")
 
@@ -42,7 +42,7 @@ class RequestLog:
     def put(self, record: RequestRecord) -> None:
         """Write one line: an error where the request failed by the server's fault."""
         logger = self._logger or self._prepare()
-        failed = record.status >= _SERVER_ERROR or (record.error is not None and not record.error.handled)
+        failed = record.status >= SERVER_ERROR or (record.error is not None and not record.error.handled)
         level = logging.ERROR if failed else logging.INFO
         if logger.isEnabledFor(level):
             logger.handle(self._line(logger, level, record))

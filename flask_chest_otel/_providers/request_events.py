@@ -10,6 +10,7 @@ from flask_chest_otel._guard import count_refusal, guarded
 from flask_chest_otel._providers.log_outlets import outlet_for
 from flask_chest_otel._records.event import request_event
 from flask_chest_otel._records.queue import EXIT_BUDGET_S, RecordQueue
+from flask_chest_otel._records.queued import QueuedChest
 from flask_chest_otel._values.exceptions import EXCEPTION_OPT_IN, exception_signals
 from flask_chest_otel._values.log_event import LogEvent
 
@@ -56,7 +57,7 @@ def events_for(app_name: str, config: ChestConfig, mode: str | None) -> RequestE
     return RequestEvents(outlet, config.events, each_request=config.durability == "request")
 
 
-class RequestEvents:
+class RequestEvents(QueuedChest):
     """Turns records into events, outside of the request.
 
     Args:
@@ -70,26 +71,14 @@ class RequestEvents:
     """
 
     def __init__(self, outlet: LogOutlet, mode: str, *, each_request: bool = False) -> None:
-        self.name = "events"
+        super().__init__("events", RecordQueue("events", partial(_Writer, outlet)))
         self.outlet = outlet
         self._mode = mode
-        self._queue = RecordQueue("events", partial(_Writer, outlet))
         self._each_request = each_request
-        if mode == "all" and not each_request:
-            # The very method, as a request pays for each call.
-            self.put = self._queue.put  # type: ignore[method-assign]
+        if mode != "all" or each_request:
+            self.put = self._put_one
 
-    @property
-    def dropped(self) -> int:
-        """What was refused in this process because the queue was full."""
-        return self._queue.dropped
-
-    @property
-    def lost(self) -> int:
-        """What was accepted in this process and could not be passed on."""
-        return self._queue.lost
-
-    def put(self, record: RequestRecord) -> None:
+    def _put_one(self, record: RequestRecord) -> None:
         """Take one request, if it is to be an event."""
         if self._mode == "all" or (self._mode == "unsampled" and not record.sampled):
             self.put_event(record)
@@ -102,11 +91,7 @@ class RequestEvents:
 
     def flush(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
         """Wait until what was put before is sent, at most ``timeout_s`` seconds."""
-        return self._queue.flush(timeout_s) and self.outlet.flush(timeout_s)
-
-    def close(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
-        """Pass on what is queued, and end the thread."""
-        return self._queue.close(timeout_s)
+        return super().flush(timeout_s) and self.outlet.flush(timeout_s)
 
 
 class _Writer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._records.schema import record_key
 from flask_chest_otel._values.log_event import ERROR, INFO, LogEvent
 from flask_chest_otel._values.methods import metric_method
@@ -24,13 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["request_event"]
 
-_SERVER_ERROR = 500
-
 
 def request_event(record: RequestRecord) -> LogEvent:
     """The event that stands for a whole request."""
     raised = record.error is not None and not record.error.handled
-    failed = raised or record.status >= _SERVER_ERROR
+    failed = raised or record.status >= SERVER_ERROR
     return LogEvent(
         name=REQUEST_EVENT,
         time_unix_ns=record.start_unix_ns + round(record.duration_s * 1e9),

@@ -10,6 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._values.exceptions import exception_attributes, exception_signals, status_of
 from flask_chest_otel._values.log_event import ERROR, LogEvent
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from flask_chest_otel._server_span.served import ServedRequest
 
 __all__ = ["ExceptionLog"]
-
-_SERVER_ERROR = 500
 
 
 class TakesEvents(Protocol):
@@ -68,7 +67,7 @@ class ExceptionLog:
 
     def failed(self, live: LiveRequest, error: BaseException) -> None:
         """A request ended with an exception; one that is made to be an answer is no failure."""
-        if self.as_log and status_of(error) >= _SERVER_ERROR:
+        if self.as_log and status_of(error) >= SERVER_ERROR:
             self._tell(live, error, live.span)
 
     def handled(self, live: LiveRequest, error: BaseException, span: Span | None) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import HTTPException
 
+from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._records.record import RequestError
 from flask_chest_otel._values.exceptions import stack_text, status_of, type_name, words_of
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["answers_failures", "describe_error", "failure_in"]
 
-_SERVER_ERROR = 500
-
 
 def failure_in(error: BaseException | None) -> BaseException | None:
     """What failed, where an exception tells of a failure; ``None`` where it is an answer, as of ``abort(404)``.
@@ -28,7 +27,7 @@ def failure_in(error: BaseException | None) -> BaseException | None:
     """
     if isinstance(error, HTTPException):
         return getattr(error, "original_exception", None)
-    return error if error is not None and status_of(error) >= _SERVER_ERROR else None
+    return error if error is not None and status_of(error) >= SERVER_ERROR else None
 
 
 @guarded("error")

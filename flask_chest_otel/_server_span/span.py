@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
+from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded, report_error
-from flask_chest_otel._server_span.factory import SERVER_ERROR, error_type_of
+from flask_chest_otel._server_span.factory import error_type_of
 from flask_chest_otel._values.exceptions import status_of
 from flask_chest_otel.names import HTTP_RESPONSE_STATUS_CODE
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._values.convert import Limits, to_attribute
 from flask_chest_otel._values.redaction import redacted_words
 from flask_chest_otel._values.stacks import stack_of
@@ -35,7 +36,6 @@ https://opentelemetry.io/docs/specs/semconv/exceptions/
 STACKTRACE_CHARS = 16_384
 """Longest stack trace, in characters; of a longer one both ends are kept."""
 
-_SERVER_ERROR = 500
 _STATUSES = range(300, 600)
 _CUT = "\n[...]\n"
 
@@ -54,12 +54,12 @@ def status_of(error: BaseException | None) -> int:
     that somebody has answered to *them*.
     """
     if error is None or not any(map(_is_http, (error, error.__cause__, error.__context__))):
-        return _SERVER_ERROR
+        return SERVER_ERROR
     try:
         carried = getattr(error, "status_code", None) or getattr(error, "code", None)
     except Exception:  # noqa: BLE001 - the application's own code
-        return _SERVER_ERROR
-    return carried if isinstance(carried, int) and carried in _STATUSES else _SERVER_ERROR
+        return SERVER_ERROR
+    return carried if isinstance(carried, int) and carried in _STATUSES else SERVER_ERROR
 
 
 def _is_http(error: BaseException | None) -> bool:
