@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from flask_chest_otel._analysis.compare import Group
 from flask_chest_otel._analysis.conditions import Fact
 from flask_chest_otel._analysis.explain import Observation
-from flask_chest_otel._records.schema import read_value
+from flask_chest_otel._base.statuses import SERVER_ERROR
+from flask_chest_otel._records.schema import began_unix_ns, read_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._analysis.times import Span
     from flask_chest_otel._store.reader import RequestFacts, StoreReader, VariableFact, Wanted
 
-__all__ = ["ERROR_FACTS", "began_unix_ns", "group_of", "joined", "observations", "same_time", "value_of"]
+__all__ = ["ERROR_FACTS", "group_of", "joined", "observations", "same_time", "value_of"]
 
 ERROR_FACTS = frozenset({"status", "error", "place"})
 """What only says again that a request failed."""
@@ -31,23 +32,19 @@ SAME_IN, FEWEST = 0.95, 5
 
 MILLISECONDS = 1000
 
-SERVER_ERROR = 500
-"""Status codes from here on are errors of the application, not of its client."""
-
 
 def observations(
-    reader: StoreReader, wanted: Wanted, facts: Iterable[RequestFacts], chosen: set[str], left_out: Collection[str]
+    reader: StoreReader, wanted: Wanted, chosen: set[str], left_out: Collection[str]
 ) -> Iterator[Observation]:
     """What is known of each request.
 
     Args:
         reader: The store.
         wanted: Which requests.
-        facts: These requests.
         chosen: Keys of those that are to be explained.
         left_out: Names of facts that only say again why they were chosen.
     """
-    for one, variables in joined(facts, reader.variable_facts(wanted)):
+    for one, variables in joined(reader.facts(wanted), reader.variable_facts(wanted)):
         known = {Fact("request", name): value for name, value in _of_request(one).items() if name not in left_out}
         known |= {Fact("variable", found.name): value_of(found) for found in variables if found.name not in left_out}
         yield Observation(one.key in chosen, known)
@@ -106,11 +103,3 @@ def group_of(facts: Iterable[RequestFacts], span: Span | None) -> Group:
         durations.append(one.duration_ms)
         errors += one.status >= SERVER_ERROR
     return Group(starts, durations, errors, span)
-
-
-def began_unix_ns(key: str) -> int:
-    """When a request began: its key starts with it."""
-    try:
-        return int(key[:16], 16)
-    except ValueError:
-        return 0

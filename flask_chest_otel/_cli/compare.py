@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flask_chest_otel._analysis.chosen import group_of
 from flask_chest_otel._analysis.compare import compare
-from flask_chest_otel._analysis.times import Span, TimeTextError, read_span
+from flask_chest_otel._analysis.sides import Side, group_of_side, side_of
+from flask_chest_otel._analysis.times import TimeTextError
 from flask_chest_otel._base.text import counted
 from flask_chest_otel._cli import options, times
 from flask_chest_otel._cli.filters import filters
@@ -54,14 +53,6 @@ Examples:
   flask chest compare '2026-11-25 14:00..15:00' '2026-11-26 14:00..15:00'
   flask chest compare 1.4.0 1.5.0 --fail-on errors --fail-on p95
 """
-
-
-class Side(NamedTuple):
-    """One of the two: its name, the requests that are meant, and the span of time, where it is one."""
-
-    name: str
-    wanted: Wanted
-    span: Span | None
 
 
 @click.command(name="compare", epilog=EXAMPLES, short_help="Two versions or spans of time side by side.")
@@ -113,23 +104,14 @@ def _versions(known: list[str]) -> str:
 
 
 def _side(text: str, wanted: Wanted, versions: Collection[str], *, utc: bool) -> Side:
-    if text in versions and text:
-        return Side(text, replace(wanted, version=text), None)
     try:
-        now_unix_ns = time.time_ns()
-        span = read_span(text, now_unix_ns, utc=utc)
+        return side_of(text, wanted, versions, time.time_ns(), utc=utc)
     except TimeTextError as error:
         raise click.BadParameter(f"{error}; or a version{_versions([name for name in versions if name])}") from error
-    # Of a day that is not over, what was so far.
-    span = Span(span.begin_unix_ns, max(span.begin_unix_ns + 1, min(span.end_unix_ns, now_unix_ns)))
-    return Side(text, replace(wanted, since_unix_ns=span.begin_unix_ns, until_unix_ns=span.end_unix_ns), span)
 
 
 def _group(reader: StoreReader, side: Side) -> Group:
-    group = group_of(reader.facts(side.wanted), side.span)
-    if side.span is not None and side.span.begin_unix_ns == 0 and group.starts_unix_ns:
-        # Nobody said when it begins.
-        group = replace(group, span=Span(min(group.starts_unix_ns), side.span.end_unix_ns))
+    group = group_of_side(reader, side)
     if not group.durations_ms:
         raise click.ClickException(f"no request of {side.name} is in the store: there is nothing to compare")
     return group

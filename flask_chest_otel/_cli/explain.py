@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from flask_chest_otel._analysis.chosen import ERROR_FACTS, began_unix_ns, observations, same_time
+from flask_chest_otel._analysis.chosen import ERROR_FACTS, observations, same_time
 from flask_chest_otel._analysis.explain import explain
 from flask_chest_otel._cli import options
 from flask_chest_otel._cli.filters import filters
@@ -71,13 +70,11 @@ def command(
         raise click.UsageError("which requests? Type --status 5xx, --slower 500 or --error PaymentError")
     chosen = replace(wanted, status=status, slower_than_ms=slower, error_type=error)
     with open_store(store) as reader:
-        facts = deque(reader.facts(wanted), maxlen=MOST)
-        if len(facts) == MOST:
-            begin_unix_ns = began_unix_ns(facts[0].key)
-            wanted, chosen = (replace(one, since_unix_ns=begin_unix_ns) for one in (wanted, chosen))
+        wanted = reader.newest(wanted, MOST)
+        chosen = replace(chosen, since_unix_ns=wanted.since_unix_ns)
         keys = {one.key for one in reader.facts(chosen)}
         left_out = same_time(reader, chosen) | (ERROR_FACTS if slower is None else set())
-        found = explain(observations(reader, wanted, facts, keys, left_out))
+        found = explain(observations(reader, wanted, keys, left_out))
     if as_json:
         say_json(_as_json(found))
     else:
@@ -120,7 +117,7 @@ def _condition(one: Condition) -> dict[str, Any]:
 
 def _say(found: Explanation) -> None:
     total = found.chosen + found.rest
-    newest = "the newest " if total == MOST else ""
+    newest = "the newest " if total >= MOST else ""
     say_wrapped(f"Chosen: {found.chosen} of {newest}{total} requests. Conditions looked at: {found.looked_at}.")
     if found.left_out:
         names = ", ".join(whole(fact.name) for fact in found.left_out)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._analysis.chosen import began_unix_ns, joined
+from flask_chest_otel._analysis.chosen import joined
 from flask_chest_otel._analysis.times import read_moments
+from flask_chest_otel._base.statuses import CLIENT_ERROR, SERVER_ERROR
 from flask_chest_otel._cli.output import MISSING, safe
-from flask_chest_otel._cli.request_table import CLIENT_ERROR, SERVER_ERROR
 from flask_chest_otel._cli.zones import LocalZone
+from flask_chest_otel._records.schema import began_unix_ns
 from flask_chest_otel._store.overview import merged
 from flask_chest_otel._values.methods import known_method
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._base.statuses import CLIENT_ERROR, SERVER_ERROR
 from flask_chest_otel._cli import times
 from flask_chest_otel._cli.output import ERROR, MISSING, WARNING, milliseconds, safe, say_table
 
@@ -20,8 +21,6 @@ FEWEST_ID_CHARS = 8
 
 SHORT_ID_CHARS = 16
 """An id of so many characters is shown whole."""
-
-SERVER_ERROR, CLIENT_ERROR = 500, 400
 
 
 def _child_spans(kind: str) -> Callable[[StoredRequest], str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._cli import options, times
 from flask_chest_otel._cli.as_json import details_object, request_object
 from flask_chest_otel._cli.output import (
@@ -19,7 +20,7 @@ from flask_chest_otel._cli.output import (
     say_wrapped,
     whole,
 )
-from flask_chest_otel._cli.request_table import SERVER_ERROR, RequestTable
+from flask_chest_otel._cli.request_table import RequestTable
 from flask_chest_otel._cli.source import open_store
 from flask_chest_otel._cli.span_tree import say_tree
 from flask_chest_otel._store.reader import Wanted

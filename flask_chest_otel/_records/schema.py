@@ -42,6 +42,7 @@ __all__ = [
     "RequestRow",
     "Table",
     "VariableRow",
+    "began_unix_ns",
     "clean",
     "details_row",
     "key_at",
@@ -175,6 +176,14 @@ def record_key(record: RequestRecord) -> str:
 def key_at(unix_ns: int) -> str:
     """The first half of all keys of that nanosecond; smaller than any key made later."""
     return f"{max(0, unix_ns):016x}"
+
+
+def began_unix_ns(key: str) -> int:
+    """When the request of a key began, nanoseconds since 1970 UTC; 0 for a text that is no key."""
+    try:
+        return int(key[:16], 16)
+    except ValueError:
+        return 0
 
 
 def utc_time(unix_ns: int) -> datetime:

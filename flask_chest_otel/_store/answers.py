@@ -17,11 +17,9 @@ __all__ = [
     "OverviewRow",
     "RequestDetails",
     "RequestFacts",
-    "RouteTiming",
     "StoreExtent",
     "StoredRequest",
     "VariableFact",
-    "VariableSum",
 ]
 
 
@@ -218,25 +216,3 @@ class StoreExtent(NamedTuple):
     requests: int
     first: str | None
     last: str | None
-
-
-class RouteTiming(NamedTuple):
-    """How long one request of a route took and how it ended."""
-
-    service: str
-    route: str | None
-    method: str
-    status: int
-    duration_ms: float
-
-
-class VariableSum(NamedTuple):
-    """A numeric variable on one route; numbers that no database holds, NaN and infinity, are left out."""
-
-    service: str
-    route: str | None
-    method: str
-    name: str
-    samples: int
-    total: float
-    average: float

@@ -55,7 +55,7 @@ def overview(
         groups: What they are grouped by.
     """
     start_s, end_s = _whole_minutes(connection, wanted)
-    if not _is_rolled_up(wanted) or start_s >= end_s:
+    if not _is_rolled_up(wanted) or start_s >= end_s or groups.unit_s < MINUTE_S:
         groups.add_requests(requests("1", ()))
         return groups.rows()
     (until_key,) = connection.execute("SELECT until_key FROM chest_rolled_up").fetchone() or ("",)
@@ -78,14 +78,18 @@ class Groups:
 
     Args:
         by: Names out of ``BY``.
-        per_s: How long the time of a row is, seconds, whole minutes; ``None``: all of the time.
+        per_s: How long the time of a row is, seconds; ``None``: all of the time.
         zone: Whose days and hours they are.
+
+    Attributes:
+        unit_s: By what requests are told apart in time, seconds: a minute, as roll-ups do, where that is enough.
     """
 
     def __init__(self, by: Sequence[str], per_s: int | None, zone: tzinfo) -> None:
         self._places = [RollupKey._fields.index(name) for name in by]
         self._per_s = per_s
         self._zone = zone
+        self.unit_s = MINUTE_S if (per_s or MINUTE_S) % MINUTE_S == 0 else 1
         self._offsets_s: dict[int, int] = {}
         self._found: dict[tuple[int | None, tuple[str, ...]], dict[int, Figures]] = {}
 
@@ -99,7 +103,7 @@ class Groups:
 
     def add_requests(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Add requests, one by one; they have ``COUNTED_COLUMNS``."""
-        for key, figures in tallied(rows).items():
+        for key, figures in tallied(rows, self.unit_s).items():
             self._figures(key).merge(figures)
 
     def add_rollups(self, rows: Iterable[tuple[Any, ...]]) -> None:

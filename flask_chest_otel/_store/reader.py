@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._records.schema import REQUESTS, VARIABLES, clean, utc_text
+from flask_chest_otel._records.schema import REQUESTS, VARIABLES, began_unix_ns, clean, utc_text
 from flask_chest_otel._store import packed
 from flask_chest_otel._store.answers import (
     ErrorGroup,
@@ -15,11 +15,9 @@ from flask_chest_otel._store.answers import (
     OverviewRow,
     RequestDetails,
     RequestFacts,
-    RouteTiming,
     StoredRequest,
     StoreExtent,
     VariableFact,
-    VariableSum,
 )
 from flask_chest_otel._store.opening import StoreReadError, opened
 from flask_chest_otel._store.overview import Groups, overview
@@ -39,13 +37,11 @@ __all__ = [
     "OverviewRow",
     "RequestDetails",
     "RequestFacts",
-    "RouteTiming",
     "StoreExtent",
     "StoreReadError",
     "StoreReader",
     "StoredRequest",
     "VariableFact",
-    "VariableSum",
     "Wanted",
     "read_store",
 ]
@@ -135,7 +131,7 @@ class StoreReader:
         Args:
             wanted: Which requests.
             by: What a row is about: names out of ``overview.BY``; without one there is one row.
-            per_s: How long the time of a row is, seconds, whole minutes; ``None``: all of the time.
+            per_s: How long the time of a row is, seconds (where no whole minutes, each request is read); ``None``: all.
             zone: Whose hours and days these times are.
 
         Returns:
@@ -149,9 +145,8 @@ class StoreReader:
 
     def extent(self) -> StoreExtent:
         """How many requests there are, and from when to when."""
-        sql = "SELECT min(record_key), (SELECT max(record_key) FROM chest_requests) FROM chest_requests"
-        ends = self._connection.execute(sql).fetchone()
-        first, last = (None if key is None else utc_text(int(key[:16], 16)) for key in ends)
+        span = self.span(Wanted())
+        first, last = map(utc_text, span) if span is not None else (None, None)
         return StoreExtent(sum(row.count for row in self.overview(Wanted(), ())), first, last)
 
     def facts(self, wanted: Wanted) -> Iterator[RequestFacts]:
@@ -169,35 +164,22 @@ class StoreReader:
         ]
         return map(VariableFact._make, self._connection.execute(" ".join(sql), [*values, *map(clean, names)]))
 
-    def timings(self, wanted: Wanted) -> Iterator[RouteTiming]:
-        """Application, route, method, status and duration of every request."""
-        return map(RouteTiming._make, self._select(RouteTiming._fields, wanted))
-
-    def variable_sums(self, wanted: Wanted) -> Iterator[VariableSum]:
-        """Sums of the numeric variables by application, route, method and name; true and false are no numbers here."""
-        condition, values = conditions(wanted)
-        # total, not sum: that one fails when whole numbers leave 64 bits.
-        sql = [
-            f"SELECT {typed(REQUESTS, 'service', 'route', 'method')}, {typed(VARIABLES, 'name')},",
-            "count(number_value), total(number_value), total(number_value) / count(number_value)",
-            "FROM chest_requests JOIN chest_variables ON request_key = record_key",
-            f"WHERE type IN ('int', 'float') AND number_value IS NOT NULL AND {condition}",
-            "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
-        ]
-        return map(VariableSum._make, self._connection.execute(" ".join(sql), values))
-
     def span(self, wanted: Wanted) -> tuple[int, int] | None:
         """When the oldest and the newest of the wanted requests began, nanoseconds since 1970 UTC."""
-        keys = [
+        ends = [
             self._select(("record_key",), wanted, f"ORDER BY record_key {order} LIMIT 1").fetchone()
             for order in ("ASC", "DESC")
         ]
-        return None if keys[0] is None else (int(keys[0][0][:16], 16), int(keys[1][0][:16], 16))
+        if ends[0] is None:
+            return None
+        # A row of somebody else's, whose key is none, may stand at either end.
+        first, last = sorted(began_unix_ns(key) for (key,) in ends)
+        return first, last
 
     def newest(self, wanted: Wanted, most: int) -> Wanted:
         """The same requests, but only from the time of the ``most``-th newest on."""
         row = self._select(("record_key",), wanted, "ORDER BY record_key DESC LIMIT 1 OFFSET ?", most - 1).fetchone()
-        return wanted if row is None else replace(wanted, since_unix_ns=int(row[0][:16], 16))
+        return wanted if row is None else replace(wanted, since_unix_ns=began_unix_ns(row[0]))
 
     def losses(self, wanted: Wanted) -> Losses:
         """What is missing in the wanted requests."""
@@ -259,8 +241,8 @@ class StoreReader:
             route=route,
             count=count,
             handled=int(handled),
-            first=utc_text(int(first[:16], 16)),
-            last=utc_text(int(last[:16], 16)),
+            first=utc_text(began_unix_ns(first)),
+            last=utc_text(began_unix_ns(last)),
             last_ids=tuple(request_id for request_id, _ in newest),
             last_message=newest[0][1] or "",
         )

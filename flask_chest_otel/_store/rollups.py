@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel._base.histogram import Histogram
+from flask_chest_otel._records.schema import began_unix_ns
 from flask_chest_otel._values.methods import known_method
 
 if TYPE_CHECKING:
@@ -143,31 +144,24 @@ class Figures:
 
 def start_s_of(record_key: str) -> int:
     """When the request of that key began, seconds since 1970 UTC; 0 for what is no key."""
-    return _ns_of(record_key) // 10**9
-
-
-def _ns_of(record_key: str) -> int:
-    try:
-        return int(record_key[:16], 16)
-    except ValueError:
-        return 0
+    return began_unix_ns(record_key) // 10**9
 
 
 def true_from_ns(connection: sqlite3.Connection) -> int:
     """From when on no request is deleted that roll-ups have counted, nanoseconds since 1970 UTC."""
     # A worker of release 0.1.0 deletes without a word, but the oldest ones, too.
     oldest, deleted = connection.execute(_ENDS).fetchone() or (None, "")
-    return max(_ns_of(oldest) if oldest is not None else 0, _ns_of(deleted) + 1 if deleted else 0)
+    return max(began_unix_ns(oldest) if oldest is not None else 0, began_unix_ns(deleted) + 1 if deleted else 0)
 
 
 _ENDS = "SELECT (SELECT min(record_key) FROM chest_requests), deleted_key FROM chest_rolled_up"
 
 
-def tallied(rows: Iterable[tuple[Any, ...]]) -> dict[RollupKey, Figures]:
-    """Figures of requests by minute; rows have the columns ``COUNTED_COLUMNS``."""
+def tallied(rows: Iterable[tuple[Any, ...]], unit_s: int = MINUTE_S) -> dict[RollupKey, Figures]:
+    """Figures of requests by minute, or by another unit; rows have the columns ``COUNTED_COLUMNS``."""
     found: dict[tuple[Any, ...], Figures] = {}
     for row in rows:
-        place = _place(row)
+        place = _place(row, unit_s)
         figures = found.get(place)
         if figures is None:
             figures = found[place] = Figures()
@@ -175,17 +169,16 @@ def tallied(rows: Iterable[tuple[Any, ...]]) -> dict[RollupKey, Figures]:
     keys: dict[RollupKey, Figures] = {}
     for place, figures in found.items():
         # Methods that HTTP does not know are one.
-        keys.setdefault(_key(place), Figures()).merge(figures)
+        keys.setdefault(_key(place, unit_s), Figures()).merge(figures)
     return keys
 
 
-def _place(row: tuple[Any, ...]) -> tuple[Any, ...]:
+def _place(row: tuple[Any, ...], unit_s: int) -> tuple[Any, ...]:
     """What tells apart requests, as quickly as it can be had: each one comes here."""
     record_key, service, route, method, status, _, version, _ = row
-    return start_s_of(record_key) // MINUTE_S, service, route, method, status // 100, version
+    return start_s_of(record_key) // unit_s, service, route, method, status // 100, version
 
 
-def _key(place: tuple[Any, ...]) -> RollupKey:
-    minute, service, route, method, status_class, version = place
-    start_s = minute * MINUTE_S
-    return RollupKey(MINUTE_S, start_s, service, route or "", known_method(method), status_class, version or "")
+def _key(place: tuple[Any, ...], unit_s: int) -> RollupKey:
+    number, service, route, method, status_class, version = place
+    return RollupKey(unit_s, number * unit_s, service, route or "", known_method(method), status_class, version or "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.histogram import Histogram
+from flask_chest_otel._base.statuses import SERVER_ERROR
 
 if TYPE_CHECKING:
     from flask_chest_otel._records.record import RequestRecord
@@ -20,8 +21,6 @@ LOOKED_AT = 1000
 
 LEARNT_EVERY = 20
 """Requests of a route after which is looked again what is slow there; the first ones are kept."""
-
-SERVER_ERRORS = 500
 
 
 class SpanChoice:
@@ -46,7 +45,7 @@ class SpanChoice:
             return bool(record.spans)
         # Also of requests without spans: the slowest are those among all.
         slow = self._routes.setdefault((record.service, record.route), _Route()).is_slow(record.duration_s)
-        return bool(record.spans) and not slow and record.error is None and record.status < SERVER_ERRORS
+        return bool(record.spans) and not slow and record.error is None and record.status < SERVER_ERROR
 
 
 class _Route:

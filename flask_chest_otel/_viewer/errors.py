@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._records.schema import began_unix_ns
+
 if TYPE_CHECKING:
     from flask_chest_otel._store.reader import StoreReader
     from flask_chest_otel._viewer.filters import Filter
@@ -22,7 +24,7 @@ def errors_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
     times: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     wanted = replace(given.wanted, error_type=given.wanted.error_type or "*")
     for fact in reader.facts(wanted):
-        times[fact.service, fact.error_type, fact.error_place or "", fact.route].append(int(fact.key[:16], 16))
+        times[fact.service, fact.error_type, fact.error_place or "", fact.route].append(began_unix_ns(fact.key))
     span = _span(times)
     return {
         "groups": [

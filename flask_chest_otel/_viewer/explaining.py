@@ -31,7 +31,7 @@ def explain_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
     keys = {fact.key for fact in reader.facts(chosen)}
     if given.text:
         keys &= {row.key for row in reader.requests(chosen, MOST) if given.has(row)}
-    found = explain(observations(reader, window, reader.facts(window), keys, _said(reader, given, chosen)))
+    found = explain(observations(reader, window, keys, _said(reader, given, chosen)))
     return {
         "most": MOST,
         "explained": {

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._store.reader import StoredRequest
 
-__all__ = ["EXAMPLES", "Filter", "read_filter"]
-
-EXAMPLES = "plan=gold  status>=500  ms>300  route=/cart  error=ValueError  some text"
+__all__ = ["Filter", "read_filter"]
 
 _TERM = re.compile(r"([\w.\-]+)\s*(>=|<=|=|>|<)\s*(.*)", re.DOTALL)
 _STATUS = re.compile(r"[1-5](\d\d|xx)", re.IGNORECASE)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._store.overview import merged
@@ -26,7 +24,6 @@ MOST_READ = 20_000
 
 MOST_BARS = 120
 NEWEST_ERRORS = 5
-CLIENT_ERROR, SERVER_ERROR = 400, 500
 NOBODY = {
     "count": 0,
     "ok": 0,
@@ -37,6 +34,7 @@ NOBODY = {
     "p99_ms": None,
 }
 """A bar without requests."""
+
 MOST_ROUTES = 200
 """Routes in the table at most, the busiest; an application without bounds may have thousands."""
 
@@ -88,9 +86,11 @@ def _series(reader: StoreReader, wanted: Wanted, count: int) -> tuple[int, list[
     if span is None:
         return STEPS_S[0], []
     lasts_s = (span[1] - span[0]) // 10**9
-    if lasts_s <= SHORT_S and count <= MOST_READ:
-        return _fine_series(reader, wanted)
-    per_s = next((step for step in STEPS_S if lasts_s < step * MOST_BARS), STEPS_S[-1])
+    # By seconds each request is read.
+    steps_s = (*FINE_STEPS_S, *STEPS_S) if lasts_s <= SHORT_S and count <= MOST_READ else STEPS_S
+    # Of a clock that was wrong by years, some weeks in one bar: there are never too many.
+    weeks_s = STEPS_S[-1] * (lasts_s // (STEPS_S[-1] * MOST_BARS) + 1)
+    per_s = next((step for step in steps_s if lasts_s < step * MOST_BARS), weeks_s)
     rows = {int(row.start_s or 0): row for row in reader.overview(wanted, by=(), per_s=per_s)}
     # Weeks may begin beside this raster.
     every = sorted({*range(min(rows), max(rows) + 1, per_s), *rows})
@@ -101,30 +101,3 @@ def _bar(row: OverviewRow | None) -> dict[str, Any]:
     if row is None:
         return dict(NOBODY)
     return {"ok": row.count - row.client_errors - row.server_errors, **figures(row)}
-
-
-def _fine_series(reader: StoreReader, wanted: Wanted) -> tuple[int, list[dict[str, Any]]]:
-    """The same of some minutes, with bars of seconds: from each request."""
-    facts = [(int(fact.key[:16], 16) // 10**9, fact.status, fact.duration_ms) for fact in reader.facts(wanted)]
-    first, last = facts[0][0], facts[-1][0]
-    per_s = next(step for step in FINE_STEPS_S if (last - first) / step < MOST_BARS)
-    bars: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    for at, status, duration_ms in facts:
-        bars[at - at % per_s].append((status, duration_ms))
-    starts = range(first - first % per_s, last + 1, per_s)
-    return per_s, [{"start_s": start, **_fine_bar(bars.get(start))} for start in starts]
-
-
-def _fine_bar(requests: list[tuple[int, float]] | None) -> dict[str, Any]:
-    if not requests:
-        return dict(NOBODY)
-    times = sorted(duration_ms for _, duration_ms in requests)
-    server_errors = sum(status >= SERVER_ERROR for status, _ in requests)
-    client_errors = sum(CLIENT_ERROR <= status < SERVER_ERROR for status, _ in requests)
-    return {
-        "count": len(times),
-        "ok": len(times) - server_errors - client_errors,
-        "client_errors": client_errors,
-        "server_errors": server_errors,
-        **{f"p{part}_ms": times[math.ceil(part / 100 * len(times)) - 1] for part in (50, 95, 99)},
-    }

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._records.schema import began_unix_ns
 from flask_chest_otel._store.reader import Wanted
 
 if TYPE_CHECKING:
@@ -61,10 +62,7 @@ def newest(reader: StoreReader, given: Filter, before: str, limit: int) -> list[
 
 def moment(key: str) -> int | None:
     """The time in a key, nanoseconds; whoever made up a key gets the newest requests."""
-    try:
-        return int(key[:16], 16) if len(key) == 32 else None  # noqa: PLR2004 - as all keys are
-    except ValueError:
-        return None
+    return (began_unix_ns(key) or None) if len(key) == 32 else None  # noqa: PLR2004 - as all keys are
 
 
 def columns_of(shown: Sequence[StoredRequest]) -> list[str]:
@@ -80,14 +78,14 @@ def request_data(details: RequestDetails) -> dict[str, Any]:
         "request": asdict(request),
         "spans": _tree(request, spans),
         "logs": [line._asdict() for line in logs],
-        "start_ns": int(request.key[:16], 16),
+        "start_ns": began_unix_ns(request.key),
         "time_went": _time_went(request),
     }
 
 
 def _tree(request: StoredRequest, spans: Sequence[ChildSpan]) -> list[dict[str, Any]]:
     """Child spans below their parents, each with its depth, and its place in the request as parts of its duration."""
-    start_ns, whole_s = int(request.key[:16], 16), max(request.duration_ms / 1000, 1e-9)
+    start_ns, whole_s = began_unix_ns(request.key), max(request.duration_ms / 1000, 1e-9)
     known = {span.span_id for span in spans}
     below: dict[str | None, list[ChildSpan]] = {}
     for span in sorted(spans, key=lambda one: one.start_unix_ns):
@@ -131,7 +129,7 @@ def neighbours(reader: StoreReader, request: StoredRequest, name: str) -> list[S
         return []
     text = str(value).lower() if isinstance(value, bool) else str(value)
     same = Wanted(variables=((name, text),))
-    at = int(request.key[:16], 16)
+    at = began_unix_ns(request.key)
     before = reader.requests(replace(same, until_unix_ns=at), NEIGHBOURS // 2)
     after = [row for row in reader.requests(replace(same, since_unix_ns=at), 200) if row.key > request.key]
     return [*before, *after[: NEIGHBOURS // 2]]

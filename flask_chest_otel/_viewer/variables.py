@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._records.schema import read_value
 from flask_chest_otel.tracked import looks_like_id
 
@@ -22,7 +23,6 @@ LOOKED_AT = 5000
 
 TOP_VALUES = 20
 BINS = 24
-SERVER_ERROR = 500
 
 
 class _Request(NamedTuple):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+from contextlib import closing
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -158,6 +160,44 @@ def test_two_versions(shop_store: Path, browse: Browse) -> None:
     assert differs["errors"]
     assert not differs["p50"]
     assert "type" in answered(browse(shop_store), "/compare.json", a="1.4.0", b="??")["trouble"]
+
+
+def test_a_day_that_is_not_over(shop_store: Path, browse: Browse) -> None:
+    """Its rate is that of the hours that have been, and no part of those to come."""
+    client = browse(shop_store)
+    found = answered(client, "/compare.json", a="today", b="2h")["compared"]
+    now = datetime.now(timezone.utc)
+    passed_s = now.hour * 3600 + now.minute * 60 + now.second
+    assert found["measures"][0]["a"] == pytest.approx(found["requests"][0] / passed_s, rel=0.01)
+
+
+def test_rows_that_somebody_else_wrote(make_store: Callable[..., Path], browse: Browse) -> None:
+    """A row whose key is none of ours is shown like others, and breaks no page."""
+    path = make_store(shop(50))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        (key,) = connection.execute("SELECT max(record_key) FROM chest_requests WHERE status = 200").fetchone()
+        for table, column in (("chest_requests", "record_key"), ("chest_variables", "request_key")):
+            connection.execute(f"UPDATE {table} SET {column} = 'nobody made this key' WHERE {column} = ?", (key,))
+        connection.execute("UPDATE chest_requests SET error_type = 'X' WHERE record_key LIKE 'nobody%'")
+    client = browse(path)
+    for address in (
+        "/",
+        "/requests",
+        "/requests/nobody?by=plan",
+        "/errors",
+        "/explain?q=ms%3E0",
+        "/variables",
+        "/compare",
+    ):
+        assert client.get(address).status_code == 200, address
+
+
+def test_a_clock_that_was_wrong_by_years(make_store: Callable[..., Path], browse: Browse) -> None:
+    """A request of the year 2191 beside today's makes no more bars than can be seen."""
+    far = record_of(900, 0, start_unix_ns=7 * 10**18)
+    series = answered(browse(make_store([*shop(50), far])), "/overview.json")["series"]
+    assert sum(one["count"] for one in series) == 51
+    assert len(series) <= 122
 
 
 def test_variables(shop_store: Path, browse: Browse) -> None:
