@@ -29,6 +29,7 @@ from flask_chest_otel import FlaskChest, FlaskChestInstrumentor, _guard
 from flask_chest_otel._context import propagator
 from flask_chest_otel._request.live import live_request
 from flask_chest_otel.testing import capture
+from tests.backends.otlp_receiver import OtlpReceiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -260,3 +261,10 @@ def run_python(tmp_path: Path) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    """A real OTLP receiver."""
+    with OtlpReceiver() as running:
+        yield running

@@ -13,21 +13,16 @@ from flask_chest_otel._store.reader import Wanted, read_store
 from flask_chest_otel._store.store import STORE_FILENAME
 from tests.backends.moody import Moody
 from tests.backends.moody_grpc import MoodyGrpc
-from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.outbox import kept
 from tests.backends.require import require_built
 from tests.backends.server import free_port
 from tests.faults.served import FarEnd, Gunicorn, Traffic, get, numbers, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-
-@pytest.fixture
-def receiver() -> Iterator[OtlpReceiver]:
-    with OtlpReceiver() as running:
-        yield running
+    from tests.backends.otlp_receiver import OtlpReceiver
 
 
 @pytest.mark.parametrize("durability", ["batch", "request"])

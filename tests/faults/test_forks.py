@@ -14,19 +14,14 @@ import pytest
 
 from tests.backends.moody import Moody
 from tests.backends.moody_grpc import MoodyGrpc
-from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import require_module
 from tests.faults.served import SITE, Gunicorn, Quiet, Traffic, counted, numbers, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-
-@pytest.fixture
-def receiver() -> Iterator[OtlpReceiver]:
-    with OtlpReceiver() as running:
-        yield running
+    from tests.backends.otlp_receiver import OtlpReceiver
 
 
 WORKERS = {

@@ -11,13 +11,14 @@ import pytest
 
 from flask_chest_otel._outbox.file import FILENAME, Outbox
 from flask_chest_otel._store.store import STORE_FILENAME
-from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import REPOSITORY, require_module
 from tests.faults.served import SITE, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.backends.otlp_receiver import OtlpReceiver
 
 REQUESTS = """
 import json, time
@@ -44,12 +45,6 @@ import os, sqlite3
 other = sqlite3.connect(os.environ["FLASK_CHEST_OUTBOX_DIR"] + "/{FILENAME}", isolation_level=None)
 other.execute("BEGIN EXCLUSIVE")
 """
-
-
-@pytest.fixture
-def receiver() -> Iterator[OtlpReceiver]:
-    with OtlpReceiver() as running:
-        yield running
 
 
 def environment(receiver: OtlpReceiver, folder: Path, **more: str) -> dict[str, str]:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.require import missing
 from tests.backends.server import ServerError
 from tests.faults.served import BIN, Quiet, Traffic, Uwsgi, counted, numbers, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.backends.otlp_receiver import OtlpReceiver
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no uWSGI for Windows")
 
@@ -23,12 +23,6 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no uWS
 def uwsgi() -> None:
     if not (BIN / "uwsgi").exists():
         missing("uWSGI is not installed: apt-get install gcc python3-dev, then pip install --group uwsgi")
-
-
-@pytest.fixture
-def receiver() -> Iterator[OtlpReceiver]:
-    with OtlpReceiver() as running:
-        yield running
 
 
 WORKERS = {

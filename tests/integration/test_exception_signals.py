@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.backends.otlp_receiver import OtlpReceiver
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.backends.otlp_receiver import OtlpReceiver
 
     RunPython = Callable[..., str]
 
@@ -64,21 +64,6 @@ UPSTREAM = "from opentelemetry.instrumentation.flask import FlaskInstrumentor; F
 
 def program(code: str = GO, options: str = "", before: str = "") -> str:
     return APP.format(code=code, options=options, before=before)
-
-
-@pytest.fixture
-def receiver() -> Iterator[OtlpReceiver]:
-    with OtlpReceiver() as running:
-        yield running
-
-
-@pytest.fixture
-def environ(receiver: OtlpReceiver, tmp_path: Path) -> dict[str, str]:
-    return {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-        "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "outbox"),
-        "NO_PROXY": "127.0.0.1",
-    }
 
 
 def by_route(found: list[Any]) -> dict[str, Any]:

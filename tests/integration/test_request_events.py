@@ -13,7 +13,7 @@ from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.outbox import kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     RunPython = Callable[..., str]
@@ -49,21 +49,6 @@ GO = 'print(get("/cart/7?secret=1", X_Request_ID="r-17"), get("/away"), get("/ra
 
 def program(code: str = GO, options: str = 'events="all"', before: str = "") -> str:
     return APP.format(code=code, options=options, before=before)
-
-
-@pytest.fixture
-def receiver() -> Iterator[OtlpReceiver]:
-    with OtlpReceiver() as running:
-        yield running
-
-
-@pytest.fixture
-def environ(receiver: OtlpReceiver, tmp_path: Path) -> dict[str, str]:
-    return {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-        "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "outbox"),
-        "NO_PROXY": "127.0.0.1",
-    }
 
 
 def test_what_is_in_an_event(run_python: RunPython, receiver: OtlpReceiver, environ: dict[str, str]) -> None:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.outbox import kept
 from tests.backends.require import require_module
 from tests.backends.server import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.backends.otlp_receiver import OtlpReceiver
 
 PRELUDE = """
 import os
@@ -45,12 +46,6 @@ def flush():
     assert trace.get_tracer_provider().force_flush()
     assert metrics.get_meter_provider().force_flush()
 """
-
-
-@pytest.fixture
-def receiver() -> Iterator[OtlpReceiver]:
-    with OtlpReceiver() as running:
-        yield running
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from tests.faults.served import wait_until
 from tests.integration.zero_code.served import free_port, get, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 INSTRUMENT = ("opentelemetry-instrument",)
@@ -30,12 +29,6 @@ import early_app
 early_app.app.run(port={port})
 """,
 )
-
-
-@pytest.fixture
-def receiver() -> Iterator[OtlpReceiver]:
-    with OtlpReceiver() as running:
-        yield running
 
 
 def test_variables_are_on_spans_and_in_metrics(receiver: OtlpReceiver) -> None:

@@ -8,18 +8,13 @@ import pytest
 
 from flask_chest_otel._outbox import sender, worker
 from flask_chest_otel._outbox.worker import OutboxWorker, Route
-from tests.backends.otlp_receiver import OtlpReceiver
 from tests.unit.export.batches import route_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-
-@pytest.fixture
-def receiver() -> Iterator[OtlpReceiver]:
-    with OtlpReceiver() as running:
-        yield running
+    from tests.backends.otlp_receiver import OtlpReceiver
 
 
 @pytest.fixture
