@@ -9,6 +9,7 @@ import functools
 import logging
 from collections import Counter
 from contextlib import contextmanager
+from enum import Enum
 from traceback import TracebackException
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -24,6 +25,7 @@ __all__ = [
     "COUNTED",
     "Log",
     "LossReport",
+    "Refusal",
     "count_refusal",
     "counts",
     "forget",
@@ -37,6 +39,7 @@ __all__ = [
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_T = TypeVar("_T")
 
 MOST_KINDS = 1000
 """Kinds of trouble that are told apart; names that the application makes up would fill the memory."""
@@ -47,13 +50,25 @@ LONGEST_LINE = 1000
 COUNTED = " (logged once, counted from now on)"
 """How such a line ends in a log."""
 
-FURTHER = "further kinds"
+FURTHER = ("further kinds", "")
 """Where all others are counted together."""
 
-counts: Counter[str] = Counter()
-"""How often each kind of trouble was met."""
 
-_refusals: Counter[str] = Counter()
+class Refusal(Enum):
+    """What is refused; each value is one of the attribute ``flask_chest.reason``."""
+
+    VALUE = "value"
+    LIMIT = "limit"
+    REQUEST_ID = "request_id"
+    CHEST = "chest"
+    SETTING = "setting"
+    BAGGAGE = "baggage"
+
+
+counts: Counter[tuple[Refusal | str, str]] = Counter()
+"""How often each kind of trouble was met: a refusal and what it is about, or a step and the class of its error."""
+
+_refusals: Counter[Refusal] = Counter()
 _errors: Counter[str] = Counter()
 _process: object = None
 _reraise = False
@@ -164,9 +179,16 @@ class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` an
         return wrapper
 
 
-def count_refusal(kind: str, message: str, *args: object) -> None:
-    """Count one refusal of the application's data; log the first of its kind."""
-    if _is_first(kind, _refusals, kind.partition(" ")[0]):
+def count_refusal(reason: Refusal, about: str, message: str, *args: object) -> None:
+    """Count one refusal of what an application, a client or a setting gave; log the first of its kind.
+
+    Args:
+        reason: What is refused.
+        about: Which one: the setting's name, for example. Refusals of one reason are told apart by it.
+        message: The log line, with a placeholder for each of ``args``.
+        args: What a client or an application gave may be among them.
+    """
+    if _is_first((reason, about), _refusals, reason):
         _logger.warning("%s%s", printable(message % args)[:LONGEST_LINE], COUNTED)
 
 
@@ -178,15 +200,17 @@ def report_error(step: str, error: BaseException) -> None:
     """
     if _reraise:
         raise error
-    kind = f"{step}: {type(error).__name__}"
-    if not _is_first(kind, _errors, step):
+    kind = type(error).__name__
+    if not _is_first((step, kind), _errors, step):
         return
     if isinstance(error, ChestError):
         # It says what to type; where in this package it was raised says nothing.
         _logger.error("flask_chest_otel failed at %s; requests go on (logged once): %s", step, printable(str(error)))
     else:
         _logger.error(
-            "flask_chest_otel failed at %s; the request goes on (logged once)\n%s", printable(kind), _Account(error)
+            "flask_chest_otel failed at %s; the request goes on (logged once)\n%s",
+            printable(f"{step}: {kind}"),
+            _Account(error),
         )
 
 
@@ -228,16 +252,18 @@ def _lines(found: TracebackException) -> Iterator[str]:
 
 def forget() -> None:
     """Begin to count from zero."""
-    for counter in (counts, _refusals, _errors):
-        counter.clear()
+    counts.clear()
+    _refusals.clear()
+    _errors.clear()
 
 
 def totals() -> tuple[dict[str, int], dict[str, int]]:
-    """This process's refusals, by the first word of their kind, and its errors, by step."""
-    return (dict(_refusals), dict(_errors)) if _process is current_process() else ({}, {})
+    """This process's refusals, by the value of their reason, and its errors, by step."""
+    refusals = {reason.value: count for reason, count in _refusals.items()}
+    return (refusals, dict(_errors)) if _process is current_process() else ({}, {})
 
 
-def _is_first(kind: str, totals: Counter[str], total: str) -> bool:
+def _is_first(kind: tuple[Refusal | str, str], totals: Counter[_T], total: _T) -> bool:
     global _process  # noqa: PLW0603 - whose counts these are
     if _process is not current_process():
         _process = current_process()

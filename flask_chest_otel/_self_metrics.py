@@ -40,24 +40,6 @@ _INSTRUMENTS = (
     (names.OUTBOX_AGE, "gauge", "s", "How long the oldest batch has been waiting"),
 )
 
-_REASONS = {
-    "refused": "value",
-    "no": "value",
-    "add_metric": "value",
-    "variables_limit": "limit",
-    "illegal": "request_id",
-    "empty": "request_id",
-    "unknown": "chest",
-    "setting": "setting",
-    "propagate": "baggage",
-    "arriving": "baggage",
-    "baggage": "baggage",
-    "types": "baggage",
-    "roots": "limit",
-    "header": "setting",
-}
-"""First word of what the guard notes, to the value of ``flask_chest.reason``."""
-
 
 class Watched(Protocol):
     """What has counters of its own."""
@@ -111,8 +93,8 @@ def self_metrics() -> list[Figure]:
 
 def _all() -> Iterator[Figure]:
     refusals, errors = totals()
-    for word, count in refusals.items():
-        yield names.REFUSED, count, {names.REASON: _REASONS.get(word, word)}
+    for reason, count in refusals.items():
+        yield names.REFUSED, count, {names.REASON: reason}
     for step, count in errors.items():
         yield names.ERRORS, count, {names.STEP: step}
     for chest in list(_chests):

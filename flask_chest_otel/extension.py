@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic
 from flask import Flask
 from typing_extensions import TypeVar
 
-from flask_chest_otel._guard import count_refusal, guarded
+from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._lifecycle.attach import attach
 from flask_chest_otel._lifecycle.state import EXTENSION_KEY, current_typed_context, state_here
 from flask_chest_otel._lifecycle.steps import Lifecycle
@@ -211,7 +211,10 @@ class FlaskChest(Generic[ContextT]):
         state = state_here()
         if state is None:
             count_refusal(
-                "add_metric outside", "add_metric(%r) is not recorded: no application is running here", metric_name
+                Refusal.VALUE,
+                "add_metric outside",
+                "add_metric(%r) is not recorded: no application is running here",
+                metric_name,
             )
         elif state.config.enabled:
             with guarded("add_metric"):

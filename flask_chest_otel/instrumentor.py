@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import flask.app
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
 
-from flask_chest_otel._guard import Log, count_refusal, guarded
+from flask_chest_otel._guard import Log, Refusal, count_refusal, guarded
 from flask_chest_otel._lifecycle.attach import Attachment, attach
 from flask_chest_otel._lifecycle.state import EXTENSION_KEY, INSTRUMENTOR_KEY, register_finder
 from flask_chest_otel._lifecycle.steps import Lifecycle
@@ -219,4 +219,4 @@ def _known(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _log_malformed(error: ChestConfigError) -> None:
-    count_refusal(f"setting {error.setting}", "%s; its default is used", error)
+    count_refusal(Refusal.SETTING, error.setting, "%s; its default is used", error)

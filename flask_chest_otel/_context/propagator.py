@@ -18,7 +18,7 @@ from opentelemetry.propagators.textmap import Setter, TextMapPropagator, default
 
 from flask_chest_otel._context import baggage, bound_baggage
 from flask_chest_otel._context.bound_baggage import BoundBaggage
-from flask_chest_otel._guard import count_refusal, guarded
+from flask_chest_otel._guard import Refusal, count_refusal, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +125,10 @@ class FieldsPropagator(TextMapPropagator):
                 setter.set(carrier, key, _bound(text, entries))
             for name in left_out:
                 count_refusal(
-                    f"propagate {name}: no room", "the field %s is not sent: the baggage would be too long", name
+                    Refusal.BAGGAGE,
+                    f"leaving {name}: no room",
+                    "the field %s is not sent: the baggage would be too long",
+                    name,
                 )
 
 
@@ -174,7 +177,8 @@ def _leaving(context: Context | None) -> Mapping[str, str | None] | None:
     host = _host(context) if hosts else None
     if hosts and host is None:
         count_refusal(
-            "propagate without a host",
+            Refusal.BAGGAGE,
+            "leaving without a host",
             "fields are not sent: with propagate_to, the client's span has to say whom it calls, and it is not recorded"
             " (no tracer provider is set up, or it was sampled out)",
         )

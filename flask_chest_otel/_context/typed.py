@@ -14,7 +14,7 @@ from flask import has_request_context, request
 
 from flask_chest_otel._context import baggage
 from flask_chest_otel._context.field_types import as_text, as_type
-from flask_chest_otel._guard import count_refusal, guarded
+from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._request.lookup import current_request, present_request
 from flask_chest_otel._values.convert import Refused
 
@@ -88,7 +88,11 @@ class TypedContext:
                 text = as_text(getattr(typed, name, None))
             except Refused as refused:
                 count_refusal(
-                    f"propagate {name}: {refused.reason}", "the field %s is not sent: %s", name, refused.reason
+                    Refusal.BAGGAGE,
+                    f"leaving {name}: {refused.reason}",
+                    "the field %s is not sent: %s",
+                    name,
+                    refused.reason,
                 )
             else:
                 if text is not None:
@@ -112,12 +116,20 @@ class TypedContext:
                 setattr(typed, name, as_type(text, self._type_of(type(typed), name)))
             except Refused as refused:
                 count_refusal(
-                    f"arriving {name}: {refused.reason}", "%s in baggage is not taken: %s", name, refused.reason
+                    Refusal.BAGGAGE,
+                    f"arriving {name}: {refused.reason}",
+                    "%s in baggage is not taken: %s",
+                    name,
+                    refused.reason,
                 )
             except Exception as error:  # noqa: BLE001 - a frozen class, a slot that is not there, a property's own
                 kind = type(error).__name__
                 count_refusal(
-                    f"arriving {name}: {kind}", "%s in baggage is not taken: setting it raised %s", name, kind
+                    Refusal.BAGGAGE,
+                    f"arriving {name}: {kind}",
+                    "%s in baggage is not taken: setting it raised %s",
+                    name,
+                    kind,
                 )
 
     def _arriving(self, environ: Mapping[str, Any]) -> dict[str, str]:
@@ -125,7 +137,9 @@ class TypedContext:
         if not header:
             return {}
         if len(header) > baggage.MOST_BYTES:
-            count_refusal("baggage too long", "a baggage header of more than %d bytes is not read", baggage.MOST_BYTES)
+            count_refusal(
+                Refusal.BAGGAGE, "too long", "a baggage header of more than %d bytes is not read", baggage.MOST_BYTES
+            )
             return {}
         return baggage.read(header, self.names)
 
@@ -140,6 +154,10 @@ def _hints(cls: type) -> Mapping[str, Any]:
         return get_type_hints(cls)
     except Exception as error:  # noqa: BLE001 - names that only a type checker knows, for example
         count_refusal(
-            f"types of {cls.__name__}", "values in baggage stay text, as the annotations of %r fail: %s", cls, error
+            Refusal.BAGGAGE,
+            f"types of {cls.__name__}",
+            "values in baggage stay text, as the annotations of %r fail: %s",
+            cls,
+            error,
         )
         return {}

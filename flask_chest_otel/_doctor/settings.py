@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.addresses import shown_variable
 from flask_chest_otel._doctor.part import Part, Row
-from flask_chest_otel._guard import counts
+from flask_chest_otel._guard import Refusal, counts
 from flask_chest_otel._otlp.variables import misspelt
 from flask_chest_otel.config import PREFIX, effective_environment, settle, unknown_variables
 
@@ -65,7 +65,7 @@ def _malformed(environ: Mapping[str, str]) -> list[str]:
     found: list[ChestConfigError] = []
     settle({}, {}, environ, on_malformed=found.append)
     # An argument of `instrument` may have been stronger; what was met has been counted.
-    return [f"{error}; its default is used until then" for error in found if f"setting {error.setting}" in counts]
+    return [f"{error}; its default is used until then" for error in found if (Refusal.SETTING, error.setting) in counts]
 
 
 def environment(environ: Mapping[str, str]) -> Part:

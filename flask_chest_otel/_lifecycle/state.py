@@ -10,7 +10,7 @@ from opentelemetry import metrics
 
 from flask_chest_otel._context import propagator
 from flask_chest_otel._context.typed import TypedContext
-from flask_chest_otel._guard import count_refusal, report_error
+from flask_chest_otel._guard import Refusal, count_refusal, report_error
 from flask_chest_otel._lifecycle.startup import StartOnce, make_server_spans
 from flask_chest_otel._logs.application import RequestLogs
 from flask_chest_otel._providers.export_policy import service_version
@@ -167,7 +167,7 @@ class ChestState:
             # Perhaps by a log handler, under its lock, which the thread that starts waits for: not for ever.
             self._startup.run(current_app._get_current_object(), _PATIENCE_S)  # type: ignore[attr-defined]  # as a Flask
         if live is None and not self.export.has_metrics:
-            count_refusal("add_metric nowhere", ADDED_NOWHERE, name)
+            count_refusal(Refusal.VALUE, "add_metric nowhere", ADDED_NOWHERE, name)
         self._added.add(live, name, value, unit, dimensions)
 
     def _build(self, app: Flask) -> None:

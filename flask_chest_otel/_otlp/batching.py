@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._guard import count_refusal
+from flask_chest_otel._guard import Refusal, count_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,9 @@ def _whole(environ: Mapping[str, str], name: str) -> int | None:
         return None
     if text.isascii() and text.isdecimal() and 0 < len(text.lstrip("0")) <= _LONGEST_DIGITS:
         return int(text)
-    count_refusal(f"setting {variable}", "%s=%r is no whole number greater than 0: the default is used", variable, text)
+    count_refusal(
+        Refusal.SETTING, variable, "%s=%r is no whole number greater than 0: the default is used", variable, text
+    )
     return None
 
 

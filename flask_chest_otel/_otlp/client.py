@@ -13,7 +13,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from opentelemetry.util.re import parse_env_headers
 
 from flask_chest_otel._base.addresses import shown_address
-from flask_chest_otel._guard import count_refusal, printable
+from flask_chest_otel._guard import Refusal, count_refusal, printable
 from flask_chest_otel._otlp.batching import longest_export_s
 from flask_chest_otel._otlp.endpoint import GRPC, HTTP, grpc_target_of, url_of
 from flask_chest_otel._otlp.signals import OTLP_SIGNALS
@@ -223,7 +223,7 @@ def _headers(text: str) -> tuple[tuple[str, str], ...]:
             found.update(parse_env_headers(entry, liberal=True))
         else:
             # The parser would quote it in the log.
-            count_refusal("header without a name", NO_HEADER)
+            count_refusal(Refusal.SETTING, "header without a name", NO_HEADER)
     return tuple(found.items())
 
 

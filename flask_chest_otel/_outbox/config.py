@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from opentelemetry.sdk.resources import Resource
 
 from flask_chest_otel._base.sensitive import is_sensitive
-from flask_chest_otel._guard import Log, count_refusal, printable
+from flask_chest_otel._guard import Log, Refusal, count_refusal, printable
 from flask_chest_otel._otlp.client import address_of
 from flask_chest_otel._otlp.endpoint import EXPORTER, HTTP, SIGNALS, exporters_of, protocol_of
 from flask_chest_otel._outbox import folder as outbox_folder_module
@@ -96,7 +96,7 @@ def _addresses(environ: Mapping[str, str], protocols: Mapping[str, str]) -> Iter
         except ChestConfigError as error:
             if signal != "logs":
                 raise
-            count_refusal("setting for logs", "%s: log records go nowhere", error)
+            count_refusal(Refusal.SETTING, "logs", "%s: log records go nowhere", error)
 
 
 def _naming(environ: Mapping[str, str], addresses: Iterable[OtlpEndpoint]) -> list[OtlpEndpoint]:

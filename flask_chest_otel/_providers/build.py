@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from flask_chest_otel._base.process import PerProcess
-from flask_chest_otel._guard import Log, count_refusal
+from flask_chest_otel._guard import Log, Refusal, count_refusal
 from flask_chest_otel._otlp.client import address_of
 from flask_chest_otel._otlp.endpoint import EXPORTER, SIGNALS, exporters_of, protocol_of
 from flask_chest_otel._outbox.config import route_of, service_name, user_instance_id
@@ -174,7 +174,7 @@ def _protocol(signal: str) -> str:
 
     def say(variable: str, value: str) -> None:
         count_refusal(
-            f"setting {variable}", "%s=%r is neither grpc nor http/protobuf: http/protobuf is used", variable, value
+            Refusal.SETTING, variable, "%s=%r is neither grpc nor http/protobuf: http/protobuf is used", variable, value
         )
 
     return protocol_of(signal, os.environ, say)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from flask_chest_otel._base.process import threads_run_here
-from flask_chest_otel._guard import count_refusal, guarded
+from flask_chest_otel._guard import Refusal, count_refusal, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,5 +78,5 @@ def _milliseconds(environ: Mapping[str, str], name: str, default: float) -> floa
     with suppress(ValueError):
         if (given := float(text)) > 0:
             return given
-    count_refusal(f"setting {name}", "%s=%r is no number greater than 0: the default is used", name, text)
+    count_refusal(Refusal.SETTING, name, "%s=%r is no number greater than 0: the default is used", name, text)
     return default

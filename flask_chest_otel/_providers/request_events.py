@@ -6,7 +6,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._guard import count_refusal, guarded
+from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._providers.log_outlets import outlet_for
 from flask_chest_otel._records.event import request_event
 from flask_chest_otel._records.queue import EXIT_BUDGET_S, RecordQueue
@@ -52,7 +52,7 @@ def events_for(app_name: str, config: ChestConfig, mode: str | None) -> RequestE
     outlet = outlet_for(app_name, config, mode)
     if outlet is None:
         for what in asked_for(config):
-            count_refusal(f"setting {what} nowhere", LOGS_GO_NOWHERE, what)
+            count_refusal(Refusal.SETTING, f"{what} nowhere", LOGS_GO_NOWHERE, what)
         return None
     return RequestEvents(outlet, config.events, each_request=config.durability == "request")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 
-from flask_chest_otel._guard import count_refusal, guarded
+from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._records.record import Measurement
 from flask_chest_otel._tracking.cloudwatch import ucum
 from flask_chest_otel._values.convert import Limits, Refused, to_attribute, to_dimension, to_metric
@@ -77,7 +77,13 @@ class AddedMetrics:
             instrument.check(number)
             return instrument, number, self._attributes(live, dimensions)
         except Refused as refused:
-            count_refusal(f"add_metric {refused.reason}", "add_metric(%r) is not recorded: %s", name, refused.reason)
+            count_refusal(
+                Refusal.VALUE,
+                f"add_metric: {refused.reason}",
+                "add_metric(%r) is not recorded: %s",
+                name,
+                refused.reason,
+            )
             return None
 
     def _record_waiting(self, live: LiveRequest) -> list[Measurement]:

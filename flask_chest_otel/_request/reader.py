@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flask_chest_otel._guard import count_refusal, guarded
+from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._values.convert import Limits, Refused, to_attribute, to_dimension, to_metric
 from flask_chest_otel._values.redaction import DROPPED
 from flask_chest_otel.errors import ChestValueError
@@ -173,7 +173,7 @@ class ValueReader:
             or (live.typed is not None and _field(live.typed, planned.root) is not None)
         )
         if len(present) > self._most:
-            count_refusal("variables_limit", "more than %d variables in one request", self._most)
+            count_refusal(Refusal.LIMIT, "variables", "more than %d variables in one request", self._most)
         return present[: self._most]
 
 
@@ -196,7 +196,8 @@ def _redacted(planned: PlannedVar, value: Any) -> Any:
         value = planned.derive(value)
     if planned.masked and planned.kind is not None and type(value) in _NUMBERS:
         count_refusal(
-            f"no metric for {planned.name}: masked",
+            Refusal.VALUE,
+            f"metric of {planned.name}: masked",
             "g.%s has no metric, as its name says that it is secret; if it is not: TrackedVar(%r, redact=None)",
             planned.name,
             planned.name,

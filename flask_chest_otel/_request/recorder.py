@@ -11,7 +11,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from flask_chest_otel._base.process import in_greenlet
-from flask_chest_otel._guard import count_refusal, report_error
+from flask_chest_otel._guard import Refusal, count_refusal, report_error
 from flask_chest_otel._records.record import Measurement, RequestRecord
 from flask_chest_otel._request.failures import describe_error, failure_in
 from flask_chest_otel._request.reader import NO_METRIC
@@ -252,7 +252,7 @@ def begin_response(live: LiveRequest) -> None:
 def _count_refused(refused: Mapping[str, str]) -> None:
     for name, reason in refused.items():
         how = "has" if reason.startswith(NO_METRIC) else "is not recorded:"
-        count_refusal(f"refused {name}: {reason}", "g.%s %s %s", name, how, reason)
+        count_refusal(Refusal.VALUE, f"{name}: {reason}", "g.%s %s %s", name, how, reason)
 
 
 def _point(plan: Plan, dimensions: dict[str, Any]) -> tuple[Mapping[str, Any], Hashable]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._guard import count_refusal, guarded
+from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._request import trace_id
 from flask_chest_otel._request.lookup import is_root, span_here
 from flask_chest_otel.ids import format_trace_id, is_legal, legalise, random_id
@@ -48,7 +48,7 @@ class RequestIds:
             live.request_id = inbound
         else:
             if inbound is not None:
-                count_refusal("illegal inbound request id", "refused an inbound request id that is not legal")
+                count_refusal(Refusal.REQUEST_ID, "inbound", "refused an inbound request id that is not legal")
             # The route's, else the application's: the first that makes one.
             live.request_id = next(filter(None, map(_generated, live.plan.request_id_generators)), None)
         if live.request_id is not None:
@@ -78,7 +78,10 @@ def _generated(generator: Callable[[], Any]) -> str | None:
         found = legalise(made) if made is not None else ""
         if not found:
             count_refusal(
-                "empty request id", "request_id_generator returned %r: the request gets its id elsewhere", made
+                Refusal.REQUEST_ID,
+                "generated",
+                "request_id_generator returned %r: the request gets its id elsewhere",
+                made,
             )
         return found or None
     return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel._base.sensitive import is_sensitive
-from flask_chest_otel._guard import count_refusal
+from flask_chest_otel._guard import Refusal, count_refusal
 from flask_chest_otel._tracking.definitions import Definitions
 from flask_chest_otel._values.deriving import deriver
 from flask_chest_otel._values.methods import metric_method
@@ -217,7 +217,8 @@ class Planner:
             return found
         if len(plan.wild) >= _MOST_WILD_NAMES:
             count_refusal(
-                "variables_limit of names",
+                Refusal.LIMIT,
+                "names",
                 "more than %d different names in g on route %s, which tracks '*': name those to record",
                 _MOST_WILD_NAMES,
                 plan.route,
@@ -225,7 +226,7 @@ class Planner:
             return None
         found = plan.wild[name] = self._plan(TrackedVar(name))
         if found.problem is not None:
-            count_refusal(f"no metric for {name}", "g.%s has no metric: %s", name, found.problem)
+            count_refusal(Refusal.VALUE, f"metric of {name}", "g.%s has no metric: %s", name, found.problem)
         return found
 
     def instrument(self, planned: PlannedVar) -> Instrument:

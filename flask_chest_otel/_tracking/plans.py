@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._guard import count_refusal
+from flask_chest_otel._guard import Refusal, count_refusal
 from flask_chest_otel._tracking.marks import marks_of
 from flask_chest_otel._values.methods import metric_method
 
@@ -58,7 +58,10 @@ class Plans:
         if root not in self._roots:
             if len(self._roots) >= _MOST_ROOTS:
                 count_refusal(
-                    "roots", "mounted at more than %d roots: http.route goes without them from now on", _MOST_ROOTS
+                    Refusal.LIMIT,
+                    "roots",
+                    "mounted at more than %d roots: http.route goes without them from now on",
+                    _MOST_ROOTS,
                 )
                 return ""
             self._roots.add(root)

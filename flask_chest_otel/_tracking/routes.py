@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._guard import count_refusal
+from flask_chest_otel._guard import Refusal, count_refusal
 from flask_chest_otel._tracking.marks import every_mark
 from flask_chest_otel.errors import ChestConfigError, UnknownChestError
 
@@ -46,9 +46,9 @@ def _noted(check: Callable[..., None], *args: Any) -> None:
     try:
         check(*args)
     except UnknownChestError as error:
-        count_refusal(f"unknown chest {error}", "%s; requests are served all the same", error)
+        count_refusal(Refusal.CHEST, str(error), "%s; requests are served all the same", error)
     except ChestConfigError as error:
-        count_refusal(f"setting {error}", "%s; requests are served all the same", error)
+        count_refusal(Refusal.SETTING, str(error), "%s; requests are served all the same", error)
 
 
 def _name_of(endpoint: str | None, view: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._guard import count_refusal
+from flask_chest_otel._guard import Refusal, count_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ def usable_in(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
             re.compile(pattern)
         except re.error as error:
             count_refusal(
-                f"setting {variable}", "%s: %r is no regular expression (%s) and left out", variable, pattern, error
+                Refusal.SETTING, variable, "%s: %r is no regular expression (%s) and left out", variable, pattern, error
             )
             continue
         if pattern:

@@ -24,7 +24,7 @@ MESSAGE_AT = {
     "error": 0,
     "once": 0,
     "_log_once": 0,
-    "count_refusal": 1,
+    "count_refusal": 2,
     "_say": 1,
     "_say_once": 0,
     "LossReport": 1,

@@ -245,7 +245,7 @@ def test_one_name_is_one_metric(rig: Rig) -> None:
         chest.add_metric("Total", 1)
     assert [point.sum for point in rig.points("latency")] == [1]
     assert rig.points("total") == []
-    assert _guard.counts == {"add_metric there is another metric of this name, with another unit, kind or spelling": 3}
+    assert list(_guard.counts.values()) == [3]
 
 
 def test_cardinality_and_destinations(rig: Rig) -> None:

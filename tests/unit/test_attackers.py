@@ -119,7 +119,9 @@ def test_the_corpus(rig: Rig, log: Lines, kind: str) -> None:
 
 def test_a_forged_line_in_what_is_logged(log: Lines) -> None:
     """Names and reasons that hold line ends or colours are one plain line of the log."""
-    _guard.count_refusal("refused x: y", "g.%s is not recorded: %s", "a\nCRITICAL root: forged", "\x1b[2J\u2028")
+    _guard.count_refusal(
+        _guard.Refusal.VALUE, "x: y", "g.%s is not recorded: %s", "a\nCRITICAL root: forged", "\x1b[2J\u2028"
+    )
     (line,) = log.lines
     assert line.startswith("g.a\\nCRITICAL root: forged is not recorded: \\x1b[2J\\u2028")
 

@@ -288,7 +288,7 @@ def test_never_aborts_the_process(monkeypatch: pytest.MonkeyPatch, rig: Rig) -> 
     monkeypatch.setattr("flask_chest_otel.instrumentor.settle", failing)
     on(rig)
     off()
-    assert _guard.counts["instrument: RuntimeError"] == 1
+    assert _guard.counts["instrument", "RuntimeError"] == 1
 
 
 def test_declarative_configuration_accepts_settings() -> None:

@@ -129,7 +129,7 @@ def test_illegal_inbound(rig: Rig, inbound: str) -> None:
     assert record.request_id == record.trace_id
     if len(inbound) > 1:
         assert inbound not in str(response.headers)
-    assert _guard.counts["illegal inbound request id"] == 1
+    assert _guard.counts[_guard.Refusal.REQUEST_ID, "inbound"] == 1
 
 
 def test_generator_when_inbound_is_illegal(rig: Rig) -> None:
@@ -183,7 +183,7 @@ def test_generator_raises(rig: Rig) -> None:
         record, response = ask(app)
         assert response.text == "ok"
         assert record.request_id == record.trace_id
-    assert _guard.counts == {"request_id_generator: RuntimeError": 2}
+    assert _guard.counts == {("request_id_generator", "RuntimeError"): 2}
 
 
 def test_generator_that_opens_a_span(rig: Rig) -> None:

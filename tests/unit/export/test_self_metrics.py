@@ -134,28 +134,26 @@ def test_two_applications_and_one_provider(rig: Rig) -> None:
     assert [point.value for point in points] == [3]
 
 
-def test_every_note_has_a_reason() -> None:
-    """What the guard notes anywhere in the package is one of the reasons that the reference lists."""
+def test_every_refusal_has_a_reason() -> None:
+    """Every reason is one that the reference lists, and is given somewhere in the package."""
     listed = next(row.sentence for row in REFERENCE if row.name == names.REASON)
     reasons = set(re.findall(r"`(\w+)`", listed))
-    words = set()
+    given = set()
     for path in Path(flask_chest_otel.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "count_refusal":
-                kind = node.args[0]
-                literal = kind.values[0] if isinstance(kind, ast.JoinedStr) else kind
-                assert isinstance(literal, ast.Constant), ast.unparse(node)
-                words.add(str(literal.value).split(" ")[0])
-    assert words
-    assert {_self_metrics._REASONS[word] for word in words} == reasons  # noqa: SLF001 - the table is what is held here
+                reason = node.args[0]
+                assert isinstance(reason, ast.Attribute), ast.unparse(node)
+                given.add(_guard.Refusal[reason.attr].value)
+    assert given == {one.value for one in _guard.Refusal} == reasons
 
 
 def test_kinds_are_bounded() -> None:
     """However many names an application makes up, what is told apart stays bounded, and nothing is uncounted."""
     for number in range(_guard.MOST_KINDS + 500):
-        _guard.count_refusal(f"refused name{number}: x", "%s", number)
+        _guard.count_refusal(_guard.Refusal.VALUE, f"name{number}: x", "%s", number)
     assert len(_guard.counts) == _guard.MOST_KINDS + 1
-    assert _guard.totals() == ({"refused": _guard.MOST_KINDS + 500}, {})
+    assert _guard.totals() == ({"value": _guard.MOST_KINDS + 500}, {})
 
 
 FORK = """
@@ -163,7 +161,7 @@ import json, os, sys
 from flask_chest_otel import _guard
 
 def refuse():
-    _guard.count_refusal("refused x: y", "%s", "words")
+    _guard.count_refusal(_guard.Refusal.VALUE, "x: y", "%s", "words")
 
 refuse()
 refuse()
@@ -181,5 +179,5 @@ print(json.dumps(_guard.totals()))
 def test_a_child_begins_from_zero(run_python: Callable[..., str]) -> None:
     """What a process has counted before a fork is not counted by its children again."""
     child, parent = run_python(FORK).splitlines()
-    assert child == '[[{}, {}], [{"refused": 1}, {}]]'
-    assert parent == '[{"refused": 2}, {}]'
+    assert child == '[[{}, {}], [{"value": 1}, {}]]'
+    assert parent == '[{"value": 2}, {}]'
