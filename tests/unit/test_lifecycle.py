@@ -476,7 +476,7 @@ def test_more_names_than_anyone_has_variables(rig: Rig, put: Put, caplog: pytest
     for number in range(1002):
         client.get(f"/{number}")
     assert [len(record.variables) for record in records] == [1] * 1000 + [0, 0]
-    assert totals()[0]["variables_limit"] == 2
+    assert totals()[0]["limit"] == 2
     [line] = [text for text in caplog.messages if "1000 different names" in text]
     assert "/<int:number>" in line
 
