@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._analysis.compare import Group
 from flask_chest_otel._analysis.conditions import Fact
@@ -50,7 +50,7 @@ def observations(
         yield Observation(one.key in chosen, known)
 
 
-def _of_request(one: RequestFacts) -> dict[str, Any]:
+def _of_request(one: RequestFacts) -> dict[str, object]:
     return {
         "route": one.route or "-",
         # What is known of a route says it already.
@@ -86,7 +86,7 @@ def same_time(reader: StoreReader, chosen: Wanted) -> set[str]:
     return {name for name, seen in held.items() if len(seen) >= FEWEST and sum(seen) >= SAME_IN * len(seen)}
 
 
-def value_of(found: VariableFact) -> Any:
+def value_of(found: VariableFact) -> object:
     """A variable's value; the text where it is none of its type."""
     try:
         value = read_value(found.type, found.text)

@@ -10,7 +10,7 @@ import math
 from array import array
 from bisect import bisect_right
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_chest_otel.tracked import looks_like_id
 
@@ -69,7 +69,7 @@ class Columns:
         self._texts: dict[Fact, dict[tuple[str, bool], array[int]]] = defaultdict(dict)
         self._numbers: dict[Fact, tuple[array[int], array[float]]] = {}
 
-    def add(self, row: int, fact: Fact, value: Any) -> None:
+    def add(self, row: int, fact: Fact, value: object) -> None:
         """Request ``row`` has the fact with this value; ``None`` says nothing."""
         if value is None or fact in self.left_out:
             return
@@ -142,5 +142,5 @@ def bits_of(rows: array[int]) -> int:
     return int.from_bytes(found, "little")
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

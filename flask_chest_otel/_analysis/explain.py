@@ -11,7 +11,7 @@ import math
 from array import array
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_chest_otel._analysis.chance import Counts, log_chance
 from flask_chest_otel._analysis.conditions import Columns, Condition, Fact, bits_of
@@ -44,7 +44,7 @@ class Observation(NamedTuple):
     """
 
     chosen: bool
-    facts: Mapping[Fact, Any]
+    facts: Mapping[Fact, object]
 
 
 @dataclass(frozen=True, slots=True)

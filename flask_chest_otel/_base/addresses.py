@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.sensitive import is_sensitive
 
@@ -29,7 +29,7 @@ _BETWEEN = re.compile(r"[,;&?#@\s]|://")
 _NAME = re.compile(r"^[\w.-]+=(?=[^=])")
 
 
-def shown_address(address: Any, *, path: bool = True, user: str = f"{HIDDEN}@") -> str:
+def shown_address(address: object, *, path: bool = True, user: str = f"{HIDDEN}@") -> str:
     """``address`` without what may be secret: user, password, query and fragment; all of it where that is not clear.
 
     Args:

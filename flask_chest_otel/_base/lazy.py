@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["lazy_names", "library", "suppression"]
 
 
-def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
     """A module's ``__getattr__`` (PEP 562) that loads public names from private modules when they are first used.
 
     Args:
@@ -21,7 +21,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         homes: Public name to the private module that has it.
     """
 
-    def load(name: str) -> Any:
+    def load(name: str) -> object:
         home = homes.get(name)
         if home is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if sys.platform != "win32":
     import fcntl
@@ -103,15 +103,15 @@ class Connection(sqlite3.Connection):
     patience_s: float = BUSY_S
     deadline: float | None = None
 
-    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+    def execute(self, *arguments: object) -> sqlite3.Cursor:
         """As ``sqlite3.Connection.execute``; waits while others have the file locked."""
         return self._patiently(super().execute, arguments)
 
-    def executescript(self, *arguments: Any) -> sqlite3.Cursor:
+    def executescript(self, *arguments: object) -> sqlite3.Cursor:
         """As ``sqlite3.Connection.executescript``; waits while others have the file locked."""
         return self._patiently(super().executescript, arguments)
 
-    def _patiently(self, run: Callable[..., sqlite3.Cursor], arguments: tuple[Any, ...]) -> sqlite3.Cursor:
+    def _patiently(self, run: Callable[..., sqlite3.Cursor], arguments: tuple[object, ...]) -> sqlite3.Cursor:
         until, nap_s = self.deadline, 0.001
         while True:
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._records.schema import utc_text
 
@@ -19,7 +19,7 @@ _PLAIN = (
 _LAST = ("spans_complete", "spans_dropped", "logs_dropped")
 
 
-def request_object(one: StoredRequest) -> dict[str, Any]:
+def request_object(one: StoredRequest) -> dict[str, object]:
     """One request."""
     return {
         **{name: getattr(one, name) for name in _PLAIN},
@@ -30,7 +30,7 @@ def request_object(one: StoredRequest) -> dict[str, Any]:
     }
 
 
-def details_object(found: RequestDetails) -> dict[str, Any]:
+def details_object(found: RequestDetails) -> dict[str, object]:
     """One request with its child spans and log lines."""
     return {
         **request_object(found.request),
@@ -39,7 +39,7 @@ def details_object(found: RequestDetails) -> dict[str, Any]:
     }
 
 
-def _span(one: ChildSpan) -> dict[str, Any]:
+def _span(one: ChildSpan) -> dict[str, object]:
     return {
         **{name: getattr(one, name) for name in ("name", "kind", "span_id", "parent_id", "status")},
         "time": utc_text(one.start_unix_ns),
@@ -52,5 +52,5 @@ def _span(one: ChildSpan) -> dict[str, Any]:
     }
 
 
-def _log(one: LogLine) -> dict[str, Any]:
+def _log(one: LogLine) -> dict[str, object]:
     return {"time": utc_text(one.time_unix_ns), "level": one.level, "logger": one.logger, "message": one.message}

@@ -129,7 +129,7 @@ def targets(*, as_json: bool) -> None:
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="Say instead what would change in this file.",
 )
-def render_command(*, output: Path | None, old: Path | None, **chosen: Any) -> None:
+def render_command(*, output: Path | None, old: Path | None, **chosen: object) -> None:
     """Print one commented configuration for the chosen targets; secrets stay in environment variables."""
     _, text, _ = _rendered(chosen)
     if old is not None:
@@ -152,7 +152,7 @@ def render_command(*, output: Path | None, old: Path | None, **chosen: Any) -> N
 @command.command(short_help="Look for what would go wrong.")
 @click.option("--config", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="A rendered file instead.")
 @composition_options
-def check(*, config: Path | None, **chosen: Any) -> None:
+def check(*, config: Path | None, **chosen: object) -> None:
     """Look for what would go wrong on this machine, and say what to type; exit status 1 when there is something.
 
     Are the variables set, do the servers answer, do they take the credentials (where it is cheap to ask), are the
@@ -174,7 +174,7 @@ def check(*, config: Path | None, **chosen: Any) -> None:
 
 @command.command(epilog=RUN_EXAMPLES, short_help="Start the collector in the foreground.")
 @composition_options
-def run(**chosen: Any) -> None:
+def run(**chosen: object) -> None:
     """Start the built or installed collector with this configuration, in the foreground.
 
     The collector takes the place of this command: its signals, output and exit status are its own. It is not started
@@ -264,7 +264,7 @@ def _row(name: str, target: Target) -> tuple[str, ...]:
     return (name, target.what, target.signals, " ".join(target.must) or "-", " ".join(_optional(name)) or "-")
 
 
-def _as_json(name: str, target: Target) -> dict[str, Any]:
+def _as_json(name: str, target: Target) -> dict[str, object]:
     defaults = {variable: variables_of(read(name))[variable] for variable in _optional(name)}
     return {"what": safe(target.what), "takes": target.signals, "must": list(target.must), "may": defaults}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -117,7 +117,7 @@ def _group(reader: StoreReader, side: Side) -> Group:
     return group
 
 
-def _as_json(sides: list[Side], groups: list[Group], found: Comparison, worse: list[str]) -> dict[str, Any]:
+def _as_json(sides: list[Side], groups: list[Group], found: Comparison, worse: list[str]) -> dict[str, object]:
     return {
         **{
             name: {"name": side.name, "requests": count, "first": _first(group), "last": _last(group)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -81,7 +81,7 @@ def command(
         _say(found)
 
 
-def _as_json(found: Explanation) -> dict[str, Any]:
+def _as_json(found: Explanation) -> dict[str, object]:
     return {
         "chosen": found.chosen,
         "rest": found.rest,
@@ -91,7 +91,7 @@ def _as_json(found: Explanation) -> dict[str, Any]:
     }
 
 
-def _finding(one: Finding) -> dict[str, Any]:
+def _finding(one: Finding) -> dict[str, object]:
     return {
         "conditions": list(map(_condition, one.conditions)),
         "chosen_with": one.counts.chosen_with,
@@ -103,7 +103,7 @@ def _finding(one: Finding) -> dict[str, Any]:
     }
 
 
-def _condition(one: Condition) -> dict[str, Any]:
+def _condition(one: Condition) -> dict[str, object]:
     return {
         "kind": one.fact.kind,
         "name": one.fact.name,

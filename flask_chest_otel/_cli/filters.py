@@ -69,7 +69,7 @@ def filters(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @wraps(function)
-        def with_wanted(**given: Any) -> None:
+        def with_wanted(**given: object) -> None:
             function(wanted=_wanted({name: given.pop(name) for name in names}), **given)
 
         command: Callable[..., None] = with_wanted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
 
 import click
 
@@ -41,7 +40,7 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(f"flask_chest_otel._cli.{COMMANDS[cmd_name]}").command
         return command
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Run the sub-command; a setting that cannot be used ends it with a sentence."""
         try:
             return super().invoke(ctx)

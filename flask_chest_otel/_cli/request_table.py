@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.statuses import CLIENT_ERROR, SERVER_ERROR
 from flask_chest_otel._cli import times
@@ -137,7 +137,7 @@ def _head(name: str) -> str:
     return {"time": "TIME", "id": "ID"}.get(name) or (COLUMNS[name][0] if name in COLUMNS else safe(name))
 
 
-def _variable(variables: Mapping[str, Any], name: str) -> str:
+def _variable(variables: Mapping[str, object], name: str) -> str:
     return safe(variables[name]) if name in variables else MISSING
 
 
@@ -145,7 +145,7 @@ def _is_flexible(name: str) -> bool:
     return name in FLEXIBLE or name not in {"time", "id", *COLUMNS}
 
 
-def _style(name: str, one: StoredRequest) -> Mapping[str, Any]:
+def _style(name: str, one: StoredRequest) -> Mapping[str, object]:
     if name == "error":
         return ERROR if one.error is not None else {}
     if name == "status" and one.status >= CLIENT_ERROR:

@@ -28,7 +28,6 @@ from flask_chest_otel._store.reader import Wanted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from typing import Any
 
     from flask_chest_otel._records.record import LogLine, RequestError
     from flask_chest_otel._store.reader import RequestDetails, StoredRequest, StoreReader
@@ -41,7 +40,7 @@ MATCHES = 20
 NEIGHBOURS = 10
 """Other requests with the same value that are shown."""
 
-LEVELS: Mapping[str, Mapping[str, Any]] = {"ERROR": ERROR, "CRITICAL": ERROR, "WARNING": WARNING}
+LEVELS: Mapping[str, Mapping[str, object]] = {"ERROR": ERROR, "CRITICAL": ERROR, "WARNING": WARNING}
 
 EXAMPLES = """\b
 Examples:

@@ -117,12 +117,12 @@ def _say_missing(found: Answer, by: str | None, names: tuple[str, ...]) -> None:
             say(f"--var {name}: none of these requests recorded a number", to_stderr=True)
 
 
-def _as_json(found: Answer) -> dict[str, Any]:
+def _as_json(found: Answer) -> dict[str, object]:
     rows = [{**row.names, **_figures(row.figures), "variables": _variables(row)} for row in found.rows]
     return {found.kind: rows, "total": _figures(found.total)}
 
 
-def _figures(one: Figures) -> dict[str, Any]:
+def _figures(one: Figures) -> dict[str, object]:
     return {
         "transactions": one.count,
         "client_errors": one.client_errors,
@@ -135,7 +135,7 @@ def _figures(one: Figures) -> dict[str, Any]:
     }
 
 
-def _variables(row: Row) -> dict[str, Any]:
+def _variables(row: Row) -> dict[str, object]:
     return {name: asdict(one) for name, one in row.variables.items()}
 
 
@@ -187,7 +187,7 @@ def _say_times(rows: list[Row]) -> None:
 
 
 def _styles(figures: list[Figures], first: int) -> dict[tuple[int, int], Any]:
-    wrong: dict[int, tuple[Any, Callable[[Figures], int]]] = {
+    wrong: dict[int, tuple[object, Callable[[Figures], int]]] = {
         first + 1: (WARNING, lambda one: one.client_errors),
         first + 2: (ERROR, lambda one: one.server_errors),
     }

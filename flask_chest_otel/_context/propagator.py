@@ -132,14 +132,14 @@ class FieldsPropagator(TextMapPropagator):
                 )
 
 
-class _HeldBaggage(Setter[Any]):
+class _HeldBaggage(Setter[object]):
     """Passes on every header but the baggage."""
 
     def __init__(self, setter: Setter[Any]) -> None:
         self._setter = setter
         self.text: str | None = None
 
-    def set(self, carrier: Any, key: str, value: str) -> None:
+    def set(self, carrier: object, key: str, value: str) -> None:
         if key.lower() == baggage.HEADER:
             self.text = value
         else:
@@ -212,13 +212,13 @@ def _host(context: Context | None) -> str | None:
     span = trace.get_current_span(context)
     if getattr(span, "kind", None) is not trace.SpanKind.CLIENT:
         return None  # a server span has addresses, too: ours
-    attributes: Mapping[str, Any] = getattr(span, "attributes", None) or {}
+    attributes: Mapping[str, object] = getattr(span, "attributes", None) or {}
     named = next((str(attributes[name]) for name in _HOSTS if attributes.get(name)), None)
     url = next((str(attributes[name]) for name in _URLS if attributes.get(name)), "")
     return named or urlsplit(url).hostname
 
 
-def _set_before(carrier: Any) -> tuple[str, str]:
+def _set_before(carrier: object) -> tuple[str, str]:
     """The baggage that the application, or an earlier try of the same call, has put into a carrier; and its name."""
     if isinstance(carrier, Mapping):
         for key, value in carrier.items():

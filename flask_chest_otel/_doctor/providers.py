@@ -61,11 +61,11 @@ def _log_records(app: Flask, state: ChestState, found: Part) -> None:
         found.rows.append(Row("exceptions", "events of the server span, too", UPSTREAM_IGNORES))
 
 
-def _name(provider: Any) -> str:
+def _name(provider: object) -> str:
     return f"{type(provider).__module__.partition('.')[0]}: {type(provider).__name__}"
 
 
-def _whose(provider: Any, given: Any, global_one: Any) -> str:
+def _whose(provider: object, given: object, global_one: object) -> str:
     if given is not None:
         return "given to FlaskChest"
     if provider is not global_one:
@@ -82,7 +82,7 @@ def _request_id(state: ChestState) -> tuple[str, str]:
     return ", else ".join([*first, "the route's generator", *generator, "the trace id"]), "the first that has one"
 
 
-def _trace_id(provider: Any, found: Part) -> tuple[str, str]:
+def _trace_id(provider: object, found: Part) -> tuple[str, str]:
     generator = getattr(provider, "id_generator", None)
     if generator is None:
         return "none", "there is no SDK"

@@ -156,7 +156,7 @@ class ChestState:
         flushed = self.router.flush(timeout_s)
         return self.export.force_flush(max(0.05, deadline - time.monotonic())) and flushed
 
-    def add_metric(self, name: str, value: Any, unit: str | None, dimensions: Dimensions) -> None:
+    def add_metric(self, name: str, value: object, unit: str | None, dimensions: Dimensions) -> None:
         """Record one value of the application's own, inside or outside of a request."""
         # By the environ: what a thread with a copied context adds belongs to the request, too.
         live = request_in(request.environ) if has_request_context() else None

@@ -130,7 +130,7 @@ class Lifecycle(ChestState):
         if live is not None:
             self._reader.check(live)
 
-    def handled(self, error: BaseException | None, answer: Any) -> None:
+    def handled(self, error: BaseException | None, answer: object) -> None:
         """``answer`` is what is said for ``error``, by itself or a handler: no failure, but worth an event."""
         live = current_request()
         if live is None:
@@ -147,7 +147,7 @@ class Lifecycle(ChestState):
             record_exception(span, error, self.config.value_limit_chars, stack)
         self._exceptions.handled(live, error, span)
 
-    def recover(self, app: Flask, answer: Any) -> Any:
+    def recover(self, app: Flask, answer: object) -> object:
         """Flask has answered an exception that nobody handled: by an error handler of the application, or by itself."""
         live = current_request()
         if live is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import has_request_context
 from opentelemetry import context as otel_context
@@ -53,7 +53,7 @@ class LogFields:
         self.variables = [name for name in names if name not in _IDS]
         self._reader = reader
 
-    def ids(self, live: LiveRequest, context: Context) -> dict[str, Any]:
+    def ids(self, live: LiveRequest, context: Context) -> dict[str, object]:
         """The ids of a request, and of the span that is current in an OpenTelemetry context."""
         span = trace.get_current_span(context).get_span_context()
         if not span.is_valid and live.span is not None:
@@ -63,7 +63,7 @@ class LogFields:
             return dict(zip(LOG_FIELDS, (request_id, ABSENT, ABSENT), strict=True))
         return dict(zip(LOG_FIELDS, (request_id, format_trace_id(span.trace_id), f"{span.span_id:016x}"), strict=True))
 
-    def values(self, live: LiveRequest, names: Iterable[str]) -> dict[str, Any]:
+    def values(self, live: LiveRequest, names: Iterable[str]) -> dict[str, object]:
         """The values of tracked variables at this moment, bounded and masked, each as one line."""
         if _reading.get():
             return {}  # code of the application's, which is asked for a value, logs
@@ -73,7 +73,7 @@ class LogFields:
         finally:
             _reading.reset(token)
 
-    def _value(self, live: LiveRequest, name: str) -> Any:
+    def _value(self, live: LiveRequest, name: str) -> object:
         value = None
         try:
             value = self._reader.value(live, name)
@@ -127,9 +127,9 @@ def finished_here(*, once: bool) -> LiveRequest | None:
     return live
 
 
-def fields_of(live: LiveRequest | None, names: Iterable[str]) -> dict[str, Any]:
+def fields_of(live: LiveRequest | None, names: Iterable[str]) -> dict[str, object]:
     """These fields of a request."""
-    found: dict[str, Any] = dict.fromkeys(names, ABSENT)
+    found: dict[str, object] = dict.fromkeys(names, ABSENT)
     if live is not None and live.logs is not None:
         ids = live.logs.ids(live, otel_context.get_current())
         values = live.logs.values(live, found.keys() - _IDS) if found.keys() - _IDS else {}

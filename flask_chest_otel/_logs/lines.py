@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flask_chest_otel._records.record import LogLine
 from flask_chest_otel._values.convert import Limits, to_attribute
@@ -93,7 +93,7 @@ def _message_of(record: logging.LogRecord, logger: logging.Logger) -> str:
     return record.msg[:LINE_BYTES] if type(record.msg) is str else f"({type_name(record.msg)})"
 
 
-def _is_plain(message: object, arguments: Any) -> bool:
+def _is_plain(message: object, arguments: object) -> bool:
     found = tuple(arguments.values()) if type(arguments) is dict else arguments or ()
     return type(message) is str and type(found) is tuple and all(type(one) in _PLAIN for one in found)
 

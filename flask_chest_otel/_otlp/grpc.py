@@ -76,7 +76,7 @@ class GrpcTarget:
         if channel is not None:
             channel.close()
 
-    def _connect(self) -> Any:
+    def _connect(self) -> object:
         _yield_to_greenlets()
         options = (
             ("grpc.primary_user_agent", f"flask_chest_otel/{__version__}"),

@@ -59,7 +59,7 @@ def name_of(signal: str, body: bytes) -> str:
     return str(getattr(first, "name", "") or getattr(first, "event_name", ""))
 
 
-def _walk(message: Any, path: tuple[str, ...]) -> Iterator[Any]:
+def _walk(message: object, path: tuple[str, ...]) -> Iterator[object]:
     for child in _children(message, path[0]):
         if len(path) == 1:
             yield child
@@ -74,12 +74,12 @@ def _children(message: Any, name: str) -> Any:
     return getattr(message, kind).data_points if kind else []
 
 
-def _count(message: Any, path: tuple[str, ...]) -> int:
+def _count(message: object, path: tuple[str, ...]) -> int:
     children = _children(message, path[0])
     return len(children) if len(path) == 1 else sum(_count(child, path[1:]) for child in children)
 
 
-def _keep(message: Any, path: tuple[str, ...], start: int, stop: int) -> None:
+def _keep(message: object, path: tuple[str, ...], start: int, stop: int) -> None:
     """Take away all items but those from ``start`` to ``stop``, and what has none of them."""
     children = _children(message, path[0])
     if len(path) == 1:

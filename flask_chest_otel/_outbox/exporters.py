@@ -150,7 +150,7 @@ class OutboxMetricExporter(MetricExporter):
         self,
         metrics_data: MetricsData,
         timeout_millis: float = 10_000,  # noqa: ARG002 - the base class's signature
-        **kwargs: Any,  # noqa: ARG002 - the same
+        **kwargs: object,  # noqa: ARG002 - the same
     ) -> MetricExportResult:
         """Keep a batch; on success it is safe, and not necessarily sent."""
         kept = self._outgoing.export("metrics", lambda: (_count_points(metrics_data), encode_metrics(metrics_data)))
@@ -160,7 +160,7 @@ class OutboxMetricExporter(MetricExporter):
         """Try to send everything; whether nothing is left."""
         return self._outgoing.flush(timeout_millis)
 
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:  # noqa: ARG002 - the base class's signature
         """Send what can be sent within the setting ``shutdown_timeout_s``; the rest stays in the outbox."""
         self._outgoing.shut_down()
 
@@ -174,7 +174,7 @@ def _name(resource: Any, user_given: str | None) -> None:
     resource.attributes.add(key=SERVICE_INSTANCE_ID).value.string_value = instance_id(user_given)
 
 
-def _encode_spans(spans: Sequence[ReadableSpan]) -> tuple[int, Any]:
+def _encode_spans(spans: Sequence[ReadableSpan]) -> tuple[int, object]:
     """How many spans, and they as a request: one that cannot be encoded takes no other with it."""
     try:
         return len(spans), encode_spans(spans)

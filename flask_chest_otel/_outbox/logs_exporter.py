@@ -36,7 +36,7 @@ class OutboxLogExporter(Base):
     def __init__(self, route: Route | None = None) -> None:
         self._outgoing = Outgoing(route)
 
-    def export(self, batch: Sequence[Any]) -> Any:
+    def export(self, batch: Sequence[object]) -> Any:
         """Keep a batch; on success it is safe, and not necessarily sent."""
         return _Result.SUCCESS if self._outgoing.export("logs", partial(encode_records, batch)) else _Result.FAILURE
 

@@ -185,7 +185,7 @@ def _exporters(signal: str, names: list[str], route: Route | None) -> list[Any]:
     return [_exporter(signal, name, route) for name in names]
 
 
-def _exporter(signal: str, name: str, route: Route | None) -> Any:
+def _exporter(signal: str, name: str, route: Route | None) -> object:
     if name in ("otlp", EXPORTER):
         return OutboxSpanExporter(route) if signal == "traces" else OutboxMetricExporter(route, fixed_process=True)
     return _loaded(signal, name)()

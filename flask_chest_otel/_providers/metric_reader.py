@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
@@ -46,7 +46,7 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
         if threads_run_here():
             self._start()
 
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:
         """Collect once more, unless the exporter still hangs, and end the exporter."""
         deadline = time.monotonic() + timeout_millis / 1000
         self._ending.set()

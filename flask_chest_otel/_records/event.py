@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._records.schema import record_key
@@ -42,7 +42,7 @@ def request_event(record: RequestRecord) -> LogEvent:
     )
 
 
-def _attributes(record: RequestRecord, *, failed: bool) -> dict[str, Any]:
+def _attributes(record: RequestRecord, *, failed: bool) -> dict[str, object]:
     method = metric_method(record.method)
     error_type = record.error.type if record.error is not None and not record.error.handled else str(record.status)
     found = {

@@ -6,7 +6,7 @@ No SQL dialect here: the embedded store makes SQLite's statements from these tab
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 __all__ = [
     "ADDED_COLUMNS",
@@ -141,7 +141,7 @@ class RequestRow(NamedTuple):
     """A row of ``REQUESTS``; ``time`` is in the form that the database takes."""
 
     record_key: str
-    time: Any
+    time: object
     request_id: str
     trace_id: str | None
     span_id: str | None
@@ -188,7 +188,7 @@ class VariableRow(NamedTuple):
 
     request_key: str
     name: str
-    time: Any
+    time: object
     type: str
     text_value: str
     number_value: float | None

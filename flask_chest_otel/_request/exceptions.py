@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded
@@ -98,7 +98,7 @@ class ExceptionLog:
         )
 
 
-def _about(live: LiveRequest) -> dict[str, Any]:
+def _about(live: LiveRequest) -> dict[str, object]:
     found = {
         HTTP_REQUEST_METHOD: metric_method(live.method),
         HTTP_ROUTE: live.plan.route,

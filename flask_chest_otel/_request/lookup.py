@@ -40,7 +40,7 @@ __all__ = [
 present_g = g._get_current_object
 # The context of a request; Flask 3.2 has one kind of context only.
 _contexts: Any = flask_globals.app_ctx if "request_ctx" not in vars(flask_globals) else flask_globals.request_ctx
-present_context: Callable[[], Any] = _contexts._get_current_object
+present_context: Callable[[], object] = _contexts._get_current_object
 present_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]  # typed as a Request
 
 UPSTREAM = "opentelemetry.instrumentation.flask"

@@ -255,7 +255,7 @@ def _count_refused(refused: Mapping[str, str]) -> None:
         count_refusal(Refusal.VALUE, f"{name}: {reason}", "g.%s %s %s", name, how, reason)
 
 
-def _point(plan: Plan, dimensions: dict[str, Any]) -> tuple[Mapping[str, Any], Hashable]:
+def _point(plan: Plan, dimensions: dict[str, object]) -> tuple[Mapping[str, object], Hashable]:
     """The attribute set of a request's metrics with its dimensions, and what tells it from others."""
     # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
     key = (plan.key, *((name, type(value), value) for name, value in dimensions.items()))

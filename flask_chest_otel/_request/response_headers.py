@@ -6,7 +6,7 @@ They are put on at the WSGI border: a response is the application's object, whic
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
 
@@ -72,7 +72,7 @@ def _of_global_propagator() -> frozenset[str]:
     propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
     if propagator is None:
         return frozenset()
-    carrier: dict[str, Any] = {}
+    carrier: dict[str, object] = {}
     propagator.inject(carrier)
     return frozenset(name.lower() for name in carrier)
 

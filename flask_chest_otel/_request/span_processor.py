@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor
@@ -77,12 +77,12 @@ def _name_destinations(live: LiveRequest | None, span: Span, parent_context: Con
         span.set_attribute(CHESTS, destinations)
 
 
-_carriers: weakref.WeakKeyDictionary[Any, RequestSpanProcessor] = weakref.WeakKeyDictionary()
+_carriers: weakref.WeakKeyDictionary[object, RequestSpanProcessor] = weakref.WeakKeyDictionary()
 
 
 @guarded("span processor")
 def ensure_on(
-    provider: Any, of_context: Callable[[], LiveRequest | None] = lambda: None, *, destinations: bool = False
+    provider: object, of_context: Callable[[], LiveRequest | None] = lambda: None, *, destinations: bool = False
 ) -> bool:
     """Give ``provider`` the processor, once; a provider that takes none (no SDK) is left alone.
 

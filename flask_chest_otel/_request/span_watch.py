@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry import trace
 
@@ -32,7 +32,7 @@ class _Export(Protocol):
 
     private_tracer: trace.Tracer | None
 
-    def tracer_provider(self) -> Any:
+    def tracer_provider(self) -> object:
         """The provider that the application's spans come from, as things stand."""
 
 

@@ -81,7 +81,7 @@ class _ShadowIsRandom:
         return _random_flag(self._original)
 
 
-def shadow(provider: Any) -> None:
+def shadow(provider: object) -> None:
     """Make the generator of ``provider`` ask the running request first; again and again is harmless."""
     generator = getattr(provider, "id_generator", None)
     if generator is None or isinstance(generator, ChestIdGenerator):
@@ -99,7 +99,7 @@ def _shadow(generator: Any) -> None:
     setattr(generator, _GENERATE, _ShadowGenerate(generator.generate_trace_id))
 
 
-def unshadow(provider: Any) -> None:
+def unshadow(provider: object) -> None:
     """Take off what :func:`shadow` put on."""
     generator = getattr(provider, "id_generator", None)
     for name, kind in ((_GENERATE, _ShadowGenerate), (_IS_RANDOM, _ShadowIsRandom)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry import metrics
 from opentelemetry.metrics import Observation
@@ -24,9 +24,9 @@ class ActiveRequests:
 
     def __init__(self) -> None:
         # What the parent was answering at a fork, it answers still.
-        self._here: PerProcess[dict[tuple[str, str], set[Any]]] = PerProcess(dict)
+        self._here: PerProcess[dict[tuple[str, str], set[object]]] = PerProcess(dict)
 
-    def enter(self, key: tuple[str, str], server_span: Any) -> None:
+    def enter(self, key: tuple[str, str], server_span: object) -> None:
         """Count a request as active, by method and scheme."""
         all_here = self._here.get()
         active = all_here.get(key)
@@ -34,7 +34,7 @@ class ActiveRequests:
             active = all_here.setdefault(key, set())
         active.add(server_span)
 
-    def leave(self, key: tuple[str, str], server_span: Any) -> None:
+    def leave(self, key: tuple[str, str], server_span: object) -> None:
         """It is over; a child that was forked inside the request never had it."""
         self._here.get().get(key, set()).discard(server_span)
 
@@ -44,7 +44,7 @@ class ActiveRequests:
             yield Observation(len(active), {HTTP_REQUEST_METHOD: method, "url.scheme": scheme})
 
 
-def active_requests(meter: Meter, meter_provider: Any) -> ActiveRequests:
+def active_requests(meter: Meter, meter_provider: object) -> ActiveRequests:
     """The active requests of one meter provider: of a second instrument with this name, the SDK ignores the callback.
 
     Args:
@@ -61,4 +61,4 @@ def active_requests(meter: Meter, meter_provider: Any) -> ActiveRequests:
     return found
 
 
-_by_provider: weakref.WeakKeyDictionary[Any, ActiveRequests] = weakref.WeakKeyDictionary()
+_by_provider: weakref.WeakKeyDictionary[object, ActiveRequests] = weakref.WeakKeyDictionary()

@@ -27,7 +27,7 @@ class Body:
     def __init__(self, body: Any, server_span: ServerSpan, context: Context) -> None:
         self._body = body
         self._context = context
-        self._iterator: Iterator[Any] | None = None
+        self._iterator: Iterator[object] | None = None
         self._span = server_span
         self._process = current_process()
         abandoned.expect()
@@ -35,7 +35,7 @@ class Body:
     def __iter__(self) -> Body:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> object:
         __traceback_hide__ = True
         server_span = self._span
         token = self._resume()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
     from werkzeug.routing import Rule
 
-    RequestHook = Callable[[Span, dict[str, Any]], None]
+    RequestHook = Callable[[Span, dict[str, object]], None]
     ResponseHook = Callable[[Span, str, list[tuple[str, str]]], None]
 
 __all__ = ["CallerOptions", "SqlComments"]
@@ -43,14 +43,14 @@ class CallerOptions:
     request_hook: RequestHook | None = None
     response_hook: ResponseHook | None = None
     enable_commenter: bool | None = None
-    commenter_options: Mapping[str, Any] = field(default_factory=dict)
+    commenter_options: Mapping[str, object] = field(default_factory=dict)
 
     def sql_comments(self) -> SqlComments | None:
         """What makes the comments; ``None`` where nobody wants any. Asked with the first request."""
         wanted = _READER in sys.modules if self.enable_commenter is None else self.enable_commenter
         return SqlComments(self.commenter_options) if wanted else None
 
-    def for_upstream(self) -> dict[str, Any]:
+    def for_upstream(self) -> dict[str, object]:
         """The same as arguments of upstream's instrumentor."""
         return {
             "request_hook": self.request_hook,
@@ -69,7 +69,7 @@ class SqlComments:
 
     __slots__ = ("_controller", "_framework", "_route")
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, object]) -> None:
         self._framework = {"framework": f"flask:{version('flask')}"} if options.get("framework", True) else {}
         self._controller = options.get("controller", True)
         self._route = options.get("route", True)

@@ -73,7 +73,7 @@ class ServerSpan:
     _template: SpanTemplate
     _context: Context
 
-    def __init__(self, spans: ServerSpanFactory | None, environ: dict[str, Any]) -> None:
+    def __init__(self, spans: ServerSpanFactory | None, environ: dict[str, object]) -> None:
         """Start the clock; where ``spans`` is ``None``, no span is wanted."""
         self._start_ns = time.time_ns()
         self._start_s = time.perf_counter()

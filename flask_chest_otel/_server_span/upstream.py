@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -16,7 +16,7 @@ def is_instrumented_by_upstream(app: Flask) -> bool:
     return bool(getattr(app, "_is_instrumented_by_opentelemetry", False))
 
 
-def bring(app: Flask, **arguments: Any) -> bool:
+def bring(app: Flask, **arguments: object) -> bool:
     """Instrument with upstream's Flask instrumentation where nobody has; whether that was done.
 
     Args:

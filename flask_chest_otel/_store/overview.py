@@ -42,7 +42,7 @@ NEVER_S = 2**35 // DAY_S * DAY_S
 
 def overview(
     connection: sqlite3.Connection,
-    requests: Callable[[str, Sequence[str]], Iterable[tuple[Any, ...]]],
+    requests: Callable[[str, Sequence[str]], Iterable[tuple[object, ...]]],
     wanted: Wanted,
     groups: Groups,
 ) -> list[OverviewRow]:
@@ -101,7 +101,7 @@ class Groups:
         offset_s = self._offset_s(start_s)
         return [one for one in LEVELS_S if self._per_s % one == 0 and offset_s % one == 0 and one < DAY_S] or [MINUTE_S]
 
-    def add_requests(self, rows: Iterable[tuple[Any, ...]]) -> None:
+    def add_requests(self, rows: Iterable[tuple[object, ...]]) -> None:
         """Add requests, one by one; they have ``COUNTED_COLUMNS``."""
         for key, figures in tallied(rows, self.unit_s).items():
             self._figures(key).merge(figures)
@@ -147,7 +147,7 @@ def merged(rows: Iterable[OverviewRow]) -> OverviewRow:
     return _overview_row(None, (), total, client_errors, server_errors)
 
 
-def _place(entry: tuple[tuple[int | None, tuple[str, ...]], Any]) -> tuple[int, tuple[str, ...]]:
+def _place(entry: tuple[tuple[int | None, tuple[str, ...]], object]) -> tuple[int, tuple[str, ...]]:
     (start_s, group), _ = entry
     return start_s or 0, group
 
@@ -214,7 +214,7 @@ _ROLLUPS = (
 )
 
 
-def _condition(wanted: Wanted) -> tuple[str, list[Any]]:
+def _condition(wanted: Wanted) -> tuple[str, list[object]]:
     lowest, highest = wanted.status or (None, None)
     terms = {
         "service = ?": wanted.service,

@@ -26,7 +26,7 @@ def pack(text: str | None) -> bytes | None:
     return squeeze.compress(text.encode()) + squeeze.flush()
 
 
-def unpack(data: Any) -> list[dict[str, Any]]:
+def unpack(data: object) -> list[dict[str, Any]]:
     """The objects that were packed; none where ``data`` is nothing of the kind."""
     if not isinstance(data, bytes):
         return []
@@ -37,12 +37,12 @@ def unpack(data: Any) -> list[dict[str, Any]]:
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
 
-def spans(data: Any) -> tuple[ChildSpan, ...]:
+def spans(data: object) -> tuple[ChildSpan, ...]:
     """Child spans that were packed."""
     return tuple(_span(dict(entry)) for entry in unpack(data) if entry.keys() >= _SPAN)
 
 
-def log_lines(data: Any) -> tuple[LogLine, ...]:
+def log_lines(data: object) -> tuple[LogLine, ...]:
     """Log lines that were packed."""
     return tuple(
         LogLine(**{name: entry[name] for name in LogLine._fields}) for entry in unpack(data) if entry.keys() >= _LINE

@@ -96,7 +96,7 @@ def _until_key(connection: sqlite3.Connection) -> str:
     return str(found[0]) if found else ""
 
 
-def _next_due(connection: sqlite3.Connection, now_s: int) -> list[tuple[Any, ...]]:
+def _next_due(connection: sqlite3.Connection, now_s: int) -> list[tuple[object, ...]]:
     """The next requests to be counted: a good many, or all of minutes that are over."""
     end_s = now_s - GRACE_S
     rows = connection.execute(_DUE, (_until_key(connection), key_at(end_s * 10**9), AT_ONCE)).fetchall()

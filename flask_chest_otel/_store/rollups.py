@@ -159,7 +159,7 @@ _ENDS = "SELECT (SELECT min(record_key) FROM chest_requests), deleted_key FROM c
 
 def tallied(rows: Iterable[tuple[Any, ...]], unit_s: int = MINUTE_S) -> dict[RollupKey, Figures]:
     """Figures of requests by minute, or by another unit; rows have the columns ``COUNTED_COLUMNS``."""
-    found: dict[tuple[Any, ...], Figures] = {}
+    found: dict[tuple[object, ...], Figures] = {}
     for row in rows:
         place = _place(row, unit_s)
         figures = found.get(place)
@@ -173,7 +173,7 @@ def tallied(rows: Iterable[tuple[Any, ...]], unit_s: int = MINUTE_S) -> dict[Rol
     return keys
 
 
-def _place(row: tuple[Any, ...], unit_s: int) -> tuple[Any, ...]:
+def _place(row: tuple[Any, ...], unit_s: int) -> tuple[object, ...]:
     """What tells apart requests, as quickly as it can be had: each one comes here."""
     record_key, service, route, method, status, _, version, _ = row
     return start_s_of(record_key) // unit_s, service, route, method, status // 100, version

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from flask_chest_otel._records.schema import clean, key_at
 from flask_chest_otel.names import KNOWN_METHODS, OTHER_METHOD
@@ -48,10 +47,10 @@ class Wanted:
     slower_than_ms: float | None = None
 
 
-Term = tuple[str, tuple[Any, ...]]
+Term = tuple[str, tuple[object, ...]]
 
 
-def conditions(wanted: Wanted) -> tuple[str, list[Any]]:
+def conditions(wanted: Wanted) -> tuple[str, list[object]]:
     """The condition on rows of ``chest_requests``, and the values of its parameters."""
     terms: list[Term] = [("1", ())]
     for name, term in _TERMS.items():

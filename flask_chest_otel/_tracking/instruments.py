@@ -36,8 +36,8 @@ class Instrument:
         self._sets = AttributeSets(limit)
 
     def record(
-        self, value: float, key: Hashable, attributes: Mapping[str, Any], context: Context | None
-    ) -> Mapping[str, Any]:
+        self, value: float, key: Hashable, attributes: Mapping[str, object], context: Context | None
+    ) -> Mapping[str, object]:
         """Record ``value`` and return the attributes it went under.
 
         Args:
@@ -108,7 +108,7 @@ class Instruments:
         return found
 
 
-def _definition(var: TrackedVar) -> tuple[Any, ...]:
+def _definition(var: TrackedVar) -> tuple[object, ...]:
     return (var.kind, var.unit, var.description, var.default_buckets if var.kind == "histogram" else None)
 
 

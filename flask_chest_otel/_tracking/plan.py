@@ -34,7 +34,7 @@ class Count(NamedTuple):
     """A metric of each request to a route: 1 where its status is in a range, else 0."""
 
     name: str
-    dimensions: Mapping[str, Any]
+    dimensions: Mapping[str, object]
     statuses: range
 
     def value_of(self, status: int) -> int:
@@ -46,7 +46,7 @@ class RouteMark(NamedTuple):
     """What one ``@flask_chest(…)`` says about the function below it."""
 
     tracked_vars: TrackedVars = NOTHING
-    request_id_generator: Callable[[], Any] | None = None
+    request_id_generator: Callable[[], object] | None = None
     chests: tuple[str, ...] | None = None
     inherit: bool = True
     counts: tuple[Count, ...] = ()
@@ -122,7 +122,7 @@ class Plan:
     variables: tuple[PlannedVar, ...]
     everything: bool
     left_out: frozenset[str]
-    request_id_generators: tuple[Callable[[], Any], ...]
+    request_id_generators: tuple[Callable[[], object], ...]
     chests: tuple[str, ...] | None
     rule: str | None
     route: str | None

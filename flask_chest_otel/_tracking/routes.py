@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._guard import Refusal, count_refusal
 from flask_chest_otel._tracking.marks import every_mark
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["check_route", "note_unusable"]
 
 
-def check_route(planner: Planner, endpoint: str | None, view: Any) -> None:
+def check_route(planner: Planner, endpoint: str | None, view: object) -> None:
     """Check what is written above one view.
 
     Raises:
@@ -42,7 +42,7 @@ def note_unusable(planner: Planner, app: Flask) -> None:
         _noted(check_route, planner, endpoint, view)
 
 
-def _noted(check: Callable[..., None], *args: Any) -> None:
+def _noted(check: Callable[..., None], *args: object) -> None:
     try:
         check(*args)
     except UnknownChestError as error:
@@ -51,7 +51,7 @@ def _noted(check: Callable[..., None], *args: Any) -> None:
         count_refusal(Refusal.SETTING, str(error), "%s; requests are served all the same", error)
 
 
-def _name_of(endpoint: str | None, view: Any) -> str:
+def _name_of(endpoint: str | None, view: object) -> str:
     function = getattr(view, "view_class", view)
     name = getattr(function, "__qualname__", type(function).__name__)
     return f"{endpoint or getattr(view, '__name__', name)!r}, {function.__module__}.{name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.process import PerProcess
 from flask_chest_otel.names import OVERFLOW
@@ -28,10 +28,10 @@ class AttributeSets:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self.seen: dict[Hashable, Mapping[str, Any]] = {}
+        self.seen: dict[Hashable, Mapping[str, object]] = {}
         self._admitting = PerProcess(threading.Lock)
 
-    def admit(self, key: Hashable, attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    def admit(self, key: Hashable, attributes: Mapping[str, object]) -> Mapping[str, object]:
         """The set to record under: ``attributes``, or the overflow point where all places are taken."""
         # Nobody waits once all places are taken, which is when this is called often.
         if len(self.seen) < self._limit - 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ class LogEvent(NamedTuple):
     span_id: str | None
     sampled: bool
     body: str
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, object]
 
     @property
     def severity_text(self) -> str:

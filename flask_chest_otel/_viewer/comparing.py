@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._analysis.compare import compare
 from flask_chest_otel._analysis.sides import group_of_side, side_of
@@ -20,7 +20,7 @@ __all__ = ["compare_data"]
 NAMES = {"rate": "Requests per second", "errors": "Server errors", "p50": "P50", "p95": "P95"}
 
 
-def compare_data(reader: StoreReader, args: Mapping[str, str]) -> dict[str, Any]:
+def compare_data(reader: StoreReader, args: Mapping[str, str]) -> dict[str, object]:
     """The figures of both sides; ``compared`` is ``None`` as long as a side is missing, ``trouble`` says why.
 
     Args:
@@ -30,7 +30,7 @@ def compare_data(reader: StoreReader, args: Mapping[str, str]) -> dict[str, Any]
     named = {row.group[0] for row in reader.overview(Wanted(), by=("version",))}
     versions = sorted(version for version in named if version and version.isprintable())
     a, b = args.get("a", "").strip(), args.get("b", "").strip()
-    data: dict[str, Any] = {"versions": versions, "a": a, "b": b, "compared": None, "trouble": None}
+    data: dict[str, object] = {"versions": versions, "a": a, "b": b, "compared": None, "trouble": None}
     if not (a and b):
         return data
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._records.schema import began_unix_ns
 
@@ -18,10 +18,10 @@ BARS = 30
 MOST_GROUPS = 200
 
 
-def errors_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
+def errors_data(reader: StoreReader, given: Filter) -> dict[str, object]:
     """Groups of exceptions, the most frequent first."""
     groups = reader.errors(given.wanted)[:MOST_GROUPS]
-    times: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    times: dict[tuple[object, ...], list[int]] = defaultdict(list)
     wanted = replace(given.wanted, error_type=given.wanted.error_type or "*")
     for fact in reader.facts(wanted):
         times[fact.service, fact.error_type, fact.error_place or "", fact.route].append(began_unix_ns(fact.key))
@@ -34,7 +34,7 @@ def errors_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
     }
 
 
-def _span(times: dict[tuple[Any, ...], list[int]]) -> tuple[int, int]:
+def _span(times: dict[tuple[object, ...], list[int]]) -> tuple[int, int]:
     every = [at for found in times.values() for at in found]
     return (min(every), max(every)) if every else (0, 0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._analysis.chosen import ERROR_FACTS, observations, same_time
 from flask_chest_otel._analysis.explain import explain
@@ -20,7 +20,7 @@ MOST = 10_000
 """The newest requests that are looked at, the chosen ones and the rest together."""
 
 
-def explain_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
+def explain_data(reader: StoreReader, given: Filter) -> dict[str, object]:
     """What stands out, ranked; nothing is chosen where the filter has no words."""
     if not given.words:
         return {"explained": None, "most": MOST}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._store.overview import merged
 
@@ -39,7 +39,7 @@ MOST_ROUTES = 200
 """Routes in the table at most, the busiest; an application without bounds may have thousands."""
 
 
-def overview_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
+def overview_data(reader: StoreReader, given: Filter) -> dict[str, object]:
     """What the overview shows, as values that JSON knows."""
     wanted = given.wanted
     routes = sorted(reader.overview(wanted), key=lambda row: -row.count)
@@ -62,7 +62,7 @@ def overview_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
     }
 
 
-def figures(row: OverviewRow) -> dict[str, Any]:
+def figures(row: OverviewRow) -> dict[str, object]:
     """The figures of a row, times in milliseconds."""
     return {
         "count": row.count,
@@ -80,7 +80,7 @@ def _rounded(number: float | None) -> float | None:
     return None if number is None else round(number, 3)
 
 
-def _series(reader: StoreReader, wanted: Wanted, count: int) -> tuple[int, list[dict[str, Any]]]:
+def _series(reader: StoreReader, wanted: Wanted, count: int) -> tuple[int, list[dict[str, object]]]:
     """How long a bar lasts, seconds, and one entry for each bar, also where nobody came."""
     span = reader.span(wanted)
     if span is None:
@@ -97,7 +97,7 @@ def _series(reader: StoreReader, wanted: Wanted, count: int) -> tuple[int, list[
     return per_s, [{"start_s": start, **_bar(rows.get(start))} for start in every]
 
 
-def _bar(row: OverviewRow | None) -> dict[str, Any]:
+def _bar(row: OverviewRow | None) -> dict[str, object]:
     if row is None:
         return dict(NOBODY)
     return {"ok": row.count - row.client_errors - row.server_errors, **figures(row)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._records.schema import began_unix_ns
 from flask_chest_otel._store.reader import Wanted
@@ -30,7 +30,7 @@ MOST_COLUMNS = 6
 NEIGHBOURS = 8
 
 
-def requests_data(reader: StoreReader, given: Filter, before: str = "") -> dict[str, Any]:
+def requests_data(reader: StoreReader, given: Filter, before: str = "") -> dict[str, object]:
     """A page of requests, the newest first.
 
     Args:
@@ -71,7 +71,7 @@ def columns_of(shown: Sequence[StoredRequest]) -> list[str]:
     return sorted(name for name, _ in frequent.most_common(MOST_COLUMNS))
 
 
-def request_data(details: RequestDetails) -> dict[str, Any]:
+def request_data(details: RequestDetails) -> dict[str, object]:
     """Everything about one request."""
     request, spans, logs = details
     return {
@@ -83,14 +83,14 @@ def request_data(details: RequestDetails) -> dict[str, Any]:
     }
 
 
-def _tree(request: StoredRequest, spans: Sequence[ChildSpan]) -> list[dict[str, Any]]:
+def _tree(request: StoredRequest, spans: Sequence[ChildSpan]) -> list[dict[str, object]]:
     """Child spans below their parents, each with its depth, and its place in the request as parts of its duration."""
     start_ns, whole_s = began_unix_ns(request.key), max(request.duration_ms / 1000, 1e-9)
     known = {span.span_id for span in spans}
     below: dict[str | None, list[ChildSpan]] = {}
     for span in sorted(spans, key=lambda one: one.start_unix_ns):
         below.setdefault(span.parent_id if span.parent_id in known else None, []).append(span)
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, object]] = []
     waiting = [(span, 0) for span in reversed(below.pop(None, []))]
     while waiting:
         span, depth = waiting.pop()
@@ -109,7 +109,7 @@ def _tree(request: StoredRequest, spans: Sequence[ChildSpan]) -> list[dict[str, 
     return found
 
 
-def _time_went(request: StoredRequest) -> list[dict[str, Any]]:
+def _time_went(request: StoredRequest) -> list[dict[str, object]]:
     """Kinds of child spans, and the processor time of the thread, beside the whole duration."""
     kinds = {"db": "database", "http": "calls of other services", "other": "other spans"}
     found = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Flask, render_template
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -28,7 +28,7 @@ HOST = "127.0.0.1"
 class _Quiet(WSGIRequestHandler):
     """Serves without a line per request: the terminal shows the link."""
 
-    def log_request(self, code: Any = "-", size: Any = "-") -> None:
+    def log_request(self, code: object = "-", size: object = "-") -> None:
         """Say nothing."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._records.queue import CAPACITY, RecordQueue
 from flask_chest_otel._records.queued import QueuedChest
@@ -52,7 +52,7 @@ class DirectChest(QueuedChest):
         return f"{type(self).__name__}({self._address!r}, name={self.name!r})"
 
 
-def checked_number(setting: str, value: Any) -> float:
+def checked_number(setting: str, value: object) -> float:
     """``value``, if it is a number greater than 0.
 
     Raises:

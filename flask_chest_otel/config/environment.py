@@ -32,7 +32,7 @@ def effective_environment(config: ChestConfig) -> dict[str, str]:
     return found
 
 
-def _as_text(value: Any) -> str | None:
+def _as_text(value: object) -> str | None:
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -61,6 +61,6 @@ def _group_as_json(tracked: TrackedVars, group: tuple[TrackedVar, ...], method: 
     return [*written, *(["*"] * tracked.tracks_everything(method)), *left_out]
 
 
-def _var_as_json(var: TrackedVar) -> Any:
+def _var_as_json(var: TrackedVar) -> object:
     given = {row.name: getattr(var, row.name) for row in fields(var) if getattr(var, row.name) != row.default}
     return var.name if len(given) == 1 else given
