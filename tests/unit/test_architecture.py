@@ -49,11 +49,8 @@ TABLES = {"_values/convert.py", "config/settings.py"}
 
 TYPED_NAMES = {"span", "plan", "context", "provider", "owner", "live"}
 ANY_PROVIDER = {
-    "_doctor/providers.py",
     "_providers/export_policy.py",
     "_providers/log_outlets.py",
-    "_request/span_processor.py",
-    "_request/trace_id.py",
 }
 """Modules that look at whatever provider an application has brought: what it can do is found out by asking it."""
 
