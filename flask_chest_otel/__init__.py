@@ -13,7 +13,8 @@
         return "thank you"
 
 Then ``flask chest requests`` shows the last requests, ``flask chest doctor`` what is set up, and ``flask chest --help``
-the rest. ``help(FlaskChest)`` lists all options, ``help(TrackedVar)`` what a variable can be.
+the rest. ``help(FlaskChest)`` lists all options, ``help(TrackedVar)`` what a variable can be, and ``help(SLO)`` what an
+objective.
 
 Direct chests (``SQLChest``, ``MongoChest``, ``WebhookChest``) are in ``flask_chest_otel.chests``, the test kit in
 ``flask_chest_otel.testing``, hooks for gunicorn and uWSGI in ``flask_chest_otel.servers``, and what puts the request
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
     from flask_chest_otel.extension import FlaskChest
     from flask_chest_otel.id_generator import ChestIdGenerator
     from flask_chest_otel.instrumentor import FlaskChestInstrumentor
+    from flask_chest_otel.slo import SLO
     from flask_chest_otel.tracked import TrackedVar
 
 __all__ = [
+    "SLO",
     "ChestConfigError",
     "ChestError",
     "ChestIdGenerator",
@@ -71,6 +74,7 @@ _HOMES = {
     "ChestValueError": "errors",
     "FlaskChest": "extension",
     "FlaskChestInstrumentor": "instrumentor",
+    "SLO": "slo",
     "TrackedVar": "tracked",
     "UnknownArgumentError": "errors",
     "UnknownChestError": "errors",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ServerSpanMode,
         SpansKept,
     )
+    from flask_chest_otel.slo import SLO
     from flask_chest_otel.tracked import TrackedVar
 
 __all__ = ["FlaskChest"]
@@ -84,6 +85,7 @@ class FlaskChest(Generic[ContextT]):
         log_fields: Attributes that every log record gets: ``request_id``, ``trace_id``, ``span_id``, then names of
             tracked variables; ``()``: none.
         request_log: ``"logfmt"`` or ``"json"``: a line for each finished request on the logger ``flask_chest.request``.
+        slos: Service level objectives, a list of :class:`SLO`: requests are counted as good or bad by each.
         store_path: File of the embedded store; a relative path begins in the instance folder.
         store_max_bytes: How large the embedded store becomes.
         store_max_age_s: How long the embedded store keeps a request, seconds.
@@ -135,6 +137,7 @@ class FlaskChest(Generic[ContextT]):
         query_text: QueryText = unset("query_text"),
         log_fields: Sequence[str] = unset("log_fields"),
         request_log: RequestLogForm | None = unset("request_log"),
+        slos: Sequence[SLO] = unset("slos"),
         store_path: str | os.PathLike[str] | None = unset("store_path"),
         store_max_bytes: int = unset("store_max_bytes"),
         store_max_age_s: float = unset("store_max_age_s"),

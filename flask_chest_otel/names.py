@@ -36,6 +36,10 @@ __all__ = [
     "SERVER_TIMING",
     "SERVICE_INSTANCE_ID",
     "SERVICE_NAME",
+    "SLO_NAME",
+    "SLO_OBJECTIVE",
+    "SLO_REQUESTS",
+    "SLO_RESULT",
     "SPANS_DROPPED",
     "STATE",
     "STEP",
@@ -115,6 +119,18 @@ OUTBOX_SIZE = "flask_chest.outbox.size"
 
 OUTBOX_AGE = "flask_chest.outbox.age"
 """Metric, gauge, seconds: how long the oldest batch has been waiting."""
+
+SLO_REQUESTS = "flask_chest.slo.requests"
+"""Metric, counter, ``{request}``: requests that belong to an objective, by its name and whether they were good."""
+
+SLO_OBJECTIVE = "flask_chest.slo.objective"
+"""Metric, gauge, ``1``: the share of requests that have to be good, 0.999 of an objective of 99.9 percent."""
+
+SLO_NAME = "flask_chest.slo.name"
+"""Attribute of both metrics, string: the objective's name."""
+
+SLO_RESULT = "flask_chest.slo.result"
+"""Metric attribute, string: ``good`` or ``bad``."""
 
 DOCTOR = "flask_chest.doctor"
 """Metric, counter, ``{probe}``: what ``flask chest doctor`` sends; a span of the command's name goes with it."""

@@ -28,6 +28,8 @@ from flask_chest_otel._request.span_watch import SpanWatch
 from flask_chest_otel._server_span import upstream
 from flask_chest_otel._server_span.caller_options import CallerOptions
 from flask_chest_otel._tracking.instruments import Instruments
+from flask_chest_otel._tracking.marks import every_mark
+from flask_chest_otel._tracking.objectives import objectives
 from flask_chest_otel._tracking.plan import Planner
 from flask_chest_otel._tracking.plans import Plans
 from flask_chest_otel._tracking.routes import note_unusable
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._providers.export_policy import ExportPolicy
     from flask_chest_otel._request.added_metrics import Dimensions
     from flask_chest_otel._server_span.factory import ServerSpanFactory
+    from flask_chest_otel._tracking.objectives import Objective
     from flask_chest_otel.config import ChestConfig
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "ChestState",
     "config_of",
     "current_typed_context",
+    "objectives_of",
     "register_finder",
     "state_here",
     "state_of",
@@ -216,6 +220,16 @@ def config_of(app: Flask | None) -> ChestConfig | None:
     """The settings by which an application is recorded; ``None`` where nothing records it."""
     state = state_of(app) if app is not None else None
     return state.config if state is not None else None
+
+
+def objectives_of(app: Flask) -> tuple[Objective, ...]:
+    """The service level objectives of an application, whether it has served a request yet or not."""
+    state = state_of(app)
+    if state is None:
+        return ()
+    for view in app.view_functions.values():
+        state.planner.learn(every_mark(view))
+    return objectives(state.config.slos, state.planner)
 
 
 def current_typed_context() -> Any:

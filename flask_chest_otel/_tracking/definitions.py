@@ -28,6 +28,11 @@ class Definitions:
         """``var``, or where it is a bare name, its one definition."""
         return (self._found.get(var.name) or var) if is_bare(var) else var
 
+    def attribute_of(self, name: str, prefix: str) -> str:
+        """The attribute of the variable with this name, wherever it is defined."""
+        found = self._found.get(name)
+        return (found.attribute if found is not None else None) or prefix + name
+
 
 def is_bare(var: TrackedVar) -> bool:
     """Whether ``var`` says no more than a name does."""

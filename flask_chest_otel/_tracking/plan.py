@@ -161,9 +161,8 @@ class Planner:
         for name in (name for mark in marks for name in mark.chests or ()):
             if known and name not in known:
                 raise UnknownChestError(name, known)
+        self.learn(marks)
         sources = self._sources(marks)
-        for source in sources:
-            self._definitions.learn(source.every_var())
         methods = {method for source in sources for method in (source.by_method or ())}
         for method in methods or {"GET"}:
             taken: dict[str, str] = {}
@@ -177,6 +176,15 @@ class Planner:
                         planned.attribute,
                         f"another name, as {other!r} has this one",
                     )
+
+    def learn(self, marks: tuple[RouteMark, ...]) -> None:
+        """Learn what marks say of variables."""
+        for source in self._sources(marks):
+            self._definitions.learn(source.every_var())
+
+    def attribute_of(self, name: str) -> str:
+        """The attribute of a variable, as far as it is defined by now."""
+        return self._definitions.attribute_of(name, self._config.attribute_prefix)
 
     def compile(self, marks: tuple[RouteMark, ...], method: str, rule: str | None, root: str = "") -> Plan:
         """The plan for one route and method; of several marks the last has the last word.

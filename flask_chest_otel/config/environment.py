@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel.config.settings import PREFIX
+from flask_chest_otel.config.slos import slos_as_text
 from flask_chest_otel.config.tracked_vars import TrackedVars
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ def effective_environment(config: ChestConfig) -> dict[str, str]:
     """The environment that would settle to ``config``, for what can be written there.
 
     Objects have no text and are left out: callables, providers, chests, variables with a callable in
-    ``redact`` or ``convert``.
+    ``redact`` or ``convert``, objectives with one in ``good``.
     """
     found: dict[str, str] = {}
     for row in fields(config):
         value = getattr(config, row.name)
-        text = _as_text(value)
+        text = slos_as_text(value) if row.name == "slos" else _as_text(value)
         # What it names are fields of an object that has no text.
         if text is not None and value != row.default and row.name != "propagate":
             found[PREFIX + row.name.upper()] = text

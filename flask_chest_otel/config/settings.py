@@ -20,12 +20,15 @@ from flask_chest_otel.config.choices import (
     ServerSpanMode,
     SpansKept,
 )
+from flask_chest_otel.config.slos import parse_slos
 from flask_chest_otel.config.tracked_vars import NOTHING, TrackedVars
 from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, LOG_FIELDS, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from dataclasses import Field
+
+    from flask_chest_otel.slo import SLO
 
 __all__ = ["PREFIX", "UNSET", "ChestConfig", "Setting", "Unset", "setting_of", "unset"]
 
@@ -290,6 +293,13 @@ class ChestConfig:
         "'logfmt', 'json' or None",
         "A line for each finished request on the logger `flask_chest.request`.",
         optional=True,
+    )
+    slos: tuple[SLO, ...] = _setting(
+        (),
+        parse_slos,
+        "a list of SLO objects, in the environment JSON of their fields without callables",
+        "Service level objectives: requests that belong to one are counted as good or bad in "
+        "`flask_chest.slo.requests`, and alerts are made of that.",
     )
     store_path: str | None = _setting(
         None,

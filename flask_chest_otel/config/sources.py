@@ -164,7 +164,11 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str | N
 
 
 def _nearest_setting(name: str, known: tuple[str, ...]) -> str | None:
-    return nearest(name.upper() if known is _KEYS else name.lower(), known)
+    """The setting that a name means; what all of them begin with says nothing."""
+    if known is not _KEYS:
+        return nearest(name.lower(), known)
+    meant = nearest(name.upper().removeprefix(PREFIX).lower(), _SETTINGS)
+    return None if meant is None else PREFIX + meant.upper()
 
 
 def _in_words(meant: str | None, known: tuple[str, ...]) -> str:
