@@ -14,6 +14,9 @@ OTHERS := .venvs/others/.installed
 DOCS := .venvs/docs/.installed
 # Without the theme's advertisement of its successor.
 MKDOCS := NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs
+# How many tests run at the same time; a file's tests stay in one process, which starts their servers once.
+TEST_PROCESSES ?= 2
+SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist loadfile
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -34,14 +37,16 @@ test: ## Run everything that CI runs: the four targets below, one after the othe
 test-suite: $(DEV) $(DOCS) $(if $(filter 1,$(REQUIRE_REAL)),$(CLICKHOUSE)) ## Run the suite and measure its coverage of lines and branches.
 	@echo "== the suite"
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest --ignore=tests/packaging
+	$(BIN)/coverage run -m pytest --ignore=tests/packaging $(SIDE_BY_SIDE) -m 'not alone'
+	$(BIN)/coverage run -m pytest --ignore=tests/packaging -m alone
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 # Old versions of others use what newer Pythons call deprecated; the suite with the newest finds what we use.
 test-lowest: $(LOWEST) ## Run unit and integration tests with the lowest supported versions of everything.
 	@echo "== lowest supported versions"
-	.venvs/lowest/bin/python -m pytest -W ignore::DeprecationWarning tests/unit tests/integration
+	.venvs/lowest/bin/python -m pytest -W ignore::DeprecationWarning $(SIDE_BY_SIDE) -m 'not alone' tests/unit tests/integration
+	.venvs/lowest/bin/python -m pytest -W ignore::DeprecationWarning -m alone tests/unit tests/integration
 
 test-declarative: $(DECLARATIVE) ## Test declarative configuration (OTEL_CONFIG_FILE), whose package is a pre-release.
 	@echo "== declarative configuration"

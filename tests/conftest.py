@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import ExitStack, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +34,6 @@ from tests.backends.otlp_receiver import OtlpReceiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
-    from pathlib import Path
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -55,11 +55,27 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "guard_on: errors of ours are swallowed, as in production")
 
 
+ALONE = (
+    "faults",
+    "integration/chests/test_faults.py",
+    "integration/chests/test_sql_faults.py",
+    "integration/chests/test_webhook.py",
+    "unit/chests/test_queue.py",
+    "unit/export/test_buffer.py",
+    "unit/export/test_spans.py",
+    "unit/export/test_worker.py",
+)
+"""Folders and files whose tests hold how long something takes by the clock: nothing may run beside them."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that start processes last, and marked: a quick defect shows quickly."""
+    """Tests that start processes last, and marked: a quick defect shows quickly; tests of time are marked, too."""
+    alone = [Path(__file__).parent / name for name in ALONE]
     for item in items:
         if "run_python" in getattr(item, "fixturenames", ()):
             item.add_marker("process")
+        if any(item.path.is_relative_to(one) for one in alone):
+            item.add_marker("alone")
     items.sort(key=lambda item: item.get_closest_marker("process") is not None)
 
 
