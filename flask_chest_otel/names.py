@@ -32,6 +32,7 @@ __all__ = [
     "REFUSED",
     "REQUEST_EVENT",
     "REQUEST_ID",
+    "REQUEST_LOGGER",
     "SCOPE",
     "SERVER_TIMING",
     "SERVICE_INSTANCE_ID",
@@ -56,6 +57,9 @@ DEFAULT_ATTRIBUTE_PREFIX = "flask.g."
 
 REQUEST_ID = "flask.request_id"
 """Span attribute, string: the request's id."""
+
+REQUEST_LOGGER = "flask_chest.request"
+"""Logger of the lines that ``request_log`` writes."""
 
 LOG_FIELDS = ("request_id", "trace_id", "span_id")
 """Attributes of log records, strings: the request's id, and those of the span that is current."""

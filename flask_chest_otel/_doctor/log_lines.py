@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._guard import printable
-from flask_chest_otel._logs.request_log import REQUEST_LOGGER
 from flask_chest_otel._logs.stdlib import fields_on_lines
 from flask_chest_otel.errors import nearest
 from flask_chest_otel.logs import RequestFields
-from flask_chest_otel.names import LOG_FIELDS
+from flask_chest_otel.names import LOG_FIELDS, REQUEST_LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

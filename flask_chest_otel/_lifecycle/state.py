@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app, has_app_context, has_request_context, request
 from opentelemetry import metrics
 
-from flask_chest_otel._context import propagator
 from flask_chest_otel._context.typed import TypedContext
 from flask_chest_otel._guard import Refusal, count_refusal, report_error
 from flask_chest_otel._lifecycle.startup import StartOnce, make_server_spans
@@ -128,7 +128,8 @@ class ChestState:
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
         self._excluded = ExcludedUrls.of(config.excluded_urls)
         self.excluded_urls = for_upstream(config.excluded_urls) if config.excluded_urls is not None else None
-        self._rule: propagator.Rule | None = None
+        # Puts the propagator of typed fields in place, where any travel.
+        self._propagate: Callable[[], None] | None = None
         self._spans: ServerSpanFactory | None = None
         self._stand_ins: ServerSpanFactory | None = None
         self._quiet = quiet
@@ -181,8 +182,8 @@ class ChestState:
             if self._prepare is not None:
                 self._prepare(app)
             if self.typed.propagates:
-                self._rule = propagator.Rule(self.config.propagate, self.config.propagate_to)
-                propagator.install(self._rule)
+                self._propagate = _propagation(self.config)
+                self._propagate()
             self.router.add(*self.export.start(app))
             self.logs.listen()
             version = service_version(self.export.tracer_provider()) or self.config.version
@@ -245,4 +246,9 @@ def _typed_of(app: Flask) -> TypedContext | None:
     return state.typed if state is not None else None
 
 
-propagator.find_with(_typed_of)
+def _propagation(config: ChestConfig) -> Callable[[], None]:
+    """What puts the propagator of an application's typed fields in place, again and again."""
+    from flask_chest_otel._context import propagator  # noqa: PLC0415 - it brings an HTTP client; few need it
+
+    propagator.find_with(_typed_of)
+    return partial(propagator.install, propagator.Rule(config.propagate, config.propagate_to))

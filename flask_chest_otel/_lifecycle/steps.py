@@ -13,7 +13,6 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from flask_chest_otel._context import propagator
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._lifecycle.state import ChestState
 from flask_chest_otel._records import abandoned
@@ -202,10 +201,10 @@ class Lifecycle(ChestState):
         live = current_request()
         if live is None or live.finished:
             return
-        if self.typed.propagates:
+        if self._propagate is not None:
             self.typed.complete(live)
             # The application may have set a global propagator of its own meanwhile.
-            propagator.install(self._rule)
+            self._propagate()
         live.finished = True
         # What one raises to give an answer is a failure where another answer was given in its place.
         refused = live.answered and live.status >= InternalServerError.code

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._logs import stdlib
 from flask_chest_otel._logs.fields import LogFields, request_is_over
 from flask_chest_otel._logs.lines import LogLines
-from flask_chest_otel._logs.request_log import RequestLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +44,8 @@ class RequestLogs(LogFields):
         self._router = router
         self._stores = config.store_logs
         if config.request_log is not None:
+            from flask_chest_otel._logs.request_log import RequestLog  # noqa: PLC0415 - few applications ask for it
+
             router.add(RequestLog(config.request_log))
 
     def put_on(self) -> None:

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded
+from flask_chest_otel.names import REQUEST_LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from flask_chest_otel._records.record import RequestRecord
 
-__all__ = ["REQUEST_LOGGER", "RequestLog", "as_json", "as_logfmt"]
-
-REQUEST_LOGGER = "flask_chest.request"
-"""Logger of these lines."""
+__all__ = ["RequestLog", "as_json", "as_logfmt"]
 
 _BARE = re.compile(r"[A-Za-z0-9_.:/@+<>,;-]+")
 _KEY = re.compile(r"[^A-Za-z0-9_.:/@+-]")

@@ -17,9 +17,9 @@ from opentelemetry import context as otel_context
 
 from flask_chest_otel._guard import report_error
 from flask_chest_otel._logs.fields import ABSENT, fields_of, finished_here, finished_request, request_here
-from flask_chest_otel._logs.request_log import REQUEST_LOGGER
 from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._request.lookup import ENVIRON_KEY
+from flask_chest_otel.names import REQUEST_LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

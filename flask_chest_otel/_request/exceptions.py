@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._values.exceptions import exception_attributes, exception_signals, status_of
-from flask_chest_otel._values.log_event import ERROR, LogEvent
 from flask_chest_otel._values.methods import metric_method
 from flask_chest_otel.ids import format_trace_id
 from flask_chest_otel.names import CHESTS, EXCEPTION_EVENT, HTTP_REQUEST_METHOD, HTTP_ROUTE, REQUEST_ID
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._request.live import LiveRequest
     from flask_chest_otel._server_span.served import ServedRequest
+    from flask_chest_otel._values.log_event import LogEvent
 
 __all__ = ["ExceptionLog"]
 
@@ -77,6 +77,8 @@ class ExceptionLog:
 
     @guarded("exception as log record")
     def _tell(self, live: LiveRequest, error: BaseException, span: Span | None) -> None:
+        from flask_chest_otel._values.log_event import ERROR, LogEvent  # noqa: PLC0415 - few applications opt in
+
         events = self._outlet.events
         if events is None:
             return

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 from opentelemetry import trace
 
 from flask_chest_otel._request import child_spans
-from flask_chest_otel._request.child_span_shape import SpanShape
 from flask_chest_otel._request.span_processor import ensure_on
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.router import ChestRouter
     from flask_chest_otel._request.live import LiveRequest
+    from flask_chest_otel._request.shaped_spans import Shape
     from flask_chest_otel.config import ChestConfig
 
 __all__ = ["SpanWatch"]
@@ -53,7 +53,8 @@ class SpanWatch:
         router: ChestRouter,
         of_context: Callable[[], LiveRequest | None],
     ) -> None:
-        self._shape = SpanShape(config).shaped
+        self._config = config
+        self._shape: Shape | None = None
         self._export = export
         self._router = router
         self._of_context = of_context
@@ -85,7 +86,7 @@ class SpanWatch:
     def finish(self, live: LiveRequest) -> child_spans.TakenSpans:
         """The record is made."""
         if live.child_spans or live.outer is not None:
-            return child_spans.finish(live, self._shape)
+            return child_spans.finish(live, self._shape or self._load_shape())
         # Most requests: nothing but a server span was followed.
         live.child_spans = None
         child_spans.open_spans.pop(live.server_span_id, None)
@@ -97,6 +98,13 @@ class SpanWatch:
             return False
         span = live.span
         return span is None or span.is_recording() or (self._sees_sampled_out and span.get_span_context().is_valid)
+
+    def _load_shape(self) -> Shape:
+        """What shapes child spans, made with the first request that has any."""
+        from flask_chest_otel._request.child_span_shape import SpanShape  # noqa: PLC0415 - many applications need none
+
+        self._shape = SpanShape(self._config).shaped
+        return self._shape
 
     def _look(self) -> None:
         """At the first request, the second, the fourth, and so on."""

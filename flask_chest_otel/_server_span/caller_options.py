@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry import context as otel_context
 
@@ -28,8 +28,7 @@ _READER = "opentelemetry.instrumentation.sqlcommenter_utils"
 """The module with which they do: where it is not loaded, nobody looks."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallerOptions:
+class CallerOptions(NamedTuple):
     """What the caller of an instrumentor says.
 
     Attributes:
@@ -43,7 +42,7 @@ class CallerOptions:
     request_hook: RequestHook | None = None
     response_hook: ResponseHook | None = None
     enable_commenter: bool | None = None
-    commenter_options: Mapping[str, object] = field(default_factory=dict)
+    commenter_options: Mapping[str, object] = MappingProxyType({})
 
     def sql_comments(self) -> SqlComments | None:
         """What makes the comments; ``None`` where nobody wants any. Asked with the first request."""
