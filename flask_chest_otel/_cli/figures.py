@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._store.reader import OverviewRow, RequestFacts, StoreReader, VariableFact, Wanted
 
+    KeyOf = Callable[[RequestFacts, Sequence[VariableFact]], "Key"]
+
 __all__ = ["SORTS", "Answer", "Figures", "Row", "VariableFigures", "by_route", "by_time", "by_value"]
 
 PARTS = (0.5, 0.95, 0.99)
 """Which percentiles are shown."""
 
 PER_S = {"minute": 60, "hour": 3600, "day": 86400}
+
+OF_THE_REQUEST = ("route", "method", "status", "version", "service")
+"""What rows can be told apart by, too, where no request recorded a variable of that name."""
 
 MOST_EMPTY = 5000
 """Rows of time without requests that are shown at most: a gap is an answer, too, but years of them are none."""
@@ -157,14 +162,20 @@ def by_time(reader: StoreReader, wanted: Wanted, per: str, names: Sequence[str],
 
 
 def by_value(reader: StoreReader, wanted: Wanted, name: str, names: Sequence[str]) -> Answer:
-    """A row for each value of a variable, and one for requests without it."""
+    """A row for each value of a variable, or of one of ``OF_THE_REQUEST``, and one for requests without it."""
 
-    def key_of(_one: RequestFacts, variables: Sequence[VariableFact]) -> Key:
+    def of_variable(_: RequestFacts, variables: Sequence[VariableFact]) -> Key:
         return tuple(found.text for found in variables if found.name == name)
 
-    times: dict[Key, list[RequestFacts]] = defaultdict(list)
-    for one, variables in joined(reader.facts(wanted), reader.variable_facts(wanted, (name,))):
-        times[key_of(one, variables)].append(one)
+    def of_request(one: RequestFacts, _: Sequence[VariableFact]) -> Key:
+        value = getattr(one, name)
+        return () if value is None else (known_method(value) if name == "method" else str(value),)
+
+    key_of: KeyOf = of_variable
+    times = _grouped(reader, wanted, name, key_of)
+    if name in OF_THE_REQUEST and times.keys() <= {()}:
+        key_of = of_request
+        times = _grouped(reader, wanted, name, key_of)
     rows = {
         key: Row({"name": name, "value": key[0] if key else None}, (safe(key[0] if key else None),), _exact(group))
         for key, group in sorted(times.items())
@@ -174,12 +185,20 @@ def by_value(reader: StoreReader, wanted: Wanted, name: str, names: Sequence[str
     return Answer("values", (safe(name).upper(),), list(rows.values()), total)
 
 
+def _grouped(reader: StoreReader, wanted: Wanted, name: str, key_of: KeyOf) -> dict[Key, list[RequestFacts]]:
+    """The wanted requests by their keys; of variables, ``key_of`` sees the one of this name."""
+    found: dict[Key, list[RequestFacts]] = defaultdict(list)
+    for one, variables in joined(reader.facts(wanted), reader.variable_facts(wanted, (name,))):
+        found[key_of(one, variables)].append(one)
+    return found
+
+
 def _add_variables(
     rows: Mapping[Key, Row],
     reader: StoreReader,
     wanted: Wanted,
     names: Sequence[str],
-    key_of: Callable[[RequestFacts, Sequence[VariableFact]], Key],
+    key_of: KeyOf,
     *more: str,
 ) -> None:
     """Give each row the figures of the variables ``names``; true and false, NaN and infinity are no numbers here."""

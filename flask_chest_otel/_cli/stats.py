@@ -62,7 +62,11 @@ Examples:
     metavar="NAME[=VALUE]",
     help="NAME: also its sum, mean and percentiles; NAME=VALUE: only these requests.",
 )
-@click.option("--by", metavar="NAME", help="A row for each value of this variable, instead of each route.")
+@click.option(
+    "--by",
+    metavar="NAME",
+    help="A row for each value of this variable, or for each route, method, status, version or service.",
+)
 @click.option(
     "--per", type=click.Choice(["minute", "hour", "day"]), help="A row for each minute, hour or day, with a bar."
 )

@@ -115,6 +115,20 @@ def test_by_a_variable(shop: Path, chest: Callable[..., Result]) -> None:
     assert "2 more rows: --limit 3" in result.stderr
 
 
+def test_by_what_every_request_has(shop: Path, chest: Callable[..., Result]) -> None:
+    """--by tells requests apart by their route, method or status, too, with the same totals."""
+    found = {}
+    for name in ("route", "method", "status", "version", "service"):
+        answer = json.loads(chest("stats", "--by", name, "--json").stdout)
+        found[name] = {row["value"]: row["transactions"] for row in answer["values"]}
+        assert sum(found[name].values()) == answer["total"]["transactions"] == 5
+    each = {(row["route"], row["method"]) for row in json.loads(chest("stats", "--json").stdout)["routes"]}
+    assert found["route"].keys() == {route for route, _ in each}
+    assert found["method"].keys() == {method for _, method in each}
+    assert sum(count for status, count in found["status"].items() if status.startswith("5")) == 1
+    assert found["version"] == {None: 5}
+
+
 def test_a_variable_that_no_request_has(shop: Path, chest: Callable[..., Result]) -> None:
     """A misspelt name, and a text where a number is added up, are told beside the table; JSON stays alone."""
     assert chest("stats", "--by", "usr").stderr == "--by usr: none of these requests recorded it\n"
