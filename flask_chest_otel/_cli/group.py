@@ -21,6 +21,7 @@ COMMANDS = {
     "requests": "requests",
     "serve": "serve",
     "show": "show",
+    "slo": "slo",
     "stats": "stats",
     "trace-id": "trace_id",
 }

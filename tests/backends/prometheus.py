@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CONFIG = """
 rule_files: [rules-*.yaml]
+alerting: {{alertmanagers: [{{static_configs: [{{targets: [{alertmanager}]}}]}}]}}
 scrape_configs:
   - job_name: {job}
     honor_labels: true
@@ -53,6 +54,8 @@ class Prometheus(_PromQl):
         scrape: `host:port` to fetch from, every second.
         job: Name of that scrape.
         rules: Rule files; they are evaluated every second, and each of their minutes becomes a second.
+        plain_rules: Rule files that are taken as they are.
+        alertmanager: `host:port` of who hears of alerts.
         lookback_s: How long a series that gets no more samples still counts as there.
     """
 
@@ -63,15 +66,19 @@ class Prometheus(_PromQl):
         scrape: str | None = None,
         job: str = "flask-chest",
         rules: Sequence[Path] = (),
+        plain_rules: Sequence[Path] = (),
+        alertmanager: str = "",
         lookback_s: int = 300,
     ) -> None:
         super().__init__(folder)
         self._lookback_s = lookback_s
-        (folder / "prometheus.yml").write_text(CONFIG.format(job=job, target=scrape or ""))
+        (folder / "prometheus.yml").write_text(CONFIG.format(job=job, target=scrape or "", alertmanager=alertmanager))
         for number, path in enumerate(rules):
             sooner = re.sub(r"\b(\d+)m\b", r"\1s", path.read_text())
             often = re.sub(r"^( +interval:) .+$", r"\1 1s", sooner, flags=re.MULTILINE)
             (folder / f"rules-{number}.yaml").write_text(often)
+        for number, path in enumerate(plain_rules):
+            (folder / f"rules-plain-{number}.yaml").write_text(path.read_text())
 
     def command(self) -> Sequence[str]:
         """Return Debian's prometheus with both doors open."""

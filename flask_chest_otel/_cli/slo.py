@@ -1,0 +1,185 @@
+"""``flask chest slo``: objectives of an application, what is left of their budgets, and rules made of them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flask_chest_otel._cli import options
+from flask_chest_otel._cli.filters import filters
+from flask_chest_otel._cli.output import MISSING, safe, say, say_json, say_table, say_wrapped
+from flask_chest_otel._cli.slo_words import arithmetic, objective_object, suggestion_object
+from flask_chest_otel._cli.source import app_here, open_store
+from flask_chest_otel._lifecycle.state import config_of
+from flask_chest_otel._outbox.config import service_name
+from flask_chest_otel._slo.render import RUNBOOK, TARGETS, Rendering
+from flask_chest_otel._slo.suggest import suggestions
+from flask_chest_otel.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask import Flask
+
+    from flask_chest_otel._store.reader import Wanted
+    from flask_chest_otel.slo import SLO
+
+__all__ = ["command"]
+
+NOT_ANY = 'this application has no objectives: type FlaskChest(app, slos=[SLO("checkout", objective=99.9)])'
+
+EXAMPLES = """\b
+Examples:
+  flask --app shop chest slo suggest
+  flask --app shop chest slo list
+  flask --app shop chest slo status
+  flask --app shop chest slo render --target prometheus -o rules
+"""
+
+SUGGEST_EXAMPLES = """\b
+Examples:
+  flask --app shop chest slo suggest
+  flask chest slo suggest --store instance/flask_chest.sqlite3 --since 7d
+  flask --app shop chest slo suggest --route /checkout --json
+"""
+
+RENDER_EXAMPLES = """\b
+Examples:
+  flask --app shop chest slo render --target prometheus
+  flask --app shop chest slo render --target prometheus -o /etc/prometheus
+  flask --app shop chest slo render --target prometheus --shorten 60 -o rules
+"""
+
+
+@click.group(name="slo", epilog=EXAMPLES, short_help="Objectives: their budgets, and rules for alerts.")
+def command() -> None:
+    """Show an application's objectives and what is left of their budgets; make rules and alerts of them.
+
+    An objective says how many requests have to be good, 99.9 % for example. What may be bad, 0.1 %, is its budget.
+    """
+
+
+@command.command(name="list", short_help="Which objectives there are.")
+@options.json_option
+def list_command(*, as_json: bool) -> None:
+    """List the application's objectives, which requests each is about, and what makes one of these bad."""
+    slos = _slos(app_here())
+    if as_json:
+        say_json([objective_object(slo) for slo in slos])
+        return
+    rows = [_row(slo) for slo in slos]
+    say_table(("NAME", "GOOD", "DAYS", "REQUESTS", "BAD WHEN"), rows, right=(1, 2), flexible={0: 8, 3: 12, 4: 12})
+
+
+@command.command(epilog=SUGGEST_EXAMPLES, short_help="Which objectives suit the application's history.")
+@filters("since", "until", "route", "method", "version", "service")
+@options.store_option
+@options.json_option
+def suggest(*, wanted: Wanted, utc: bool, store: Path | None, as_json: bool) -> None:  # noqa: ARG001 - --since has read it
+    """Suggest an objective for each route and method, from the requests in the store, and show the arithmetic.
+
+    The strictest objective is taken of whose budget half would be left if the application went on as it did, and whose
+    budget is of 10 requests or more. From when on a request is too slow is chosen so that slow ones fit in, too.
+    """
+    with open_store(store) as reader:
+        found = suggestions(reader, wanted)
+    if as_json:
+        say_json([suggestion_object(one) for one in found])
+        return
+    for number, one in enumerate(found):
+        if number:
+            say("")
+        lines = arithmetic(one)
+        say_wrapped(lines[0])
+        for line in lines[1:]:
+            say_wrapped(line, indent="  ")
+    if not found:
+        say("No request in the store is like that: serve some, and ask again.", to_stderr=True)
+
+
+def target_name(text: str) -> str:
+    """The name of a target; an unknown one is answered with the nearest and all others."""
+    if text not in TARGETS:
+        guess = nearest(text, TARGETS)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        raise click.BadParameter(f"there is no target {text!r}.{hint} There are: {', '.join(TARGETS)}.")
+    return text
+
+
+@command.command(epilog=RENDER_EXAMPLES, short_help="Make rules and alerts for a back end.")
+@click.option(
+    "--target",
+    "targets",
+    type=target_name,
+    metavar="NAME",
+    multiple=True,
+    help=f"For which back end: {', '.join(TARGETS)}. May be repeated.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write files into this folder.",
+)
+@click.option("--service", metavar="NAME", help="The service's name in telemetry. Default: the application's.")
+@click.option("--runbook", metavar="ADDRESS", default=RUNBOOK, help="Where the page stands that alerts lead to.")
+@click.option(
+    "--shorten",
+    type=click.IntRange(min=1, max=60),
+    default=1,
+    metavar="N",
+    help="For trying out: divide all times by N, up to 60, so that hours become minutes.",
+)
+def render(*, targets: tuple[str, ...], output: Path | None, service: str | None, runbook: str, shorten: int) -> None:
+    """Make rules and alerts of the application's objectives: into a folder, or to standard output.
+
+    What the alerts mean, and what to do: docs/how-to/objectives.md.
+    """
+    if not targets:
+        raise click.UsageError(f"no target is named: type --target NAME, where NAME is one of {', '.join(TARGETS)}")
+    app = app_here()
+    rendering = Rendering(service or service_name(app.name), _slos(app), shorten, runbook)
+    files = {name: text for target in targets for name, text in TARGETS[target].files(rendering).items()}
+    if output is None:
+        _print(files)
+    else:
+        _write(output, files)
+
+
+def _print(files: Mapping[str, str]) -> None:
+    if len(files) > 1:
+        raise click.UsageError(f"these are {len(files)} files: type -o DIR to have them in a folder")
+    for text in files.values():
+        click.echo(text, nl=False)
+    if sys.stdout.isatty():
+        say("\nTo keep it: -o DIR", to_stderr=True)
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+            say(f"Wrote {folder / name}", to_stderr=True)
+    except OSError as error:
+        raise click.ClickException(f"{folder} cannot be written: {error.strerror or error}; type -o DIR") from error
+
+
+def _slos(app: Flask) -> tuple[SLO, ...]:
+    """The application's objectives; without one the command ends."""
+    config = config_of(app)
+    if config is None:
+        raise click.ClickException("this application has no FlaskChest: type FlaskChest(app) where it is made")
+    if not config.slos:
+        raise click.ClickException(NOT_ANY)
+    return config.slos
+
+
+def _row(slo: SLO) -> tuple[str, ...]:
+    said = objective_object(slo)
+    which = " ".join([*said["methods"], *said["routes"]])
+    return safe(slo.name), f"{slo.objective:g} %", str(slo.window_days), safe(which), safe(said["bad"] or MISSING)

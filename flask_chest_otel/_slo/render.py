@@ -1,0 +1,53 @@
+"""What objectives become for each back end: files, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from flask_chest_otel._slo import prometheus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from flask_chest_otel.slo import SLO
+
+__all__ = ["RUNBOOK", "TARGETS", "Rendering", "Target"]
+
+RUNBOOK = "docs/how-to/objectives.md"
+"""The page that has an entry for each alert."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What is asked for.
+
+    Attributes:
+        service: The application's name, as its telemetry has it: ``service.name``.
+        slos: Its objectives.
+        shorten: Every window and interval is divided by this, for trying out.
+        runbook: Where the page stands that has an entry for each alert.
+    """
+
+    service: str
+    slos: Sequence[SLO]
+    shorten: int = 1
+    runbook: str = RUNBOOK
+
+
+class Target(NamedTuple):
+    """A back end.
+
+    Attributes:
+        what: What is made for it, in words.
+        files: Makes that: names of files, each with its text.
+    """
+
+    what: str
+    files: Callable[[Rendering], Mapping[str, str]]
+
+
+TARGETS: dict[str, Target] = {
+    "prometheus": Target("recording rules, alerts, and a configuration of Alertmanager", prometheus.files),
+}
+"""Back end by name."""
