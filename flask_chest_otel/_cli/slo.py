@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -81,8 +81,8 @@ def list_command(*, as_json: bool) -> None:
 def suggest(*, wanted: Wanted, utc: bool, store: Path | None, as_json: bool) -> None:  # noqa: ARG001 - --since has read it
     """Suggest an objective for each route and method, from the requests in the store, and show the arithmetic.
 
-    The strictest objective is taken of whose budget half would be left if the application went on as it did, and whose
-    budget is of 10 requests or more. From when on a request is too slow is chosen so that slow ones fit in, too.
+    The strictest objective is taken of whose budget half would be left, and whose budget is 10 or more of the requests
+    that there were: fewer cannot tell. From when on a request is too slow is chosen so that slow ones fit in, too.
     """
     with open_store(store) as reader:
         found = suggestions(reader, wanted)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._cli.output import whole
-from flask_chest_otel._slo.suggest import LADDER, LEAST_BUDGET, SHARE_SPENT, WINDOW_DAYS
+from flask_chest_otel._slo.suggest import LADDER, LEAST_BUDGET, SHARE_SPENT
 
 if TYPE_CHECKING:
     from flask_chest_otel._slo.suggest import Choice, Suggestion
@@ -41,14 +41,14 @@ def suggestion_object(one: Suggestion) -> dict[str, Any]:
     """A suggestion for programs."""
     found = asdict(one)
     found["choice"] = None if one.choice is None else one.choice._asdict()
-    return found | {"in_window": one.in_window, "window_days": WINDOW_DAYS, "code": _code(one)}
+    return found | {"code": _code(one)}
 
 
 def arithmetic(one: Suggestion) -> list[str]:
     """The lines that lead to a suggestion, and the line of Python."""
     where = f"{whole(one.method)} {whole(one.route)}"
     lines = [
-        f"{where}: {one.requests} requests in {_days(one.days)}, {one.in_window:.0f} in {WINDOW_DAYS} days at that pace",
+        f"{where}: {one.requests} requests in {_days(one.days)}",
         f"failed (5xx): {one.failed} / {one.requests} = {_percent(one.failed / one.requests)}",
     ]
     if one.choice is None:
@@ -58,22 +58,21 @@ def arithmetic(one: Suggestion) -> list[str]:
 
 def _of_choice(one: Suggestion, choice: Choice) -> list[str]:
     budget = 1 - choice.objective / 100
-    bad = one.failed + choice.slow
+    spent = (one.failed + choice.slow) / (one.requests * budget)
+    sum_of = f"({one.failed} + {choice.slow}) / ({one.requests} * {_percent(budget)})"
     return [
-        f"{choice.objective:g} %: a budget of {_percent(budget)}, {one.in_window * budget:.0f} requests in "
-        f"{WINDOW_DAYS} days",
+        f"{choice.objective:g} %: a budget of {_percent(budget)}, {one.requests * budget:.1f} of these requests",
         f"slower than {choice.latency_ms:g} ms, and not failed: {choice.slow}",
-        f"spent: ({one.failed} + {choice.slow}) / ({one.requests} * {_percent(budget)}) = "
-        f"{100 * bad / (one.requests * budget):.0f} % of the budget",
+        f"spent: {sum_of} = {100 * spent:.0f} % of the budget",
     ]
 
 
 def _why_none(one: Suggestion) -> str:
-    last = 1 - LADDER[-1] / 100
-    if one.in_window * last < LEAST_BUDGET:
+    budget = 1 - LADDER[-1] / 100
+    if one.requests * budget < LEAST_BUDGET:
         return (
-            f"too few: even of {LADDER[-1]:g} % the budget is {one.in_window * last:.1f} requests, and one failure "
-            f"more than 1/{LEAST_BUDGET} of it. Take several routes together: routes=['/cart/*']"
+            f"too few: of {LEAST_BUDGET / budget:.0f} requests or more, {LADDER[-1]:g} % could be told. Take several "
+            f"routes together, routes=['/cart/*'], or wait"
         )
     return f"too many failed: even {LADDER[-1]:g} % would have less than {SHARE_SPENT:.0%} of its budget left"
 
@@ -81,12 +80,16 @@ def _why_none(one: Suggestion) -> str:
 def _code(one: Suggestion) -> str | None:
     if one.choice is None:
         return None
-    choice, where = one.choice, f"routes=[{json.dumps(one.route)}], methods=[{json.dumps(one.method)}]"
-    return f"SLO({json.dumps(choice.name)}, objective={choice.objective:g}, {where}, latency_s={choice.latency_ms / 1000:g})"
+    name, route, method = map(json.dumps, (one.choice.name, one.route, one.method))
+    which = f"routes=[{route}], methods=[{method}], latency_s={one.choice.latency_ms / 1000:g}"
+    return f"SLO({name}, objective={one.choice.objective:g}, {which})"
 
 
 def _days(days: float) -> str:
-    return f"{days:.1f} days" if days >= 1 else f"{days * 24:.1f} hours"
+    for unit, length in (("days", 1.0), ("hours", 1 / 24), ("minutes", 1 / 1440)):
+        if days >= length:
+            return f"{days / length:.1f} {unit}"
+    return f"{days * 86400:.0f} seconds"
 
 
 def _percent(share: float) -> str:

@@ -85,9 +85,9 @@ class _Rules:
         yield "      # Says that these rules were at work."
         heartbeat = f"{{service={json.dumps(self._rendering.service)}}}"
         yield from _rule(HEARTBEAT, ["vector(1)"], {"service": self._rendering.service})
-        yield "      # What came in this minute, from processes that were there before and from new ones. A counter that fell"
-        yield "      # began again from 0. Where no rule was at work for a day, nobody knows when a process has counted: what it"
-        yield "      # has then is where counting begins."
+        yield "      # What came in this minute, from processes that were there before and from new ones. A counter"
+        yield "      # that fell began again from 0. Where no rule was at work for a day, nobody knows when a process"
+        yield "      # has counted: what it has then is where counting begins."
         before, day = self._time(STEP_S // 2), self._time(DAY_S)
         counted = f"{OF_PROCESS}{{{self._job}}}"
         yield from _rule(

@@ -191,7 +191,7 @@ def test_a_counter_reset(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["flask_g_plan"])
 def test_what_processes_count_before_they_are_seen(tmp_path: Path, name: str) -> None:
-    """A worker is first seen with 57 good and 3 bad ones, and with a new value of a dimension later; it ends: all count.
+    """A worker is first seen with 57 good and 3 bad ones, later with a new value of a dimension; it ends: all count.
 
     The worker that was there before the rules were has a million: that is where counting begins.
     """

@@ -33,7 +33,7 @@ ROOMS = (
     {"tracked", "slo", "_guard", "_values"},
     {"config", "_records", "_otlp", "_self_metrics"},
     {"_store", "chests", "_tracking", "_server_span", "_outbox"},
-    {"_request", "_analysis"},
+    {"_request", "_analysis", "_slo"},
     {"_context", "_providers", "_collector", "_logs", "_viewer"},
     {"_lifecycle"},
     DOORS,
