@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,12 +75,21 @@ class Histogram:
 
         At most ``RELATIVE_ERROR`` beside a value that was really added.
         """
-        rank = max(1, math.ceil(share * self.count))
-        for index in sorted(self.buckets):
-            rank -= self.buckets[index]
-            if rank <= 0:
-                return _middle(index)
-        return None
+        return self.quantiles(share)[0]
+
+    def quantiles(self, *shares: float) -> list[float | None]:
+        """The same for several shares, which ascend."""
+        found: list[float | None] = []
+        total, passed = self.count, 0
+        ordered = iter(sorted(self.buckets.items()))
+        index = ZERO
+        for share in shares:
+            rank = max(1, math.ceil(share * total))
+            while passed < rank and total:
+                index, count = next(ordered)
+                passed += count
+            found.append(_middle(index) if total else None)
+        return found
 
     def encode(self) -> bytes:
         """Two bytes for the index of each bucket, and as many for each count as the largest needs."""
@@ -121,6 +131,13 @@ def _pairs(data: bytes) -> Iterable[tuple[int, int]]:
     width = data[:1].decode("ascii", "replace")
     if width not in _WIDTHS:
         return ()
-    buckets = (len(data) - 1) // struct.calcsize(f"<h{width}")
-    found = struct.unpack_from(f"<{buckets}h{buckets}{width}", data, 1)
+    buckets, layout = _layout(width, len(data) - 1)
+    found = layout.unpack_from(data, 1)
     return zip(found[:buckets], found[buckets:], strict=True)
+
+
+@lru_cache(maxsize=1024)
+def _layout(width: str, size: int) -> tuple[int, struct.Struct]:
+    """How many buckets lie in so many bytes, and how."""
+    buckets = size // struct.calcsize(f"<h{width}")
+    return buckets, struct.Struct(f"<{buckets}h{buckets}{width}")

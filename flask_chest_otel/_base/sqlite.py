@@ -82,14 +82,14 @@ class Layout:
         application_id: The header field that SQLite has for saying whose a file is.
         version: The newest schema that we know.
         steps: The statements that lead from a version, 0 for an empty file, to ``version``.
-        additions: What a file of that version may lack, and older versions of this package do not mind: the name of a
-            table, and the statements that make it and the rest.
+        additions: What a file of that version may lack, and older versions of this package do not mind: names of
+            tables, each with the statements that make it and the rest; in the order in which they came.
     """
 
     application_id: int
     version: int
     steps: Callable[[int], Iterable[str]]
-    additions: tuple[str, tuple[str, ...]] = ("", ())
+    additions: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class Connection(sqlite3.Connection):
@@ -277,17 +277,17 @@ def _prepare(connection: sqlite3.Connection, path: Path, layout: Layout) -> None
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {layout.application_id}")
             connection.execute(f"PRAGMA user_version = {layout.version}")
-    if not _has_additions(connection, layout):
-        with transaction(connection):
-            if not _has_additions(connection, layout):
-                for statement in layout.additions[1]:
+    for name, statements in layout.additions:
+        if not _has_table(connection, name):
+            with transaction(connection):
+                # Again, as above.
+                for statement in () if _has_table(connection, name) else statements:
                     connection.execute(statement)
 
 
-def _has_additions(connection: sqlite3.Connection, layout: Layout) -> bool:
-    name, statements = layout.additions
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
     known = "SELECT 1 FROM sqlite_master WHERE name = ?"
-    return not statements or connection.execute(known, (name,)).fetchone() is not None
+    return connection.execute(known, (name,)).fetchone() is not None
 
 
 def _recognise(connection: sqlite3.Connection, path: Path, layout: Layout) -> int:

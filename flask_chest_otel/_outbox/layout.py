@@ -57,6 +57,6 @@ _ADDITIONS = (
 )
 
 LAYOUT = sqlite.Layout(
-    APPLICATION_ID, 1, lambda version: () if version else (_TABLE, _INDEX, _NUMBERS), ("outbox_totals", _ADDITIONS)
+    APPLICATION_ID, 1, lambda version: () if version else (_TABLE, _INDEX, _NUMBERS), (("outbox_totals", _ADDITIONS),)
 )
 """The version stays what it was: older versions of this package, which run beside this one, do not mind additions."""

@@ -12,7 +12,7 @@ from flask_chest_otel._base import sqlite
 from flask_chest_otel._base.sqlite import identity, is_broken, is_unusable, make, set_aside, transaction
 from flask_chest_otel._records import schema
 from flask_chest_otel._records.delivery import ChestOffError
-from flask_chest_otel._store import rolling, rollups
+from flask_chest_otel._store import rollups
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,12 +47,12 @@ def connect(path: Path) -> sqlite3.Connection:
         ChestOffError: The file is not ours, or of a newer version than we know. It was not changed.
         sqlite3.Error: See ``is_unusable`` and ``is_broken``.
     """
-    layout = sqlite.Layout(APPLICATION_ID, schema.SCHEMA_VERSION, _steps, (rollups.TABLE, ADDITIONS))
+    layout = sqlite.Layout(APPLICATION_ID, schema.SCHEMA_VERSION, _steps, ADDITIONS)
     try:
         connection = sqlite.connect(path, layout)
     except sqlite.NotOursError as error:
         raise ChestOffError(str(error)) from error
-    rolling.prepare(connection)
+    rollups.teach(connection)
     return connection
 
 
@@ -95,9 +95,13 @@ _NEW_TABLES = (
     *rollups.CREATION,
 )
 
-ADDITIONS = (
+_NEW_COLUMNS = (
     *(f"ALTER TABLE {schema.REQUESTS.name} ADD COLUMN {_described(column)}" for column in schema.ADDED_COLUMNS),
     *_indexing(schema.REQUESTS.name, schema.ADDED_INDICES),
-    *_NEW_TABLES,
 )
-"""What a file of release 0.1.0 lacks."""
+
+ADDITIONS = (
+    (rollups.ROLLUPS.name, (*_NEW_COLUMNS, *_NEW_TABLES)),
+    (rollups.TOTALS.name, rollups.TOTALS_CREATION),
+)
+"""What a file of release 0.1.0 lacks, and then one from before there were totals."""

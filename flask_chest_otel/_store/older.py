@@ -1,4 +1,4 @@
-"""A store that release 0.1.0 wrote, as today's questions expect it: for the one who reads, the file stays as it is."""
+"""A store that an older version wrote, as today's questions expect it: who only reads leaves the file as it is."""
 
 from __future__ import annotations
 
@@ -16,18 +16,28 @@ __all__ = ["bring_up"]
 def bring_up(connection: sqlite3.Connection) -> None:
     """Give a connection views of what an older file lacks, all of it empty."""
     known = "SELECT 1 FROM sqlite_master WHERE name = ?"
-    if connection.execute(known, (rollups.TABLE,)).fetchone() is None:
-        for view in _VIEWS:
-            connection.execute(f"CREATE TEMP VIEW {view}")
+    for name, views in _VIEWS.items():
+        if connection.execute(known, (name,)).fetchone() is None:
+            for view in views:
+                connection.execute(f"CREATE TEMP VIEW IF NOT EXISTS {view}")
 
 
 _EMPTY = ", ".join(f"NULL AS {column.name}" for column in ADDED_COLUMNS)
 _NOTHING = ", ".join(f"NULL AS {name}" for name in rollups.COLUMNS)
 
-_VIEWS = (
-    f"chest_requests AS SELECT *, {_EMPTY} FROM main.chest_requests",  # noqa: S608 - our own names
-    "chest_details AS SELECT NULL AS request_key, NULL AS spans, NULL AS logs WHERE 0",
-    f"{rollups.TABLE} AS SELECT {_NOTHING} WHERE 0",
-    "chest_rolled_up AS SELECT '' AS until_key, '' AS deleted_key",
-    "chest_late AS SELECT NULL AS record_key WHERE 0",
-)
+_VIEWS = {
+    rollups.ROLLUPS.name: (
+        f"chest_requests AS SELECT *, {_EMPTY} FROM main.chest_requests",  # noqa: S608 - our own names
+        "chest_details AS SELECT NULL AS request_key, NULL AS spans, NULL AS logs WHERE 0",
+        f"{rollups.ROLLUPS.name} AS SELECT {_NOTHING} WHERE 0",
+        "chest_rolled_up AS SELECT '' AS until_key, '' AS deleted_key",
+        "chest_late AS SELECT NULL AS record_key WHERE 0",
+    ),
+    rollups.TOTALS.name: (
+        f"{rollups.TOTALS.name} AS SELECT {_NOTHING} WHERE 0",
+        # What is not counted in one of the tables is not rolled up: each request is read.
+        "chest_rolled_up AS SELECT '' AS until_key, deleted_key FROM main.chest_rolled_up",
+        "chest_late AS SELECT NULL AS record_key WHERE 0",
+    ),
+}
+"""Table that a file has not to the views that stand for it."""

@@ -11,6 +11,7 @@ from flask_chest_otel._base.sqlite import is_locked
 from flask_chest_otel._records.schema import SCHEMA_VERSION
 from flask_chest_otel._store.file import APPLICATION_ID
 from flask_chest_otel._store.older import bring_up
+from flask_chest_otel._store.rollups import teach
 from flask_chest_otel.errors import ChestError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         connection = _connect(path)
         _check(connection, path)
         bring_up(connection)
+        teach(connection)
         yield connection
     except sqlite3.Error as error:
         raise StoreReadError(f"{path} cannot be read: {error}") from error

@@ -5,18 +5,21 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from flask_chest_otel._base.histogram import Histogram
 from flask_chest_otel._records.schema import clean, key_at
 from flask_chest_otel._store.answers import OverviewRow
 from flask_chest_otel._store.rollups import (
+    BETWEEN,
     DAY_S,
     HOUR_S,
+    KEY,
     LEVELS_S,
     MINUTE_S,
-    TABLE,
-    TYPED_COLUMNS,
+    TABLES,
     Figures,
     RollupKey,
     start_s_of,
+    sums,
     tallied,
     true_from_ns,
 )
@@ -66,10 +69,8 @@ def overview(
     groups.add_requests(requests("record_key >= ? AND record_key < ?", (max(start_key, until_key), end_key)))
     late = "record_key IN (SELECT record_key FROM chest_late) AND record_key >= ? AND record_key < ?"
     groups.add_requests(requests(late, (start_key, end_key)))
-    condition, values = _condition(wanted)
-    rolled_up_s = start_s_of(until_key)
-    for piece in _pieces(start_s, end_s, groups.levels_s(start_s), rolled_up_s):
-        groups.add_rollups(connection.execute(_ROLLUPS + condition, (*piece, *values)))
+    pieces = list(_pieces(start_s, end_s, groups.levels_s(start_s), start_s_of(until_key)))
+    groups.add_rollups(connection.execute(*_rollups(wanted, groups.columns, pieces)))
     return groups.rows()
 
 
@@ -82,6 +83,7 @@ class Groups:
         zone: Whose days and hours they are.
 
     Attributes:
+        columns: Fields of the key that tell apart what is collected.
         unit_s: By what requests are told apart in time, seconds: a minute, as roll-ups do, where that is enough.
     """
 
@@ -89,9 +91,10 @@ class Groups:
         self._places = [RollupKey._fields.index(name) for name in by]
         self._per_s = per_s
         self._zone = zone
+        self.columns = {*by} if per_s is None else {*by, "start_s"}
         self.unit_s = MINUTE_S if (per_s or MINUTE_S) % MINUTE_S == 0 else 1
         self._offsets_s: dict[int, int] = {}
-        self._found: dict[tuple[int | None, tuple[str, ...]], dict[int, Figures]] = {}
+        self._found: dict[tuple[int | None, tuple[str, ...]], _Group] = {}
 
     def levels_s(self, start_s: int) -> list[int]:
         """Lengths of roll-ups that lie in one row each."""
@@ -104,26 +107,24 @@ class Groups:
     def add_requests(self, rows: Iterable[tuple[object, ...]]) -> None:
         """Add requests, one by one; they have ``COUNTED_COLUMNS``."""
         for key, figures in tallied(rows, self.unit_s).items():
-            self._figures(key).merge(figures)
+            client_errors, server_errors = key.status_class == CLIENT_ERRORS, key.status_class >= SERVER_ERRORS
+            self._group(key).add(figures, figures.count * client_errors, figures.count * server_errors)
 
     def add_rollups(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Add rows of the table of roll-ups."""
+        """Add sums of roll-ups, with ``ERRORS``."""
         for row in rows:
-            self._figures(RollupKey._make(row[:7])).merge_row(*row[7:])
+            *key, count, errors, sum_ms, max_ms, histogram, client_errors, server_errors = row
+            figures = Figures.of(count, errors, sum_ms, max_ms, Histogram.decode(histogram))
+            self._group(RollupKey._make(key)).add(figures, client_errors, server_errors)
 
     def rows(self) -> list[OverviewRow]:
         """What was found, by time and group."""
         found = sorted(self._found.items(), key=_place)
-        return [_row(start_s, group, classes) for (start_s, group), classes in found]
+        return [one.row(start_s, group) for (start_s, group), one in found]
 
-    def _figures(self, key: RollupKey) -> Figures:
+    def _group(self, key: RollupKey) -> _Group:
         start_s = None if self._per_s is None else self._begin(key.start_s, self._per_s)
-        place = start_s, tuple([str(key[place]) for place in self._places])
-        classes = self._found.setdefault(place, {})
-        found = classes.get(key.status_class)
-        if found is None:
-            found = classes[key.status_class] = Figures()
-        return found
+        return self._found.setdefault((start_s, tuple([str(key[place]) for place in self._places])), _Group())
 
     def _begin(self, at_s: int, per_s: int) -> int:
         offset_s = self._offset_s(at_s)
@@ -137,44 +138,47 @@ class Groups:
         return self._offsets_s[hour]
 
 
+class _Group:
+    """Figures of one row."""
+
+    __slots__ = ("client_errors", "figures", "server_errors")
+
+    def __init__(self) -> None:
+        self.figures = Figures()
+        self.client_errors = self.server_errors = 0
+
+    def add(self, figures: Figures, client_errors: int, server_errors: int) -> None:
+        self.figures.merge(figures)
+        self.client_errors += client_errors
+        self.server_errors += server_errors
+
+    def row(self, start_s: int | None, group: tuple[str, ...]) -> OverviewRow:
+        total = self.figures
+        return OverviewRow(
+            start_s=start_s,
+            group=group,
+            count=total.count,
+            client_errors=self.client_errors,
+            server_errors=self.server_errors,
+            exceptions=total.errors,
+            sum_ms=total.sum_ms,
+            max_ms=total.max_ms,
+            histogram=total.histogram,
+        )
+
+
 def merged(rows: Iterable[OverviewRow]) -> OverviewRow:
     """Figures of all rows together."""
-    total, client_errors, server_errors = Figures(), 0, 0
+    total = _Group()
     for row in rows:
-        total.merge_row(row.count, row.exceptions, row.sum_ms, row.max_ms, row.histogram.encode())
-        client_errors += row.client_errors
-        server_errors += row.server_errors
-    return _overview_row(None, (), total, client_errors, server_errors)
+        figures = Figures.of(row.count, row.exceptions, row.sum_ms, row.max_ms, row.histogram)
+        total.add(figures, row.client_errors, row.server_errors)
+    return total.row(None, ())
 
 
 def _place(entry: tuple[tuple[int | None, tuple[str, ...]], object]) -> tuple[int, tuple[str, ...]]:
     (start_s, group), _ = entry
     return start_s or 0, group
-
-
-def _row(start_s: int | None, group: tuple[str, ...], classes: dict[int, Figures]) -> OverviewRow:
-    total = Figures()
-    for figures in classes.values():
-        total.merge(figures)
-    client_errors = classes[CLIENT_ERRORS].count if CLIENT_ERRORS in classes else 0
-    server_errors = sum(figures.count for status, figures in classes.items() if status >= SERVER_ERRORS)
-    return _overview_row(start_s, group, total, client_errors, server_errors)
-
-
-def _overview_row(
-    start_s: int | None, group: tuple[str, ...], total: Figures, client_errors: int, server_errors: int
-) -> OverviewRow:
-    return OverviewRow(
-        start_s=start_s,
-        group=group,
-        count=total.count,
-        client_errors=client_errors,
-        server_errors=server_errors,
-        exceptions=total.errors,
-        sum_ms=total.sum_ms,
-        max_ms=total.max_ms,
-        histogram=total.histogram,
-    )
 
 
 def _is_rolled_up(wanted: Wanted) -> bool:
@@ -208,13 +212,26 @@ def _pieces(start_s: int, end_s: int, levels_s: Sequence[int], rolled_up_s: int)
     yield per_s, start_s, end_s
 
 
-_ROLLUPS = (
-    f"SELECT {TYPED_COLUMNS} FROM {TABLE}"  # noqa: S608 - our own names
-    " WHERE per_s = ? AND start_s >= ? AND start_s < ?"
+ERRORS = tuple(
+    f"CAST(total(CAST(count AS INTEGER) * (CAST(status_class AS INTEGER) {which})) AS INTEGER)"
+    for which in (f"= {CLIENT_ERRORS}", f">= {SERVER_ERRORS}")
 )
+"""How many requests had a status of these classes, as further sums of roll-ups."""
 
 
-def _condition(wanted: Wanted) -> tuple[str, list[object]]:
+def _rollups(wanted: Wanted, columns: set[str], pieces: Sequence[tuple[int, ...]]) -> tuple[str, list[object]]:
+    """The question for the wanted roll-ups of some pieces of time, and its values."""
+    terms = _terms(wanted)
+    needed = columns | {term.split()[0] for term in terms}
+    # The smaller table, where it tells apart what has to be told apart.
+    table = next(table for table in TABLES if not table.without & needed)
+    one = f"SELECT * FROM {table.name} WHERE {' AND '.join([BETWEEN, *terms])}"  # noqa: S608 - our own names
+    question = sums(f"({' UNION ALL '.join([one] * len(pieces))})", {name: KEY[name] for name in columns}, *ERRORS)
+    return question, [value for piece in pieces for value in (*piece, *terms.values())]
+
+
+def _terms(wanted: Wanted) -> dict[str, object]:
+    """Conditions on columns of roll-ups, and the value of each."""
     lowest, highest = wanted.status or (None, None)
     terms = {
         "service = ?": wanted.service,
@@ -225,5 +242,4 @@ def _condition(wanted: Wanted) -> tuple[str, list[object]]:
         "status_class <= ?": None if highest is None else highest // 100,
     }
     given = {term: clean(value) if isinstance(value, str) else value for term, value in terms.items()}
-    wanting = {term: value for term, value in given.items() if value is not None}
-    return "".join(f" AND {term}" for term in wanting), list(wanting.values())
+    return {term: value for term, value in given.items() if value is not None}

@@ -105,15 +105,21 @@ class StoreReader:
             found = self._having(">= ?1 AND {0} < ?1 || ?2", text, limit)
         return [self._details(row) for row in found]
 
-    def errors(self, wanted: Wanted) -> list[ErrorGroup]:
-        """Requests that recorded an exception, by application, class, place and route; the most frequent first."""
+    def errors(self, wanted: Wanted, newest: int | None = None) -> list[ErrorGroup]:
+        """Requests that recorded an exception, by application, class, place and route.
+
+        Args:
+            wanted: Which requests.
+            newest: So many groups at most, the one of the newest request first; ``None``: all, the most frequent first.
+        """
         condition, values = conditions(replace(wanted, error_type=wanted.error_type or ANY_ERROR))
         names = ", ".join(_GROUPED)
+        order = "count(*) DESC" if newest is None else "max(record_key) DESC"
         sql = [
             f"SELECT {names}, count(*), total(CAST(error_handled AS INTEGER) > 0), min(record_key), max(record_key)",
-            f"FROM chest_requests WHERE {condition} GROUP BY {names} ORDER BY count(*) DESC, {names}",
+            f"FROM chest_requests WHERE {condition} GROUP BY {names} ORDER BY {order}, {names} LIMIT ?",
         ]
-        groups = self._connection.execute(" ".join(sql), values).fetchall()
+        groups = self._connection.execute(" ".join(sql), [*values, MOST if newest is None else newest]).fetchall()
         return [self._error_group(group, condition, values) for group in groups]
 
     def overview(

@@ -6,22 +6,24 @@ Not with each request: one that waits for others of its minute costs a fraction 
 from __future__ import annotations
 
 import time
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._base.histogram import Histogram
 from flask_chest_otel._base.sqlite import transaction
 from flask_chest_otel._records.schema import REQUESTS, key_at
 from flask_chest_otel._store.rollups import (
+    BETWEEN,
     COLUMNS,
     COUNTED_COLUMNS,
+    KEY,
     LEVELS_S,
     MINUTE_S,
-    TABLE,
-    TYPED_COLUMNS,
+    TABLES,
     Figures,
     RollupKey,
+    RollupTable,
     start_s_of,
+    sums,
     tallied,
     true_from_ns,
 )
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-__all__ = ["Rolling", "prepare", "trim"]
+__all__ = ["Rolling", "trim"]
 
 LOOK_EVERY_S = 1.0
 """Time between two looks for requests to be counted, seconds."""
@@ -44,11 +46,6 @@ AT_ONCE = 500
 
 BUDGET_S = 0.2
 """How long one look may count, seconds; the rest is left to the next."""
-
-
-def prepare(connection: sqlite3.Connection) -> None:
-    """Teach a connection how histograms are merged."""
-    connection.create_function("chest_merged", 2, _merged, deterministic=True)
 
 
 class Rolling:
@@ -73,8 +70,8 @@ def trim(connection: sqlite3.Connection, deleted_key: str) -> None:
     """Requests up to that key are deleted: delete roll-ups that say nothing any more, in the caller's transaction."""
     connection.execute("UPDATE chest_rolled_up SET deleted_key = max(deleted_key, ?)", (deleted_key,))
     true_from_s = true_from_ns(connection) // 10**9
-    for per_s in LEVELS_S:
-        connection.execute(f"DELETE FROM {TABLE} WHERE per_s = ? AND start_s <= ?", (per_s, true_from_s - per_s))  # noqa: S608 - our own name
+    for table, per_s in product(TABLES, LEVELS_S):
+        connection.execute(f"DELETE FROM {table.name} WHERE per_s = ? AND start_s <= ?", (per_s, true_from_s - per_s))  # noqa: S608 - our own name
 
 
 def _count_some(connection: sqlite3.Connection) -> bool:
@@ -122,24 +119,23 @@ def _count(connection: sqlite3.Connection, due: list[tuple[Any, ...]]) -> None:
     _add(connection, tallied(due))
     # The trigger compares with "less than": the next key is not this one.
     connection.execute("UPDATE chest_rolled_up SET until_key = ?", (f"{until_key}0",))
-    for per_s, wider_s in pairwise(LEVELS_S):
-        _sum_up(connection, per_s, wider_s, from_s, start_s_of(until_key))
+    for table, (per_s, wider_s) in product(TABLES, pairwise(LEVELS_S)):
+        _sum_up(connection, table, per_s, wider_s, from_s, start_s_of(until_key))
 
 
 def _counted_s(until_key: str) -> int:
     return start_s_of(until_key) if until_key else 0
 
 
-def _sum_up(connection: sqlite3.Connection, per_s: int, wider_s: int, from_s: int, until_s: int) -> None:
+def _sum_up(
+    connection: sqlite3.Connection, table: RollupTable, per_s: int, wider_s: int, from_s: int, until_s: int
+) -> None:
     """Roll up hours that are over from their minutes, and days from their hours."""
-    times = per_s, from_s - from_s % wider_s, until_s - until_s % wider_s
-    if times[1] == times[2]:
-        return
-    found: dict[RollupKey, Figures] = {}
-    for row in connection.execute(_BETWEEN, times):
-        key = _wider(RollupKey._make(row[:7]), wider_s)
-        found.setdefault(key, Figures()).merge_row(*row[7:])
-    _add(connection, found)
+    from_s, until_s = (second - second % wider_s for second in (from_s, until_s))
+    if from_s < until_s:
+        begin = f"start_s - start_s % {wider_s}"
+        rows = sums(f"{table.name} WHERE {BETWEEN}", KEY | {"per_s": str(wider_s), "start_s": begin})
+        connection.execute(_merging(table, rows), (per_s, from_s, until_s))
 
 
 def _count_late(connection: sqlite3.Connection) -> int:
@@ -166,7 +162,8 @@ def _wider(key: RollupKey, per_s: int) -> RollupKey:
 
 
 def _add(connection: sqlite3.Connection, found: dict[RollupKey, Figures]) -> None:
-    connection.executemany(_MERGING, _rows(found))
+    for table in TABLES:
+        connection.executemany(_merging(table, _ONE_ROW), _rows(table.keyed(found)))
 
 
 def _rows(found: dict[RollupKey, Figures]) -> Iterator[tuple[Any, ...]]:
@@ -174,18 +171,17 @@ def _rows(found: dict[RollupKey, Figures]) -> Iterator[tuple[Any, ...]]:
         yield (*key, figures.count, figures.errors, figures.sum_ms, figures.max_ms, figures.histogram.encode())
 
 
-def _merged(first: bytes, second: bytes) -> bytes:
-    both = Histogram.decode(first)
-    both.merge_encoded(second)
-    return both.encode()
+def _merging(table: RollupTable, rows: str) -> str:
+    """The statement that adds figures to those that are there."""
+    return (
+        f"INSERT INTO {table.name} ({', '.join(COLUMNS)}) {rows}"
+        f" ON CONFLICT ({', '.join(RollupKey._fields)}) DO UPDATE SET count = count + excluded.count,"
+        " errors = errors + excluded.errors, sum_ms = sum_ms + excluded.sum_ms, max_ms = max(max_ms, excluded.max_ms),"
+        " histogram = chest_merged(histogram, excluded.histogram)"
+    )
 
 
-_MERGING = (
-    f"INSERT INTO {TABLE} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"  # noqa: S608 - our own names
-    f" ON CONFLICT ({', '.join(RollupKey._fields)}) DO UPDATE SET count = count + excluded.count,"
-    " errors = errors + excluded.errors, sum_ms = sum_ms + excluded.sum_ms, max_ms = max(max_ms, excluded.max_ms),"
-    " histogram = chest_merged(histogram, excluded.histogram)"
-)
+_ONE_ROW = f"VALUES ({', '.join('?' for _ in COLUMNS)})"
 _REQUEST = typed(REQUESTS, *COUNTED_COLUMNS)
 _DUE = (
     f"SELECT {_REQUEST} FROM chest_requests"  # noqa: S608 - our own names
@@ -199,4 +195,3 @@ _LATE = (
     f"SELECT {_REQUEST} FROM chest_requests"  # noqa: S608 - our own names
     " WHERE record_key IN (SELECT record_key FROM chest_late WHERE record_key <= ?)"
 )
-_BETWEEN = f"SELECT {TYPED_COLUMNS} FROM {TABLE} WHERE per_s = ? AND start_s >= ? AND start_s < ?"  # noqa: S608 - our own names

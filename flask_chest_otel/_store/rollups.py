@@ -6,6 +6,9 @@ that notes its key in ``chest_late``: these follow. Until then, readers add the 
 
 Requests are deleted in the order of their keys, too, and stay counted. So roll-ups say nothing of a time from which
 some are deleted; what is left of it, or comes late, readers add themselves.
+
+There are two tables: one tells apart routes, methods and versions, the other does not. That one has so much fewer rows
+that a chart of all requests is quickly made of it.
 """
 
 from __future__ import annotations
@@ -18,26 +21,31 @@ from flask_chest_otel._values.methods import known_method
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "BETWEEN",
     "COLUMNS",
     "COUNTED_COLUMNS",
     "CREATION",
     "DAY_S",
     "HOUR_S",
+    "KEY",
     "LEVELS_S",
     "MINUTE_S",
-    "TABLE",
-    "TYPED_COLUMNS",
+    "ROLLUPS",
+    "TABLES",
+    "TOTALS",
+    "TOTALS_CREATION",
     "Figures",
     "RollupKey",
+    "RollupTable",
     "start_s_of",
+    "sums",
     "tallied",
+    "teach",
     "true_from_ns",
 ]
-
-TABLE = "chest_rollups"
 
 LEVELS_S = MINUTE_S, HOUR_S, DAY_S = (60, 3600, 86400)
 """How long the times are that are rolled up, seconds; each begins at a multiple of that since 1970 UTC."""
@@ -68,21 +76,102 @@ class RollupKey(NamedTuple):
     version: str
 
 
+class RollupTable(NamedTuple):
+    """One table of roll-ups.
+
+    Attributes:
+        name: Its name.
+        without: Fields of the key that it does not tell apart: they are empty there.
+    """
+
+    name: str
+    without: frozenset[str] = frozenset()
+
+    def keyed(self, found: dict[RollupKey, Figures]) -> dict[RollupKey, Figures]:
+        """The same figures by the keys of this table."""
+        if not self.without:
+            return found
+        empty: dict[str, Any] = dict.fromkeys(self.without, "")
+        keys: dict[RollupKey, Figures] = {}
+        for key, figures in found.items():
+            keys.setdefault(key._replace(**empty), Figures()).merge(figures)
+        return keys
+
+
 COLUMNS = (*RollupKey._fields, "count", "errors", "sum_ms", "max_ms", "histogram")
-"""Columns of the table: those of the key, and figures."""
+"""Columns of a table: those of the key, and figures."""
 
-_TYPES = dict.fromkeys(("per_s", "start_s", "status_class", "count", "errors"), "INTEGER")
-_TYPES |= {"sum_ms": "REAL", "max_ms": "REAL", "histogram": "BLOB"}
+# With their types: SQLite itself keeps whatever somebody wrote there.
+KEY = {
+    name: f"CAST({name} AS {'INTEGER' if name in ('per_s', 'start_s', 'status_class') else 'TEXT'})"
+    for name in RollupKey._fields
+}
+"""Expression of each field of the key."""
 
-TYPED_COLUMNS = ", ".join(f"CAST({name} AS {_TYPES.get(name, 'TEXT')})" for name in COLUMNS)
-"""The same for a question, with their types: SQLite itself keeps whatever somebody wrote there."""
+_SUMS = (
+    "CAST(total(CAST(count AS INTEGER)) AS INTEGER)",
+    "CAST(total(CAST(errors AS INTEGER)) AS INTEGER)",
+    "total(CAST(sum_ms AS REAL))",
+    "max(CAST(max_ms AS REAL))",
+    "chest_summed(CAST(histogram AS BLOB))",
+)
+BETWEEN = "per_s = ? AND start_s >= ? AND start_s < ?"
+"""Condition for rows of one level, from one second to another."""
 
-CREATION = (
-    f"""CREATE TABLE {TABLE} (
+ROLLUPS = RollupTable("chest_rollups")
+TOTALS = RollupTable("chest_totals", frozenset({"route", "method", "version"}))
+TABLES = TOTALS, ROLLUPS
+"""The smaller one first."""
+
+
+def sums(rows: str, key: Mapping[str, str], *more: str) -> str:
+    """The question for sums of rows: the columns of a table of roll-ups, and ``more``.
+
+    Args:
+        rows: Which ones: what stands behind ``FROM``.
+        key: Expression of each field of the key by which they are told apart; all others are empty.
+        more: Further sums.
+    """
+    columns = [*(key.get(name, "''") for name in RollupKey._fields), *_SUMS, *more]
+    same = (str(place) for place, name in enumerate(RollupKey._fields, 1) if place == 1 or name in key)
+    return f"SELECT {', '.join(columns)} FROM {rows} GROUP BY {', '.join(same)}"  # noqa: S608 - our own names
+
+
+def teach(connection: sqlite3.Connection) -> None:
+    """Teach a connection how histograms are merged."""
+    connection.create_function("chest_merged", 2, _merged, deterministic=True)
+    connection.create_aggregate("chest_summed", 1, _Summing)  # type: ignore[arg-type]  # it takes and gives bytes
+
+
+def _merged(first: bytes, second: bytes) -> bytes:
+    both = Histogram.decode(first)
+    both.merge_encoded(second)
+    return both.encode()
+
+
+class _Summing:
+    """Histograms of several rows as one."""
+
+    def __init__(self) -> None:
+        self._all = Histogram()
+
+    def step(self, histogram: bytes) -> None:
+        self._all.merge_encoded(histogram)
+
+    def finalize(self) -> bytes:
+        return self._all.encode()
+
+
+def _creation(table: RollupTable) -> str:
+    return f"""CREATE TABLE {table.name} (
         per_s INTEGER NOT NULL, start_s INTEGER NOT NULL, service TEXT NOT NULL, route TEXT NOT NULL,
         method TEXT NOT NULL, status_class INTEGER NOT NULL, version TEXT NOT NULL,
         count INTEGER NOT NULL, errors INTEGER NOT NULL, sum_ms REAL NOT NULL, max_ms REAL NOT NULL,
-        histogram BLOB NOT NULL, PRIMARY KEY ({", ".join(RollupKey._fields)})) WITHOUT ROWID""",
+        histogram BLOB NOT NULL, PRIMARY KEY ({", ".join(RollupKey._fields)})) WITHOUT ROWID"""
+
+
+CREATION = (
+    _creation(ROLLUPS),
     "CREATE TABLE chest_rolled_up (until_key TEXT NOT NULL, deleted_key TEXT NOT NULL)",
     "INSERT INTO chest_rolled_up VALUES ('', '')",
     "CREATE TABLE chest_late (record_key TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID",
@@ -91,6 +180,15 @@ CREATION = (
         BEGIN INSERT OR IGNORE INTO chest_late VALUES (NEW.record_key); END""",
 )
 """Statements that make the tables; ``histogram`` is ``Histogram.encode`` of the durations in milliseconds."""
+
+TOTALS_CREATION = (
+    _creation(TOTALS),
+    # What is counted already, is not counted there: begin again.
+    f"DELETE FROM {ROLLUPS.name}",  # noqa: S608 - our own name
+    "DELETE FROM chest_late",
+    "UPDATE chest_rolled_up SET until_key = ''",
+)
+"""Statements that make the second table, in a file that has the others."""
 
 
 class Figures:
@@ -120,20 +218,18 @@ class Figures:
         self.max_ms = max(self.max_ms, duration_ms)
         self.histogram.add(duration_ms)
 
+    @classmethod
+    def of(cls, count: int, errors: int, sum_ms: float, max_ms: float, histogram: Histogram) -> Figures:
+        """Figures that are known; the histogram is theirs from now on."""
+        found = cls()
+        found._add(count, errors, sum_ms, max_ms)
+        found.histogram = histogram
+        return found
+
     def merge(self, other: Figures) -> None:
         """Add all requests of others."""
         self.histogram.merge(other.histogram)
         self._add(other.count, other.errors, other.sum_ms, other.max_ms)
-
-    def merge_row(self, count: int, errors: int, sum_ms: float, max_ms: float, histogram: bytes) -> None:
-        """Add what a row of the table says."""
-        self.histogram.merge_encoded(histogram)
-        self._add(count, errors, sum_ms, max_ms)
-
-    def quantile_ms(self, share: float) -> float | None:
-        """How long at most that share of them took, milliseconds, at most 1.1 % beside the true value."""
-        found = self.histogram.quantile(share)
-        return None if found is None else min(found, self.max_ms)
 
     def _add(self, count: int, errors: int, sum_ms: float, max_ms: float) -> None:
         self.count += count

@@ -43,7 +43,6 @@ def overview_data(reader: StoreReader, given: Filter) -> dict[str, object]:
     """What the overview shows, as values that JSON knows."""
     wanted = given.wanted
     routes = sorted(reader.overview(wanted), key=lambda row: -row.count)
-    errors = sorted(reader.errors(wanted), key=lambda group: group.last, reverse=True)
     per_s, series = _series(reader, wanted, sum(row.count for row in routes))
     return {
         "per_s": per_s,
@@ -56,7 +55,7 @@ def overview_data(reader: StoreReader, given: Filter) -> dict[str, object]:
         "routes_left_out": max(0, len(routes) - MOST_ROUTES),
         "errors": [
             {"type": one.type, "message": one.last_message, "route": one.route, "last": one.last, "id": one.last_ids[0]}
-            for one in errors[:NEWEST_ERRORS]
+            for one in reader.errors(wanted, NEWEST_ERRORS)
         ],
         "losses": reader.losses(reader.newest(wanted, MOST_READ))._asdict(),
     }
@@ -64,14 +63,15 @@ def overview_data(reader: StoreReader, given: Filter) -> dict[str, object]:
 
 def figures(row: OverviewRow) -> dict[str, object]:
     """The figures of a row, times in milliseconds."""
+    p50_ms, p95_ms, p99_ms = map(_rounded, row.quantiles_ms(0.5, 0.95, 0.99))
     return {
         "count": row.count,
         "client_errors": row.client_errors,
         "server_errors": row.server_errors,
         "mean_ms": _rounded(row.mean_ms),
-        "p50_ms": _rounded(row.quantile_ms(0.5)),
-        "p95_ms": _rounded(row.quantile_ms(0.95)),
-        "p99_ms": _rounded(row.quantile_ms(0.99)),
+        "p50_ms": p50_ms,
+        "p95_ms": p95_ms,
+        "p99_ms": p99_ms,
         "max_ms": _rounded(row.max_ms),
     }
 

@@ -184,10 +184,12 @@ def test_overviews_are_those_of_the_requests(path: Path, records: list[RequestRe
     with read_store(path) as reader:
         found = {row.group: row for row in reader.overview(wanted, ("service", "route", "method", "version"))}
         total = merged(found.values())
+        together = reader.overview(wanted, ("service",), 3600)
         assert len(reader.requests(wanted, 1000)) == len(list(reader.facts(wanted))) == len(chosen)
     groups = Counter(group_of(record) for record in chosen)
     assert {group: row.count for group, row in found.items()} == groups
     assert_figures(total, chosen)
+    assert_figures(merged(together), chosen)
     for group, row in found.items():
         assert_figures(row, [record for record in chosen if group_of(record) == group])
 
@@ -221,13 +223,13 @@ def assert_figures(row: OverviewRow, chosen: list[RequestRecord]) -> None:
     assert row.server_errors == sum(record.status >= 500 for record in chosen)
     assert row.exceptions == sum(record.error is not None for record in chosen)
     if not times:
-        assert (row.mean_ms, row.quantile_ms(0.5)) == (None, None)
+        assert (row.mean_ms, row.quantiles_ms(0.5)) == (None, [None])
         return
     assert row.max_ms == times[-1]
     assert row.mean_ms == pytest.approx(sum(times) / len(times))
-    for share in (0.5, 0.95, 0.99):
-        true = times[max(1, -int(-share * len(times) // 1)) - 1]
-        assert row.quantile_ms(share) == pytest.approx(true, rel=0.02)
+    shares = (0.5, 0.95, 0.99)
+    true = [times[max(1, -int(-share * len(times) // 1)) - 1] for share in shares]
+    assert row.quantiles_ms(*shares) == pytest.approx(true, rel=0.02)
 
 
 @pytest.mark.parametrize("per_s", [60, 300, 3600, 86400])
@@ -240,6 +242,27 @@ def test_overviews_by_time(path: Path, records: list[RequestRecord], per_s: int,
         found = reader.overview(Wanted(), (), per_s, timezone(offset))
     assert {row.start_s: row.count for row in found} == Counter(begins)
     assert [row.start_s for row in found] == sorted(row.start_s or 0 for row in found)
+
+
+def test_a_chart_needs_no_routes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of all requests by time are made of a few rows, however many routes and versions there are."""
+    monkeypatch.setattr(rolling, "BUDGET_S", 60.0)
+    path = tmp_path / "store.sqlite3"
+    stored(path, [make_record(start_unix_ns=START_NS + n * 10**9, route=f"/{n}", version=f"{n}") for n in range(600)])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for table, most in (("chest_rollups", 1800), ("chest_totals", 14)):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] <= most
+        connection.execute("DELETE FROM chest_rollups")
+    with read_store(path) as reader:
+        assert sum(row.count for row in reader.overview(Wanted(service="shop"), (), 3600)) == 600
+
+
+def test_the_newest_errors(path: Path) -> None:
+    """Where only the newest groups of errors are wanted, these are what all of them begin with, the newest first."""
+    with read_store(path) as reader:
+        every = sorted(reader.errors(Wanted()), key=lambda group: group.last, reverse=True)
+        assert reader.errors(Wanted(), 3) == every[:3]
+    assert len(every) > 3
 
 
 def test_errors_are_grouped(path: Path, records: list[RequestRecord]) -> None:
@@ -289,7 +312,8 @@ def test_what_is_trimmed_is_trimmed_everywhere(tmp_path: Path, monkeypatch: pyte
         assert [row.count for row in reader.overview(Wanted(), (), 60)] == [1]
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM chest_details").fetchone() == (1,)
-        assert connection.execute("SELECT per_s, count FROM chest_rollups").fetchall() == [(60, 1)]
+        for table in ("chest_rollups", "chest_totals"):
+            assert connection.execute(f"SELECT per_s, count FROM {table}").fetchall() == [(60, 1)]
 
 
 def test_a_minute_that_is_trimmed_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

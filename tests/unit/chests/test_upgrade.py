@@ -112,6 +112,29 @@ def test_an_old_store_is_read_as_it_is(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_store_without_totals(
+    tmp_path: Path, make_record: Callable[..., RequestRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store of roll-ups that tell apart routes alone: read as it is, and counted again by who writes to it."""
+    monkeypatch.setattr(rolling, "GRACE_S", -3600)
+    path = tmp_path / "store.sqlite3"
+    for count in (50, 51):
+        with closing(EmbeddedStore(path, max_age_s=FOREVER_S)) as store:
+            for _ in range(50 if count == 50 else 1):
+                store.put(make_record())
+            assert store.flush(10)
+        for by in ((), ("route",)):
+            with read_store(path) as reader:
+                assert merged(reader.overview(Wanted(), by)).count == count
+        if count == 50:
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("DROP TABLE chest_totals")
+            with read_store(path) as reader:
+                assert merged(reader.overview(Wanted(), ())).count == 50
+    assert rolled_up(path)[0] == (60, 51)
+    assert rows(path, "SELECT sum(count) FROM chest_totals WHERE per_s = 60") == [(51,)]
+
+
 def test_an_old_worker_writes_beside_a_new_one(
     path: Path, make_record: Callable[..., RequestRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +152,7 @@ def test_an_old_worker_writes_beside_a_new_one(
         assert store.flush(10)
     assert rows(path, "SELECT count(*) FROM chest_requests") == [(OLD_REQUESTS + 41,)]
     assert rolled_up(path)[0] == (60, OLD_REQUESTS + 41)
+    assert rows(path, "SELECT sum(count) FROM chest_totals WHERE per_s = 60") == [(OLD_REQUESTS + 41,)]
     assert rows(path, "SELECT * FROM chest_late") == []
 
 
