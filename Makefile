@@ -20,7 +20,7 @@ SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist loadfile
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-pipeline collector pipeline docs docs-serve screenshots clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-pipeline collector wheels pipeline docs docs-serve screenshots clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ bench-pipeline: $(DEV) ## Measure the way to InfluxDB: requests/s, what the coll
 
 collector: ## Build the OpenTelemetry Collector with every component that collector-config/ uses; needs Go.
 	collector-config/distribution/build.sh
+
+wheels: ## Build the collector's wheels for five kinds of machines, into dist/; needs Go, and an hour the first time.
+	$(PYTHON) packaging/collector/wheels.py
 
 pipeline: $(DEV) ## Send the shop's requests through the collector into a real InfluxDB and compare the figures.
 	$(BIN)/python -m tests.backends.pipeline

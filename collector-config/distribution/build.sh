@@ -16,9 +16,19 @@ Builds the OpenTelemetry Collector with every component that collector-config/*.
 
 from builder.yaml, go.mod, go.sum and guard/ beside this script, with Go 1.26 or newer and the Go module proxy. The first
 time takes 3 to 10 minutes and 3 GB of Go caches.
+
+  --for SYSTEM/MACHINE   for another kind of machine, in Go's words, such as windows/amd64: $bin_dir/$program-windows-amd64
 TEXT
 }
 
+# Another machine's program has a name of its own, in .build/bin and in the cache.
+if [ "${1:-}" = --for ]; then
+  target=${2:?SYSTEM/MACHINE}
+  shift 2
+  [ "$target" = "$(this_machine)" ] || program=$program-${target/\//-}
+else
+  target=$(this_machine)
+fi
 options "$@"
 unless_current "$here/build.sh" "$here/builder.yaml" "$here/go.mod" "$here/go.sum" "$here"/guard/*.go "$here"/guard/*/*.go
 need_go "$(awk '$1 == "go" { sub(/\.0$/, "", $2); print $2 }' "$here/go.mod")"
@@ -31,8 +41,9 @@ say "writing main.go from builder.yaml"
 cp -r -- "$here/go.mod" "$here/go.sum" "$here/guard" "$work/source/"
 
 say "compiling (about 1700 packages the first time)"
-(cd "$work/source" && clean_env CGO_ENABLED=0 GOFLAGS=-mod=readonly \
-  go build -v -trimpath -buildvcs=false -ldflags='-s -w' -o "$work/$program" . 2>&1 | progress)
+# No id of the build: the same sources and the same Go give the same bytes.
+(cd "$work/source" && clean_env CGO_ENABLED=0 GOFLAGS=-mod=readonly GOOS="${target%/*}" GOARCH="${target#*/}" \
+  go build -v -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o "$work/$program" . 2>&1 | progress)
 
-"$work/$program" --version >&2
+[ "$target" != "$(this_machine)" ] || "$work/$program" --version >&2
 finish "$work/$program"

@@ -5,14 +5,17 @@ A queue is a file of bbolt's format (https://github.com/etcd-io/bbolt), named af
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import re
 import struct
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._collector.outline import parse
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,7 +91,9 @@ def _text(node: Node) -> str:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether a collector has this queue open."""
+    """Whether a collector has this queue open; not known on Windows, where the collector itself finds out."""
+    if sys.platform == "win32":
+        return False
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,10 @@ def _too_small(folder: Path, queues: list[Queue], environ: Mapping[str, str]) ->
 
 
 def _taken(path: Path) -> int:
-    return path.stat().st_blocks * 512 if path.exists() else 0
+    if not path.exists():
+        return 0
+    found = path.stat()
+    return found.st_size if sys.platform == "win32" else found.st_blocks * 512
 
 
 def _number(environ: Mapping[str, str], name: str, otherwise: int) -> int:

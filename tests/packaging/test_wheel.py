@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tarfile
 import textwrap
 import zipfile
 from pathlib import Path
 
-import pytest
-
 from tests.docs.pages import blocks_of
+from tests.packaging.environments import run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TUTORIAL = REPOSITORY / "docs" / "tutorial" / "first-variables.md"
@@ -24,50 +20,6 @@ ENTRY_POINTS = {
     "flask.commands": "chest",
     "pytest11": "flask_chest",
 }
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel made from that."""
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(REPOSITORY)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def wheel(built: Path) -> Path:
-    (found,) = built.glob("*.whl")
-    return found
-
-
-@pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment that the tutorial's own commands make, and pytest for the plugin."""
-    folder = tmp_path_factory.mktemp("environment")
-    commands = [command for command, _ in blocks_of(TUTORIAL.read_text("utf-8"))[0].commands]
-    install = commands.pop()
-    assert install == "pip install flask-chest-otel"
-    # The wheel in the name's place, as the tutorial allows for what is not released.
-    commands.append(f"pip install --quiet --disable-pip-version-check {wheel} pytest")
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = ["bash", "-ec", "\n".join(commands)]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / ".venv" / "bin" / "python"
-
-
-def run(python: Path, folder: Path, *arguments: str) -> str:
-    """Run the environment's interpreter somewhere else, without a look at this checkout."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "FLASK_", "PYTHON"))}
-    done = subprocess.run(
-        [str(python), *arguments], cwd=folder, env=kept, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:

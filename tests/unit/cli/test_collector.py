@@ -26,7 +26,7 @@ from flask_chest_otel import FlaskChest, TrackedVar, flask_chest
 from flask_chest_otel._cli import chest_cli
 from flask_chest_otel._collector import Composition, render
 from flask_chest_otel._collector.application import look_at
-from flask_chest_otel._collector.binary import find
+from flask_chest_otel._collector.binary import NAMES, as_child, find, places
 from flask_chest_otel._collector.check import problems
 from flask_chest_otel._collector.fragments import ADD_ONS, TARGETS, folder, variables_of
 from flask_chest_otel._lifecycle.state import config_of
@@ -520,3 +520,27 @@ def test_no_program_of_the_folder_one_stands_in(tmp_path: Path, monkeypatch: pyt
     on_path.symlink_to(program)
     monkeypatch.setenv("PATH", str(on_path.parent))
     assert find() in (on_path, Path(__file__).resolve().parents[3] / ".build" / "bin" / program.name)
+
+
+@pytest.mark.parametrize("entry", ["", ".", "bin"])
+def test_no_program_by_a_relative_path(entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry of PATH that means the folder that one stands in is left out; so is a package of that name there."""
+    for place in ("", "bin", "flask_chest_collector"):
+        (tmp_path / place).mkdir(exist_ok=True)
+        for name in NAMES:
+            (tmp_path / place / name).write_text("#!/bin/sh\n")
+            (tmp_path / place / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PATH", f"{entry}:/nowhere")
+    assert find() in (None, Path(__file__).resolve().parents[3] / ".build" / "bin" / NAMES[0])
+    assert not [path for path in places() if not path.is_absolute() or tmp_path in path.parents]
+
+
+def test_run_where_a_process_cannot_become_another(tmp_path: Path) -> None:
+    """There the collector is a child with the configuration in a file; its exit code is the command's."""
+    program = tmp_path / "program"
+    program.write_text('#!/bin/sh\ncat "$2" > "$(dirname "$0")/seen"\nexit 3\n')
+    program.chmod(0o755)
+    assert as_child(program, "receivers: {}\n") == 3
+    assert (tmp_path / "seen").read_text() == "receivers: {}\n"
