@@ -10,6 +10,7 @@ import click
 from flask_chest_otel._base.text import counted
 from flask_chest_otel._cli import options, times
 from flask_chest_otel._cli.filters import filters
+from flask_chest_otel._cli.nothing_found import why_nothing
 from flask_chest_otel._cli.output import ERROR, safe, say, say_json, say_wrapped, whole
 from flask_chest_otel._cli.request_table import short_ids
 from flask_chest_otel._cli.source import open_store
@@ -46,6 +47,7 @@ def command(*, wanted: Wanted, limit: int, utc: bool, store: Path | None, as_jso
     """
     with open_store(store) as reader:
         found = reader.errors(wanted)
+        why = "" if found or as_json or wanted == Wanted() else why_nothing(reader, wanted, utc=utc)
     if as_json:
         say_json([asdict(group) for group in found[:limit]])
         return
@@ -56,7 +58,7 @@ def command(*, wanted: Wanted, limit: int, utc: bool, store: Path | None, as_jso
         _say(group, utc=utc, several=several)
     if not found:
         which = "" if wanted == Wanted() else " that is like that"
-        say(f"No request in the store recorded an exception{which}.", to_stderr=True)
+        say_wrapped(f"No request in the store recorded an exception{which}.{why}", to_stderr=True)
     elif len(found) > limit:
         say(f"{counted(len(found) - limit, 'more group', 'more groups')}: --limit {len(found)}", to_stderr=True)
 

@@ -11,6 +11,7 @@ from flask_chest_otel._analysis.chosen import ERROR_FACTS, observations, same_ti
 from flask_chest_otel._analysis.explain import explain
 from flask_chest_otel._cli import options
 from flask_chest_otel._cli.filters import filters
+from flask_chest_otel._cli.nothing_found import why_nothing
 from flask_chest_otel._cli.output import HEAD, say, say_json, say_wrapped, whole
 from flask_chest_otel._cli.source import open_store
 
@@ -57,7 +58,7 @@ def command(
     slower: float | None,
     error: str | None,
     wanted: Wanted,
-    utc: bool,  # noqa: ARG001 - --since and --until have read it
+    utc: bool,
     store: Path | None,
     as_json: bool,
 ) -> None:
@@ -68,17 +69,18 @@ def command(
     """
     if all(one is None for one in (status, slower, error)):
         raise click.UsageError("which requests? Type --status 5xx, --slower 500 or --error PaymentError")
-    chosen = replace(wanted, status=status, slower_than_ms=slower, error_type=error)
+    asked = replace(wanted, status=status, slower_than_ms=slower, error_type=error)
     with open_store(store) as reader:
         wanted = reader.newest(wanted, MOST)
-        chosen = replace(chosen, since_unix_ns=wanted.since_unix_ns)
+        chosen = replace(asked, since_unix_ns=wanted.since_unix_ns)
         keys = {one.key for one in reader.facts(chosen)}
         left_out = same_time(reader, chosen) | (ERROR_FACTS if slower is None else set())
         found = explain(observations(reader, wanted, keys, left_out))
+        why = "" if found.chosen or as_json else why_nothing(reader, asked, utc=utc)
     if as_json:
         say_json(_as_json(found))
     else:
-        _say(found)
+        _say(found, why)
 
 
 def _as_json(found: Explanation) -> dict[str, object]:
@@ -115,7 +117,7 @@ def _condition(one: Condition) -> dict[str, object]:
     }
 
 
-def _say(found: Explanation) -> None:
+def _say(found: Explanation, why_none: str) -> None:
     total = found.chosen + found.rest
     newest = "the newest " if total >= MOST else ""
     say_wrapped(f"Chosen: {found.chosen} of {newest}{total} requests. Conditions looked at: {found.looked_at}.")
@@ -123,7 +125,7 @@ def _say(found: Explanation) -> None:
         names = ", ".join(whole(fact.name) for fact in found.left_out)
         say_wrapped(f"Left out, for too many different values: {names}.")
     if not found.findings:
-        say_wrapped(_why_nothing(found))
+        say_wrapped(_why_nothing(found, why_none))
         return
     say("")
     rows = [
@@ -140,9 +142,9 @@ def _say(found: Explanation) -> None:
             say_wrapped(f"the same requests: {along}{more}", indent=" " * 30)
 
 
-def _why_nothing(found: Explanation) -> str:
+def _why_nothing(found: Explanation, why_none: str) -> str:
     if not found.chosen:
-        return "No request is like that."
+        return f"No request is like that.{why_none}"
     if not found.rest:
         return "All requests are like that: there is nothing to hold them against."
     few = f" So few requests ({found.chosen}) seldom show anything." if found.chosen <= FEW else ""

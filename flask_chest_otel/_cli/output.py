@@ -103,7 +103,9 @@ def styled(text: str, style: Mapping[str, Any]) -> str:
     return click.style(text, **style) if style and _has_colours() else text
 
 
-def say_wrapped(text: str, *, indent: str = "", hanging: int = 2, style: Mapping[str, Any] | None = None) -> None:
+def say_wrapped(
+    text: str, *, indent: str = "", hanging: int = 2, style: Mapping[str, Any] | None = None, to_stderr: bool = False
+) -> None:
     """Print lines, made safe, each broken where it is wider than the terminal.
 
     Args:
@@ -111,6 +113,7 @@ def say_wrapped(text: str, *, indent: str = "", hanging: int = 2, style: Mapping
         indent: What stands before each line.
         hanging: How much further in a broken line goes on, columns.
         style: Style of all of it.
+        to_stderr: What is said about the answer, and is not part of it.
     """
     for line in lines(text).split("\n"):
         begin = indent + " " * (len(line) - len(line.lstrip(" ")))
@@ -118,7 +121,7 @@ def say_wrapped(text: str, *, indent: str = "", hanging: int = 2, style: Mapping
         while True:
             room = max(columns_here() - width_of(margin), NARROWEST // 2)
             piece = _piece(rest, room)
-            click.echo((margin + styled(piece, style or {})).rstrip())
+            click.echo((margin + styled(piece, style or {})).rstrip(), err=to_stderr)
             rest = rest[len(piece) :].lstrip(" ")
             if not rest:
                 break

@@ -13,7 +13,8 @@ import click
 from flask_chest_otel._cli import options
 from flask_chest_otel._cli.as_json import request_object
 from flask_chest_otel._cli.filters import filters
-from flask_chest_otel._cli.output import say, say_json_line
+from flask_chest_otel._cli.nothing_found import why_nothing
+from flask_chest_otel._cli.output import say, say_json_line, say_wrapped
 from flask_chest_otel._cli.request_table import COLUMNS, RequestTable
 from flask_chest_otel._cli.source import open_store, path_of_store
 
@@ -95,7 +96,9 @@ def command(
             say(f"{name} is no column, and no variable of these requests: --help lists columns", to_stderr=True)
         any_found = bool(requests)
     if not any_found:
-        say("No request in the store is like that.", to_stderr=True)
+        with open_store(store) as reader:
+            why = why_nothing(reader, wanted, utc=utc)
+        say_wrapped(f"No request in the store is like that.{why}", to_stderr=True)
 
 
 def _say(found: Sequence[StoredRequest], table: RequestTable, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import click
 from flask_chest_otel._cli import options
 from flask_chest_otel._cli.figures import SORTS, Figures, by_route, by_time, by_value
 from flask_chest_otel._cli.filters import filters
+from flask_chest_otel._cli.nothing_found import why_nothing
 from flask_chest_otel._cli.output import (
     ERROR,
     WARNING,
@@ -21,6 +22,7 @@ from flask_chest_otel._cli.output import (
     say,
     say_json,
     say_table,
+    say_wrapped,
 )
 from flask_chest_otel._cli.source import open_store
 
@@ -102,6 +104,7 @@ def command(  # noqa: PLR0913 - one per option of the command
             found = by_time(reader, wanted, per, names, utc=utc)
         else:
             found = by_route(reader, wanted, names)
+        why = "" if found.rows or as_json else why_nothing(reader, wanted, utc=utc)
     found.sort(sort)
     if as_json:
         say_json(_as_json(found))
@@ -109,7 +112,7 @@ def command(  # noqa: PLR0913 - one per option of the command
         _say(found, limit if by is not None else len(found.rows))
         _say_missing(found, by, names)
     else:
-        say("No request in the store is like that.", to_stderr=True)
+        say_wrapped(f"No request in the store is like that.{why}", to_stderr=True)
 
 
 def _say_missing(found: Answer, by: str | None, names: tuple[str, ...]) -> None:

@@ -204,6 +204,32 @@ def test_nothing_found_is_no_error(shop: Path, chest: Callable[..., Result]) -> 
     assert "No request in the store is like that." in result.stderr
 
 
+@pytest.mark.parametrize("command", ["requests", "stats", "errors", "explain"])
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (
+            ["--route", "/cart/<int:card_id>"],
+            "has the route '/cart/<int:card_id>' (did you mean '/cart/<int:cart_id>'",
+        ),
+        (["--since", "2100-01-01"], "The newest request began "),
+        (["--until", "2000-01-01"], "The oldest request began "),
+        (["--path", "/kart/*"], "No request at all has the path '/kart/*'."),
+        (["--var", "usr_id=u1"], "No request at all has the variable 'usr_id'."),
+        (["--service", "shop", "--version", "9.9"], "No request at all has the version '9.9'."),
+    ],
+)
+def test_why_nothing_is_found(
+    command: str, options: list[str], why: str, shop: Path, chest: Callable[..., Result]
+) -> None:
+    """What no request of the store meets is named, and nothing that is met."""
+    result = chest(command, *options, *(["--status", "200"] if command == "explain" else []))
+    said = " ".join(result.output.split())
+    assert result.exit_code == 0
+    assert why in said
+    assert said.count("No request at all") == why.count("has the")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

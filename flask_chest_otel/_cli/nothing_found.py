@@ -1,0 +1,68 @@
+"""Why no request is like that: conditions that no request of the store meets, and what is meant instead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._cli.output import safe
+from flask_chest_otel._cli.times import clock
+from flask_chest_otel._records.schema import utc_text
+from flask_chest_otel._store.wanted import Wanted
+from flask_chest_otel.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask_chest_otel._store.reader import StoreReader
+
+__all__ = ["why_nothing"]
+
+
+def why_nothing(reader: StoreReader, wanted: Wanted, *, utc: bool = False) -> str:
+    """Sentences about each condition that no request of the store meets, even if it is asked for alone.
+
+    Args:
+        reader: Of a store in which no request is wanted.
+        wanted: All conditions.
+        utc: Whether times are shown in UTC.
+
+    Returns:
+        Text to be put behind a sentence, with a space at its begin; empty where nothing more can be said.
+    """
+    span = reader.span(Wanted())
+    if span is None:
+        return " The store is empty."
+    return "".join(
+        f" {sentence}." for sentence in (*_about_times(wanted, span, utc=utc), *_about_names(reader, wanted))
+    )
+
+
+def _about_times(wanted: Wanted, span: tuple[int, int], *, utc: bool) -> Iterator[str]:
+    oldest, newest = map(utc_text, span)
+    shown = clock((oldest, newest), utc=utc)
+    if wanted.since_unix_ns is not None and wanted.since_unix_ns > span[1]:
+        yield f"The newest request began {shown[newest]}"
+    if wanted.until_unix_ns is not None and wanted.until_unix_ns <= span[0]:
+        yield f"The oldest request began {shown[oldest]}"
+
+
+def _about_names(reader: StoreReader, wanted: Wanted) -> Iterator[str]:
+    """One sentence for each condition, apart from time, that fails alone."""
+    for name in ("route", "service", "version"):
+        given = getattr(wanted, name)
+        if given and not _any(reader, Wanted(**{name: given})):
+            known = [row.group[0] for row in reader.overview(Wanted(), (name,)) if row.group[0]]
+            meant = nearest(given, known)
+            hint = f" (did you mean {safe(repr(meant))}?)" if meant is not None else ""
+            yield f"No request at all has the {name} {safe(repr(given))}{hint}"
+    for alone, words in (
+        (Wanted(path=wanted.path), f"path {wanted.path!r}"),
+        (Wanted(error_type=wanted.error_type), f"exception {wanted.error_type!r}"),
+        *((Wanted(variables=((name, None),)), f"variable {name!r}") for name, _ in wanted.variables),
+    ):
+        if alone != Wanted() and not _any(reader, alone):
+            yield f"No request at all has the {safe(words)}"
+
+
+def _any(reader: StoreReader, wanted: Wanted) -> bool:
+    return reader.first_key(wanted, 1) is not None
