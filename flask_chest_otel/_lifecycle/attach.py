@@ -211,7 +211,10 @@ def _around_failure(attachment: Attachment, original: Method) -> Method:
 
 
 def _exception_in(args: tuple[Any, ...]) -> BaseException | None:
-    return next((one for one in args if isinstance(one, BaseException)), None)
+    for one in args:  # a generator would take as long as all else here
+        if isinstance(one, BaseException):
+            return one
+    return None
 
 
 def _around_response(attachment: Attachment, original: Method) -> Method:

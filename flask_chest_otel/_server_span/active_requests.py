@@ -36,7 +36,9 @@ class ActiveRequests:
 
     def leave(self, key: tuple[str, str], server_span: object) -> None:
         """It is over; a child that was forked inside the request never had it."""
-        self._here.get().get(key, set()).discard(server_span)
+        active = self._here.get().get(key)
+        if active is not None:
+            active.discard(server_span)
 
     def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         """How many there are just now."""

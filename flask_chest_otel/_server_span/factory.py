@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry import context as otel_context
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded
+from flask_chest_otel._server_span.arrivals import Arrivals
 from flask_chest_otel._server_span.attributes import (
     LONGEST_TEXT,
     HeaderCapture,
     LegacyNames,
     SpanTemplate,
-    environ_getter,
     full_name,
     header_setter,
     request_attributes,
@@ -83,6 +82,7 @@ class ServerSpanFactory:
         self.capture = HeaderCapture()
         self.legacy = LegacyNames.wanted()
         self.active = active
+        self._arrivals = Arrivals()
         self._durations = AttributeSets(limit)
         self._templates: dict[tuple[Any, ...], SpanTemplate] = {}
         self.duration = meter.create_histogram(
@@ -125,7 +125,7 @@ class ServerSpanFactory:
         if self.capture.request is not None:
             attributes.update(self.capture.of_request(environ))
         given = self.legacy.add_to(attributes, environ) if self.legacy is not None else attributes
-        parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
+        parent = self._arrivals.context_in(environ)
         span = self.tracer.start_span(template.name, parent, SpanKind.SERVER, given, start_time=start_unix_ns)
         return span, parent
 
@@ -186,7 +186,7 @@ class ServerSpanFactory:
     ) -> tuple[Span, Context]:
         """Start the server span of a request that ended before upstream began one; its duration upstream measures."""
         template = self.template(environ, method, route, chests)
-        parent = propagate.extract(environ, otel_context.get_current(), environ_getter)
+        parent = self._arrivals.context_in(environ)
         attributes = request_attributes(environ, template, url_path(environ))
         span = self.tracer.start_span(template.name, parent, SpanKind.SERVER, attributes, start_time=start_unix_ns)
         return span, trace.set_span_in_context(span, parent)
