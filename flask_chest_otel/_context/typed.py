@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from flask import has_request_context, request
 
 from flask_chest_otel._context import baggage
-from flask_chest_otel._context.field_types import as_text, as_type
 from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._request.lookup import current_request, present_request
 from flask_chest_otel._values.convert import Refused
@@ -79,6 +78,8 @@ class TypedContext:
         Raises:
             Exception: The application's own, from its class or a property of it.
         """
+        from flask_chest_otel._context.field_types import as_text  # noqa: PLC0415 - where fields travel
+
         if _making.get():
             return None  # its class calls another service
         typed = self.current()
@@ -111,6 +112,8 @@ class TypedContext:
 
     @guarded("baggage")
     def _receive(self, typed: Any, environ: Mapping[str, Any]) -> None:
+        from flask_chest_otel._context.field_types import as_type  # noqa: PLC0415 - where fields travel
+
         for name, text in self._arriving(environ).items():
             try:
                 setattr(typed, name, as_type(text, self._type_of(type(typed), name)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import g, has_request_context, request
 from flask import globals as flask_globals
 from opentelemetry import context as otel_context
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 
 from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._server_span.attributes import environ_getter
@@ -121,6 +121,8 @@ def is_root(live: LiveRequest, span: Span) -> bool:
         return False
     arrived = live.server_span.parent if live.server_span is not None else None
     if arrived is None:
+        from opentelemetry import propagate  # noqa: PLC0415 - it loads all propagators; who made the span has used it
+
         arrived = propagate.extract(request.environ, otel_context.Context(), environ_getter)
     return not trace.get_current_span(arrived).get_span_context().is_valid
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
-from opentelemetry import propagate
 
 from flask_chest_otel._server_span.attributes import environ_getter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import TextMapPropagator
 
@@ -26,15 +27,18 @@ class Arrivals:
     further headers, and the one for AWS Lambda reads a variable of the environment.
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ("_global", "_known")
 
     def __init__(self) -> None:
+        from opentelemetry import propagate  # noqa: PLC0415 - it loads all propagators; at the first request
+
+        self._global: Callable[[], TextMapPropagator] = propagate.get_global_textmap
         # One tuple, as several threads may come at once.
         self._known: tuple[TextMapPropagator | None, tuple[str, ...]] = (None, ())
 
     def context_in(self, environ: dict[str, Any]) -> Context:
         """The present context, with what the propagator finds in a WSGI environment."""
-        propagator = propagate.get_global_textmap()
+        propagator = self._global()
         known, keys = self._known
         if known is not propagator:  # the application may set another one at any time
             keys = _keys_of(propagator)
