@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
+import grpc  # type: ignore[import-untyped]  # its stubs are another distribution
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from flask_chest_otel._collector import Composition, render
 from tests.backends import jsonl
@@ -121,6 +126,58 @@ def test_callers_show_a_certificate(start_collector: StartCollector, tmp_path: P
     known.load_cert_chain(caller, caller_key)
     assert send(collector.otlp_http, known, NEW) == 200
     assert send(collector.otlp_http, known, OLD) == 401
+
+
+def call(address: str, credentials: grpc.ChannelCredentials | None, token: str) -> str:
+    """Send a span by gRPC, with these credentials or in plain text; return the name of the status."""
+    channel = grpc.secure_channel(address, credentials) if credentials else grpc.insecure_channel(address)
+    message = ExportTraceServiceRequest.FromString(trace_request(1))
+    with channel:
+        try:
+            # Made by protoc, without types.
+            stub: Any = cast("Any", TraceServiceStub)(channel)
+            stub.Export(message, timeout=5, metadata=[("authorization", f"Bearer {token}")])
+        except grpc.RpcError as error:
+            return str(error.code().name)
+    return "OK"
+
+
+def test_who_is_refused_by_tls_is_told(start_collector: StartCollector, tmp_path: Path) -> None:
+    """Over gRPC as over HTTP: no trust, plain text, no certificate of one's own are counted and in the log."""
+    public, key = certificate(tmp_path, "door")
+    caller, caller_key = certificate(tmp_path, "caller")
+    env = {"CHEST_OTLP_TOKEN": NEW, "CHEST_TLS_CERT": str(public), "CHEST_TLS_KEY": str(key)}
+    collector = start_collector("debug", "secure", env={**env, "CHEST_TLS_CLIENT_CA": str(caller)})
+    trusting, own = public.read_bytes(), (caller_key.read_bytes(), caller.read_bytes())
+
+    def refused(why: str) -> float:
+        return collector.own_metric("otelcol_chest_callers_refused", why=why)
+
+    def is_more(than: float) -> bool:
+        return refused("tls") > than
+
+    assert call(collector.otlp_grpc, grpc.ssl_channel_credentials(trusting, *own), NEW) == "OK"
+    # Somebody who only looks whether the port is open.
+    socket.create_connection(("127.0.0.1", int(collector.env["CHEST_OTLP_GRPC_PORT"]))).close()
+    socket.create_connection(("127.0.0.1", int(collector.env["CHEST_OTLP_HTTP_PORT"]))).close()
+    assert call(collector.otlp_grpc, grpc.ssl_channel_credentials(trusting, *own), OLD) == "UNAUTHENTICATED"
+    assert (refused("tls"), refused("token")) == (0, 1)
+    wrong = [grpc.ssl_channel_credentials(caller.read_bytes(), *own), None, grpc.ssl_channel_credentials(trusting)]
+    for credentials in wrong:
+        before = refused("tls")
+        assert call(collector.otlp_grpc, credentials, NEW) == "UNAVAILABLE"
+        eventually(partial(is_more, before), expected=True)
+    # Once a minute, not for each of them.
+    assert collector.log().count("TLS handshake error from 127.0.0.1") == 1
+    before = refused("tls")
+    distrusting = ssl.create_default_context()
+    distrusting.load_cert_chain(caller, caller_key)
+    for url in (collector.otlp_http, collector.otlp_http.replace("https", "http")):
+        send(url, distrusting, NEW)
+    send(collector.otlp_http, ssl.create_default_context(cafile=str(public)), NEW)
+    eventually(lambda: refused("tls"), before + 3)
+    assert collector.log().count("TLS handshake error from 127.0.0.1") == 2
+    assert refused("token") == 1
 
 
 def test_trying_again_is_seen(start_collector: StartCollector) -> None:

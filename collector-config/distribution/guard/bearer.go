@@ -8,7 +8,6 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/collector/extension/extensionauth"
-	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 )
 
@@ -20,9 +19,8 @@ func NewBearerFactory() extension.Factory {
 		if err != nil {
 			return nil, err
 		}
-		refused, err := set.MeterProvider.Meter(scope).Int64Counter("otelcol_chest_callers_refused",
-			metric.WithDescription("Requests that came to the door without a right token."))
-		return &doorkeeper{both: inner.(both), refused: refused, logger: set.Logger}, err
+		told, err := newRefused(set.TelemetrySettings)
+		return &doorkeeper{both: inner.(both), refused: told}, err
 	}
 	return extension.NewFactory(up.Type(), up.CreateDefaultConfig, create, up.Stability())
 }
@@ -37,23 +35,18 @@ type both interface {
 
 type doorkeeper struct {
 	both
-	refused metric.Int64Counter
-	logger  *zap.Logger
-	rare    rarely
+	refused *refused
 }
 
 // Authenticate looks at the token of a caller.
 func (d *doorkeeper) Authenticate(ctx context.Context, headers map[string][]string) (context.Context, error) {
 	let, err := d.both.Authenticate(ctx, headers)
 	if err != nil {
-		d.refused.Add(ctx, 1)
-		d.rare.log(err.Error(), func() {
-			from := "unknown"
-			if address := client.FromContext(ctx).Addr; address != nil {
-				from = address.String()
-			}
-			d.logger.Warn("A caller is refused (one line a minute)", zap.String("from", from), zap.Error(err))
-		})
+		from := "unknown"
+		if address := client.FromContext(ctx).Addr; address != nil {
+			from = address.String()
+		}
+		d.refused.tell("token", err.Error(), zap.String("from", from), zap.Error(err))
 	}
 	return let, err
 }

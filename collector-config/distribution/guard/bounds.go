@@ -31,8 +31,8 @@ type bounds struct {
 // newBounds reads them from the environment; nil where there are none.
 func newBounds(meter metric.Meter, perMinute string) (*bounds, error) {
 	b := &bounds{
-		perMinute: quota{most: int(bytesOf(perMinute, 0))},
-		series:    series{most: int(bytesOf("CHEST_SERVICE_SERIES", 0))},
+		perMinute: quota{most: int(numberOf(perMinute, 0))},
+		series:    series{most: int(numberOf("CHEST_SERVICE_SERIES", 0))},
 	}
 	if b.perMinute.most == 0 && b.series.most == 0 {
 		return nil, nil

@@ -33,7 +33,7 @@ type letters struct {
 }
 
 func newLetters(folder string) *letters {
-	return &letters{folder: keptFolder(folder), bound: int64(bytesOf("CHEST_REFUSED_BYTES", defaultKeptBytes))}
+	return &letters{folder: keptFolder(folder), bound: int64(numberOf("CHEST_REFUSED_BYTES", defaultKeptBytes))}
 }
 
 func (l *letters) keep(one letter) error {

@@ -59,12 +59,13 @@ type guard struct {
 	ready    atomic.Bool
 	stopping chan struct{}
 	stop     sync.Once
+	last     *time.Timer
 }
 
 func newExtension(inner storage.Extension, set extension.Settings, folder string) (*guard, error) {
 	g := &guard{
 		Extension: inner,
-		disk:      &disk{folder: folder, reserve: bytesOf("CHEST_QUEUE_FREE_BYTES", defaultFreeBytes), logger: set.Logger},
+		disk:      &disk{folder: folder, reserve: numberOf("CHEST_QUEUE_FREE_BYTES", defaultFreeBytes), logger: set.Logger},
 		letters:   newLetters(folder),
 		logger:    set.Logger,
 		stopping:  make(chan struct{}),
@@ -106,12 +107,6 @@ func (g *guard) Start(ctx context.Context, host component.Host) error {
 // Ready is called when the receivers take data.
 func (g *guard) Ready() error {
 	g.ready.Store(true)
-	return nil
-}
-
-// NotReady is called before anything is stopped.
-func (g *guard) NotReady() error {
-	g.stop.Do(func() { close(g.stopping) })
 	return nil
 }
 
@@ -186,7 +181,7 @@ func brings(ops []*storage.Operation) bool {
 	return len(ops) > 1
 }
 
-func bytesOf(variable string, otherwise uint64) uint64 {
+func numberOf(variable string, otherwise uint64) uint64 {
 	value, err := strconv.ParseUint(os.Getenv(variable), 10, 63)
 	if err != nil {
 		return otherwise
