@@ -20,7 +20,7 @@ SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist loadfile
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-pipeline collector wheels pipeline docs docs-serve screenshots clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-whole bench-pipeline collector wheels pipeline docs docs-serve screenshots clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ bench-imports: $(DEV) ## Measure how long importing takes.
 
 bench-others: $(OTHERS) ## Measure other products doing the same (logfire, sentry-sdk, ddtrace).
 	.venvs/others/bin/python -m benchmarks.others
+
+bench-whole: $(OTHERS) ## Measure what a request costs its process, export included, beside other products.
+	.venvs/others/bin/python -m benchmarks.whole
 
 bench-memory: $(DEV) ## Serve a million requests, half of them failing, and say whether resident memory stays flat.
 	$(BIN)/python -m benchmarks.memory
@@ -171,7 +174,7 @@ $(DOCS): pyproject.toml | .venvs/docs/bin/pip
 	@touch $@
 
 $(OTHERS): pyproject.toml | .venvs/others/bin/pip
-	@.venvs/others/bin/pip install $(PIP_FLAGS) --editable . logfire sentry-sdk ddtrace
+	@.venvs/others/bin/pip install $(PIP_FLAGS) --editable '.[auto]' logfire sentry-sdk ddtrace prometheus-flask-exporter Flask-MonitoringDashboard
 	@touch $@
 
 $(DECLARATIVE): pyproject.toml | .venvs/declarative/bin/pip

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.variants import VARIANTS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Flask
 
 WARM_UP = 300
@@ -48,16 +50,17 @@ def _start_response(status: str, _headers: Any, _exc_info: Any = None) -> Any:
         raise RuntimeError(f"the benchmark's request was answered {status}")
 
 
-def _requests(app: Flask, count: int) -> None:
+def requests(app: Callable[[Any, Any], Any], count: int) -> None:
+    """So many requests, one after the other, in this process."""
     for _ in range(count):
-        body: Any = app(environ(), _start_response)
+        body = app(environ(), _start_response)
         b"".join(body)
         body.close()
 
 
 def warmed(app: Flask) -> Flask:
     """``app`` after some requests, without the collector of garbage, whose turns would hit one chunk of many."""
-    _requests(app, WARM_UP)
+    requests(app, WARM_UP)
     gc.collect()
     gc.disable()
     return app
@@ -66,7 +69,7 @@ def warmed(app: Flask) -> Flask:
 def chunk_us(app: Flask) -> float:
     """Microseconds of this process per request, over one chunk."""
     start = time.process_time()
-    _requests(app, CHUNK)
+    requests(app, CHUNK)
     return (time.process_time() - start) / CHUNK * 1e6
 
 

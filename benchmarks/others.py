@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import per_request_us
 from benchmarks.variants import app_of, bare, chest, set_variables, upstream_and_by_hand
@@ -43,12 +43,12 @@ def logfire() -> Flask:
     return app
 
 
-def sentry() -> Flask:
+def sentry(dsn: str = "http://key@127.0.0.1:9/1", **options: Any) -> Flask:
     """Sentry: its Flask integration, every request traced, four data fields; it has no metrics of this kind."""
     import sentry_sdk  # noqa: PLC0415
     from flask import g  # noqa: PLC0415
 
-    sentry_sdk.init(dsn="http://key@127.0.0.1:9/1", traces_sample_rate=1.0, transport=lambda _event: None)
+    sentry_sdk.init(dsn=dsn, traces_sample_rate=1.0, **(options or {"transport": lambda _event: None}))
 
     def view(cart_id: int) -> str:
         set_variables()
