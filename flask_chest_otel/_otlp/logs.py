@@ -26,27 +26,22 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._values.log_event import LogEvent
 
-__all__ = ["encode_events", "encode_records"]
+__all__ = ["NAMES_EVENTS", "encode_records", "event_message", "no_events"]
 
-_NAMES_EVENTS = "event_name" in LogRecord.DESCRIPTOR.fields_by_name
+NAMES_EVENTS = "event_name" in LogRecord.DESCRIPTOR.fields_by_name
 """Whether OTLP's messages of this version have the field; before, an attribute stood for it."""
 
 _LONGEST_INT = 2**63
 _DEEPEST = 16
 
 
-def encode_events(events: Iterable[LogEvent], resource: Any) -> tuple[int, ExportLogsServiceRequest]:
-    """How many events, and they as a request.
+def no_events(resource: Any) -> tuple[ResourceLogs, ScopeLogs]:
+    """What stands around this package's events, in the outer message and in the inner one.
 
     Args:
-        events: The events.
         resource: The SDK's, of the application.
     """
-    records = [_event(event) for event in events]
-    scope = InstrumentationScope(name=SCOPE, version=__version__)
-    return len(records), ExportLogsServiceRequest(
-        resource_logs=[_resource_logs(resource, [ScopeLogs(scope=scope, log_records=records)])]
-    )
+    return _resource_logs(resource, []), ScopeLogs(scope=InstrumentationScope(name=SCOPE, version=__version__))
 
 
 def encode_records(batch: Iterable[Any]) -> tuple[int, ExportLogsServiceRequest]:
@@ -75,7 +70,8 @@ def encode_records(batch: Iterable[Any]) -> tuple[int, ExportLogsServiceRequest]
     )
 
 
-def _event(event: LogEvent) -> LogRecord:
+def event_message(event: LogEvent) -> LogRecord:
+    """An event of this package as a message."""
     severity: Any = event.severity  # protobuf's enumeration, to type checkers
     return LogRecord(
         time_unix_nano=event.time_unix_ns,
@@ -111,7 +107,7 @@ def _named(name: str | None, attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes and, where it has one, the name of an event, as fields of a message."""
     if not name:
         return {"attributes": list(_key_values(attributes))}
-    if _NAMES_EVENTS:
+    if NAMES_EVENTS:
         return {"attributes": list(_key_values(attributes)), "event_name": _clean(name)}
     return {"attributes": list(_key_values({EVENT_NAME: name, **attributes}))}
 

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.metrics import Counter, Histogram, ObservableCounter, ObservableUpDownCounter, UpDownCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricExportResult, MetricsData
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
@@ -19,6 +18,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from flask_chest_otel._base.process import current_process
 from flask_chest_otel._guard import report_error
 from flask_chest_otel._otlp.signals import OTLP_SIGNALS
+from flask_chest_otel._otlp.spans import SpanEncoder
 from flask_chest_otel._outbox import senders
 from flask_chest_otel._outbox.config import route_of, user_instance_id
 from flask_chest_otel._outbox.instance_id import instance_id
@@ -74,23 +74,35 @@ class Outgoing:
             self._dispatch = dispatch
         return self._dispatch
 
-    def export(self, signal: str, encode: Callable[[], tuple[int, Any]]) -> bool:
-        """Keep one OTLP request of so many items under this process's name; whether that is done."""
+    def export(self, signal: str, encode: Callable[[], tuple[int, bytes]]) -> bool:
+        """Keep one OTLP request of so many items; whether that is done."""
         if self._ended is current_process():
             return False
         if self._is_foreign():
             return True
         try:
-            items, request = encode()
-            if not items:
-                return True
-            for group in getattr(request, OTLP_SIGNALS[signal].path[0]):
-                _name(group.resource, self._user_instance_id)
-            self.dispatch().put(signal, items, request.SerializeToString())
+            items, body = encode()
+            if items:
+                self.dispatch().put(signal, items, body)
         except Exception as error:  # noqa: BLE001 - what cannot be encoded must not end the exporting thread
             report_error(f"encoding {signal}", error)
             return False
         return True
+
+    def name(self, resource: Any) -> None:
+        """Put this process's identity onto the message of a resource: a provider may be older than a fork."""
+        user_given = self._user_instance_id
+        for attribute in resource.attributes:
+            if attribute.key == SERVICE_INSTANCE_ID:
+                attribute.value.string_value = instance_id(user_given or attribute.value.string_value)
+                return
+        resource.attributes.add(key=SERVICE_INSTANCE_ID).value.string_value = instance_id(user_given)
+
+    def serialized(self, signal: str, request: Any) -> bytes:
+        """The bytes of a request, under this process's name."""
+        for group in getattr(request, OTLP_SIGNALS[signal].path[0]):
+            self.name(group.resource)
+        return bytes(request.SerializeToString())
 
     def flush(self, timeout_ms: float) -> bool:
         """Try to send everything."""
@@ -119,10 +131,11 @@ class OutboxSpanExporter(SpanExporter):
 
     def __init__(self, route: Route | None = None) -> None:
         self._outgoing = Outgoing(route)
+        self._encoder = SpanEncoder(self._outgoing.name)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Keep a batch; on success it is safe, and not necessarily sent."""
-        kept = self._outgoing.export("traces", partial(_encode_spans, spans))
+        kept = self._outgoing.export("traces", partial(self._encoder.encode, spans))
         return SpanExportResult.SUCCESS if kept else SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
@@ -153,7 +166,7 @@ class OutboxMetricExporter(MetricExporter):
         **kwargs: object,  # noqa: ARG002 - the same
     ) -> MetricExportResult:
         """Keep a batch; on success it is safe, and not necessarily sent."""
-        kept = self._outgoing.export("metrics", lambda: (_count_points(metrics_data), encode_metrics(metrics_data)))
+        kept = self._outgoing.export("metrics", partial(self._encoded, metrics_data))
         return MetricExportResult.SUCCESS if kept else MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -164,32 +177,8 @@ class OutboxMetricExporter(MetricExporter):
         """Send what can be sent within the setting ``shutdown_timeout_s``; the rest stays in the outbox."""
         self._outgoing.shut_down()
 
-
-def _name(resource: Any, user_given: str | None) -> None:
-    """Put this process's identity onto a resource: a provider may be older than a fork."""
-    for attribute in resource.attributes:
-        if attribute.key == SERVICE_INSTANCE_ID:
-            attribute.value.string_value = instance_id(user_given or attribute.value.string_value)
-            return
-    resource.attributes.add(key=SERVICE_INSTANCE_ID).value.string_value = instance_id(user_given)
-
-
-def _encode_spans(spans: Sequence[ReadableSpan]) -> tuple[int, object]:
-    """How many spans, and they as a request: one that cannot be encoded takes no other with it."""
-    try:
-        return len(spans), encode_spans(spans)
-    except Exception:  # noqa: BLE001 - whose fault it is comes out below
-        sound = [span for span in spans if _is_sound(span)]
-        return len(sound), encode_spans(sound)
-
-
-def _is_sound(span: ReadableSpan) -> bool:
-    try:
-        encode_spans([span])
-    except Exception as error:  # noqa: BLE001 - any instrumentation may have written anything
-        report_error("encoding a span", error)
-        return False
-    return True
+    def _encoded(self, metrics_data: MetricsData) -> tuple[int, bytes]:
+        return _count_points(metrics_data), self._outgoing.serialized("metrics", encode_metrics(metrics_data))
 
 
 def _count_points(metrics_data: MetricsData) -> int:

@@ -38,7 +38,7 @@ class OutboxLogExporter(Base):
 
     def export(self, batch: Sequence[object]) -> Any:
         """Keep a batch; on success it is safe, and not necessarily sent."""
-        return _Result.SUCCESS if self._outgoing.export("logs", partial(encode_records, batch)) else _Result.FAILURE
+        return _Result.SUCCESS if self._outgoing.export("logs", partial(self._encoded, batch)) else _Result.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Try to send everything; whether nothing is left."""
@@ -47,3 +47,7 @@ class OutboxLogExporter(Base):
     def shutdown(self) -> None:
         """Send what can be sent within the setting ``shutdown_timeout_s``; the rest stays in the outbox."""
         self._outgoing.shut_down()
+
+    def _encoded(self, batch: Sequence[object]) -> tuple[int, bytes]:
+        count, request = encode_records(batch)
+        return count, self._outgoing.serialized("logs", request)

@@ -81,13 +81,13 @@ class _OutboxOutlet:
     where = "the outbox, and by OTLP to the collector"
 
     def __init__(self, outgoing: Any, resource: Any) -> None:
+        from flask_chest_otel._otlp.events import EventEncoder  # noqa: PLC0415 - as above
+
         self._outgoing = outgoing
-        self._resource = resource
+        self._encoder = EventEncoder(resource, outgoing.name)
 
     def emit(self, events: Sequence[LogEvent]) -> None:
-        from flask_chest_otel._otlp.logs import encode_events  # noqa: PLC0415 - as above
-
-        self._outgoing.export("logs", partial(encode_events, events, self._resource))
+        self._outgoing.export("logs", partial(self._encoder.encode, events))
 
     def flush(self, timeout_s: float) -> bool:
         return bool(self._outgoing.flush(timeout_s * 1000))
