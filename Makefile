@@ -37,8 +37,8 @@ test: ## Run everything that CI runs: the four targets below, one after the othe
 test-suite: $(DEV) $(DOCS) $(if $(filter 1,$(REQUIRE_REAL)),$(CLICKHOUSE)) ## Run the suite and measure its coverage of lines and branches.
 	@echo "== the suite"
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest --ignore=tests/packaging $(SIDE_BY_SIDE) -m 'not alone'
-	$(BIN)/coverage run -m pytest --ignore=tests/packaging -m alone
+	$(BIN)/coverage run -m pytest --ignore=tests/packaging --ignore=tests/apps $(SIDE_BY_SIDE) -m 'not alone'
+	$(BIN)/coverage run -m pytest --ignore=tests/packaging --ignore=tests/apps -m alone
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -55,6 +55,10 @@ test-declarative: $(DECLARATIVE) ## Test declarative configuration (OTEL_CONFIG_
 test-wheel: $(DEV) ## Build sdist and wheel, install the wheel in a fresh environment and use it there.
 	@echo "== the wheel"
 	$(BIN)/python -m pytest tests/packaging
+
+.PHONY: test-apps
+test-apps: $(DEV) ## Run real applications under opentelemetry-instrument, all or APPS="httpbin dash"; no part of CI.
+	APPS="$(APPS)" $(BIN)/python -m pytest -p no:randomly tests/apps
 
 test-bare: ## Run .ci/run in a bare Debian 12, then 13, which debootstrap makes; needs root, takes hours, no part of CI.
 	tools/bare.sh $(SUITE)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.record import Chest
     from flask_chest_otel._request.added_metrics import Dimensions
+    from flask_chest_otel._server_span.caller_options import RequestHook
     from flask_chest_otel.config import (
         Durability,
         EventsMode,
@@ -76,6 +77,7 @@ class FlaskChest(Generic[ContextT]):
         tracer_provider: Instead of the global one.
         meter_provider: Instead of the global one.
         server_span: ``"auto"``, ``"upstream"``, ``"chest"`` or ``None``: who makes the server span.
+        request_hook: ``(span, environ)``, when the server span has started; it cannot break the request.
         excluded_urls: Regular expressions; requests whose path contains a match are left alone.
         cardinality_limit: Attribute sets per instrument, the overflow point included.
         value_limit_chars: Characters kept of a text.
@@ -91,7 +93,8 @@ class FlaskChest(Generic[ContextT]):
         store_max_age_s: How long the embedded store keeps a request, seconds.
         store_spans: ``"all"``, ``"slow"`` or ``"none"``: of which requests it keeps child spans.
         store_logs: ``False``: chests keep no log lines of requests.
-        handled_exceptions: ``False``: no events for exceptions that an error handler answers.
+        handled_exceptions: ``False``: no events for exceptions that an error handler answers; a list of classes, or
+            of their names with module: none for these, nor errors in records.
         raise_exceptions: For development: a value that cannot be recorded raises right after the view.
         enabled: ``False``: do nothing at all.
 
@@ -129,6 +132,7 @@ class FlaskChest(Generic[ContextT]):
         tracer_provider: TracerProvider | None = unset("tracer_provider"),
         meter_provider: MeterProvider | None = unset("meter_provider"),
         server_span: ServerSpanMode | None = unset("server_span"),
+        request_hook: RequestHook | None = unset("request_hook"),
         excluded_urls: str | Sequence[str] | None = unset("excluded_urls"),
         cardinality_limit: int = unset("cardinality_limit"),
         value_limit_chars: int = unset("value_limit_chars"),
@@ -143,7 +147,7 @@ class FlaskChest(Generic[ContextT]):
         store_max_age_s: float = unset("store_max_age_s"),
         store_spans: SpansKept = unset("store_spans"),
         store_logs: bool = unset("store_logs"),
-        handled_exceptions: bool = unset("handled_exceptions"),
+        handled_exceptions: bool | Sequence[str | type[BaseException]] = unset("handled_exceptions"),
         raise_exceptions: bool = unset("raise_exceptions"),
         enabled: bool = unset("enabled"),
     ) -> None:

@@ -131,14 +131,18 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         if EXTENSION_KEY in app.extensions or app.extensions.get(_ATTACHMENT_KEY) is not None:
             _logger.warning("%r is instrumented already: nothing was changed", app.name)
             return
-        given = {"tracer_provider": tracer_provider, "meter_provider": meter_provider, "excluded_urls": excluded_urls}
+        given = {
+            "request_hook": request_hook,
+            "tracer_provider": tracer_provider,
+            "meter_provider": meter_provider,
+            "excluded_urls": excluded_urls,
+        }
         arguments = settings | {name: value for name, value in given.items() if value is not None}
         config, sources = settle(_known(arguments), {}, on_malformed=_log_malformed)
         if config.enabled:
             export = ExportPolicy(config, may_build=False, sources=sources)
             options = _options(
                 {
-                    "request_hook": request_hook,
                     "response_hook": response_hook,
                     "enable_commenter": enable_commenter,
                     "commenter_options": commenter_options,
@@ -197,14 +201,13 @@ def _let_go(app: Flask, *, brought: bool) -> None:
 
 
 def _options(kwargs: dict[str, Any]) -> CallerOptions:
-    """Hooks and the commenter's options, taken out of ``kwargs``; what is of another kind is none."""
-    request_hook, response_hook = kwargs.pop("request_hook", None), kwargs.pop("response_hook", None)
+    """What is no setting, taken out of ``kwargs``: a hook, the commenter's options; what is of another kind is none."""
+    response_hook = kwargs.pop("response_hook", None)
     enabled, comments = kwargs.pop("enable_commenter", None), kwargs.pop("commenter_options", None)
     if comments is not None and not isinstance(comments, Mapping):
         _log_malformed(ChestConfigError("commenter_options", comments, 'a dict, for example {"route": False}'))
         comments = None
     return CallerOptions(
-        request_hook if callable(request_hook) else None,
         response_hook if callable(response_hook) else None,
         enabled,
         comments or {},

@@ -172,7 +172,14 @@ def _around_view(attachment: Attachment, original: Method) -> Method:
             lifecycle.dispatch()
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("dispatch", error)
-        result = original(self, *args, **kwargs)
+        try:
+            result = original(self, *args, **kwargs)
+        except Exception as error:
+            # Who answers it may come past none of the steps that follow.
+            live = live_request.get()
+            if live is not None:
+                live.raised = error
+            raise
         if lifecycle.config.raise_exceptions:
             lifecycle.viewed()
         return result

@@ -74,6 +74,5 @@ def make_server_spans(
         return None, None
     tracer = trace.get_tracer(SCOPE, __version__, export.tracer_provider())
     active = active_requests(meter, export.own_meter_provider)
-    limits = config.cardinality_limit, config.value_limit_chars
-    made = ServerSpanFactory(tracer, meter, active, *limits, options, app.view_functions)
+    made = ServerSpanFactory(tracer, meter, active, config, options, app.view_functions)
     return (None, made) if by_upstream else (made, None)

@@ -10,7 +10,7 @@ from flask import current_app, has_app_context, has_request_context, request
 from opentelemetry import metrics
 
 from flask_chest_otel._context.typed import TypedContext
-from flask_chest_otel._guard import Refusal, count_refusal, report_error
+from flask_chest_otel._guard import Refusal, count_refusal, guarded, report_error
 from flask_chest_otel._lifecycle.startup import StartOnce, make_server_spans
 from flask_chest_otel._logs.application import RequestLogs
 from flask_chest_otel._providers.export_policy import service_version
@@ -19,7 +19,7 @@ from flask_chest_otel._records.router import ChestRouter
 from flask_chest_otel._request.added_metrics import AddedMetrics
 from flask_chest_otel._request.exceptions import ExceptionLog
 from flask_chest_otel._request.excluded_urls import ExcludedUrls, for_upstream
-from flask_chest_otel._request.lookup import request_in, request_of_context
+from flask_chest_otel._request.lookup import find_span, request_in, request_of_context
 from flask_chest_otel._request.reader import ValueReader
 from flask_chest_otel._request.recorder import Application, Recorder
 from flask_chest_otel._request.request_id import RequestIds
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._providers.export_policy import ExportPolicy
     from flask_chest_otel._request.added_metrics import Dimensions
+    from flask_chest_otel._request.live import LiveRequest
     from flask_chest_otel._server_span.factory import ServerSpanFactory
     from flask_chest_otel._tracking.objectives import Objective
     from flask_chest_otel.config import ChestConfig
@@ -119,12 +120,12 @@ class ChestState:
         self._reader = ValueReader(config, self.planner)
         self.logs = RequestLogs(config, export.sources, self._reader, self.router, quiet=quiet)
         self._added = AddedMetrics(instruments, Limits(config.value_limit_chars, config.list_limit))
-        self._exceptions = ExceptionLog(export, config.value_limit_chars)
         self._span_watch = SpanWatch(config, export, self.router, request_of_context)
         chars = config.value_limit_chars
         self._recorder = Recorder(
             self._reader, self.planner, self._added, self.router, self._span_watch, chars, quiet=quiet
         )
+        self._exceptions = ExceptionLog(export, chars, config.handled_exceptions, self._recorder)
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
         self._excluded = ExcludedUrls.of(config.excluded_urls)
         self.excluded_urls = for_upstream(config.excluded_urls) if config.excluded_urls is not None else None
@@ -134,6 +135,8 @@ class ChestState:
         self._stand_ins: ServerSpanFactory | None = None
         self._quiet = quiet
         self._options = options
+        # Called by upstream where that was brought here.
+        self._hook = config.request_hook
         self._prepare = prepare
         self._startup = StartOnce(self._build)
 
@@ -145,14 +148,23 @@ class ChestState:
         """
         if self.config.server_span != "upstream":
             return False
-        export = self.export
-        return upstream.bring(
+        export, config = self.export, self.config
+        brought = upstream.bring(
             app,
             tracer_provider=export.deferred_tracer_provider,
             meter_provider=export.deferred_meter_provider,
             excluded_urls=self.excluded_urls,
-            **self._options.for_upstream(),
+            **self._options.for_upstream(config.request_hook),
         )
+        self._hook = None if brought else self._hook
+        return brought
+
+    def _find_span(self, live: LiveRequest) -> None:
+        """Find the server span that others have made, who do not call the hook."""
+        find_span(live)
+        if self._hook is not None and live.span is not None:
+            with guarded("request_hook"):
+                self._hook(live.span, request.environ)
 
     def force_flush(self, timeout_s: float) -> bool:
         """Wait until chests and providers have passed on what they hold, at most ``timeout_s`` seconds."""

@@ -16,12 +16,11 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._lifecycle.state import ChestState
 from flask_chest_otel._records import abandoned
-from flask_chest_otel._request.failures import answers_failures
+from flask_chest_otel._request.failures import answers_failures, is_failure
 from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._request.lookup import (
     ENVIRON_KEY,
     current_request,
-    find_span,
     inside_server_span,
     is_suppressed,
     present_context,
@@ -34,7 +33,7 @@ from flask_chest_otel._request.stand_in import end_stand_in, settle_span
 from flask_chest_otel._server_span.attributes import url_path
 from flask_chest_otel._server_span.factory import SWITCHING_PROTOCOLS
 from flask_chest_otel._server_span.served import SERVED_KEY, ServedRequest
-from flask_chest_otel._values.exceptions import record_exception, status_of
+from flask_chest_otel._values.exceptions import status_of
 from flask_chest_otel.names import CHESTS
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ class Lifecycle(ChestState):
         if live is not None and not live.dispatched:
             live.dispatched = True
             if live.span is None:
-                find_span(live)
+                self._find_span(live)
 
     def viewed(self) -> None:
         """After the view, with ``raise_exceptions``: refuse like the view itself would.
@@ -137,14 +136,9 @@ class Lifecycle(ChestState):
         # Flask makes a response of the exception itself by calling it, which leaves an iterator of a body that is there
         # already; unless the view gave it a response to carry.
         live.has_page = isinstance(answer, HTTPException) and answer.response is None
-        stack = self._recorder.fail(live, error, handled=answer is not error)
-        # An HTTPException is how views say 404: an answer, not an error.
-        if error is None or isinstance(error, HTTPException) or not self.config.handled_exceptions:
-            return
-        span = live.span or span_here(live)
-        if self._exceptions.on_span and span is not None and span.is_recording():
-            record_exception(span, error, self.config.value_limit_chars, stack)
-        self._exceptions.handled(live, error, span)
+        live.raised = None
+        if error is not None:
+            self._exceptions.answered(live, error, failed=is_failure(answer), handled=answer is not error)
 
     def recover(self, app: Flask, answer: object) -> object:
         """Flask has answered an exception that nobody handled: by an error handler of the application, or by itself."""
@@ -206,6 +200,10 @@ class Lifecycle(ChestState):
             # The application may have set a global propagator of its own meanwhile.
             self._propagate()
         live.finished = True
+        raised, live.raised = live.raised, None
+        if error is None and raised is not None:
+            # A framework has put itself in the place of Flask's handling of exceptions, as Flask-RESTX does.
+            self._exceptions.answered(live, raised, failed=live.status >= InternalServerError.code)
         # What one raises to give an answer is a failure where another answer was given in its place.
         refused = live.answered and live.status >= InternalServerError.code
         stack = self._recorder.fail(live, error, handled=live.recovered, is_answer=not refused)

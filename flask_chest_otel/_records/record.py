@@ -38,7 +38,8 @@ class RequestError(NamedTuple):
         type: Qualified name of its class, as in the span attribute ``error.type``.
         message: What it says of itself, bounded and masked like any recorded value.
         place: ``module:function:line`` of the last frame of the application's own code, ``""`` where there is none.
-        stack: The traceback as text, without frames of this package; where it is too long, both ends are kept.
+        stack: The traceback as text, without frames of this package; where it is too long, both ends are kept. Empty
+            where an error handler has answered with less than 500.
         handled: Whether an error handler of the application answered it.
     """
 

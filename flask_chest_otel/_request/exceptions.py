@@ -10,9 +10,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from werkzeug.exceptions import HTTPException
+
 from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded
-from flask_chest_otel._values.exceptions import exception_attributes, exception_signals, status_of
+from flask_chest_otel._request.failures import is_one_of
+from flask_chest_otel._request.lookup import span_here
+from flask_chest_otel._values.exceptions import exception_attributes, exception_signals, record_exception, status_of
 from flask_chest_otel._values.methods import metric_method
 from flask_chest_otel.ids import format_trace_id
 from flask_chest_otel.names import CHESTS, EXCEPTION_EVENT, HTTP_REQUEST_METHOD, HTTP_ROUTE, REQUEST_ID
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from flask_chest_otel._request.live import LiveRequest
+    from flask_chest_otel._request.recorder import Recorder
     from flask_chest_otel._server_span.served import ServedRequest
     from flask_chest_otel._values.log_event import LogEvent
 
@@ -43,21 +48,25 @@ class HasEvents(Protocol):
 
 
 class ExceptionLog:
-    """Makes log records of an application's exceptions.
+    """Makes events of spans and log records of an application's exceptions.
 
     Args:
-        outlet: Has who takes them, once that is decided.
+        outlet: Has who takes log records, once that is decided.
         chars: Longest text of an exception, in characters.
+        wanted: Whether those that an error handler answers are wanted; or the names of those that are not.
+        recorder: Notes them for the record.
 
     Attributes:
         on_span: Whether exceptions are events of the span.
         as_log: Whether they are log records.
     """
 
-    def __init__(self, outlet: HasEvents, chars: int) -> None:
+    def __init__(self, outlet: HasEvents, chars: int, wanted: bool | tuple[str, ...], recorder: Recorder) -> None:
         self.on_span, self.as_log = exception_signals(os.environ)
         self._outlet = outlet
         self._chars = chars
+        self._wanted = wanted
+        self._recorder = recorder
 
     def listen(self, live: LiveRequest, served: ServedRequest) -> None:
         """Be told by a server span of ours with what its request ends: it knows the last word."""
@@ -70,13 +79,32 @@ class ExceptionLog:
         if self.as_log and status_of(error) >= SERVER_ERROR:
             self._tell(live, error, live.span)
 
-    def handled(self, live: LiveRequest, error: BaseException, span: Span | None) -> None:
-        """An error handler of the application has answered an exception."""
+    def answered(self, live: LiveRequest, error: BaseException, *, failed: bool, handled: bool = True) -> None:
+        """The application has answered an exception.
+
+        Args:
+            live: The request.
+            error: What was raised.
+            failed: Whether the answer is 500 or above.
+            handled: Whether an error handler has answered; else the exception itself was the answer.
+        """
+        if isinstance(self._wanted, tuple) and is_one_of(error, self._wanted):
+            return
+        # Of an answer that is no failure the stack tells little, and takes longer to write than all the rest.
+        stack = self._recorder.fail(live, error, handled=handled, with_stack=failed)
+        # An HTTPException is how views say 404: an answer, not an error.
+        if self._wanted and not isinstance(error, HTTPException):
+            self._tell_answered(live, error, stack if failed else "")
+
+    def _tell_answered(self, live: LiveRequest, error: BaseException, stack: str | None) -> None:
+        span = live.span or span_here(live)
+        if self.on_span and span is not None and span.is_recording():
+            record_exception(span, error, self._chars, stack)
         if self.as_log:
-            self._tell(live, error, span)
+            self._tell(live, error, span, stack)
 
     @guarded("exception as log record")
-    def _tell(self, live: LiveRequest, error: BaseException, span: Span | None) -> None:
+    def _tell(self, live: LiveRequest, error: BaseException, span: Span | None, stack: str | None = None) -> None:
         from flask_chest_otel._values.log_event import ERROR, LogEvent  # noqa: PLC0415 - few applications opt in
 
         events = self._outlet.events
@@ -85,7 +113,7 @@ class ExceptionLog:
         context = span.get_span_context() if span is not None else None
         if context is not None and not context.is_valid:
             context = None
-        attributes = exception_attributes(error, self._chars)
+        attributes = exception_attributes(error, self._chars, stack)
         events.put_event(
             LogEvent(
                 name=EXCEPTION_EVENT,

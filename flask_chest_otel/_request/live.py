@@ -59,6 +59,7 @@ class LiveRequest:
         server_span_id: Of the server span that was started in it, or 0.
         path: Its path as records have it; ``""`` where nobody wants records.
         error: Why it failed, or what was raised and handled, as far as it is known.
+        raised: What the view has raised, until it is known who answers it.
         recovered: Whether an error handler of the application answers failures.
         first_byte_s: Monotonic clock when the response began, or ``None``.
         thread: The thread that it began in; with ``cpu_s`` only.
@@ -96,6 +97,7 @@ class LiveRequest:
         "own_id",
         "path",
         "plan",
+        "raised",
         "reached_upstream",
         "recovered",
         "request_id",
@@ -141,6 +143,7 @@ class LiveRequest:
         self.server_span_id = 0
         self.path = ""
         self.error: RequestError | None = None
+        self.raised: Exception | None = None
         self.recovered = False
         self.first_byte_s: float | None = None
         self.thread = 0

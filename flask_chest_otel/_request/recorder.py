@@ -98,7 +98,13 @@ class Recorder:
             live.cpu_s = thread_time()
 
     def fail(
-        self, live: LiveRequest, error: BaseException | None, *, handled: bool = False, is_answer: bool = True
+        self,
+        live: LiveRequest,
+        error: BaseException | None,
+        *,
+        handled: bool = False,
+        is_answer: bool = True,
+        with_stack: bool = True,
     ) -> str | None:
         """Note what was raised, where it tells of a failure and somebody wants records; its stack, if that was made.
 
@@ -107,6 +113,7 @@ class Recorder:
             error: What was raised.
             handled: Whether an error handler of the application has answered it.
             is_answer: Whether it is its own answer, if it is made to be one.
+            with_stack: Whether its stack is noted, too.
         """
         if not self._router.wanted:
             return None
@@ -115,11 +122,12 @@ class Recorder:
             failed = error
         if failed is None:
             return None
-        live.error = self._told(failed, handled=handled)
+        live.error = self._told(failed, handled=handled, with_stack=with_stack)
         return live.error.stack if live.error is not None and failed is error else None
 
-    def _told(self, error: BaseException, *, handled: bool = False) -> RequestError | None:
-        return describe_error(error, self.application.root, self._chars, handled=handled)
+    def _told(self, error: BaseException, *, handled: bool = False, with_stack: bool = True) -> RequestError | None:
+        root = self.application.root
+        return describe_error(error, root, self._chars, handled=handled, with_stack=with_stack)
 
     def finish(self, live: LiveRequest) -> RequestRecord | None:
         """Read, describe, measure and record one request, once; ``None``: nobody wants its record."""

@@ -32,14 +32,12 @@ class CallerOptions(NamedTuple):
     """What the caller of an instrumentor says.
 
     Attributes:
-        request_hook: Called with the span and the WSGI environment when the span has started.
         response_hook: Called with the span, the status line and the headers when the response starts.
         enable_commenter: Whether SQL comments say which route asks; ``None``: where a database instrumentation can
             write any.
         commenter_options: Of ``framework``, ``controller`` and ``route``, those with ``False`` are left out.
     """
 
-    request_hook: RequestHook | None = None
     response_hook: ResponseHook | None = None
     enable_commenter: bool | None = None
     commenter_options: Mapping[str, object] = MappingProxyType({})
@@ -49,10 +47,10 @@ class CallerOptions(NamedTuple):
         wanted = _READER in sys.modules if self.enable_commenter is None else self.enable_commenter
         return SqlComments(self.commenter_options) if wanted else None
 
-    def for_upstream(self) -> dict[str, object]:
-        """The same as arguments of upstream's instrumentor."""
+    def for_upstream(self, request_hook: RequestHook | None) -> dict[str, object]:
+        """The same as arguments of upstream's instrumentor, with a hook that is a setting here."""
         return {
-            "request_hook": self.request_hook,
+            "request_hook": request_hook,
             "response_hook": self.response_hook,
             "enable_commenter": self.enable_commenter is not False,
             "commenter_options": dict(self.commenter_options),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._server_span.active_requests import ActiveRequests
     from flask_chest_otel._server_span.caller_options import CallerOptions
+    from flask_chest_otel.config import ChestConfig
 
     End = tuple[int, str | None]
 
@@ -56,9 +57,8 @@ class ServerSpanFactory:
         tracer: Makes them.
         meter: Makes ``http.server.request.duration``.
         active: Counts ``http.server.active_requests``.
-        limit: Attribute sets of the duration, the overflow point included.
-        text_chars: Longest text of an exception, in characters.
-        options: The caller's hooks, and whether SQL comments are wanted.
+        config: The application's settings.
+        options: The caller's hook, and whether SQL comments are wanted.
         views: The application's view functions by endpoint, which may still grow.
     """
 
@@ -67,23 +67,22 @@ class ServerSpanFactory:
         tracer: Tracer,
         meter: Meter,
         active: ActiveRequests,
-        limit: int,
-        text_chars: int,
+        config: ChestConfig,
         options: CallerOptions,
         views: Mapping[str, Any],
     ) -> None:
         self.tracer = tracer
         self._views = views
-        self._text_chars = text_chars
+        self._text_chars = config.value_limit_chars
         self._events = exception_signals(os.environ).on_span
-        self.request_hook = options.request_hook
+        self._request_hook = config.request_hook
         self.response_hook = options.response_hook
         self.sql_comments = options.sql_comments()
         self.capture = HeaderCapture()
         self.legacy = LegacyNames.wanted()
         self.active = active
         self._arrivals = Arrivals()
-        self._durations = AttributeSets(limit)
+        self._durations = AttributeSets(config.cardinality_limit)
         self._templates: dict[tuple[Any, ...], SpanTemplate] = {}
         self.duration = meter.create_histogram(
             "http.server.request.duration",
@@ -128,6 +127,12 @@ class ServerSpanFactory:
         parent = self._arrivals.context_in(environ)
         span = self.tracer.start_span(template.name, parent, SpanKind.SERVER, given, start_time=start_unix_ns)
         return span, parent
+
+    def call_request_hook(self, span: Span, environ: dict[str, Any]) -> None:
+        """A server span has started, and is current."""
+        if self._request_hook is not None:
+            with guarded("request_hook"):
+                self._request_hook(span, environ)
 
     def start_inside(self, server: Span, template: SpanTemplate, route: str | None, start_unix_ns: int) -> Span:
         """Say the route on a server span of others; where it says another one already, on a span inside it.

@@ -13,7 +13,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from flask_chest_otel._base.statuses import SERVER_ERROR
-from flask_chest_otel._guard import guarded, report_error
+from flask_chest_otel._guard import report_error
 from flask_chest_otel._server_span.factory import error_type_of
 from flask_chest_otel._values.exceptions import status_of
 from flask_chest_otel.names import HTTP_RESPONSE_STATUS_CODE
@@ -127,9 +127,7 @@ class ServerSpan:
         self._context = context if spans.sql_comments is None else spans.sql_comments.put(context, rule)
         self._token = otel_context.attach(self._context)
         spans.active.enter((template.method, template.scheme), self)
-        if spans.request_hook is not None:
-            with guarded("request_hook"):
-                spans.request_hook(span, self._environ)
+        spans.call_request_hook(span, self._environ)
         return span, self._context
 
     def _open_inside(self, route: str | None, rule: Rule | None) -> tuple[Span, Context]:
@@ -141,6 +139,7 @@ class ServerSpan:
             self._context = trace.set_span_in_context(span, self._context)
         if self._context is not context:
             self._token = otel_context.attach(self._context)
+        self._spans.call_request_hook(server, self._environ)
         return server, context
 
     def respond(self, status: int, *, streamed: bool) -> None:

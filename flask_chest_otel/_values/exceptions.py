@@ -18,6 +18,7 @@ __all__ = [
     "EXCEPTION_OPT_IN",
     "STACKTRACE_CHARS",
     "ExceptionSignals",
+    "class_name",
     "exception_attributes",
     "exception_signals",
     "record_exception",
@@ -42,7 +43,11 @@ _CUT = "\n[...]\n"
 
 def type_name(error: object) -> str:
     """The class of an exception, or of anything, as ``error.type`` says it: with its module, unless it is built in."""
-    kind = type(error)
+    return class_name(type(error))
+
+
+def class_name(kind: type) -> str:
+    """The name of a class with its module, unless it is built in."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -87,13 +92,11 @@ def exception_attributes(error: BaseException, chars: int, stack: str | None = N
     Args:
         error: What was raised.
         chars: Longest message, in characters.
-        stack: What :func:`stack_text` says of the exception, where it was asked already.
+        stack: What :func:`stack_text` says of the exception, where it was asked already; ``""``: nothing is said of it.
     """
-    return {
-        "exception.type": type_name(error),
-        "exception.message": words_of(error, chars),
-        "exception.stacktrace": stack_text(error) if stack is None else stack,
-    }
+    found = {"exception.type": type_name(error), "exception.message": words_of(error, chars)}
+    stack = stack_text(error) if stack is None else stack
+    return {**found, "exception.stacktrace": stack} if stack else found
 
 
 def record_exception(span: Span, error: BaseException, chars: int, stack: str | None = None) -> None:

@@ -21,10 +21,12 @@ __all__ = [
     "check_chest_name",
     "chest_name",
     "chests",
+    "entries",
     "field_names",
     "folder",
     "header",
     "headers",
+    "hook",
     "hosts",
     "integer_from",
     "log_fields",
@@ -122,7 +124,8 @@ def header(value: Any) -> str:
     raise NotAllowedError
 
 
-def _entries(value: Any) -> list[Any]:
+def entries(value: Any) -> list[Any]:
+    """What stands between commas, or in a list."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()] if value.strip().lower() != "none" else []
     if isinstance(value, Iterable) and not isinstance(value, (Mapping, bytes)):
@@ -132,12 +135,12 @@ def _entries(value: Any) -> list[Any]:
 
 def headers(value: Any) -> tuple[str, ...]:
     """Names of HTTP headers."""
-    return tuple(header(entry) for entry in _entries(value))
+    return tuple(header(entry) for entry in entries(value))
 
 
 def field_names(value: Any) -> tuple[str, ...]:
     """Names of fields, each once."""
-    found = tuple(_entries(value))
+    found = tuple(entries(value))
     if all(_matches(name, _FIELD) for name in found) and len(set(found)) == len(found):
         return found
     raise NotAllowedError
@@ -145,7 +148,7 @@ def field_names(value: Any) -> tuple[str, ...]:
 
 def log_fields(value: Any) -> tuple[str, ...]:
     """Names of attributes that log records do not have by themselves, each once."""
-    found = tuple(_entries(value))
+    found = tuple(entries(value))
     if all(_matches(name, _LOG_FIELD) for name in found) and len(set(found)) == len(found):
         if _TAKEN_BY_LOGGING.isdisjoint(found):
             return found
@@ -156,9 +159,9 @@ def log_fields(value: Any) -> tuple[str, ...]:
 
 def hosts(value: Any) -> tuple[str, ...]:
     """Names of hosts, in lower case."""
-    entries = _entries(value)
-    found = tuple(host.lower().rstrip(".").strip("[]") for host in entries if isinstance(host, str))
-    if len(found) == len(entries) and all(_matches(host, _HOST) for host in found):
+    given = entries(value)
+    found = tuple(host.lower().rstrip(".").strip("[]") for host in given if isinstance(host, str))
+    if len(found) == len(given) and all(_matches(host, _HOST) for host in found):
         return found
     raise NotAllowedError
 
@@ -166,9 +169,9 @@ def hosts(value: Any) -> tuple[str, ...]:
 def chests(value: Any) -> tuple[Any, ...]:
     """Direct chests, and names of the collector's targets."""
     # First of all: what is refused for another reason is shown.
-    for entry in value.values() if isinstance(value, Mapping) else (value := _entries(value)):
+    for entry in value.values() if isinstance(value, Mapping) else (value := entries(value)):
         _refuse_address(entry)
-    found = tuple(_chest(entry) for entry in _entries(value))
+    found = tuple(_chest(entry) for entry in entries(value))
     names = [chest_name(entry) for entry in found]
     if len(set(names)) != len(names):
         raise NotAllowedError
@@ -226,7 +229,7 @@ def check_chest_name(name: Any) -> str:
 
 def url_patterns(value: Any) -> tuple[str, ...]:
     """Regular expressions without a comma."""
-    patterns = tuple(_entries(value))
+    patterns = tuple(entries(value))
     for pattern in patterns:
         re.compile(pattern)
         # Upstream's instrumentation takes them as one text and parts it at commas.
@@ -261,6 +264,15 @@ def _imported(value: Any) -> Any:
 
 def callable_(value: Any) -> Callable[[], Any]:
     """A function without arguments, or where it is: ``module:attribute``."""
+    return _called_with(value)
+
+
+def hook(value: Any) -> Callable[[Any, Any], Any]:
+    """A function of a span and a WSGI environment, or where it is: ``module:attribute``."""
+    return _called_with(value, None, {})
+
+
+def _called_with(value: Any, *arguments: Any) -> Callable[..., Any]:
     found = _imported(value)
     if not callable(found):
         raise NotAllowedError
@@ -269,7 +281,7 @@ def callable_(value: Any) -> Callable[[], Any]:
     except (TypeError, ValueError):  # written in C
         return found  # type: ignore[no-any-return]  # its result goes through str() whatever it is
     try:
-        signature.bind()
+        signature.bind(*arguments)
     except TypeError as error:
         raise NotAllowedError(str(error)) from error
     return found  # type: ignore[no-any-return]  # as above

@@ -20,6 +20,7 @@ from flask_chest_otel.config.choices import (
     ServerSpanMode,
     SpansKept,
 )
+from flask_chest_otel.config.exceptions import handled_exceptions
 from flask_chest_otel.config.slos import parse_slos
 from flask_chest_otel.config.tracked_vars import NOTHING, TrackedVars
 from flask_chest_otel.names import DEFAULT_ATTRIBUTE_PREFIX, LOG_FIELDS, SERVER_TIMING, TRACERESPONSE, X_REQUEST_ID
@@ -248,6 +249,15 @@ class ChestConfig:
         "`none`: never make or bring one.",
         optional=True,
     )
+    request_hook: Callable[[Any, Any], Any] | None = _setting(
+        None,
+        checks.hook,
+        "a callable that takes the span and the WSGI environment, or 'module:attribute'",
+        "Called with the server span and the WSGI environment when the span has started; it may use `flask.g` and "
+        "`flask.request`. What it raises goes to the log. Where an instrumentation of others makes the span, it is "
+        "called before the view.",
+        optional=True,
+    )
     excluded_urls: tuple[str, ...] | None = _setting(
         None,
         checks.url_patterns,
@@ -334,11 +344,13 @@ class ChestConfig:
         allowed="true or false",
         sentence="The embedded store and `capture` keep the log lines of a request, 50 of 1 KiB.",
     )
-    handled_exceptions: bool = _setting(
-        default=True,
-        check=checks.boolean,
-        allowed="true or false",
-        sentence="Exceptions that an error handler of the application answers are events of the server span.",
+    handled_exceptions: bool | tuple[str, ...] = _setting(
+        True,  # noqa: FBT003 - the setting's value
+        handled_exceptions,
+        "true, false, or exceptions to leave out: classes, or their names with module",
+        "Exceptions that an error handler of the application answers are events of the server span, with their stack "
+        "where the answer is 500 or above. A list, such as `dash.exceptions.PreventUpdate`, leaves out these and what "
+        "is derived from them, in records, too.",
     )
     raise_exceptions: bool = _setting(
         default=False,

@@ -190,6 +190,9 @@ MALFORMED: list[tuple[str, Any, str]] = [
     ("variables_limit", 0, "from 1"),
     ("variables_limit", None, "from 1"),
     ("raise_exceptions", "maybe", "true or false"),
+    ("handled_exceptions", [int], "exceptions to leave out"),
+    ("handled_exceptions", ["shop:NotThere"], "exceptions to leave out"),
+    ("request_hook", lambda _span: None, "a callable that takes the span and the WSGI environment"),
     ("enabled", 1, "true or false"),
 ]
 

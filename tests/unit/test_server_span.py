@@ -10,6 +10,7 @@ import time
 import tracemalloc
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from wsgiref.util import FileWrapper
@@ -27,11 +28,12 @@ from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode
+from werkzeug.exceptions import Conflict, ServiceUnavailable
 from werkzeug.exceptions import HTTPException as WerkzeugException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
-from flask_chest_otel import FlaskChestInstrumentor, _guard, count_requests, current_request_id, flask_chest
+from flask_chest_otel import FlaskChestInstrumentor, TrackedVar, _guard, count_requests, current_request_id, flask_chest
 from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
@@ -517,6 +519,99 @@ def test_handled_exceptions_are_events(rig: Rig, server_span: str) -> None:
     assert [span.status.status_code for span in rig.servers()] == [StatusCode.UNSET] * 6
 
 
+@pytest.mark.parametrize(
+    ("answer", "with_stack"),
+    [
+        (("", 204), False),
+        (("busy", HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "1"}), True),
+        (("busy", "503 BUSY"), True),
+        (("gone", "GONE"), False),
+        ("sorry", False),
+        (("sorry", {"X-Why": "text"}), False),
+        (Response("busy", 503), True),
+        ((Response("busy", 503), {"X-Why": "text"}), True),
+        (ServiceUnavailable(), True),
+        (Conflict(), False),
+    ],
+)
+@pytest.mark.parametrize("server_span", ["chest", "upstream"])
+def test_a_stack_only_of_failures(rig: Rig, server_span: str, answer: Any, with_stack: bool) -> None:
+    """The event and the record of a handled exception have its stack where the answer is 500 or above."""
+    app = rig.plain()
+    rig.chest(app, server_span=server_span)
+    app.register_error_handler(LookupError, lambda _error: answer)
+
+    @app.get("/")
+    def view() -> str:
+        raise LookupError("gone")
+
+    with capture(app) as records:
+        response = app.test_client().get("/")
+    assert (response.status_code >= 500) is with_stack
+    said = [dict(event.attributes or {}) for event in rig.server().events if event.name == "exception"]
+    assert [(one["exception.type"], one["exception.message"]) for one in said] == [("LookupError", "gone")]
+    assert ["exception.stacktrace" in one for one in said] == [with_stack]
+    error = records[0].error
+    assert error is not None
+    assert (error.type, error.message, error.handled) == ("LookupError", "gone", True)
+    assert ("Traceback" in error.stack) is with_stack
+    assert error.place.startswith(f"{__name__}:view:") or error.place == ""
+
+
+@pytest.mark.parametrize("status", [404, 500])
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("server_span", ["chest", "upstream"])
+def test_a_framework_in_place_of_error_handlers(rig: Rig, server_span: str, early: bool, status: int) -> None:
+    """Where a framework answers exceptions itself, as Flask-RESTX does, they are told of once, as handled ones."""
+    app = rig.plain()
+    if early:
+        rig.chest(app, server_span=server_span)
+
+    def route_error(original: Any, error: Exception) -> Any:
+        return ("framework", status) if request.path == "/api" else original(error)
+
+    for name in ("handle_exception", "handle_user_exception"):
+        setattr(app, name, partial(route_error, getattr(app, name)))
+    if not early:
+        rig.chest(app, server_span=server_span)
+
+    @app.get("/api")
+    @app.get("/page")
+    def view() -> str:
+        raise LookupError("gone")
+
+    with capture(app) as records:
+        assert app.test_client().get("/api").text == "framework"
+        assert app.test_client().get("/page").status_code == 500
+    told = [[dict(event.attributes or {})["exception.type"] for event in span.events] for span in rig.servers()]
+    assert told == [["LookupError"], ["LookupError"]]
+    first, second = (record.error for record in records)
+    assert first is not None
+    assert second is not None
+    assert [(one.type, one.handled) for one in (first, second)] == [("LookupError", True), ("LookupError", False)]
+    assert ("Traceback" in first.stack) is (status >= 500)
+
+
+@pytest.mark.parametrize("left_out", [[LookupError], "LookupError,shop.NotThere", ["LookupError"]])
+@pytest.mark.parametrize("server_span", ["chest", "upstream"])
+def test_exceptions_that_are_left_out(rig: Rig, server_span: str, left_out: Any) -> None:
+    """What is derived from a named exception leaves no event and no error in the record; others do."""
+    app = rig.plain()
+    rig.chest(app, server_span=server_span, handled_exceptions=left_out)
+    app.register_error_handler(LookupError, lambda _error: ("", 204))
+    app.register_error_handler(ValueError, lambda _error: ("", 204))
+
+    @app.get("/<kind>")
+    def view(kind: str) -> str:
+        raise KeyError(kind) if kind == "flow" else ValueError(kind)
+
+    with capture(app) as records:
+        for kind in ("flow", "other"):
+            assert app.test_client().get(f"/{kind}").status_code == 204
+    assert [[event.name for event in span.events] for span in rig.servers()] == [[], ["exception"]]
+    assert [one.error.type if one.error else None for one in records] == [None, "ValueError"]
+
+
 @pytest.mark.guard_on
 def test_exception_without_text(rig: Rig) -> None:
     """An exception whose text cannot be had still ends its span and is measured."""
@@ -550,7 +645,7 @@ def test_exceptions_quote_clients(rig: Rig, *, handled: bool) -> None:
         raise ValueError(words[kind])
 
     if handled:
-        app.register_error_handler(ValueError, lambda _error: ("sorry", 400))
+        app.register_error_handler(ValueError, lambda _error: ("sorry", 503))
     for kind in words:
         app.test_client().get(f"/{kind}").get_data()
     sent = encode_spans(rig.servers()).SerializeToString()
@@ -754,6 +849,61 @@ def test_captured_headers(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     assert attributes["http.request.header.x_secret_key"] == ("[REDACTED]",)
     assert attributes["http.response.header.x_answer"] == ("42",)
     assert not [name for name in attributes if "other" in name]
+
+
+@pytest.mark.parametrize("maker", ["chest", "upstream", "before", "around"])
+def test_a_request_hook_as_setting(rig: Rig, maker: str) -> None:
+    """The hook sees the server span once in each request, whoever makes it, and what it puts on g is recorded."""
+    app = rig.plain()
+    if maker == "before":
+        FlaskInstrumentor().instrument_app(app, tracer_provider=rig.tracer_provider)  # type: ignore[no-untyped-call]
+    seen: list[tuple[str, str]] = []
+
+    def hook(span: Any, environ: dict[str, Any]) -> None:
+        seen.append((span.kind.name, environ["PATH_INFO"]))
+        span.set_attribute("shop.detail", request.path)
+        g.detail = request.args["detail"]
+
+    rig.chest(
+        app,
+        request_hook=hook,
+        server_span=maker if maker in ("chest", "upstream") else "auto",
+        tracked_vars=[TrackedVar("detail", dimension=True), "total"],
+    )
+
+    @app.get("/<int:number>")
+    def view(number: int) -> str:
+        g.total = number
+        return "ok"
+
+    if maker == "around":
+        app.wsgi_app = OpenTelemetryMiddleware(  # type: ignore[method-assign]  # Flask's documented way
+            app.wsgi_app, tracer_provider=rig.tracer_provider
+        )
+    for number in (1, 2):
+        assert app.test_client().get(f"/{number}?detail=d{number}").get_data() == b"ok"
+    assert seen == [("SERVER", "/1"), ("SERVER", "/2")]
+    assert [(span.attributes or {})["shop.detail"] for span in rig.servers()] == ["/1", "/2"]
+    assert [rig.tracked(span)["detail"] for span in rig.servers()] == ["d1", "d2"]
+    assert sorted(point.attributes["flask.g.detail"] for point in rig.points("flask.g.total")) == ["d1", "d2"]
+
+
+@pytest.mark.guard_on
+@pytest.mark.parametrize("maker", ["chest", "before"])
+def test_a_request_hook_that_raises(rig: Rig, maker: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It breaks no request, and is logged once."""
+    app = rig.plain()
+    if maker == "before":
+        FlaskInstrumentor().instrument_app(app, tracer_provider=rig.tracer_provider)  # type: ignore[no-untyped-call]
+
+    def hook(_span: Any, _environ: dict[str, Any]) -> None:
+        raise RuntimeError("hook")
+
+    rig.chest(app, request_hook=hook, server_span="auto")
+    app.add_url_rule("/", view_func=set_a)
+    assert [app.test_client().get("/").status_code for _ in range(2)] == [200, 200]
+    assert len(rig.servers()) == 2
+    assert [record.name for record in caplog.records if "request_hook" in record.getMessage()] == ["flask_chest_otel"]
 
 
 @pytest.mark.guard_on

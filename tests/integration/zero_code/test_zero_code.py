@@ -47,6 +47,24 @@ def test_variables_are_on_spans_and_in_metrics(receiver: OtlpReceiver) -> None:
     assert point["scope"] == "flask_chest_otel"
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flask", "FLASK_CHEST_SERVER_SPAN": "chest"}],
+    ids=["upstream", "chest"],
+)
+def test_a_request_hook_by_environment(receiver: OtlpReceiver, settings: dict[str, str]) -> None:
+    """A hook that the environment names puts an attribute onto the span, and a variable onto g that is a dimension."""
+    tracked = '[{"name": "tenant", "dimension": true}, "cart_total"]'
+    hook = {"FLASK_CHEST_REQUEST_HOOK": "hooks:name_tenant", "FLASK_CHEST_TRACKED_VARS": tracked}
+    with serve(FLASK_RUN, receiver.url, **settings, **hook) as url:
+        assert get(f"{url}/cart/7", X_Tenant="acme") == 200
+        (span,) = receiver.wait_for_spans(1)
+        point = receiver.wait_for_metric("flask.g.cart_total")[-1]
+    assert span["attributes"]["shop.path"] == "/cart/7"
+    assert span["attributes"]["flask.g.tenant"] == "acme"
+    assert point["attributes"]["flask.g.tenant"] == "acme"
+
+
 def test_failing_and_untracked_requests(receiver: OtlpReceiver) -> None:
     """A broken view keeps its values; a request that tracks nothing and brought no id looks untouched."""
     with serve(FLASK_RUN, receiver.url) as url:

@@ -1,0 +1,103 @@
+"""Real applications under ``opentelemetry-instrument``, beside themselves without it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.apps.applications import APPLICATIONS
+from tests.apps.driving import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.apps.driving import Mode, Run
+    from tests.backends.otlp_receiver import Span
+
+CHOSEN = os.environ.get("APPS", "").split() or list(APPLICATIONS)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("apps")
+
+
+@cache
+def _once(name: str, mode: Mode, folder: Path) -> Run:
+    return run(APPLICATIONS[name], mode, folder / f"{name}-{mode}")
+
+
+@pytest.fixture(params=CHOSEN)
+def name(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def alone(name: str, folder: Path) -> Run:
+    """The run without instrumentation."""
+    return _once(name, "alone", folder)
+
+
+@pytest.fixture(params=["chest", "upstream"])
+def instrumented(name: str, folder: Path, request: pytest.FixtureRequest) -> Run:
+    """The run with this package's own server span, and the one with upstream's."""
+    return _once(name, request.param, folder)
+
+
+def test_answers_are_the_same(name: str, alone: Run, instrumented: Run) -> None:
+    """Every status, header and body is what the application answers without instrumentation."""
+    asks = APPLICATIONS[name].asks
+    assert [answer.status for answer in alone.answers] == [ask.status for ask in asks]
+    for ask, before, after in zip(asks, alone.answers, instrumented.answers, strict=True):
+        assert after == before, f"{ask.method} {ask.path}"
+
+
+def test_one_server_span_for_each_request(name: str, instrumented: Run) -> None:
+    """Each request has one server span, with its route and status; there is no other server span."""
+    for ask, spans in zip(APPLICATIONS[name].asks, instrumented.spans, strict=True):
+        found = [_said(span, "http.route", "http.response.status_code") for span in spans]
+        # Upstream takes what a socket's view returns for an answer.
+        status = 200 if ask.says and instrumented.mode == "upstream" else ask.status
+        assert found == [(ask.route, status)], f"{ask.method} {ask.path}"
+        if instrumented.mode == "chest":
+            assert [span["name"] for span in spans] == [f"{ask.method} {ask.route}" if ask.route else ask.method]
+    # The question whether the application is up.
+    assert {span["attributes"].get("url.path") for span in instrumented.others} <= {APPLICATIONS[name].ready}
+
+
+def _said(span: Span, *names: str) -> tuple[Any, ...]:
+    return tuple(span["attributes"].get(name) for name in names)
+
+
+def test_variables_and_exceptions(name: str, instrumented: Run) -> None:
+    """What the application puts on ``flask.g``, and what its views raise, stands on the span."""
+    for ask, (span,) in zip(APPLICATIONS[name].asks, instrumented.spans, strict=True):
+        tracked = {key[8:]: value for key, value in span["attributes"].items() if key.startswith("flask.g.")}
+        assert tracked == ask.variables, f"{ask.method} {ask.path}"
+        raised = {event["attributes"]["exception.type"] for event in span["events"] if event["name"] == "exception"}
+        assert raised == ({ask.error} if ask.error else set()), f"{ask.method} {ask.path}"
+
+
+def test_durations(name: str, instrumented: Run) -> None:
+    """Every request is in the duration metric once, but web sockets, whose duration says nothing."""
+    if instrumented.mode == "upstream":
+        pytest.skip("upstream measures the requests")
+    asked = Counter((ask.route, ask.status) for ask in APPLICATIONS[name].asks if ask.route and not ask.says)
+    counted: Counter[tuple[str, int]] = Counter()
+    for point in instrumented.durations:
+        attributes = point["attributes"]
+        if "http.route" in attributes:
+            counted[attributes["http.route"], attributes["http.response.status_code"]] += point["count"] or 0
+    assert counted == asked
+
+
+def test_quiet_and_clean(alone: Run, instrumented: Run) -> None:
+    """The log has no line about instrumentation and no further traceback; SIGTERM ends it as before."""
+    assert instrumented.noise() == []
+    assert instrumented.tracebacks() == alone.tracebacks()
+    assert instrumented.status == alone.status
