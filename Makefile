@@ -12,6 +12,9 @@ LOWEST := .venvs/lowest/.installed
 DECLARATIVE := .venvs/declarative/.installed
 OTHERS := .venvs/others/.installed
 DOCS := .venvs/docs/.installed
+RELEASE := .venvs/release/.installed
+# The machines of the collector's wheels, in Go's words; all when it is empty.
+MACHINES ?=
 # Without the theme's advertisement of its successor.
 MKDOCS := NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs
 # How many tests run at the same time; a file's tests stay in one process, which starts their servers once.
@@ -20,7 +23,7 @@ SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist loadfile
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-whole bench-pipeline collector wheels pipeline docs docs-serve screenshots clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-whole bench-pipeline collector wheels release-check pipeline docs docs-serve screenshots clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -117,7 +120,10 @@ collector: ## Build the OpenTelemetry Collector with every component that collec
 	collector-config/distribution/build.sh
 
 wheels: ## Build the collector's wheels for five kinds of machines, into dist/; needs Go, and an hour the first time.
-	$(PYTHON) packaging/collector/wheels.py
+	$(PYTHON) packaging/collector/wheels.py $(MACHINES)
+
+release-check: $(RELEASE) ## Make and try what a release consists of: packages, contents, SBOM, checksums; needs Go.
+	.venvs/release/bin/python -m tools.release $(MACHINES)
 
 pipeline: $(DEV) ## Send the shop's requests through the collector into a real InfluxDB and compare the figures.
 	$(BIN)/python -m tests.backends.pipeline
@@ -175,6 +181,10 @@ $(LOWEST): pyproject.toml tests/packaging/lowest.txt | .venvs/lowest/bin/pip
 
 $(DOCS): pyproject.toml | .venvs/docs/bin/pip
 	@.venvs/docs/bin/pip install $(PIP_FLAGS) --group docs
+	@touch $@
+
+$(RELEASE): pyproject.toml | .venvs/release/bin/pip
+	@.venvs/release/bin/pip install $(PIP_FLAGS) --group release
 	@touch $@
 
 $(OTHERS): pyproject.toml | .venvs/others/bin/pip
