@@ -134,7 +134,18 @@ def target_name(text: str) -> str:
     metavar="N",
     help="For trying out: divide all times by N, up to 60, so that hours become minutes.",
 )
-def render(*, targets: tuple[str, ...], output: Path | None, service: str | None, runbook: str, shorten: int) -> None:
+@click.option("--bucket", metavar="NAME", default="chest", help="InfluxDB's bucket of metrics.  [default: chest]")
+@click.option("--notify", metavar="ADDRESS", default="", help="Where InfluxDB sends what it finds: an HTTP address.")
+def render(
+    *,
+    targets: tuple[str, ...],
+    output: Path | None,
+    service: str | None,
+    runbook: str,
+    shorten: int,
+    bucket: str,
+    notify: str,
+) -> None:
     """Make rules and alerts of the application's objectives: into a folder, or to standard output.
 
     What the alerts mean, and what to do: docs/how-to/objectives.md.
@@ -142,7 +153,7 @@ def render(*, targets: tuple[str, ...], output: Path | None, service: str | None
     if not targets:
         raise click.UsageError(f"no target is named: type --target NAME, where NAME is one of {', '.join(TARGETS)}")
     app = app_here()
-    rendering = Rendering(service or service_name(app.name), _slos(app), shorten, runbook)
+    rendering = Rendering(service or service_name(app.name), _slos(app), shorten, runbook, bucket, notify)
     files = {name: text for target in targets for name, text in TARGETS[target].files(rendering).items()}
     if output is None:
         _print(files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from flask_chest_otel._slo import prometheus
+from flask_chest_otel._slo import grafana, influxdb, openslo, prometheus, splunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,12 +27,16 @@ class Rendering:
         slos: Its objectives.
         shorten: Every window and interval is divided by this, for trying out.
         runbook: Where the page stands that has an entry for each alert.
+        bucket: InfluxDB's bucket, which the metrics are in.
+        notify: Where InfluxDB sends what it finds, an address; ``""``: nowhere.
     """
 
     service: str
     slos: Sequence[SLO]
     shorten: int = 1
     runbook: str = RUNBOOK
+    bucket: str = "chest"
+    notify: str = ""
 
 
 class Target(NamedTuple):
@@ -49,5 +53,9 @@ class Target(NamedTuple):
 
 TARGETS: dict[str, Target] = {
     "prometheus": Target("recording rules, alerts, and a configuration of Alertmanager", prometheus.files),
+    "influxdb": Target("a template for InfluxDB 2: a task, checks, and a rule that notifies", influxdb.files),
+    "splunk": Target("a detector in SignalFlow, and bodies for the API of Splunk Observability Cloud", splunk.files),
+    "openslo": Target("documents of OpenSLO v1", openslo.files),
+    "grafana": Target("a dashboard of Grafana, over the rules for Prometheus", grafana.files),
 }
 """Back end by name."""

@@ -26,6 +26,7 @@ BUILD_SCRIPTS = {
     "ferretdb": REPOSITORY / "tests" / "backends" / "ferretdb" / "build.sh",
     "zipkin": REPOSITORY / "tests" / "backends" / "zipkin" / "build.sh",
     "victoria-logs": REPOSITORY / "tests" / "backends" / "victorialogs" / "build.sh",
+    "oslo": REPOSITORY / "tests" / "backends" / "oslo" / "build.sh",
     "kafka": REPOSITORY / "tests" / "backends" / "kafka" / "build.sh",
 }
 EXIT_MISSING = 69

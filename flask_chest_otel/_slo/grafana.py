@@ -1,0 +1,94 @@
+"""Objectives as a dashboard of Grafana, over what the rules for Prometheus record."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from flask_chest_otel._slo.burn import ALERTS, window_name
+from flask_chest_otel._slo.words import dns_name, file_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flask_chest_otel._slo.render import Rendering
+    from flask_chest_otel.slo import SLO
+
+__all__ = ["files"]
+
+COUNTER = "flask_chest_slo_requests_total"
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+SHARE, TIMES, COUNT = "percentunit", "none", "short"
+
+Panel = dict[str, Any]
+
+
+def files(rendering: Rendering) -> dict[str, str]:
+    """One dashboard: a row of panels for each objective."""
+    panels = [_placed(panel, place) for place, panel in enumerate(_panels(rendering), 1)]
+    source = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"}
+    dashboard = {
+        "uid": dns_name("flask-chest-slo", rendering.service)[:40],
+        "title": f"Objectives: {rendering.service}",
+        "tags": ["flask-chest"],
+        "schemaVersion": 39,
+        "time": {"from": "now-7d", "to": "now"},
+        "refresh": "1m",
+        "templating": {"list": [source]},
+        "panels": panels,
+    }
+    return {file_name(rendering.service, "grafana.json"): json.dumps(dashboard, indent=2, ensure_ascii=False) + "\n"}
+
+
+def _panels(rendering: Rendering) -> Iterator[Panel]:
+    job = json.dumps("(.+/)?" + re.escape(rendering.service))
+    for slo in rendering.slos:
+        yield from _of_one(slo, f"job=~{job}, flask_chest_slo_name={json.dumps(slo.name)}")
+
+
+def _of_one(slo: SLO, chosen: str) -> Iterator[Panel]:
+    name = f"{slo.name}: {slo.objective:g} % in {slo.window_days} days"
+    left = _query("A", f"flask_chest:slo_budget:left{{{chosen}}}", slo.name)
+    yield _panel("stat", f"{name}, budget left", 6, SHARE, [{**left, "instant": True, "range": False}])
+    windows = sorted({alert.long_s for alert in ALERTS.values()})
+    burns = [
+        _query(
+            chr(65 + place),
+            f"flask_chest:slo_errors:ratio{window_name(window)}{{{chosen}}} / {slo.budget}",
+            window_name(window),
+        )
+        for place, window in enumerate(windows)
+    ]
+    yield _panel("timeseries", f"{slo.name}: burn rate", 9, TIMES, burns)
+    by = ["flask_chest_slo_result", *([_label(slo.by)] if slo.by else [])]
+    grown = f"sum by ({', '.join(by)}) (increase({COUNTER}{{{chosen}}}[$__rate_interval]))"
+    legend = " ".join(f"{{{{{label}}}}}" for label in by)
+    yield _panel("timeseries", f"{slo.name}: good and bad", 9, COUNT, [_query("A", grown, legend)])
+
+
+def _label(variable: str) -> str:
+    """The label that Prometheus makes of a variable's attribute."""
+    return re.sub(r"[^a-zA-Z0-9_]", "_", f"flask.g.{variable}")
+
+
+def _query(ref: str, expression: str, legend: str) -> Panel:
+    return {"refId": ref, "datasource": SOURCE, "expr": expression, "legendFormat": legend, "range": True}
+
+
+def _panel(kind: str, title: str, width: int, unit: str, targets: list[Panel]) -> Panel:
+    defaults = {"unit": unit, "custom": {}}
+    return {
+        "type": kind,
+        "title": title,
+        "datasource": SOURCE,
+        "gridPos": {"w": width, "h": 8},
+        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "targets": targets,
+    }
+
+
+def _placed(panel: Panel, number: int) -> Panel:
+    """Three panels in a line: 6, 9 and 9 of 24 columns."""
+    line, place = divmod(number - 1, 3)
+    return {**panel, "id": number, "gridPos": {**panel["gridPos"], "x": (0, 6, 15)[place], "y": line * 8}}

@@ -1,0 +1,81 @@
+"""What all targets say alike: names of files, shares in digits, sentences, and YAML that people can read."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from flask_chest_otel._slo.burn import window_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from flask_chest_otel.slo import SLO, BurnAlert
+
+__all__ = ["description", "digits", "dns_name", "file_name", "summary", "yaml"]
+
+
+def file_name(service: str, end: str) -> str:
+    """Name of a file about an application's objectives."""
+    return f"flask-chest-slo-{re.sub(r'[^a-zA-Z0-9_.-]', '_', service)}.{end}"
+
+
+def dns_name(*parts: str) -> str:
+    """A name of lower-case letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")[:63].rstrip("-")
+
+
+def digits(number: float) -> str:
+    """A share in digits, without what a computer adds to 14.4 * 0.001."""
+    return f"{number:.12f}".rstrip("0").rstrip(".")
+
+
+def summary(slo: SLO, alert: BurnAlert) -> str:
+    """What an alert says first."""
+    return f"{slo.name} spends its budget more than {alert.burn:g} times as fast as it may"
+
+
+def description(slo: SLO, alert: BurnAlert) -> str:
+    """When an alert fires."""
+    long, short = window_name(alert.long_s), window_name(alert.short_s)
+    return (
+        f"More than {digits(alert.burn * slo.budget * 100)} % of the requests were bad in the last {long}, and still in"
+        f" the last {short}. The objective is {slo.objective:g} % good in {slo.window_days} days."
+    )
+
+
+def yaml(value: object) -> str:
+    """One document of YAML."""
+    return "\n".join(_lines(value)) + "\n"
+
+
+def _lines(value: object) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        yield from _mapping(value)
+    elif isinstance(value, list) and value:
+        for entry in value:
+            first, *others = _lines(entry)
+            yield f"- {first}"
+            yield from (f"  {line}" for line in others)
+    else:
+        yield _scalar(value)
+
+
+def _mapping(value: Mapping[str, object]) -> Iterator[str]:
+    for name, one in value.items():
+        if isinstance(one, str) and "\n" in one:
+            yield f"{name}: |"
+            yield from (f"  {line}".rstrip() for line in one.splitlines())
+        elif isinstance(one, (dict, list)) and one:
+            yield f"{name}:"
+            yield from (f"  {line}" for line in _lines(one))
+        else:
+            yield f"{name}: {_scalar(one)}"
+
+
+def _scalar(value: object) -> str:
+    # Any text of JSON is one of YAML, and a word of letters means the same without quotation marks.
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_/.-]*", value)
+    words = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+    return str(value) if plain and str(value).lower() not in words else json.dumps(value, ensure_ascii=False)
