@@ -23,7 +23,7 @@ SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist loadfile
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-whole bench-pipeline collector wheels release-check pipeline docs docs-serve screenshots clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-whole bench-pipeline bench-capacity collector wheels release-check pipeline docs docs-serve screenshots clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +115,9 @@ bench-store: $(DEV) ## Fill the embedded store to its bound, and measure what it
 
 bench-pipeline: $(DEV) ## Measure the way to InfluxDB: requests/s, what the collector takes, how late an answer is.
 	$(BIN)/python -m benchmarks.pipeline
+
+bench-capacity: $(DEV) ## Hold the model of docs/explanation/scale.md against real servers; needs the collector, Kafka, InfluxDB.
+	$(BIN)/python -m benchmarks.capacity
 
 collector: ## Build the OpenTelemetry Collector with every component that collector-config/ uses; needs Go.
 	collector-config/distribution/build.sh

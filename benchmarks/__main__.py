@@ -15,7 +15,7 @@ from benchmarks.variants import VARIANTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BARE, UPSTREAM, BY_HAND, QUIET, FULL, ALONE, BY_HAND_OUT, ALONE_OUT = VARIANTS
+BARE, UPSTREAM, BY_HAND, QUIET, FULL, ALONE, BY_HAND_OUT, ALONE_OUT, ZERO_CODE = VARIANTS
 
 
 class Goal(NamedTuple):
@@ -30,8 +30,9 @@ class Goal(NamedTuple):
 GOALS = (
     Goal(QUIET, BY_HAND, UPSTREAM, 1.0),
     Goal(FULL, BY_HAND, UPSTREAM, 1.15),
-    Goal(ALONE, BY_HAND, BARE, 0.45),
-    Goal(ALONE_OUT, BY_HAND_OUT, BARE, 0.45),
+    Goal(ALONE, BY_HAND, BARE, 0.30),
+    Goal(ALONE_OUT, BY_HAND_OUT, BARE, 0.25),
+    Goal(ZERO_CODE, BY_HAND, BARE, 0.30),
 )
 
 

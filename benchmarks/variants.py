@@ -166,6 +166,16 @@ def chest_sampled_out() -> Flask:
     return chest(ALWAYS_OFF)
 
 
+def zero_code() -> Flask:
+    """No line in the application: the class is wrapped, and every WSGI entry twice."""
+    from flask_chest_otel import FlaskChestInstrumentor, TrackedVar  # noqa: PLC0415 - other variants do without
+
+    providers()
+    tracked = ["user_id", "plan", TrackedVar("cart_total", unit="{EUR}"), TrackedVar("transaction", metric="counter")]
+    FlaskChestInstrumentor().instrument(tracked_vars=tracked)
+    return app_of(plain_view)
+
+
 VARIANTS: dict[str, Callable[[], Flask]] = {
     "bare Flask": bare,
     "upstream": upstream,
@@ -175,5 +185,6 @@ VARIANTS: dict[str, Callable[[], Flask]] = {
     "chest alone, its own server span": chest,
     "upstream + by hand, sampled out": upstream_and_by_hand_sampled_out,
     "chest alone, sampled out": chest_sampled_out,
+    "zero code, its own server span": zero_code,
 }
 """What is compared, by the name in the table."""
