@@ -265,7 +265,9 @@ def main() -> int:
         if given.save:
             given.save.write_text(json.dumps(costs._asdict(), indent=1))
     load = Load(given.requests, **{name: getattr(given, name) for name in Load._fields[1:]})
-    print(f"\n{load}\n{report(load, costs)}")
+    if not given.reckon:
+        print()
+    print(report(load, costs))
     return 0
 
 
