@@ -50,7 +50,7 @@ class Watched(Protocol):
 
 _watched: weakref.WeakSet[Watched] = weakref.WeakSet()
 _chests: weakref.WeakSet[Any] = weakref.WeakSet()
-_observed: weakref.WeakSet[Any] = weakref.WeakSet()
+_observed: weakref.WeakSet[object] = weakref.WeakSet()
 
 
 def watch(source: Watched) -> None:
@@ -58,7 +58,7 @@ def watch(source: Watched) -> None:
     _watched.add(source)
 
 
-def watch_chests(chests: Iterable[Any]) -> None:
+def watch_chests(chests: Iterable[object]) -> None:
     """Report what these drop and lose, where they say it."""
     for chest in chests:
         if hasattr(chest, "dropped"):
@@ -104,8 +104,8 @@ def _all() -> Iterator[Figure]:
         yield from source.own_metrics()
 
 
-def _callback(wanted: str) -> Callable[[Any], Iterable[metrics.Observation]]:
-    def callback(_options: Any) -> Iterable[metrics.Observation]:
+def _callback(wanted: str) -> Callable[[object], Iterable[metrics.Observation]]:
+    def callback(_options: object) -> Iterable[metrics.Observation]:
         with guarded("own metrics"):
             # Floats, always: a back end that types a field by its first value would refuse the other kind for ever.
             return [metrics.Observation(float(value), given) for name, value, given in self_metrics() if name == wanted]

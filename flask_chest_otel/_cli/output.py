@@ -55,19 +55,19 @@ NARROWEST = 40
 NARROWEST_CELL = 3
 """Columns of a cell at least, where more are asked for than fit."""
 
-ERROR: Mapping[str, Any] = {"fg": "red", "bold": True}
-WARNING: Mapping[str, Any] = {"fg": "magenta"}
-HEAD: Mapping[str, Any] = {"bold": True}
+ERROR: Mapping[str, object] = {"fg": "red", "bold": True}
+WARNING: Mapping[str, object] = {"fg": "magenta"}
+HEAD: Mapping[str, object] = {"bold": True}
 """Colours that can be read on a light terminal and on a dark one."""
 
 
-def safe(value: Any) -> str:
+def safe(value: object) -> str:
     """The text of one value: unprintable characters escaped, cut to ``SHOWN_CHARS``."""
     text = whole(value)
     return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
 
 
-def whole(value: Any) -> str:
+def whole(value: object) -> str:
     """The text of one value: unprintable characters escaped."""
     if value is None:
         return MISSING
@@ -104,7 +104,7 @@ def styled(text: str, style: Mapping[str, Any]) -> str:
 
 
 def say_wrapped(
-    text: str, *, indent: str = "", hanging: int = 2, style: Mapping[str, Any] | None = None, to_stderr: bool = False
+    text: str, *, indent: str = "", hanging: int = 2, style: Mapping[str, object] | None = None, to_stderr: bool = False
 ) -> None:
     """Print lines, made safe, each broken where it is wider than the terminal.
 
@@ -154,17 +154,17 @@ def columns_here() -> int:
     return max(shutil.get_terminal_size((80, 24)).columns, NARROWEST)
 
 
-def say_json(value: Any) -> None:
+def say_json(value: object) -> None:
     """Print ``value`` as JSON in ASCII; NaN and infinity, which JSON lacks, become texts."""
     _say_json(value, indent=2)
 
 
-def say_json_line(value: Any) -> None:
+def say_json_line(value: object) -> None:
     """The same on one line."""
     _say_json(value)
 
 
-def _say_json(value: Any, **options: Any) -> None:
+def _say_json(value: object, **options: Any) -> None:
     # DEL is the one control character that JSON leaves as it is.
     say(json.dumps(_finite(value), allow_nan=False, **options).replace("\x7f", "\\u007f"))
 
@@ -175,7 +175,7 @@ def say_table(
     *,
     right: Iterable[int] = (),
     flexible: Mapping[int, int] | None = None,
-    styles: Mapping[tuple[int, int], Mapping[str, Any]] | None = None,
+    styles: Mapping[tuple[int, int], Mapping[str, object]] | None = None,
     before: list[int] | None = None,
 ) -> None:
     """Print rows in columns under ``head``.
@@ -202,7 +202,7 @@ def say_table(
 
 
 def _say_row(
-    row: Sequence[str], widths: Sequence[int], right: set[int], styles: Mapping[int, Mapping[str, Any]]
+    row: Sequence[str], widths: Sequence[int], right: set[int], styles: Mapping[int, Mapping[str, object]]
 ) -> None:
     cells = []
     for at, (cell, width) in enumerate(zip(row, widths, strict=True)):
@@ -230,7 +230,7 @@ def _encodable(text: str, *, to_stderr: bool = False) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     if isinstance(value, dict):
         return {key: _finite(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -60,7 +60,7 @@ def uninstall() -> None:
 
 def _noting_target(putrequest: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(putrequest)
-    def wrapper(self: Any, method: str, url: Any, *args: Any, **kwargs: Any) -> None:
+    def wrapper(self: object, method: str, url: object, *args: object, **kwargs: object) -> None:
         # Only a proxy is sent whole addresses.
         if isinstance(url, str) and "://" in url:
             _through_proxies[self] = urlsplit(url).hostname or ""
@@ -73,7 +73,7 @@ def _noting_target(putrequest: Callable[..., None]) -> Callable[..., None]:
 
 def _binding(putheader: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(putheader)
-    def wrapper(self: Any, header: Any, *values: Any) -> None:
+    def wrapper(self: object, header: object, *values: object) -> None:
         if len(values) == 1 and type(values[0]) is BoundBaggage:
             bound = values[0]
             if not bound.is_meant(_host_of(self)):
@@ -93,4 +93,4 @@ def _host_of(connection: Any) -> str:
 
 _MARK = "flask_chest_wrapped"
 _WRAPPINGS = {"putrequest": _noting_target, "putheader": _binding}
-_through_proxies: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+_through_proxies: weakref.WeakKeyDictionary[object, str] = weakref.WeakKeyDictionary()

@@ -33,7 +33,7 @@ _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
-def as_text(value: Any) -> str | None:
+def as_text(value: object) -> str | None:
     """What is sent for a value; ``None`` for ``None``.
 
     Raises:
@@ -47,7 +47,7 @@ def as_text(value: Any) -> str | None:
     return None if converted is None else str(converted)
 
 
-def as_type(text: str, hint: Any) -> Any:
+def as_type(text: str, hint: object) -> object:
     """The value that an annotation allows for a text that arrived.
 
     Args:
@@ -73,7 +73,7 @@ def as_type(text: str, hint: Any) -> Any:
     return convert(text)
 
 
-def _plain(hint: Any) -> Any:
+def _plain(hint: object) -> object:
     """The type behind ``NewType`` and ``type X = …``."""
     for _ in range(8):
         behind = getattr(hint, "__supertype__", None) or getattr(hint, "__value__", None)
@@ -83,7 +83,7 @@ def _plain(hint: Any) -> Any:
     return hint
 
 
-def _first(text: str, options: tuple[Any, ...]) -> Any:
+def _first(text: str, options: tuple[object, ...]) -> object:
     wanted = [option for option in options if option is not NoneType]
     wanted.sort(key=lambda option: _plain(option) in (str, Any, object))  # they take everything
     reason = "of a type that no text becomes"
@@ -95,7 +95,7 @@ def _first(text: str, options: tuple[Any, ...]) -> Any:
     raise Refused(reason)
 
 
-def _among(text: str, options: Iterable[Any]) -> Any:
+def _among(text: str, options: Iterable[object]) -> object:
     for option in options:
         if as_text(option) == text:
             return option
@@ -137,10 +137,10 @@ def _uuid(text: str) -> UUID:
     return UUID(text)
 
 
-def _from_iso(kind: type[date | time]) -> Callable[[str], Any]:
+def _from_iso(kind: type[date | time]) -> Callable[[str], object]:
     """Python 3.10 reads what ``isoformat`` writes, and nothing else."""
 
-    def convert(text: str) -> Any:
+    def convert(text: str) -> object:
         try:
             return kind.fromisoformat(text)
         except ValueError as error:
@@ -149,7 +149,7 @@ def _from_iso(kind: type[date | time]) -> Callable[[str], Any]:
     return convert
 
 
-_CONVERTERS: Final[dict[Any, Callable[[str], Any]]] = {
+_CONVERTERS: Final[dict[object, Callable[[str], object]]] = {
     int: _whole_number,
     float: _number,
     bool: _truth,

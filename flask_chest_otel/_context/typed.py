@@ -42,9 +42,9 @@ class TypedContext:
         self.names = config.propagate
         self.hosts = config.propagate_to
         self.propagates = config.enabled and bool(config.propagate)
-        self._types: tuple[type, Mapping[str, Any]] = (NoneType, {})
+        self._types: tuple[type, Mapping[str, object]] = (NoneType, {})
 
-    def current(self) -> Any:
+    def current(self) -> object:
         """The object of the running request, made when it is first asked for.
 
         Raises:
@@ -100,7 +100,7 @@ class TypedContext:
                     found[name] = text
         return found
 
-    def _made(self, make: Callable[[], Any], environ: Mapping[str, Any]) -> Any:
+    def _made(self, make: Callable[[], object], environ: Mapping[str, object]) -> object:
         token = _making.set(True)
         try:
             typed = make()
@@ -111,7 +111,7 @@ class TypedContext:
         return typed
 
     @guarded("baggage")
-    def _receive(self, typed: Any, environ: Mapping[str, Any]) -> None:
+    def _receive(self, typed: object, environ: Mapping[str, object]) -> None:
         from flask_chest_otel._context.field_types import as_type  # noqa: PLC0415 - where fields travel
 
         for name, text in self._arriving(environ).items():
@@ -146,13 +146,13 @@ class TypedContext:
             return {}
         return baggage.read(header, self.names)
 
-    def _type_of(self, cls: type, name: str) -> Any:
+    def _type_of(self, cls: type, name: str) -> object:
         if self._types[0] is not cls:
             self._types = (cls, _hints(cls))
         return self._types[1].get(name)
 
 
-def _hints(cls: type) -> Mapping[str, Any]:
+def _hints(cls: type) -> Mapping[str, object]:
     try:
         return get_type_hints(cls)
     except Exception as error:  # noqa: BLE001 - names that only a type checker knows, for example

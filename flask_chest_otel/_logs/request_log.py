@@ -73,7 +73,7 @@ class RequestLog:
         return line
 
 
-def _fields(record: RequestRecord) -> Iterator[tuple[str, Any]]:
+def _fields(record: RequestRecord) -> Iterator[tuple[str, object]]:
     """What the line says, without what there is not."""
     error = record.error
     first_byte_s, cpu_s = record.first_byte_s, record.cpu_s
@@ -99,7 +99,7 @@ def _fields(record: RequestRecord) -> Iterator[tuple[str, Any]]:
     return ((name, value) for name, value in found.items() if value is not None)
 
 
-def as_json(fields: dict[str, Any]) -> str:
+def as_json(fields: dict[str, object]) -> str:
     """One JSON object on one line."""
     return _json({name: _finite(value) for name, value in fields.items()})
 
@@ -111,12 +111,12 @@ def as_logfmt(fields: dict[str, Any]) -> str:
     return " ".join(f"{_KEY.sub('_', name)}={_word(value)}" for name, value in (plain | variables).items())
 
 
-def _word(value: Any) -> str:
+def _word(value: object) -> str:
     text = value if isinstance(value, str) else _json(_finite(value))
     return text if _BARE.fullmatch(text) else _json(text)
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     """JSON has neither NaN nor infinity."""
     if isinstance(value, dict):
         return {name: _finite(one) for name, one in value.items()}
@@ -128,7 +128,7 @@ def _finite(value: Any) -> Any:
 _escaped: Callable[[str], str] = json.dumps
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     """JSON in which every sign can be seen: what a client sends ends no line, and turns none around."""
     text = json.dumps(value, ensure_ascii=False)
     if text.isprintable():

@@ -35,7 +35,7 @@ _LONGEST_INT = 2**63
 _DEEPEST = 16
 
 
-def no_events(resource: Any) -> tuple[ResourceLogs, ScopeLogs]:
+def no_events(resource: object) -> tuple[ResourceLogs, ScopeLogs]:
     """What stands around this package's events, in the outer message and in the inner one.
 
     Args:
@@ -51,7 +51,7 @@ def encode_records(batch: Iterable[Any]) -> tuple[int, ExportLogsServiceRequest]
         batch: What the SDK gives to an exporter: a log record, a scope, and a resource that stands beside the log
             record since 1.39, before on it.
     """
-    groups: dict[Any, dict[Any, list[LogRecord]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[object, dict[object, list[LogRecord]]] = defaultdict(lambda: defaultdict(list))
     count = 0
     for item in batch:
         try:
@@ -103,7 +103,7 @@ def _record(item: Any) -> LogRecord:
     )
 
 
-def _named(name: str | None, attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _named(name: str | None, attributes: Mapping[str, object]) -> dict[str, Any]:
     """Attributes and, where it has one, the name of an event, as fields of a message."""
     if not name:
         return {"attributes": list(_key_values(attributes))}
@@ -131,12 +131,12 @@ def _scope_logs(scope: Any, records: list[LogRecord]) -> ScopeLogs:
     return ScopeLogs(scope=named, log_records=records, schema_url=scope.schema_url or "")
 
 
-def _key_values(attributes: Mapping[str, Any], depth: int = 0) -> Iterator[KeyValue]:
+def _key_values(attributes: Mapping[str, object], depth: int = 0) -> Iterator[KeyValue]:
     for name, value in attributes.items():
         yield KeyValue(key=_clean(str(name)), value=_any_value(value, depth))
 
 
-def _any_value(value: Any, depth: int = 0) -> AnyValue:  # noqa: PLR0911 - one line for each kind
+def _any_value(value: object, depth: int = 0) -> AnyValue:  # noqa: PLR0911 - one line for each kind
     # bool first: it is an int to Python.
     if isinstance(value, bool):
         return AnyValue(bool_value=value)

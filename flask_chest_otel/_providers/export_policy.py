@@ -73,16 +73,16 @@ class ExportPolicy:
         self.events: RequestEvents | None = None
         self._config = config
         self._may_build = may_build
-        self._tracers: Any = None
+        self._tracers: object = None
         self.private_tracer: trace.Tracer | None = None
-        self._meters: Any = None
+        self._meters: object = None
         self._decided = False
         self._mode: str | None = None
         self._captured = False
         senders.applications.add(self)
 
     @property
-    def deferred_tracer_provider(self) -> Any:
+    def deferred_tracer_provider(self) -> object:
         """For instrumentations made before the decision: their tracers find the real provider with their first span."""
         return self._config.tracer_provider or DeferredTracerProvider(self)
 
@@ -105,7 +105,7 @@ class ExportPolicy:
         """The meter provider that only this application has; ``None``: the global one, whenever that is set."""
         return self._config.meter_provider or self._meters
 
-    def meter_provider(self) -> Any:
+    def meter_provider(self) -> object:
         """The provider that this application's metrics go to, as things stand."""
         return self.own_meter_provider or metrics.get_meter_provider()
 
@@ -280,21 +280,21 @@ def named_exporters(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def _application_has_providers() -> bool:
     """Whether somebody else has set a global provider; the proxies that stand there before have no shutdown."""
-    found: tuple[Any, ...] = (trace.get_tracer_provider(), metrics.get_meter_provider())
+    found: tuple[object, ...] = (trace.get_tracer_provider(), metrics.get_meter_provider())
     return any(_is_real(provider) and not _is_shared(provider) for provider in found)
 
 
-def _is_shared(provider: Any) -> bool:
+def _is_shared(provider: object) -> bool:
     """Whether a global provider was made here, for this application or one before it in the process."""
     return hasattr(provider, "for_service")
 
 
-def _is_real(provider: Any) -> bool:
+def _is_real(provider: object) -> bool:
     chosen_silence = isinstance(provider, (trace.NoOpTracerProvider, metrics.NoOpMeterProvider))
     return chosen_silence or hasattr(provider, "shutdown")
 
 
-def service_version(tracer_provider: Any) -> str | None:
+def service_version(tracer_provider: object) -> str | None:
     """``service.version`` of a provider's resource, or as the environment gives it; ``None``: nobody does."""
     resource = getattr(tracer_provider, "resource", None)
     if resource is not None:

@@ -53,7 +53,7 @@ def outlet_for(app_name: str, config: ChestConfig, mode: str | None) -> LogOutle
         config: Its settings.
         mode: What was decided about ``export=``; ``None`` also where nothing may be built.
     """
-    provider: Any = logs_api.get_logger_provider()
+    provider: object = logs_api.get_logger_provider()
     if hasattr(provider, "shutdown"):  # the proxy that stands there before has none
         return _ProviderOutlet(provider)
     if mode is None or not _are_wanted(by_name=mode == "store"):
@@ -80,7 +80,7 @@ class _OutboxOutlet:
 
     where = "the outbox, and by OTLP to the collector"
 
-    def __init__(self, outgoing: Any, resource: Any) -> None:
+    def __init__(self, outgoing: Any, resource: object) -> None:
         from flask_chest_otel._otlp.events import EventEncoder  # noqa: PLC0415 - as above
 
         self._outgoing = outgoing
@@ -125,7 +125,7 @@ class _ProviderOutlet:
     def close(self) -> None:
         pass  # the provider is the application's to end
 
-    def _fields(self, event: LogEvent) -> dict[str, Any]:
+    def _fields(self, event: LogEvent) -> dict[str, object]:
         fields: dict[str, Any] = {
             "timestamp": event.time_unix_ns,
             "observed_timestamp": event.time_unix_ns,

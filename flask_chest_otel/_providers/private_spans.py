@@ -34,9 +34,9 @@ def reach_stand_ins() -> None:
             setattr(trace.NoOpTracer, method, _taught(method, getattr(trace.NoOpTracer, method)))
 
 
-def _taught(method: str, original: Callable[..., Any]) -> Callable[..., Any]:
+def _taught(method: str, original: Callable[..., object]) -> Callable[..., object]:
     @functools.wraps(original)
-    def start(self: Tracer, *args: Any, **kwargs: Any) -> Any:
+    def start(self: Tracer, *args: object, **kwargs: object) -> object:
         tracer = _private_tracer(args, kwargs)
         return original(self, *args, **kwargs) if tracer is None else getattr(tracer, method)(*args, **kwargs)
 

@@ -47,7 +47,7 @@ class ServiceTracerProvider(TracerProvider):
         for processor in processors:
             self.add_span_processor(processor)
         self._services: dict[str, TracerProvider] = {_name_in(resource): self}
-        self._handed_out: dict[str, tuple[tuple[Any, ...], Tracer]] = {}
+        self._handed_out: dict[str, tuple[tuple[object, ...], Tracer]] = {}
 
     def for_service(self, resource: Resource) -> TracerProvider | None:
         """The provider of the service that ``resource`` names; ``None`` where this one is its own."""
@@ -86,13 +86,13 @@ class ServiceTracerProvider(TracerProvider):
         """Whose a span is that starts now, by the running request, else by its parent; ``None``: the first's."""
         live = live_request.get()
         if live is not None and not live.finished:
-            found: Any = live.ids.tracer_provider()
+            found: object = live.ids.tracer_provider()
         else:
             resource = getattr(trace.get_current_span(context), "resource", None)
             found = self._services.get(_name_in(resource)) if resource is not None else None
         return found if isinstance(found, _OfService) and found.first is self else None
 
-    def _share(self, tracer: Tracer, scope: tuple[Any, ...]) -> None:
+    def _share(self, tracer: Tracer, scope: tuple[object, ...]) -> None:
         """Libraries keep the tracers that they have got: these change, and only where there are several services."""
         if not isinstance(vars(tracer).get(_START_SPAN), _SharedStart):
             setattr(tracer, _START_SPAN, _SharedStart(self, scope, tracer.start_span))
@@ -121,7 +121,7 @@ class _SharedStart:
         self._original = original
         self._starts: dict[TracerProvider, Callable[..., Span]] = {}
 
-    def __call__(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> Span:
+    def __call__(self, name: str, context: Context | None = None, *args: object, **kwargs: object) -> Span:
         return self._start(context)(name, context, *args, **kwargs)
 
     def _start(self, context: Context | None) -> Callable[..., Span]:

@@ -28,7 +28,7 @@ class Measurement(NamedTuple):
     kind: str
     value: float
     unit: str
-    attributes: Mapping[str, Any]
+    attributes: Mapping[str, object]
 
 
 class RequestError(NamedTuple):
@@ -168,7 +168,7 @@ class RequestRecord(NamedTuple):
     logs: tuple[LogLine, ...] = ()
     logs_dropped: int = 0
     sampled: bool | None = None
-    attributes: Mapping[str, Any] = _NONE
+    attributes: Mapping[str, object] = _NONE
 
 
 class Chest(Protocol):

@@ -65,7 +65,7 @@ beside one of a newer, and each back end finds out by itself what is missing.
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def shape(record: RequestRecord, time: Any) -> tuple[RequestRow, list[VariableRow]]:
+def shape(record: RequestRecord, time: object) -> tuple[RequestRow, list[VariableRow]]:
     """The rows of one request.
 
     Args:
@@ -77,7 +77,7 @@ def shape(record: RequestRecord, time: Any) -> tuple[RequestRow, list[VariableRo
     return request, [VariableRow(key, clean(name), time, *_columns(value)) for name, value in record.variables.items()]
 
 
-def request_row(record: RequestRecord, time: Any) -> RequestRow:
+def request_row(record: RequestRecord, time: object) -> RequestRow:
     """The row of a request alone; arguments as for ``shape``."""
     row = (
         record_key(record),
@@ -132,7 +132,7 @@ def _timing_columns(record: RequestRecord) -> tuple[float | None, ...]:
 _NO_ERROR = (None,) * 5
 
 
-def _error_columns(error: RequestError | None) -> tuple[Any, ...]:
+def _error_columns(error: RequestError | None) -> tuple[object, ...]:
     if error is None:
         return _NO_ERROR
     texts = error.type, error.place, error.message, error.stack
@@ -140,7 +140,7 @@ def _error_columns(error: RequestError | None) -> tuple[Any, ...]:
     return (kind, int(error.handled), *others)
 
 
-def span_object(span: ChildSpan) -> dict[str, Any]:
+def span_object(span: ChildSpan) -> dict[str, object]:
     """A child span as JSON has it."""
     found = {**span._asdict(), "duration_ms": _ms(span.duration_s), "attributes": dict(span.attributes)}
     del found["duration_s"]
@@ -148,7 +148,7 @@ def span_object(span: ChildSpan) -> dict[str, Any]:
     return found
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return clean(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
 
 
@@ -203,13 +203,13 @@ def _second_text(unix_s: int) -> str:
     return f"{_EPOCH + timedelta(seconds=unix_s):%Y-%m-%dT%H:%M:%S}"
 
 
-def read_value(kind: str, text: str) -> Any:
+def read_value(kind: str, text: str) -> object:
     """The value that was shaped into ``type`` and ``text_value``."""
     readers: dict[str, Any] = {"bool": "true".__eq__, "int": int, "float": float, "list": json.loads}
     return readers.get(kind, str)(text)
 
 
-def _columns(value: Any) -> tuple[str, str, float | None]:
+def _columns(value: object) -> tuple[str, str, float | None]:
     # bool first: it is an int to Python.
     if isinstance(value, bool):
         return "bool", str(value).lower(), int(value)

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from flask_chest_otel._request.live import LiveRequest
     from flask_chest_otel._tracking.instruments import Instrument, Instruments
 
-    _Entry = tuple[Instrument, float, dict[str, Any]]
+    _Entry = tuple[Instrument, float, dict[str, object]]
 
 __all__ = ["AddedMetrics", "Dimensions", "dimension_pairs", "legal_name"]
 
-Dimensions = Mapping[str, Any] | Iterable[Mapping[str, Any]]
+Dimensions = Mapping[str, object] | Iterable[Mapping[str, object]]
 """``{"Queue": "mail"}``, or CloudWatch's ``[{"Name": "Queue", "Value": "mail"}]``."""
 
 _MOST_NAMES = 1000
@@ -44,7 +44,7 @@ class AddedMetrics:
         self._limits = limits
         self._made: dict[tuple[str, str], Instrument] = {}
 
-    def add(self, live: LiveRequest | None, name: str, value: Any, unit: str | None, dimensions: Dimensions) -> None:
+    def add(self, live: LiveRequest | None, name: str, value: object, unit: str | None, dimensions: Dimensions) -> None:
         """Take one value, for the end of the request where one is running; what cannot be recorded is counted."""
         entry = self._entry(live, name, value, unit, dimensions)
         if entry is None:
@@ -67,7 +67,7 @@ class AddedMetrics:
         return self._record_waiting(live)
 
     def _entry(
-        self, live: LiveRequest | None, name: str, value: Any, unit: str | None, dimensions: Dimensions
+        self, live: LiveRequest | None, name: str, value: object, unit: str | None, dimensions: Dimensions
     ) -> _Entry | None:
         try:
             number = to_metric(value)
@@ -137,7 +137,7 @@ def _record(entry: _Entry, context: Context) -> Measurement:
     return Measurement(instrument.name, instrument.kind, number, instrument.unit, used)
 
 
-def legal_name(name: Any) -> str:
+def legal_name(name: object) -> str:
     """A name as instruments take it: OpenTelemetry metrics API specification, "Instrument name syntax".
 
     Raises:
@@ -149,7 +149,7 @@ def legal_name(name: Any) -> str:
     return (legal if legal[0].isalpha() else f"metric_{legal}")[:255]
 
 
-def dimension_pairs(dimensions: Any) -> Iterator[tuple[str, Any]]:
+def dimension_pairs(dimensions: Any) -> Iterator[tuple[str, object]]:
     """Names and values of dimensions in either form.
 
     Raises:

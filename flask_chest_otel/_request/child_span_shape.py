@@ -78,12 +78,12 @@ class SpanShape:
             events,
         )
 
-    def _text(self, name: Any) -> str:
+    def _text(self, name: object) -> str:
         if type(name) is str and len(name) <= _NAME_CHARS and name.isprintable():
             return name
         return str(to_attribute(str(name)[:_NAME_CHARS], self._limits))
 
-    def _events(self, events: Iterable[Event], of_span: Mapping[str, Any]) -> tuple[SpanEvent, ...]:
+    def _events(self, events: Iterable[Event], of_span: Mapping[str, object]) -> tuple[SpanEvent, ...]:
         found = list(events)
         shaped = [
             SpanEvent(self._text(event.name), event.timestamp, self._attributes(dict(event.attributes or {}), of_span))
@@ -95,8 +95,8 @@ class SpanShape:
             shaped[-1] = last._replace(attributes={**last.attributes, **dropped})
         return tuple(shaped)
 
-    def _attributes(self, attributes: dict[str, Any], of_span: Mapping[str, Any]) -> dict[str, Any]:
-        kept: dict[str, Any] = {}
+    def _attributes(self, attributes: dict[str, Any], of_span: Mapping[str, object]) -> dict[str, object]:
+        kept: dict[str, object] = {}
         chars, left = self._limits.chars, MOST_CHARS
         maskings = self._maskings
         for name, value in islice(attributes.items(), MOST_ATTRIBUTES):
@@ -126,7 +126,7 @@ class SpanShape:
             self._maskings[name] = found
         return found
 
-    def _value(self, masking: Masking | None, value: Any, of_span: Mapping[str, Any], chars: int) -> Any:
+    def _value(self, masking: Masking | None, value: object, of_span: Mapping[str, object], chars: int) -> object:
         if type(value) is str:
             value = value[: self._limits.chars]
         value = masking(value, of_span) if masking is not None else masked_urls(value)
@@ -136,8 +136,8 @@ class SpanShape:
             return None
 
 
-def _attributes_of(span: ReadableSpan) -> dict[str, Any]:
+def _attributes_of(span: ReadableSpan) -> dict[str, object]:
     """A span's attributes as a plain dict: the SDK's mapping takes a call for each item."""
     found: Any = span.attributes
-    copied: dict[str, Any] = found.copy() if found else {}
+    copied: dict[str, object] = found.copy() if found else {}
     return copied

@@ -115,14 +115,14 @@ class LiveRequest:
         "typed",
     )
 
-    def __init__(self, ids: RequestIds, plan: Plan, g: Any, context_id: int, method: str) -> None:
+    def __init__(self, ids: RequestIds, plan: Plan, g: object, context_id: int, method: str) -> None:
         """Start with nothing but the place where the request stands."""
         self.ids = ids
         self.plan = plan
         self.g = g
         self.context_id = context_id
         self.method = method
-        self.before: dict[str, Any] | None = None
+        self.before: dict[str, object] | None = None
         self.span_at_begin: Span = INVALID_SPAN
         self.outer: LiveRequest | None = None
         self.displaced: LiveRequest | None = None
@@ -149,9 +149,9 @@ class LiveRequest:
         self.thread = 0
         self.cpu_s: float | None = None
         self.added: list[Any] = []
-        self.typed: Any = None
+        self.typed: object = None
         self.logs: Any = None
-        self.log_fields: tuple[Context, dict[str, Any], dict[str, Any], list[str]] | None = None
+        self.log_fields: tuple[Context, dict[str, object], dict[str, object], list[str]] | None = None
         self.log_lines: Any = None
         self.start_unix_ns = time.time_ns()
         self.start_s = time.perf_counter()

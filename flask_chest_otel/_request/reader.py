@@ -40,9 +40,9 @@ class Reading(NamedTuple):
         refused: Variable to reason, for what could not be recorded.
     """
 
-    attributes: dict[str, Any]
+    attributes: dict[str, object]
     numbers: list[tuple[PlannedVar, float]]
-    dimensions: dict[str, Any]
+    dimensions: dict[str, object]
     refused: dict[str, str]
 
 
@@ -57,9 +57,9 @@ class ValueReader:
 
     def read(self, live: LiveRequest) -> Reading:  # noqa: C901, PLR0912 - in every request, so one loop, few calls
         """Convert every tracked value that this request set; a refused one leaves the others alone."""
-        attributes: dict[str, Any] = {}
+        attributes: dict[str, object] = {}
         numbers: list[tuple[PlannedVar, float]] = []
-        dimensions: dict[str, Any] = {}
+        dimensions: dict[str, object] = {}
         refused: dict[str, str] = {}
         values, before, plan, chars = live.g.__dict__, live.before, live.plan, self._chars
         variables = plan.variables
@@ -100,12 +100,12 @@ class ValueReader:
                 refused[planned.name] = refusal.reason
         return Reading(attributes, numbers, dimensions, refused)
 
-    def variables(self, live: LiveRequest, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    def variables(self, live: LiveRequest, attributes: Mapping[str, object]) -> dict[str, object]:
         """What was recorded, by the variables' own names."""
         planned = (*live.plan.variables, *live.plan.wild.values())
         return {one.name: attributes[one.attribute] for one in planned if one.attribute in attributes}
 
-    def value(self, live: LiveRequest, name: str) -> Any:
+    def value(self, live: LiveRequest, name: str) -> object:
         """One tracked variable at this moment, as it would be recorded; ``None``: there is nothing.
 
         Raises:
@@ -149,13 +149,13 @@ class ValueReader:
         for name, reason in refused.items():
             raise ChestValueError(name, reason)
 
-    def _chosen(self, live: LiveRequest, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
+    def _chosen(self, live: LiveRequest, values: dict[str, object]) -> tuple[PlannedVar, ...]:
         """The variables of a route that tracks every public name, or more than may be recorded."""
         plan = live.plan
         variables = self._with_wild(plan, values) if plan.everything else plan.variables
         return variables if len(variables) <= self._most else self._limited(live, variables, values)
 
-    def _with_wild(self, plan: Plan, values: dict[str, Any]) -> tuple[PlannedVar, ...]:
+    def _with_wild(self, plan: Plan, values: dict[str, object]) -> tuple[PlannedVar, ...]:
         """The variables of a route that tracks every public name."""
         named = plan.left_out.union(planned.root for planned in plan.variables)
         wild = (name for name in list(values) if name not in named and not name.startswith("_"))
@@ -163,7 +163,7 @@ class ValueReader:
         return (*plan.variables, *(planned for planned in found if planned is not None))
 
     def _limited(
-        self, live: LiveRequest, variables: tuple[PlannedVar, ...], values: dict[str, Any]
+        self, live: LiveRequest, variables: tuple[PlannedVar, ...], values: dict[str, object]
     ) -> tuple[PlannedVar, ...]:
         """The first of those that are set."""
         present = tuple(
@@ -177,7 +177,9 @@ class ValueReader:
         return present[: self._most]
 
 
-def _number(planned: PlannedVar, value: Any, numbers: list[tuple[PlannedVar, float]], refused: dict[str, str]) -> None:
+def _number(
+    planned: PlannedVar, value: object, numbers: list[tuple[PlannedVar, float]], refused: dict[str, str]
+) -> None:
     """A value whose attribute is no number: too large, NaN, or no number at all."""
     try:
         number = to_metric(value)
@@ -190,7 +192,7 @@ def _number(planned: PlannedVar, value: Any, numbers: list[tuple[PlannedVar, flo
         refused[planned.name] = f"{NO_METRIC}not a number, but metric={planned.kind!r}"
 
 
-def _redacted(planned: PlannedVar, value: Any) -> Any:
+def _redacted(planned: PlannedVar, value: object) -> Any:
     """What may be recorded of what a view left on ``g``; ``None``: nothing."""
     if planned.derive is not None:
         value = planned.derive(value)
@@ -206,7 +208,7 @@ def _redacted(planned: PlannedVar, value: Any) -> Any:
     return None if replaced is DROPPED else replaced
 
 
-def _field(typed: Any, name: str) -> Any:
+def _field(typed: object, name: str) -> object:
     """A field of the typed context; a property of the application's may do anything."""
     with guarded("typed context"):
         return getattr(typed, name, None)

@@ -69,7 +69,7 @@ class ServerSpanFactory:
         active: ActiveRequests,
         config: ChestConfig,
         options: CallerOptions,
-        views: Mapping[str, Any],
+        views: Mapping[str, object],
     ) -> None:
         self.tracer = tracer
         self._views = views
@@ -83,7 +83,7 @@ class ServerSpanFactory:
         self.active = active
         self._arrivals = Arrivals()
         self._durations = AttributeSets(config.cardinality_limit)
-        self._templates: dict[tuple[Any, ...], SpanTemplate] = {}
+        self._templates: dict[tuple[object, ...], SpanTemplate] = {}
         self.duration = meter.create_histogram(
             "http.server.request.duration",
             "s",
@@ -117,7 +117,7 @@ class ServerSpanFactory:
         return found
 
     def start(
-        self, environ: dict[str, Any], template: SpanTemplate, path: str, start_unix_ns: int
+        self, environ: dict[str, object], template: SpanTemplate, path: str, start_unix_ns: int
     ) -> tuple[Span, Context]:
         """Start a server span of our own; with it the context that its parent arrived in."""
         attributes = request_attributes(environ, template, path)
@@ -187,7 +187,7 @@ class ServerSpanFactory:
         return found
 
     def start_stand_in(
-        self, environ: dict[str, Any], method: str, route: str | None, chests: str | None, start_unix_ns: int
+        self, environ: dict[str, object], method: str, route: str | None, chests: str | None, start_unix_ns: int
     ) -> tuple[Span, Context]:
         """Start the server span of a request that ended before upstream began one; its duration upstream measures."""
         template = self.template(environ, method, route, chests)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
 
@@ -39,7 +39,7 @@ class ServedRequest(ServerSpan):
 
     __slots__ = ("_add_headers", "_displaced", "_key")
 
-    def __init__(self, key: object, spans: ServerSpanFactory | None, environ: dict[str, Any]) -> None:
+    def __init__(self, key: object, spans: ServerSpanFactory | None, environ: dict[str, object]) -> None:
         super().__init__(spans, environ)
         self._key = key
         self._add_headers: Callable[[Headers], Headers] | None = None
@@ -58,10 +58,10 @@ class ServedRequest(ServerSpan):
         """Call ``tell`` with the exception that ends this request, before the span ends; it must not raise."""
         self._tell = tell
 
-    def starting(self, start_response: Callable[..., Any]) -> Callable[..., Any]:
+    def starting(self, start_response: Callable[..., object]) -> Callable[..., object]:
         """``start_response``, listened to."""
 
-        def listening(status: str, headers: Headers, *exc_info: Any) -> Any:
+        def listening(status: str, headers: Headers, *exc_info: object) -> object:
             try:
                 headers = self._started(status, headers)
             except Exception as error:  # noqa: BLE001 - the guard decides
@@ -81,7 +81,7 @@ class ServedRequest(ServerSpan):
             self._spans.respond(self._span, self._context, status, headers)
         return headers
 
-    def returned(self, body: Any) -> Any:
+    def returned(self, body: object) -> object:
         """The application has returned: what is left is the body."""
         try:
             return self._returned(body)
@@ -90,7 +90,7 @@ class ServedRequest(ServerSpan):
             self.end()
             return body
 
-    def _returned(self, body: Any) -> Any:
+    def _returned(self, body: object) -> object:
         self._step_out()
         wrapper = self._environ.get("wsgi.file_wrapper")
         if self._span is None or not self._streamed or (isinstance(wrapper, type) and isinstance(body, wrapper)):

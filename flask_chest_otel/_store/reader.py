@@ -204,15 +204,15 @@ class StoreReader:
         )
         return self._connection.execute(sql, (clean(name), clean(service))).fetchone() is not None
 
-    def _select(self, columns: Iterable[str], wanted: Wanted, end: str = "", *more: Any) -> sqlite3.Cursor:
+    def _select(self, columns: Iterable[str], wanted: Wanted, end: str = "", *more: object) -> sqlite3.Cursor:
         """``columns`` of the wanted requests."""
         condition, values = conditions(wanted)
         what = f"SELECT {typed(REQUESTS, *columns)} FROM chest_requests"  # noqa: S608 - our own words
         return self._connection.execute(f"{what} WHERE {condition} {end}", [*values, *more])
 
-    def _having(self, condition: str, text: str, limit: int) -> list[tuple[Any, ...]]:
+    def _having(self, condition: str, text: str, limit: int) -> list[tuple[object, ...]]:
         """Rows of requests for which a condition on one of their ids holds, oldest first."""
-        found: dict[str, tuple[Any, ...]] = {}
+        found: dict[str, tuple[object, ...]] = {}
         for column in ("record_key", "request_id", "trace_id"):
             sought = clean(text if column == "request_id" else text.lower())
             sql = [
@@ -223,7 +223,7 @@ class StoreReader:
             found |= {row[0]: row for row in rows}
         return [found[key] for key in sorted(found)[-limit:]]
 
-    def _details(self, row: tuple[Any, ...]) -> RequestDetails:
+    def _details(self, row: tuple[object, ...]) -> RequestDetails:
         sql = "SELECT spans, logs FROM chest_details WHERE request_key = ?"
         found = self._connection.execute(sql, row[:1]).fetchone() or (None, None)
         return RequestDetails(self._request(row), packed.spans(found[0]), packed.log_lines(found[1]))
@@ -231,7 +231,7 @@ class StoreReader:
     def _request(self, row: tuple[Any, ...]) -> StoredRequest:
         return stored_request(dict(zip(_REQUEST, row, strict=True)), self._variables(row[0]))
 
-    def _error_group(self, group: tuple[Any, ...], condition: str, values: list[Any]) -> ErrorGroup:
+    def _error_group(self, group: tuple[Any, ...], condition: str, values: list[object]) -> ErrorGroup:
         *names, count, handled, first, last = group
         same = " AND ".join(f"{name} IS ?" for name in _GROUPED)
         sql = [
@@ -253,7 +253,7 @@ class StoreReader:
             last_message=newest[0][1] or "",
         )
 
-    def _variables(self, key: str) -> dict[str, Any]:
+    def _variables(self, key: str) -> dict[str, object]:
         rows = self._connection.execute(
             f"SELECT {typed(VARIABLES, 'name', 'type', 'text_value')} FROM chest_variables"  # noqa: S608 - our own words
             " WHERE request_key = ? ORDER BY name",

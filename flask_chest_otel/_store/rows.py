@@ -28,7 +28,7 @@ def _cast(column: Column) -> str:
     return cast if column.nullable else f"coalesce({cast}, CAST('' AS {kind}))"
 
 
-def value_of(kind: str, text: str) -> Any:
+def value_of(kind: str, text: str) -> object:
     """What was recorded; the text where it is none of its type."""
     try:
         return read_value(kind, text)
@@ -36,11 +36,11 @@ def value_of(kind: str, text: str) -> Any:
         return text
 
 
-def stored_request(row: dict[str, Any], variables: dict[str, Any]) -> StoredRequest:
+def stored_request(row: dict[str, Any], variables: dict[str, object]) -> StoredRequest:
     """The request that a row is, by the names of its columns."""
     same = {name: row[name] for name in StoredRequest.__slots__ if name in row}
     complete = row["spans_complete"]
-    given: dict[str, Any] = {
+    given: dict[str, object] = {
         "key": row["record_key"],
         "variables": variables,
         "refused": _refused(row["refused"]),

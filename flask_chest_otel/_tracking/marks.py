@@ -20,7 +20,7 @@ MARK = "__flask_chest__"
 _marked: WeakSet[Any] = WeakSet()
 
 
-def remember(target: Any) -> None:
+def remember(target: object) -> None:
     """Keep in mind that ``target`` is marked, as long as it lives: some are on no route."""
     with suppress(TypeError):  # of a kind that cannot be referred to weakly, or has no hash
         _marked.add(target)
@@ -32,13 +32,13 @@ def marked() -> Iterator[tuple[str, tuple[RouteMark, ...]]]:
     yield from sorted(found, key=lambda pair: pair[0])
 
 
-def own_marks(target: Any) -> tuple[RouteMark, ...]:
+def own_marks(target: object) -> tuple[RouteMark, ...]:
     """Marks on one object; ``functools.wraps`` has carried them up from what it wraps."""
     found: tuple[RouteMark, ...] = getattr(target, MARK, ())
     return found
 
 
-def marks_of(view: Any, method: str) -> tuple[RouteMark, ...]:
+def marks_of(view: object, method: str) -> tuple[RouteMark, ...]:
     """Marks for one request: the view's, its class's, and those of the method that will run."""
     if view is None:
         return ()
@@ -48,7 +48,7 @@ def marks_of(view: Any, method: str) -> tuple[RouteMark, ...]:
     return _unique(own_marks(view) + own_marks(cls) + own_marks(_handler(cls, method)))
 
 
-def every_mark(view: Any) -> tuple[RouteMark, ...]:
+def every_mark(view: object) -> tuple[RouteMark, ...]:
     """All marks that any request to the view may meet, for checks at registration."""
     cls = getattr(view, "view_class", None)
     if cls is None:
@@ -58,7 +58,7 @@ def every_mark(view: Any) -> tuple[RouteMark, ...]:
     return _unique(own_marks(view) + own_marks(cls) + sum(on_handlers, ()))
 
 
-def _handler(cls: Any, method: str) -> Any:
+def _handler(cls: object, method: str) -> object:
     """The method of a class-based view that answers, as ``MethodView.dispatch_request`` chooses it."""
     found = getattr(cls, method.lower(), None)
     if found is None and method == "HEAD":

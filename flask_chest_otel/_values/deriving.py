@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._values.lazy import loaded_field
 from flask_chest_otel._values.redaction import Refused
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["deriver"]
 
 
-def deriver(path: Sequence[str], convert: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+def deriver(path: Sequence[str], convert: Callable[[object], object] | None) -> Callable[[object], object] | None:
     """How to get from the object on ``g`` to the value, decided once.
 
     Args:
@@ -27,7 +27,7 @@ def deriver(path: Sequence[str], convert: Callable[[Any], Any] | None) -> Callab
     if not path and convert is None:
         return None
 
-    def derived(value: Any) -> Any:
+    def derived(value: object) -> object:
         step = "its path"
         try:
             for name in path:

@@ -63,13 +63,13 @@ def is_machinery(kind: type) -> bool:
     return not roots.isdisjoint(_FRAMEWORK) and not is_mapping(kind) and not issubclass(kind, BaseException)
 
 
-def shown_fields(value: Any) -> Iterator[tuple[str, Any]]:
+def shown_fields(value: object) -> Iterator[tuple[str, object]]:
     """Public attributes of the object itself, read without running its code, one by one: it may have a million."""
     found = chain(_own_dict(value).items(), _slots(value))
     return ((name, item) for name, item in found if type(name) is str and not name.startswith("_"))
 
 
-def _slots(value: Any) -> Iterator[tuple[str, Any]]:
+def _slots(value: object) -> Iterator[tuple[str, object]]:
     for base in type(value).__mro__:
         # Types of C have members without having slots.
         for name, member in vars(base).items() if "__slots__" in vars(base) else ():
@@ -78,7 +78,7 @@ def _slots(value: Any) -> Iterator[tuple[str, Any]]:
                     yield name, member.__get__(value)
 
 
-def _own_dict(value: Any) -> dict[str, Any]:
+def _own_dict(value: object) -> dict[str, object]:
     try:
         found = object.__getattribute__(value, "__dict__")
     except AttributeError:

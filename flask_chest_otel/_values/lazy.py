@@ -18,7 +18,7 @@ _LOCALS: Final = frozenset({"Local", "LocalStack"})  # Werkzeug's, around a Cont
 _MODEL_MARKS: Final = ("__mapper__", "_meta")
 
 
-def unwrapped(value: Any) -> Any:
+def unwrapped(value: object) -> object:
     """The object behind a proxy that only looks into a variable of the context, as ``session`` and ``request`` do.
 
     Other proxies call a function of somebody's, which may open a connection or load a user: they stay as they are,
@@ -49,7 +49,7 @@ def is_model(kind: type) -> bool:
     return any(hasattr(kind, mark) for mark in _MODEL_MARKS)
 
 
-def loaded_field(value: Any, name: str) -> Any:
+def loaded_field(value: Any, name: str) -> object:
     """An attribute, or a dictionary's entry; ``None`` where it is not there, or would have to be loaded."""
     value = unwrapped(value)
     kind = type(value)
@@ -62,7 +62,7 @@ def loaded_field(value: Any, name: str) -> Any:
     return getattr(value, name, None)
 
 
-def _behind(proxy: Any) -> Any:
+def _behind(proxy: Any) -> object:
     # Werkzeug has no public name for what a proxy was made of; without this one nothing is unwrapped.
     try:
         source = object.__getattribute__(proxy, "_LocalProxy__wrapped")
@@ -78,13 +78,13 @@ def _behind(proxy: Any) -> Any:
     return _of_ours(proxy, source)
 
 
-def _of_ours(proxy: Any, source: Any) -> Any:
+def _of_ours(proxy: Any, source: object) -> object:
     """The typed context: made when it is asked for, and asked for by whoever put it on ``g``."""
     ours = getattr(source, "__module__", None) == "flask_chest_otel.extension"
     return proxy._get_current_object() if ours else proxy
 
 
-def _of_mapped(value: Any, name: str) -> Any:
+def _of_mapped(value: Any, name: str) -> object:
     """An attribute of an SQLAlchemy model, if it is loaded; its primary key is known also after a commit."""
     kind = type(value)
     mapper = kind.__mapper__

@@ -49,7 +49,7 @@ def register(pages: Blueprint) -> None:
     pages.context_processor(words)
 
 
-def words() -> dict[str, Any]:
+def words() -> dict[str, object]:
     """What templates may call; of the blueprint's pages alone, as an application may use the same names."""
     return {"charts": charts, "to": address, "status_class": status_class, "masked": MASKED}
 
@@ -97,7 +97,7 @@ def moment(start_s: int) -> str:
     return f"{time:%Y-%m-%dT%H:%M}Z" if start_s % 60 == 0 else f"{time:%Y-%m-%dT%H:%M:%S}Z"
 
 
-def value(given: Any) -> str:
+def value(given: object) -> str:
     """A recorded value on one line, with nothing that could forge another."""
     if isinstance(given, bool):
         return str(given).lower()
@@ -108,7 +108,7 @@ def value(given: Any) -> str:
     return printable(json.dumps(given, ensure_ascii=False, default=str))
 
 
-def short(given: Any, chars: int = SHOWN_CHARS) -> str:
+def short(given: object, chars: int = SHOWN_CHARS) -> str:
     """The same, cut."""
     text = value(given)
     return text if len(text) <= chars else f"{text[: chars - 1]}…"
@@ -119,7 +119,7 @@ def status_class(status: int) -> str:
     return {5: "failed", 4: "refused", 3: "moved"}.get(status // 100, "ok")
 
 
-def row_of(request: StoredRequest) -> dict[str, Any]:
+def row_of(request: StoredRequest) -> dict[str, object]:
     """A request in a list."""
     names = ("key", "time", "request_id", "method", "route", "path", "status", "duration_ms", "variables")
     return {name: getattr(request, name) for name in names}

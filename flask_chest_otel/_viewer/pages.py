@@ -51,7 +51,7 @@ def make_blueprint(source: Source) -> Blueprint:
     pages = Blueprint(looks.NAME, __name__, template_folder="templates", static_folder="static")
     looks.register(pages)
 
-    def page(rule: str, name: str, data: Callable[[StoreReader, Filter], dict[str, Any]]) -> None:
+    def page(rule: str, name: str, data: Callable[[StoreReader, Filter], dict[str, object]]) -> None:
         def html() -> Any:
             given = read_filter(request.args)
             with read_store(source.path()) as reader:
@@ -91,14 +91,14 @@ def make_blueprint(source: Source) -> Blueprint:
     return pages
 
 
-def _variables(reader: StoreReader, given: Filter) -> dict[str, Any]:
+def _variables(reader: StoreReader, given: Filter) -> dict[str, object]:
     name = request.args.get("name", "")
     found = variables_data(reader, given)
     return {**found, "one": variable_data(reader, given, name) if name else None}
 
 
 def _add_request(pages: Blueprint, source: Source) -> None:
-    def data(text: str) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    def data(text: str) -> tuple[dict[str, object], Mapping[str, object]]:
         with read_store(source.path()) as reader:
             found = reader.request(text, FOUND_AT_MOST)
             if not found:
@@ -129,13 +129,13 @@ def _add_request(pages: Blueprint, source: Source) -> None:
         return _json(data(text)[0])
 
 
-def _json(found: Any) -> Response:
+def _json(found: object) -> Response:
     # Half a character, which a client may have sent, has no place in UTF-8.
     text = json.dumps(found, ensure_ascii=False, default=_plain).encode(errors="replace")
     return Response(text + b"\n", mimetype="application/json")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> object:
     """What JSON has no form for: mappings that cannot be changed, and named tuples inside of them."""
     return dict(value) if hasattr(value, "keys") else str(value)
 

@@ -33,10 +33,10 @@ class _Request(NamedTuple):
     variables: dict[str, Any]
 
 
-def variables_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
+def variables_data(reader: StoreReader, given: Filter) -> dict[str, object]:
     """Every variable: how many requests set it, how many values it has, its sum where it is a number."""
     requests = _looked_at(reader, given)
-    values: dict[str, list[Any]] = defaultdict(list)
+    values: dict[str, list[object]] = defaultdict(list)
     for request in requests:
         for name, value in request.variables.items():
             values[name].append(value)
@@ -47,7 +47,7 @@ def variables_data(reader: StoreReader, given: Filter) -> dict[str, Any]:
     }
 
 
-def variable_data(reader: StoreReader, given: Filter, name: str) -> dict[str, Any]:
+def variable_data(reader: StoreReader, given: Filter, name: str) -> dict[str, object]:
     """One variable: its most frequent values with errors and times, and the distribution of its numbers."""
     requests = [request for request in _looked_at(reader, given, name) if name in request.variables]
     by_value: dict[str, list[_Request]] = defaultdict(list)
@@ -74,7 +74,7 @@ def _looked_at(reader: StoreReader, given: Filter, *names: str) -> list[_Request
     return list(found.values())
 
 
-def _summary(name: str, values: Sequence[Any]) -> dict[str, Any]:
+def _summary(name: str, values: Sequence[Any]) -> dict[str, object]:
     numbers = [float(value) for value in values if _is_number(value)]
     # Nobody wants the sum of ids.
     is_amount = len(numbers) == len(values) and bool(numbers) and not looks_like_id(name)
@@ -89,7 +89,7 @@ def _summary(name: str, values: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def _figures(group: Sequence[_Request], all_of_them: int) -> dict[str, Any]:
+def _figures(group: Sequence[_Request], all_of_them: int) -> dict[str, object]:
     times = sorted(request.duration_ms for request in group)
     errors = sum(request.status >= SERVER_ERROR for request in group)
     return {
@@ -101,7 +101,7 @@ def _figures(group: Sequence[_Request], all_of_them: int) -> dict[str, Any]:
     }
 
 
-def _bins(numbers: Iterable[float]) -> list[dict[str, Any]]:
+def _bins(numbers: Iterable[float]) -> list[dict[str, object]]:
     """How the numbers are spread, in ranges of the same width."""
     ranked = sorted(map(float, numbers))
     if not ranked or ranked[0] == ranked[-1]:
@@ -117,11 +117,11 @@ def _bins(numbers: Iterable[float]) -> list[dict[str, Any]]:
     ]
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):

@@ -24,7 +24,7 @@ __all__ = ["Adapter"]
 class _Answered(Answered):
     """An answer that ends as late as a single read of it could."""
 
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, sock: socket.socket, *args: object, **kwargs: object) -> None:
         deadline = Deadline()
         deadline.set(sock.gettimeout() or 0.0)
         super().__init__(Deadlined(sock, deadline), *args, **kwargs)  # type: ignore[arg-type]  # all that it uses
@@ -37,7 +37,7 @@ class _Sending:
     timeout: Any
     response_class: Any = _Answered
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
+    def request(self, *args: object, **kwargs: object) -> None:
         if self.sock is not None:
             # What was left of it for the last answer would be too little.
             self.sock.settimeout(self.timeout)
@@ -72,7 +72,7 @@ class Adapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         _use_ours(self.poolmanager)
 
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+    def proxy_manager_for(self, proxy: str, **kwargs: object) -> object:
         """Make those that go by a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         # Pools of SOCKS connect in their own way.

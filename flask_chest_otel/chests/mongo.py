@@ -85,8 +85,8 @@ class _MongoWriter:
         self._url = url
         self._database = database
         self._name = collection
-        self._client: pymongo.MongoClient[dict[str, Any]] | None = None
-        self._collection: Collection[dict[str, Any]] | None = None
+        self._client: pymongo.MongoClient[dict[str, object]] | None = None
+        self._collection: Collection[dict[str, object]] | None = None
         self._hung_up = 0
 
     def write(self, records: list[RequestRecord]) -> None:
@@ -119,7 +119,7 @@ class _MongoWriter:
             return False
         return True
 
-    def _open(self) -> Collection[dict[str, Any]]:
+    def _open(self) -> Collection[dict[str, object]]:
         if self._collection is None:
             given = self._url.lower()
             timeouts: dict[str, Any] = {
@@ -134,7 +134,7 @@ class _MongoWriter:
             self._collection = found[self._name]
         return self._collection
 
-    def _insert(self, collection: Collection[dict[str, Any]], documents: list[dict[str, Any]]) -> None:
+    def _insert(self, collection: Collection[dict[str, object]], documents: list[dict[str, object]]) -> None:
         try:
             # Unordered: one that is there already does not hold up the others.
             collection.insert_many(documents, ordered=False)
@@ -143,7 +143,7 @@ class _MongoWriter:
                 raise
             self._insert_sharing(collection, [documents[refusal["index"]] for refusal in error.details["writeErrors"]])
 
-    def _insert_sharing(self, collection: Collection[dict[str, Any]], refused: list[dict[str, Any]]) -> None:
+    def _insert_sharing(self, collection: Collection[dict[str, object]], refused: list[dict[str, object]]) -> None:
         """Insert those that are not there after all: other requests in the same span, as an outer one makes them."""
         keys = [entry["_id"] for entry in refused]
         there = {found["_id"] for found in collection.find({"_id": {"$in": keys}}, {"_id": 1})}
@@ -155,7 +155,7 @@ class _MongoWriter:
             collection.insert_many(sharing, ordered=False)
 
 
-def document(record: RequestRecord) -> dict[str, Any]:
+def document(record: RequestRecord) -> dict[str, object]:
     """The document of one request."""
     row = schema.request_row(record, schema.utc_time(record.start_unix_ns))._asdict()
     fields = {name: value for name, value in row.items() if value not in (None, "") and name not in _NESTED}
@@ -171,7 +171,7 @@ _NESTED = {column.name for column in schema.ADDED_COLUMNS} - {"path", "version",
 """Columns that a document has in a form of its own, or has not where they say nothing."""
 
 
-def _nested(record: RequestRecord) -> dict[str, Any]:
+def _nested(record: RequestRecord) -> dict[str, object]:
     """What a table has columns for, or a table of its own."""
     spans = [schema.span_object(span) for span in record.spans]
     timings = {kind: {"count": count, "ms": round(s * 1000, 3)} for kind, (count, s) in record.timings.items()}
@@ -191,7 +191,7 @@ def _key(name: str) -> str:
     return name if name.isidentifier() else schema.clean(name).replace(".", "_").replace("$", "_") or "_"
 
 
-def _native(value: Any) -> Any:
+def _native(value: object) -> object:
     if isinstance(value, str):
         return schema.clean(value)
     if isinstance(value, (tuple, list)):
@@ -201,7 +201,7 @@ def _native(value: Any) -> Any:
     return value
 
 
-def _make_indices(collection: Collection[dict[str, Any]]) -> None:
+def _make_indices(collection: Collection[dict[str, object]]) -> None:
     # Sparse: requests without a trace are not in it, so that they do not count as the same one.
     trace = [("trace_id", pymongo.ASCENDING), ("span_id", pymongo.ASCENDING)]
     collection.create_index(trace, name="trace", unique=True, sparse=True)

@@ -72,7 +72,7 @@ class SQLChest(DirectChest):
         *,
         name: str = "sql",
         table_prefix: str = "chest_",
-        connect_args: Mapping[str, Any] | None = None,
+        connect_args: Mapping[str, object] | None = None,
         capacity: int = CAPACITY,
         retry_for_s: float = TEN_MINUTES_S,
     ) -> None:
@@ -95,7 +95,7 @@ class SQLChest(DirectChest):
 class _SQLWriter:
     """One thread's connection, made new whenever something went wrong with it."""
 
-    def __init__(self, url: sqlalchemy.URL, table_prefix: str, connect_args: dict[str, Any]) -> None:
+    def __init__(self, url: sqlalchemy.URL, table_prefix: str, connect_args: dict[str, object]) -> None:
         self._family = FAMILIES[url.get_backend_name()]
         self._tables = Tables(self._family, table_prefix)
         self._engine = sqlalchemy.create_engine(
@@ -166,16 +166,16 @@ class _SQLWriter:
             self._tables.prepare(self._connection)
         return self._connection
 
-    def _insert(self, connection: sqlalchemy.Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
+    def _insert(self, connection: sqlalchemy.Connection, statement: str, rows: list[tuple[object, ...]]) -> None:
         # Past SQLAlchemy's own way from values to parameters, which costs more than all the rest.
         if rows:
             connection.exec_driver_sql(statement, self._family.parameters(rows))
 
-    def _rows(self, records: list[RequestRecord]) -> tuple[list[tuple[Any, ...]], ...]:
+    def _rows(self, records: list[RequestRecord]) -> tuple[list[tuple[object, ...]], ...]:
         """Rows of requests, variables and details."""
-        requests: list[tuple[Any, ...]] = []
-        variables: list[tuple[Any, ...]] = []
-        details: list[tuple[Any, ...]] = []
+        requests: list[tuple[object, ...]] = []
+        variables: list[tuple[object, ...]] = []
+        details: list[tuple[object, ...]] = []
         for record in records:
             request, rows = schema.shape(record, self._family.time(record.start_unix_ns))
             requests.append(_fitting(request))
@@ -188,7 +188,7 @@ class _SQLWriter:
 _SHORT = ("service", "method", "request_id", "version", "error_type")
 
 
-def _fitting(row: schema.RequestRow) -> tuple[Any, ...]:
+def _fitting(row: schema.RequestRow) -> tuple[object, ...]:
     texts = row.service, row.method, row.request_id, row.version or "", row.error_type or ""
     if max(map(len, texts)) <= SHORT_CHARS:
         return tuple(row)
@@ -196,7 +196,7 @@ def _fitting(row: schema.RequestRow) -> tuple[Any, ...]:
     return tuple(row._replace(**short))
 
 
-def _fitting_variable(row: schema.VariableRow) -> tuple[Any, ...]:
+def _fitting_variable(row: schema.VariableRow) -> tuple[object, ...]:
     return tuple(row) if len(row.name) <= SHORT_CHARS else tuple(row._replace(name=row.name[:SHORT_CHARS]))
 
 
@@ -241,7 +241,7 @@ def _without_secrets(url: sqlalchemy.URL) -> str:
 
 
 def _is_too_large(error: Exception) -> bool:
-    arguments: tuple[Any, ...] = getattr(getattr(error, "orig", None), "args", ())
+    arguments: tuple[object, ...] = getattr(getattr(error, "orig", None), "args", ())
     return bool(arguments) and arguments[0] == MYSQL_PACKET_TOO_LARGE
 
 

@@ -59,11 +59,11 @@ class Family:
     drivers: Mapping[str, str]
     install: str
     types: Mapping[Kind, Any]
-    time: Callable[[int], Any]
+    time: Callable[[int], object]
     insertion: Callable[[str, sqlalchemy.Table], str]
-    parameters: Callable[[Sequence[tuple[Any, ...]]], Any]
+    parameters: Callable[[Sequence[tuple[object, ...]]], Any]
     lock: Callable[[sqlalchemy.Connection], Any]
-    connect_args: Mapping[str, Mapping[str, Any]]
+    connect_args: Mapping[str, Mapping[str, object]]
 
 
 def _names(table: sqlalchemy.Table) -> str:
@@ -100,7 +100,7 @@ def _postgresql_insertion(name: str, table: sqlalchemy.Table) -> str:
     )
 
 
-def _columns_as_json(rows: Sequence[tuple[Any, ...]]) -> tuple[str, ...]:
+def _columns_as_json(rows: Sequence[tuple[object, ...]]) -> tuple[str, ...]:
     return tuple(json.dumps(column, ensure_ascii=False) for column in zip(*rows, strict=True))
 
 
@@ -173,7 +173,7 @@ _LIBPQ = {
     "keepalives_count": 3,
     "tcp_user_timeout": ANSWER_S * 1000,
 }
-_PLAIN: dict[Kind, Any] = {"short": sqlalchemy.Text(), "text": sqlalchemy.Text(), "integer": sqlalchemy.Integer()}
+_PLAIN: dict[Kind, object] = {"short": sqlalchemy.Text(), "text": sqlalchemy.Text(), "integer": sqlalchemy.Integer()}
 
 FAMILIES: dict[str, Family] = {
     "sqlite": Family(

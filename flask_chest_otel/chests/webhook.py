@@ -52,7 +52,7 @@ SHOWN_CHARS = 200
 """How much of an answer a log line shows."""
 
 
-def as_list(entries: list[tuple[str, Any, str]]) -> Any:
+def as_list(entries: list[tuple[str, object, str]]) -> object:
     """The payload unless a generator is given: ``{"variables": [{"name": …, "value": …, "request_id": …}, …]}``."""
     return {
         "variables": [
@@ -95,7 +95,7 @@ class WebhookChest(DirectChest):
         url: str,
         *,
         name: str = "webhook",
-        payload_generator: Callable[[list[tuple[str, Any, str]]], Any] = as_list,
+        payload_generator: Callable[[list[tuple[str, object, str]]], object] = as_list,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         proxies: Mapping[str, str] | None = None,
@@ -142,7 +142,7 @@ class _Address:
 class _WebhookWriter:
     """One thread's session."""
 
-    def __init__(self, address: _Address, payload_generator: Callable[[list[tuple[str, Any, str]]], Any]) -> None:
+    def __init__(self, address: _Address, payload_generator: Callable[[list[tuple[str, object, str]]], object]) -> None:
         self._address = address
         self._payload_generator = payload_generator
         self._session = requests.Session()
@@ -260,7 +260,7 @@ def _say_no_more(url: str) -> None:
     warnings.filterwarnings("ignore", message=re.escape(message), category=InsecureRequestWarning)
 
 
-def _without_nan(value: Any) -> Any:
+def _without_nan(value: object) -> object:
     # JSON has no word for NaN and infinity.
     if isinstance(value, tuple):
         return [_without_nan(element) for element in value]

@@ -56,7 +56,7 @@ class Unset:
         return repr(() if found == [NOTHING] else found[0]) if found else "unset"
 
 
-UNSET: Any = Unset()
+UNSET: object = Unset()
 """The absence of any argument."""
 
 
@@ -76,7 +76,7 @@ class Setting(NamedTuple):
         secret: Whether its value must not be shown.
     """
 
-    check: Callable[[Any], Any]
+    check: Callable[[object], object]
     allowed: str
     sentence: str
     optional: bool = False
@@ -84,8 +84,8 @@ class Setting(NamedTuple):
 
 
 def _setting(
-    default: Any,
-    check: Callable[[Any], Any],
+    default: object,
+    check: Callable[[object], object],
     allowed: str,
     sentence: str,
     *,
@@ -106,7 +106,7 @@ class ChestConfig:
         "names of variables of flask.g, TrackedVar objects, or lists of both by HTTP method",
         "Variables that every route tracks; `*` for every public name in `g`, `*,-ledger` for all but this one.",
     )
-    request_id_generator: Callable[[], Any] | None = _setting(
+    request_id_generator: Callable[[], object] | None = _setting(
         None,
         checks.callable_,
         "a callable without arguments, or 'module:attribute'",
@@ -153,7 +153,7 @@ class ChestConfig:
         "direct chests and names of collector targets, each name once",
         "Direct chests, and the names of collector targets that routes may use.",
     )
-    context: Callable[[], Any] | None = _setting(
+    context: Callable[[], object] | None = _setting(
         None,
         checks.callable_,
         "a class or another callable without arguments, or 'module:attribute'",
@@ -226,14 +226,14 @@ class ChestConfig:
         "a number of seconds greater than 0",
         "How long the end of the process waits for the collector, seconds; the rest stays in the outbox.",
     )
-    tracer_provider: Any = _setting(
+    tracer_provider: object = _setting(
         None,
         checks.provider("get_tracer"),
         "an OpenTelemetry TracerProvider, or 'module:attribute'",
         "Tracer provider; the global one unless given.",
         optional=True,
     )
-    meter_provider: Any = _setting(
+    meter_provider: object = _setting(
         None,
         checks.provider("get_meter"),
         "an OpenTelemetry MeterProvider, or 'module:attribute'",
@@ -365,7 +365,7 @@ class ChestConfig:
         sentence="`false`: this package does nothing at all, but that log fields stay, with `-` in them.",
     )
 
-    def __init__(self, settled: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(self, settled: Mapping[str, object] = MappingProxyType({})) -> None:
         """Take what was settled; the rest keeps its default."""
         for row in fields(self):
             object.__setattr__(self, row.name, settled.get(row.name, row.default))
@@ -387,7 +387,7 @@ class ChestConfig:
         return checks.names_for_routes(self.chests)
 
 
-def setting_of(row: Field[Any]) -> Setting:
+def setting_of(row: Field[object]) -> Setting:
     """The fixed part of a field of :class:`ChestConfig`."""
     found: Setting = row.metadata["setting"]
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.sensitive import is_sensitive
 from flask_chest_otel._guard import Log
@@ -25,7 +25,7 @@ _KEYS = tuple(PREFIX + name.upper() for name in _SETTINGS)
 _NAMES_CODE = frozenset({"request_id_generator", "context", "tracer_provider", "meter_provider"})
 
 
-def check_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def check_arguments(arguments: Mapping[str, object]) -> dict[str, object]:
     """Those of ``arguments`` that were given, checked as far as that goes without an application.
 
     A text that names code stays as it is: its module may be one of the application's, which is not made yet.
@@ -43,8 +43,8 @@ def check_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolve(
-    arguments: Mapping[str, Any],
-    app_config: Mapping[str, Any],
+    arguments: Mapping[str, object],
+    app_config: Mapping[str, object],
     environ: Mapping[str, str] | None = None,
     *,
     on_malformed: Callable[[ChestConfigError], None] | None = None,
@@ -58,8 +58,8 @@ def resolve(
 
 
 def settle(
-    arguments: Mapping[str, Any],
-    app_config: Mapping[str, Any],
+    arguments: Mapping[str, object],
+    app_config: Mapping[str, object],
     environ: Mapping[str, str] | None = None,
     *,
     on_malformed: Callable[[ChestConfigError], None] | None = None,
@@ -81,7 +81,7 @@ def settle(
     environ = os.environ if environ is None else environ
     _refuse_unknown_keys(app_config)
     _warn_of_unknown_variables(environ)
-    settled: dict[str, Any] = {}
+    settled: dict[str, object] = {}
     sources: dict[str, str] = {}
     for name, setting in _SETTINGS.items():
         key = PREFIX + name.upper()
@@ -106,7 +106,7 @@ def settle(
     return ChestConfig(settled), sources
 
 
-def _checked(setting: Setting, label: str, given: Any) -> Any:
+def _checked(setting: Setting, label: str, given: object) -> object:
     if given is None or (isinstance(given, str) and given.strip().lower() == "none" and setting.optional):
         if setting.optional:
             return None
@@ -126,13 +126,13 @@ def _checked(setting: Setting, label: str, given: Any) -> Any:
         raise ChestConfigError(label, shown, reason) from error
 
 
-def _refuse_unknown_keys(app_config: Mapping[str, Any]) -> None:
+def _refuse_unknown_keys(app_config: Mapping[str, object]) -> None:
     for key in app_config:
         if key.startswith(PREFIX) and key not in _KEYS:
             raise unknown_setting(f"app.config[{key!r}]", key, app_config[key])
 
 
-def unknown_setting(label: str, name: str, value: Any) -> ChestConfigError:
+def unknown_setting(label: str, name: str, value: object) -> ChestConfigError:
     """The error about a name that is no setting, with the nearest one that is.
 
     Args:

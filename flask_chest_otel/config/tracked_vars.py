@@ -65,7 +65,7 @@ NOTHING = TrackedVars()
 """No variables at all."""
 
 
-def parse_tracked_vars(value: Any, setting: str = "tracked_vars") -> TrackedVars:
+def parse_tracked_vars(value: object, setting: str = "tracked_vars") -> TrackedVars:
     """Read every spelling of ``tracked_vars``.
 
     Args:
@@ -90,7 +90,7 @@ def parse_tracked_vars(value: Any, setting: str = "tracked_vars") -> TrackedVars
     )
 
 
-def _by_method(value: Mapping[Any, Any], setting: str) -> TrackedVars:
+def _by_method(value: Mapping[Any, object], setting: str) -> TrackedVars:
     groups: dict[str, tuple[TrackedVar, ...]] = {}
     everything: set[str] = set()
     left_out: dict[str | None, frozenset[str]] = {}
@@ -105,7 +105,7 @@ def _by_method(value: Mapping[Any, Any], setting: str) -> TrackedVars:
     return TrackedVars(by_method=groups, everything_for=frozenset(everything), left_out=left_out)
 
 
-def _check_method(method: Any, setting: str) -> None:
+def _check_method(method: object, setting: str) -> None:
     """Take the usual methods in any case, and others, such as WebDAV's, in capitals if they are no slip of the pen."""
     if not isinstance(method, str) or not method.isascii() or not method.replace("-", "").isalpha():
         raise ChestConfigError(setting, method, "HTTP methods as keys, for example {'GET': ['user_id']}")
@@ -123,7 +123,7 @@ def _check_method(method: Any, setting: str) -> None:
         )
 
 
-def _group(value: Any, setting: str) -> tuple[tuple[TrackedVar, ...], bool, frozenset[str]]:
+def _group(value: object, setting: str) -> tuple[tuple[TrackedVar, ...], bool, frozenset[str]]:
     if isinstance(value, (str, TrackedVar)):
         value = [value]
     if not isinstance(value, Iterable):
@@ -145,14 +145,14 @@ def _group(value: Any, setting: str) -> tuple[tuple[TrackedVar, ...], bool, froz
     return tuple(found.values()), everything, left_out
 
 
-def _parts(entry: Any) -> list[Any]:
+def _parts(entry: object) -> list[object]:
     """``"*,-ledger"`` as one text among others, as in ``@flask_chest("*,-ledger")``."""
     if isinstance(entry, str) and entry[:1] in (EVERYTHING, _LEFT_OUT):
         return [part.strip() for part in entry.split(",") if part.strip()]
     return [entry]
 
 
-def _one(entry: Any, setting: str) -> TrackedVar:
+def _one(entry: object, setting: str) -> TrackedVar:
     if isinstance(entry, TrackedVar):
         return entry
     if isinstance(entry, str):
@@ -162,7 +162,7 @@ def _one(entry: Any, setting: str) -> TrackedVar:
     raise ChestConfigError(setting, entry, "the name of a variable of flask.g, or a TrackedVar")
 
 
-def _from_json(entry: Mapping[Any, Any], setting: str) -> TrackedVar:
+def _from_json(entry: Mapping[Any, object], setting: str) -> TrackedVar:
     fields = TrackedVar.__dataclass_fields__
     for key in entry:
         if key not in fields:
@@ -176,7 +176,7 @@ def _from_json(entry: Mapping[Any, Any], setting: str) -> TrackedVar:
     return TrackedVar(**values)
 
 
-def _from_text(text: str, setting: str) -> Any:
+def _from_text(text: str, setting: str) -> object:
     stripped = text.strip()
     if not stripped.startswith(("{", "[")):
         return [part.strip() for part in stripped.split(",") if part.strip()]
