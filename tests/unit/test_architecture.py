@@ -49,7 +49,6 @@ TABLES = {"_values/convert.py", "config/settings.py"}
 
 TYPED_NAMES = {"span", "plan", "context", "provider", "owner", "live"}
 ANY_PROVIDER = {
-    "_providers/export_policy.py",
     "_providers/log_outlets.py",
 }
 """Modules that look at whatever provider an application has brought: what it can do is found out by asking it."""
