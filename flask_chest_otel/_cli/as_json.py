@@ -27,6 +27,7 @@ def request_object(one: StoredRequest) -> dict[str, object]:
         "error": None if one.error is None else one.error._asdict(),
         "timings": {kind: {"count": count, "ms": took_ms} for kind, (count, took_ms) in one.timings.items()},
         **{name: getattr(one, name) for name in _LAST},
+        "slos": dict(one.slos),
     }
 
 

@@ -29,10 +29,10 @@ from flask_chest_otel._server_span import upstream
 from flask_chest_otel._server_span.caller_options import CallerOptions
 from flask_chest_otel._tracking.instruments import Instruments
 from flask_chest_otel._tracking.marks import every_mark
-from flask_chest_otel._tracking.objectives import objectives
+from flask_chest_otel._tracking.objectives import Objectives, objectives
 from flask_chest_otel._tracking.plan import Planner
 from flask_chest_otel._tracking.plans import Plans
-from flask_chest_otel._tracking.routes import note_unusable
+from flask_chest_otel._tracking.routes import note_unmatched, note_unusable
 from flask_chest_otel._values.convert import Limits
 from flask_chest_otel._version import __version__
 from flask_chest_otel.names import SCOPE
@@ -197,6 +197,8 @@ class ChestState:
                 self._propagate = _propagation(self.config)
                 self._propagate()
             self.router.add(*self.export.start(app))
+            if self.config.slos:
+                self._begin_objectives(app)
             self.logs.listen()
             version = service_version(self.export.tracer_provider()) or self.config.version
             self._recorder.application = Application(app.name, version, app.root_path)
@@ -206,6 +208,19 @@ class ChestState:
             self.borderless = self._spans is None and self._headers is None and not self.router.wanted
         except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
             report_error("export", error)
+
+    @guarded("objectives")
+    def _begin_objectives(self, app: Flask) -> None:
+        note_unmatched(self.config.slos, self.config.tracked_vars, app)
+        found = Objectives(
+            objectives(self.config.slos, self.planner),
+            self._meter,
+            self.export.own_meter_provider,
+            self.config.cardinality_limit,
+            self.export.keep_metrics,
+        )
+        found.begin()
+        self.router.judge_by(found.judge)
 
 
 _also: list[Callable[[Flask], ChestState | None]] = []

@@ -13,6 +13,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from werkzeug.exceptions import HTTPException, InternalServerError
 
+from flask_chest_otel._base.statuses import SWITCHING_PROTOCOLS
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._lifecycle.state import ChestState
 from flask_chest_otel._records import abandoned
@@ -31,7 +32,6 @@ from flask_chest_otel._request.lookup import (
 from flask_chest_otel._request.recorder import begin_response
 from flask_chest_otel._request.stand_in import end_stand_in, settle_span
 from flask_chest_otel._server_span.attributes import url_path
-from flask_chest_otel._server_span.factory import SWITCHING_PROTOCOLS
 from flask_chest_otel._server_span.served import SERVED_KEY, ServedRequest
 from flask_chest_otel._values.exceptions import status_of
 from flask_chest_otel.names import CHESTS

@@ -11,20 +11,22 @@ import math
 import os
 import threading
 import time
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-from flask_chest_otel._base.process import threads_run_here
+from flask_chest_otel._base.process import PerProcess, threads_run_here
 from flask_chest_otel._guard import Refusal, count_refusal, guarded
+from flask_chest_otel._outbox.exporters import OutboxMetricExporter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opentelemetry.sdk.metrics.export import MetricExporter
 
-__all__ = ["ProcessMetricReader"]
+__all__ = ["ProcessMetricReader", "keep_all"]
 
 
 class ProcessMetricReader(PeriodicExportingMetricReader):
@@ -42,6 +44,8 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
         self._pause_s = min(interval_s, threading.TIMEOUT_MAX)
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
+        if isinstance(exporter, OutboxMetricExporter):
+            _readers.get().add(self)
         # Where threads do not run, metrics wait for a flush, or for the end.
         if threads_run_here():
             self._start()
@@ -53,8 +57,13 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
         if self._thread is not None:
             self._thread.join(max(0.0, timeout_millis / 1000))
         if self._thread is None or not self._thread.is_alive():
-            self._collect_guarded()
+            self.keep()
         super().shutdown(max(0.0, deadline - time.monotonic()) * 1000, **kwargs)
+
+    @guarded("collecting metrics")
+    def keep(self) -> None:
+        """Collect now, beside the regular times."""
+        self.collect(timeout_millis=self._longest_ms)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="flask-chest-metrics", daemon=True)
@@ -64,11 +73,17 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
 
     def _run(self) -> None:
         while not self._ending.wait(self._pause_s):
-            self._collect_guarded()
+            self.keep()
 
-    @guarded("collecting metrics")
-    def _collect_guarded(self) -> None:
-        self.collect(timeout_millis=self._longest_ms)
+
+_readers: PerProcess[weakref.WeakSet[ProcessMetricReader]] = PerProcess(weakref.WeakSet)
+"""Those whose metrics go into an outbox."""
+
+
+def keep_all() -> None:
+    """Let all readers of this process whose metrics go into an outbox collect now."""
+    for reader in list(_readers.get()):
+        reader.keep()
 
 
 def _milliseconds(environ: Mapping[str, str], name: str, default: float) -> float:

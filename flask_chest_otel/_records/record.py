@@ -141,6 +141,7 @@ class RequestRecord(NamedTuple):
         logs_dropped: How many more lines were logged.
         sampled: Whether the server span is exported, as far as its trace's flags say; ``None``: there is none.
         attributes: The variables as they stand on the server span, and ``http.route``; by their names there.
+        slos: Name of each service level objective that it belongs to, and whether it was good by that.
     """
 
     start_unix_ns: int
@@ -169,6 +170,7 @@ class RequestRecord(NamedTuple):
     logs_dropped: int = 0
     sampled: bool | None = None
     attributes: Mapping[str, object] = _NONE
+    slos: Mapping[str, bool] = _NONE
 
 
 class Chest(Protocol):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._guard import report_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask_chest_otel._records.record import Chest, RequestRecord
 
 __all__ = ["ChestRouter"]
@@ -26,6 +28,12 @@ class ChestRouter:
         """Begin with the direct chests."""
         self._by_name = by_name
         self._every_route: tuple[Chest, ...] = ()
+        self._judge: Callable[[RequestRecord], RequestRecord] | None = None
+        self._look()
+
+    def judge_by(self, judge: Callable[[RequestRecord], RequestRecord]) -> None:
+        """Ask ``judge`` first: what it makes of a record goes on, also where no chest wants any."""
+        self._judge = judge
         self._look()
 
     def add(self, *chests: Chest) -> None:
@@ -40,12 +48,17 @@ class ChestRouter:
 
     def _look(self) -> None:
         chests = (*self._every_route, *self._by_name)
-        self.wanted = bool(chests)
+        self.wanted = bool(chests) or self._judge is not None
         self.keeps_spans = any(getattr(chest, "keeps_spans", False) for chest in chests)
         self.keeps_logs = any(getattr(chest, "keeps_logs", False) for chest in chests)
 
     def put(self, record: RequestRecord) -> None:
         """Hand one record to everybody whom its route allows."""
+        if self._judge is not None:
+            try:
+                record = self._judge(record)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                report_error("objectives", error)
         wanting = (chest for chest in self._by_name if record.chests is None or chest.name in record.chests)
         for chest in (*self._every_route, *wanting):
             # Each for itself: one of the application's own may raise.

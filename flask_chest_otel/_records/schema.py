@@ -100,6 +100,7 @@ def request_row(record: RequestRecord, time: object) -> RequestRow:
         int(record.spans_complete),
         record.logs_dropped,
         *_error_columns(record.error),
+        _slos_text(tuple(record.slos.items())) if record.slos else "",
     )
     return RequestRow._make(row)
 
@@ -111,6 +112,11 @@ def details_row(record: RequestRecord) -> DetailsRow | None:
     spans = [span_object(span) for span in record.spans]
     logs = [line._asdict() for line in record.logs]
     return DetailsRow(record_key(record), _json(spans) if spans else None, _json(logs) if logs else None)
+
+
+@lru_cache(maxsize=256)
+def _slos_text(verdicts: tuple[tuple[str, bool], ...]) -> str:
+    return json.dumps(dict(verdicts), separators=(",", ":"))
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -89,6 +89,7 @@ REQUESTS = Table(
         Column("error_place", "text", nullable=True),
         Column("error_message", "text", nullable=True),
         Column("error_stack", "text", nullable=True),
+        Column("slos", "text", nullable=True),
     ),
     primary_key=("record_key",),
     indices=(
@@ -138,7 +139,10 @@ TIMED = ("db", "http", "other")
 
 
 class RequestRow(NamedTuple):
-    """A row of ``REQUESTS``; ``time`` is in the form that the database takes."""
+    """A row of ``REQUESTS``; ``time`` is in the form that the database takes.
+
+    ``slos`` is a JSON object, the name of each objective to whether the request was good; empty where it has none.
+    """
 
     record_key: str
     time: object
@@ -169,6 +173,7 @@ class RequestRow(NamedTuple):
     error_place: str | None
     error_message: str | None
     error_stack: str | None
+    slos: str
 
 
 class DetailsRow(NamedTuple):

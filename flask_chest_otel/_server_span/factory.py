@@ -9,7 +9,7 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.propagators import get_global_response_propagator
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from flask_chest_otel._base.statuses import SERVER_ERROR
+from flask_chest_otel._base.statuses import SERVER_ERROR, SWITCHING_PROTOCOLS
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._server_span.arrivals import Arrivals
 from flask_chest_otel._server_span.attributes import (
@@ -41,11 +41,8 @@ if TYPE_CHECKING:
 
     End = tuple[int, str | None]
 
-__all__ = ["SWITCHING_PROTOCOLS", "ServerSpanFactory", "error_type_of"]
+__all__ = ["ServerSpanFactory", "error_type_of"]
 
-
-SWITCHING_PROTOCOLS = 101
-"""Status of a web socket: how long it was open is nothing that a server answers faster or slower."""
 
 _MOST_TEMPLATES = 2000
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
 
+from flask_chest_otel._base.statuses import SWITCHING_PROTOCOLS
 from flask_chest_otel._guard import guarded, report_error
 from flask_chest_otel._server_span.body import Body
-from flask_chest_otel._server_span.factory import SWITCHING_PROTOCOLS
 from flask_chest_otel._server_span.span import NO_STATUS, ServerSpan
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ __all__ = [
     "OverviewRow",
     "RequestDetails",
     "RequestFacts",
+    "SLOCount",
     "StoreExtent",
     "StoredRequest",
     "VariableFact",
@@ -50,6 +51,7 @@ class StoredRequest:
         spans_dropped: How many more child spans there were than are kept.
         spans_complete: Whether child spans could be seen; ``None``: not known.
         logs_dropped: How many more lines were logged than are kept.
+        slos: Name of each service level objective that it belongs to, and whether it was good by that.
     """
 
     time: str
@@ -73,6 +75,7 @@ class StoredRequest:
     spans_dropped: int
     spans_complete: bool | None
     logs_dropped: int
+    slos: Mapping[str, bool]
 
 
 class RequestDetails(NamedTuple):
@@ -205,6 +208,24 @@ class VariableFact(NamedTuple):
     type: str
     text: str
     number: float | None
+
+
+class SLOCount(NamedTuple):
+    """How many requests of one objective were good in a time.
+
+    Attributes:
+        start_s: When the time begins, seconds since 1970 UTC.
+        service: Name of the application.
+        name: The objective's.
+        good: How many were good.
+        bad: How many were bad.
+    """
+
+    start_s: int
+    service: str
+    name: str
+    good: int
+    bad: int
 
 
 class StoreExtent(NamedTuple):

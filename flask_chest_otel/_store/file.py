@@ -12,7 +12,7 @@ from flask_chest_otel._base import sqlite
 from flask_chest_otel._base.sqlite import identity, is_broken, is_unusable, make, set_aside, transaction
 from flask_chest_otel._records import schema
 from flask_chest_otel._records.delivery import ChestOffError
-from flask_chest_otel._store import rollups
+from flask_chest_otel._store import rollups, slo_counts
 
 if TYPE_CHECKING:
     import sqlite3
@@ -62,6 +62,7 @@ def _steps(version: int) -> Iterator[str]:
             yield _creation(table)
             yield from _indexing(table.name, table.indices)
         yield from _NEW_TABLES
+        yield from slo_counts.CREATION
     else:
         for step in range(version, schema.SCHEMA_VERSION):
             yield from UPGRADES[step]
@@ -95,13 +96,21 @@ _NEW_TABLES = (
     *rollups.CREATION,
 )
 
+
+def _adding(*columns: schema.Column) -> Iterator[str]:
+    return (f"ALTER TABLE {schema.REQUESTS.name} ADD COLUMN {_described(column)}" for column in columns)
+
+
+_OF_OBJECTIVES = tuple(column for column in schema.ADDED_COLUMNS if column.name == slo_counts.COLUMN)
+
 _NEW_COLUMNS = (
-    *(f"ALTER TABLE {schema.REQUESTS.name} ADD COLUMN {_described(column)}" for column in schema.ADDED_COLUMNS),
+    *_adding(*(column for column in schema.ADDED_COLUMNS if column not in _OF_OBJECTIVES)),
     *_indexing(schema.REQUESTS.name, schema.ADDED_INDICES),
 )
 
 ADDITIONS = (
     (rollups.ROLLUPS.name, (*_NEW_COLUMNS, *_NEW_TABLES)),
     (rollups.TOTALS.name, rollups.TOTALS_CREATION),
+    (slo_counts.TABLE, (*_adding(*_OF_OBJECTIVES), *slo_counts.CREATION)),
 )
-"""What a file of release 0.1.0 lacks, and then one from before there were totals."""
+"""What a file of release 0.1.0 lacks, then one from before there were totals, then one without objectives."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._records.schema import ADDED_COLUMNS
-from flask_chest_otel._store import rollups
+from flask_chest_otel._store import rollups, slo_counts
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,6 +25,8 @@ def bring_up(connection: sqlite3.Connection) -> None:
 _EMPTY = ", ".join(f"NULL AS {column.name}" for column in ADDED_COLUMNS)
 _NOTHING = ", ".join(f"NULL AS {name}" for name in rollups.COLUMNS)
 
+_NO_COUNTS = ", ".join(f"NULL AS {name}" for name in slo_counts.COLUMNS)
+
 _VIEWS = {
     rollups.ROLLUPS.name: (
         f"chest_requests AS SELECT *, {_EMPTY} FROM main.chest_requests",  # noqa: S608 - our own names
@@ -38,6 +40,10 @@ _VIEWS = {
         # What is not counted in one of the tables is not rolled up: each request is read.
         "chest_rolled_up AS SELECT '' AS until_key, deleted_key FROM main.chest_rolled_up",
         "chest_late AS SELECT NULL AS record_key WHERE 0",
+    ),
+    slo_counts.TABLE: (
+        f"chest_requests AS SELECT *, NULL AS {slo_counts.COLUMN} FROM main.chest_requests",  # noqa: S608 - the same
+        f"{slo_counts.TABLE} AS SELECT {_NO_COUNTS} WHERE 0",
     ),
 }
 """Table that a file has not to the views that stand for it."""

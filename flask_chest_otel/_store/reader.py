@@ -8,13 +8,14 @@ from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._records.schema import REQUESTS, VARIABLES, began_unix_ns, clean, utc_text
-from flask_chest_otel._store import packed
+from flask_chest_otel._store import packed, slo_counts
 from flask_chest_otel._store.answers import (
     ErrorGroup,
     Losses,
     OverviewRow,
     RequestDetails,
     RequestFacts,
+    SLOCount,
     StoredRequest,
     StoreExtent,
     VariableFact,
@@ -37,6 +38,7 @@ __all__ = [
     "OverviewRow",
     "RequestDetails",
     "RequestFacts",
+    "SLOCount",
     "StoreExtent",
     "StoreReadError",
     "StoreReader",
@@ -195,6 +197,21 @@ class StoreReader:
             f"FROM chest_requests WHERE {condition}",
         ]
         return Losses._make(map(int, self._connection.execute(" ".join(sql), values).fetchone()))
+
+    def slo_counts(
+        self, since_s: float, until_s: float, per_s: int | None = None, service: str | None = None
+    ) -> list[SLOCount]:
+        """How many requests of each objective were good and bad; from counts of minutes and hours.
+
+        Deleted requests stay counted, for 90 days; what is older than four days begins with its hour.
+
+        Args:
+            since_s: Begun at this time or later, seconds since 1970 UTC.
+            until_s: Begun before this time.
+            per_s: How long the time of a row is, seconds: whole minutes (for four days) or hours; ``None``: all.
+            service: Of this application alone.
+        """
+        return slo_counts.counts(self._connection, since_s, until_s, per_s, service)
 
     def has_variable(self, service: str, name: str) -> bool:
         """Whether any request of an application has had a variable."""

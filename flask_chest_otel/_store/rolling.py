@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._base.sqlite import transaction
 from flask_chest_otel._records.schema import REQUESTS, key_at
+from flask_chest_otel._store import slo_counts
 from flask_chest_otel._store.rollups import (
     BETWEEN,
     COLUMNS,
@@ -116,7 +117,8 @@ def _is_any_late(connection: sqlite3.Connection) -> bool:
 
 def _count(connection: sqlite3.Connection, due: list[tuple[Any, ...]]) -> None:
     from_s, until_key = _counted_s(_until_key(connection)), due[-1][0]
-    _add(connection, tallied(due))
+    _add(connection, tallied(row[:-1] for row in due))
+    slo_counts.add(connection, [(row[0], row[1], row[-1]) for row in due if row[-1]])
     # The trigger compares with "less than": the next key is not this one.
     connection.execute("UPDATE chest_rolled_up SET until_key = ?", (f"{until_key}0",))
     for table, (per_s, wider_s) in product(TABLES, pairwise(LEVELS_S)):
@@ -145,7 +147,8 @@ def _count_late(connection: sqlite3.Connection) -> int:
         return 0
     late = connection.execute(_LATE, keys[-1]).fetchall()
     until_s = _counted_s(_until_key(connection))
-    minutes = tallied(late)
+    minutes = tallied(row[:-1] for row in late)
+    slo_counts.add(connection, [(row[0], row[1], row[-1]) for row in late if row[-1]])
     found = dict(minutes)
     for key, figures in minutes.items():
         for wider_s in LEVELS_S[1:]:
@@ -182,7 +185,7 @@ def _merging(table: RollupTable, rows: str) -> str:
 
 
 _ONE_ROW = f"VALUES ({', '.join('?' for _ in COLUMNS)})"
-_REQUEST = typed(REQUESTS, *COUNTED_COLUMNS)
+_REQUEST = typed(REQUESTS, *COUNTED_COLUMNS, slo_counts.COLUMN)
 _DUE = (
     f"SELECT {_REQUEST} FROM chest_requests"  # noqa: S608 - our own names
     " WHERE record_key >= ? AND record_key < ? ORDER BY record_key LIMIT ?"

@@ -12,7 +12,7 @@ from flask_chest_otel._store.answers import StoredRequest
 if TYPE_CHECKING:
     from flask_chest_otel._records.schema import Column, Table
 
-__all__ = ["stored_request", "typed", "value_of"]
+__all__ = ["stored_request", "typed", "value_of", "verdicts_in"]
 
 _SQLITE_TYPES = {"integer": "INTEGER", "real": "REAL", "number": "NUMERIC"}
 
@@ -49,6 +49,7 @@ def stored_request(row: dict[str, Any], variables: dict[str, object]) -> StoredR
         "spans_dropped": row["spans_dropped"] or 0,
         "spans_complete": None if complete is None else bool(complete),
         "logs_dropped": row["logs_dropped"] or 0,
+        "slos": verdicts_in(row["slos"]),
     }
     return StoredRequest(**{**same, **given})
 
@@ -62,6 +63,15 @@ def _error(row: dict[str, Any]) -> RequestError | None:
         return None
     message, place, stack = (row[f"error_{name}"] or "" for name in ("message", "place", "stack"))
     return RequestError(row["error_type"], message, place, stack, bool(row["error_handled"]))
+
+
+def verdicts_in(text: str | None) -> dict[str, bool]:
+    """Objectives, and whether a request was good by each, as they lie in the column."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return {str(name): bool(good) for name, good in found.items()} if isinstance(found, dict) else {}
 
 
 def _refused(text: str | None) -> dict[str, str] | None:

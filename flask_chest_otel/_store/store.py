@@ -191,7 +191,7 @@ _REFUSED, _ERROR = _FIELDS.index("refused"), _FIELDS.index("error_type")
 
 _INSERT_REQUEST = _insertion("chest_requests", _FIELDS)
 # Most requests have none of these, and binding nothing takes Python several times as long as binding a number.
-_INSERT_PLAIN = _insertion("chest_requests", (*_FIELDS[:_REFUSED], *_FIELDS[_REFUSED + 1 : _ERROR]))
+_INSERT_PLAIN = _insertion("chest_requests", (*_FIELDS[:_REFUSED], *_FIELDS[_REFUSED + 1 : _ERROR], "slos"))
 _INSERT_VARIABLE = _insertion("chest_variables", schema.VariableRow._fields)
 _INSERT_DETAILS = _insertion("chest_details", schema.DetailsRow._fields)
 
@@ -232,6 +232,6 @@ class _Rows:
             if many is not None:
                 self.details.append((many.request_key, pack(many.spans), pack(many.logs)))
             if request.error_type is None and request.refused is None:
-                yield (*request[:_REFUSED], *request[_REFUSED + 1 : _ERROR])
+                yield (*request[:_REFUSED], *request[_REFUSED + 1 : _ERROR], request.slos)
             else:
                 self.requests.append(request)

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._guard import Refusal, count_refusal
 from flask_chest_otel._tracking.marks import every_mark
-from flask_chest_otel.errors import ChestConfigError, UnknownChestError
+from flask_chest_otel.errors import ChestConfigError, UnknownChestError, nearest
+from flask_chest_otel.slo import SLO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from flask import Flask
 
     from flask_chest_otel._tracking.plan import Planner
+    from flask_chest_otel.config.tracked_vars import TrackedVars
 
-__all__ = ["check_route", "note_unusable"]
+__all__ = ["check_route", "note_unmatched", "note_unusable"]
 
 
 def check_route(planner: Planner, endpoint: str | None, view: object) -> None:
@@ -40,6 +42,40 @@ def note_unusable(planner: Planner, app: Flask) -> None:
     _noted(planner.check, ())
     for endpoint, view in app.view_functions.items():
         _noted(check_route, planner, endpoint, view)
+
+
+def note_unmatched(slos: Iterable[SLO], tracked: TrackedVars, app: Flask) -> None:
+    """Say which objectives name a route, a method or a variable that the application does not have."""
+    sources = [tracked, *(mark.tracked_vars for view in app.view_functions.values() for mark in every_mark(view))]
+    everything = any(source.everything_for != frozenset() for source in sources)
+    names = {var.name for source in sources for var in source.every_var()}
+    for slo in slos:
+        _noted(_check_routes, slo, app)
+        wanted = {*(slo.bad_when or ()), *([slo.by] if slo.by is not None else ())}
+        for name in sorted(wanted - names) if not everything else ():
+            _noted(_refuse_variable, slo, name, names)
+
+
+def _check_routes(slo: SLO, app: Flask) -> None:
+    rules = [(rule.rule, rule.methods or set()) for rule in app.url_map.iter_rules()]
+    for pattern in slo.routes:
+        one = SLO(slo.name, objective=slo.objective, routes=pattern)
+        methods = {method for rule, methods in rules if one.is_for(rule, "") for method in methods}
+        if pattern != "*" and not methods:
+            guess = nearest(pattern, (rule for rule, _ in rules))
+            hint = f" (did you mean {guess!r}?)" if guess else ""
+            raise ChestConfigError(f"SLO({slo.name!r}, routes)", pattern, f"a URL rule that the application has{hint}")
+        if slo.methods and methods.isdisjoint(slo.methods) and pattern != "*":
+            raise ChestConfigError(
+                f"SLO({slo.name!r}, methods)", slo.methods, f"one that {pattern} takes: {', '.join(sorted(methods))}"
+            )
+
+
+def _refuse_variable(slo: SLO, name: str, names: set[str]) -> None:
+    guess = nearest(name, names)
+    hint = f"did you mean {guess!r}?" if guess else f"type tracked_vars=[{name!r}]"
+    field = "by" if name == slo.by else "bad_when"
+    raise ChestConfigError(f"SLO({slo.name!r}, {field})", name, f"a variable that some route tracks ({hint})")
 
 
 def _noted(check: Callable[..., None], *args: object) -> None:

@@ -178,6 +178,7 @@ def _nested(record: RequestRecord) -> dict[str, object]:
     return {
         "error": _native(None if record.error is None else record.error._asdict()),
         "timings": timings,
+        "slos": {_key(name): good for name, good in record.slos.items()},
         "spans": _native(spans),
         "spans_dropped": record.spans_dropped,
         "spans_missing": not record.spans_complete,

@@ -84,6 +84,7 @@ def test_why_it_failed(chest: MongoChest, collection: Any, make_record: MakeReco
         spans_dropped=3,
         logs=(LogLine(7, "ERROR", "shop", "none left"),),
         spans_complete=False,
+        slos={"cart.v2": False, "all": True},
     )
     chest.put(record)
     assert chest.flush(20)
@@ -95,6 +96,7 @@ def test_why_it_failed(chest: MongoChest, collection: Any, make_record: MakeReco
     assert found["spans"][0]["attributes"] == {"db_system_name": "sqlite", "n": [1, 2]}
     assert (found["spans"][0]["duration_ms"], found["spans_dropped"], found["spans_missing"]) == (31.2, 3, True)
     assert found["logs"] == [{"time_unix_ns": 7, "level": "ERROR", "logger": "shop", "message": "none left"}]
+    assert found["slos"] == {"cart_v2": False, "all": True}
     assert not {"first_byte_ms", "logs_dropped", "db_count", "error_type"} & set(found)
 
 

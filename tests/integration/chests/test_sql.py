@@ -111,6 +111,7 @@ def test_one_row_per_request_and_variable(
         "spans_dropped": 0,
         "spans_complete": 1,
         "logs_dropped": 0,
+        "slos": "",
         "db_count": 0,
         "db_ms": 0,
         "http_count": 0,

@@ -109,6 +109,7 @@ def test_an_old_database_is_upgraded(database: OldDatabase, prefix: str, make_re
         spans_dropped=3,
         spans_complete=False,
         logs_dropped=1,
+        slos={"cart": False, "all": True},
         status=500,
     )
     with closing(SQLChest(database.url, table_prefix=prefix)) as chest:
@@ -136,6 +137,7 @@ def test_an_old_database_is_upgraded(database: OldDatabase, prefix: str, make_re
         "error_place": FAILURE.place,
         "error_message": FAILURE.message,
         "error_stack": FAILURE.stack,
+        "slos": '{"cart":false,"all":true}',
     }
     (details,) = database.ask(f"SELECT spans, logs FROM {prefix}details", ["spans", "logs"])
     assert '"name":"SELECT ducks"' in details["spans"]

@@ -154,6 +154,7 @@ def test_json_holds_every_field_with_its_type(
         "spans_complete": True,
         "spans_dropped": 0,
         "logs_dropped": 0,
+        "slos": {},
     }
 
 
