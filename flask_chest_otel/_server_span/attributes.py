@@ -45,6 +45,9 @@ _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _VERSIONS = frozenset({"1.0", "1.1", "2", "2.0", "3", "3.0"})
 
 
+_MEASURED = (HTTP_REQUEST_METHOD, "url.scheme", HTTP_ROUTE, "network.protocol.version")
+"""Attributes of a span that the duration has, too."""
+
 LONGEST_TEXT = 255
 """Characters of a host or an unknown method: a name in the DNS has no more."""
 
@@ -61,9 +64,10 @@ class SpanTemplate:
         scheme: ``http`` or ``https``, ``_OTHER`` for what is none.
         attributes: The constant part of the span's.
         durations: Attribute sets that the duration is recorded under, by status and error type.
+        measured: What all of these have in common.
     """
 
-    __slots__ = ("_chests", "attributes", "durations", "method", "name", "scheme")
+    __slots__ = ("attributes", "durations", "measured", "method", "name", "scheme")
 
     def __init__(
         self, environ: Mapping[str, Any], method: str, route: str | None, chests: str | None, function: str | None
@@ -71,7 +75,6 @@ class SpanTemplate:
         self.method = metric_method(method)
         scheme: str = environ.get("wsgi.url_scheme", "http")
         self.scheme = scheme if scheme in _SCHEMES else OTHER_METHOD
-        self._chests = chests
         self.name = span_name(method, route)
         self.durations: dict[tuple[int, str | None], Mapping[str, Any]] = {}
         self.attributes: dict[str, Any] = {HTTP_REQUEST_METHOD: self.method, "url.scheme": self.scheme}
@@ -84,6 +87,9 @@ class SpanTemplate:
         protocol = environ.get("SERVER_PROTOCOL")
         if protocol and protocol.startswith(_PROTOCOL) and protocol[len(_PROTOCOL) :] in _VERSIONS:
             self.attributes["network.protocol.version"] = protocol[len(_PROTOCOL) :]
+        self.measured = tuple((name, self.attributes[name]) for name in _MEASURED if name in self.attributes)
+        if chests is not None:
+            self.measured += ((CHESTS, chests),)
         self._add_server(environ.get("HTTP_HOST") or environ.get("SERVER_NAME"), environ.get("SERVER_PORT"))
 
     def _add_server(self, host: str | None, port: str | None) -> None:
@@ -97,11 +103,8 @@ class SpanTemplate:
 
     def duration_attributes(self, status: int, error_type: str | None) -> dict[str, Any]:
         """The attribute set of ``http.server.request.duration``."""
-        wanted = (HTTP_REQUEST_METHOD, "url.scheme", HTTP_ROUTE, "network.protocol.version")
-        found = {name: self.attributes[name] for name in wanted if name in self.attributes}
+        found: dict[str, Any] = dict(self.measured)
         found[HTTP_RESPONSE_STATUS_CODE] = status
-        if self._chests is not None:
-            found[CHESTS] = self._chests
         if error_type is not None:
             found["error.type"] = error_type
         return found

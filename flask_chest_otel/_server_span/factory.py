@@ -156,7 +156,9 @@ class ServerSpanFactory:
             with guarded("response_hook"):
                 self.response_hook(span, status, headers)
 
-    def measure(self, template: SpanTemplate, duration_s: float, end: End, context: Context) -> None:
+    def measure(
+        self, template: SpanTemplate, duration_s: float, end: End, context: Context, dimensions: Mapping[str, Any]
+    ) -> None:
         """Record the duration of a request; a web socket has none.
 
         Args:
@@ -164,13 +166,27 @@ class ServerSpanFactory:
             duration_s: Seconds.
             end: The status, and the error's type where it failed.
             context: Where exemplars find the span.
+            dimensions: Values of the application's variables by which the duration is told apart, too.
         """
         if end[0] == SWITCHING_PROTOCOLS:
             return
-        attributes = self._duration_attributes(template, end)
+        told_apart = self._told_apart(template, end, dimensions) if dimensions else None
+        attributes = told_apart or self._duration_attributes(template, end)
         self.duration.record(duration_s, attributes, context)
         if self.legacy_duration is not None and self.legacy is not None:
-            self.legacy_duration.record(duration_s * 1000, self.legacy.of_metric(attributes), context)
+            under_old_names = self.legacy.of_metric(attributes)
+            if attributes is not OVERFLOW_ATTRIBUTES:
+                under_old_names.update(dimensions)
+            self.legacy_duration.record(duration_s * 1000, under_old_names, context)
+
+    def _told_apart(self, template: SpanTemplate, end: End, dimensions: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The same with dimensions; not kept with the template, of which clients make many."""
+        # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
+        key = (template.measured, end, *[(name, type(value), value) for name, value in dimensions.items()])
+        found = self._durations.seen.get(key)
+        if found is None:
+            found = self._durations.admit(key, {**dimensions, **template.duration_attributes(*end)})
+        return found
 
     def _duration_attributes(self, template: SpanTemplate, end: End) -> Mapping[str, Any]:
         """What the duration is recorded under, within the limit."""

@@ -7,6 +7,7 @@ time), and ends both with the body. Its methods tell it what happens; it knows n
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
@@ -19,7 +20,7 @@ from flask_chest_otel._values.exceptions import status_of
 from flask_chest_otel.names import HTTP_RESPONSE_STATUS_CODE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     Complete = Callable[[BaseException | None, int], None]
 
 __all__ = ["NO_STATUS", "ServerSpan"]
+
+NO_DIMENSIONS: Mapping[str, Any] = MappingProxyType({})
 
 NO_STATUS = 0
 """Stands for a status that is not known yet."""
@@ -51,6 +54,7 @@ class ServerSpan:
         "_context",
         "_counted",
         "_described",
+        "_dimensions",
         "_ends",
         "_environ",
         "_error",
@@ -86,6 +90,7 @@ class ServerSpan:
         self._sent: Callable[[], None] | None = None
         self._tell: Callable[[BaseException], None] | None = None
         self._stack: str | None = None
+        self._dimensions: Mapping[str, Any] = NO_DIMENSIONS
         self._token: Any = None
         self._error: BaseException | None = None
         self._opened = self._ends = self._counted = self._streamed = self.ended = False
@@ -152,6 +157,10 @@ class ServerSpan:
         if self._span is not None:
             self._described = attributes[HTTP_RESPONSE_STATUS_CODE] = status
             self._span.set_attributes(attributes)
+
+    def tell_apart(self, dimensions: Mapping[str, Any]) -> None:
+        """Tell the duration of this request apart by values of the application's variables, too."""
+        self._dimensions = dimensions
 
     def send(self) -> None:
         """A piece of the body is there."""
@@ -228,7 +237,7 @@ class ServerSpan:
                 span.end(self._start_ns + int(duration_s * 1e9))
         except Exception as error:  # noqa: BLE001 - a span processor of the application's, and the guard decides
             report_error("span processor", error)
-        spans.measure(template, duration_s, (status, error_type), self._context)
+        spans.measure(template, duration_s, (status, error_type), self._context, self._dimensions)
 
     def _status_of_error(self) -> int:
         status = status_of(self._error)
