@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._server_span.caller_options import CallerOptions
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["StartOnce", "make_server_spans"]
+__all__ = ["StartOnce", "keep_metrics", "make_server_spans"]
 
 
 class StartOnce:
@@ -58,6 +58,15 @@ class StartOnce:
                     self._running_in = None
         finally:
             turn.release()
+
+
+def keep_metrics(export: ExportPolicy) -> None:
+    """Put what the metrics say now into the outbox, where one takes them: a local write, nothing is sent."""
+    if hasattr(export.meter_provider(), "for_service"):
+        # Imported here: it brings the SDK.
+        from flask_chest_otel._providers.metric_reader import keep_all  # noqa: PLC0415
+
+        keep_all()
 
 
 def make_server_spans(

@@ -11,7 +11,7 @@ from opentelemetry import metrics
 
 from flask_chest_otel._context.typed import TypedContext
 from flask_chest_otel._guard import Refusal, count_refusal, guarded, report_error
-from flask_chest_otel._lifecycle.startup import StartOnce, make_server_spans
+from flask_chest_otel._lifecycle.startup import StartOnce, keep_metrics, make_server_spans
 from flask_chest_otel._logs.application import RequestLogs
 from flask_chest_otel._providers.export_policy import service_version
 from flask_chest_otel._records import abandoned
@@ -217,7 +217,7 @@ class ChestState:
             self._meter,
             self.export.own_meter_provider,
             self.config.cardinality_limit,
-            self.export.keep_metrics,
+            partial(keep_metrics, self.export),
         )
         found.begin()
         self.router.judge_by(found.judge)

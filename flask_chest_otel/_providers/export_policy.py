@@ -149,13 +149,6 @@ class ExportPolicy:
             _say_once(METRICS_GO_NOWHERE)
         return chests
 
-    def keep_metrics(self) -> None:
-        """Put what the metrics say now into the outbox, where one takes them: a local write, nothing is sent."""
-        if hasattr(self.meter_provider(), "for_service"):
-            from flask_chest_otel._providers.metric_reader import keep_all  # noqa: PLC0415 - as in _use_exporters
-
-            keep_all()
-
     def start_sending(self) -> None:
         """Send what earlier processes have left, if this application will export; nothing is decided by that."""
         if self.service and self._may_build and not self._decided and self.mode() == "otlp":

@@ -133,7 +133,7 @@ class Recorder:
         """Read, describe, measure and record one request, once; ``None``: nobody wants its record."""
         reading = self._reader.read(live)
         if reading.dimensions and live.server_span is not None:
-            live.server_span.tell_apart(reading.dimensions)
+            live.server_span.dimensions = reading.dimensions
         self._describe(live, reading.attributes)
         measurements = self._measure(live, reading)
         _count_refused(reading.refused)

@@ -20,6 +20,8 @@ from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_RESPONSE_ST
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from flask_chest_otel._values.attribute_sets import AttributeSets
+
 __all__ = [
     "LONGEST_TEXT",
     "HeaderCapture",
@@ -107,6 +109,17 @@ class SpanTemplate:
         found[HTTP_RESPONSE_STATUS_CODE] = status
         if error_type is not None:
             found["error.type"] = error_type
+        return found
+
+    def told_apart(
+        self, sets: AttributeSets, end: tuple[int, str | None], dimensions: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """The same with dimensions, within the limit; not kept here, as clients make many templates."""
+        # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
+        key = (self.measured, end, *[(name, type(value), value) for name, value in dimensions.items()])
+        found = sets.seen.get(key)
+        if found is None:
+            found = sets.admit(key, {**dimensions, **self.duration_attributes(*end)})
         return found
 
 

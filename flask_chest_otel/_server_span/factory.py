@@ -170,7 +170,7 @@ class ServerSpanFactory:
         """
         if end[0] == SWITCHING_PROTOCOLS:
             return
-        told_apart = self._told_apart(template, end, dimensions) if dimensions else None
+        told_apart = template.told_apart(self._durations, end, dimensions) if dimensions else None
         attributes = told_apart or self._duration_attributes(template, end)
         self.duration.record(duration_s, attributes, context)
         if self.legacy_duration is not None and self.legacy is not None:
@@ -178,15 +178,6 @@ class ServerSpanFactory:
             if attributes is not OVERFLOW_ATTRIBUTES:
                 under_old_names.update(dimensions)
             self.legacy_duration.record(duration_s * 1000, under_old_names, context)
-
-    def _told_apart(self, template: SpanTemplate, end: End, dimensions: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The same with dimensions; not kept with the template, of which clients make many."""
-        # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
-        key = (template.measured, end, *[(name, type(value), value) for name, value in dimensions.items()])
-        found = self._durations.seen.get(key)
-        if found is None:
-            found = self._durations.admit(key, {**dimensions, **template.duration_attributes(*end)})
-        return found
 
     def _duration_attributes(self, template: SpanTemplate, end: End) -> Mapping[str, Any]:
         """What the duration is recorded under, within the limit."""

@@ -43,6 +43,7 @@ class ServerSpan:
     """The span of one request, from its start to the last byte of the response.
 
     Attributes:
+        dimensions: Values of the application's variables by which the duration is told apart, too.
         parent: The OpenTelemetry context in which a server span of our own was started.
         ended: Whether the span has ended and was measured.
     """
@@ -54,7 +55,6 @@ class ServerSpan:
         "_context",
         "_counted",
         "_described",
-        "_dimensions",
         "_ends",
         "_environ",
         "_error",
@@ -70,6 +70,7 @@ class ServerSpan:
         "_tell",
         "_template",
         "_token",
+        "dimensions",
         "ended",
         "parent",
     )
@@ -90,14 +91,12 @@ class ServerSpan:
         self._sent: Callable[[], None] | None = None
         self._tell: Callable[[BaseException], None] | None = None
         self._stack: str | None = None
-        self._dimensions: Mapping[str, Any] = NO_DIMENSIONS
+        self.dimensions: Mapping[str, Any] = NO_DIMENSIONS
         self._token: Any = None
         self._error: BaseException | None = None
         self._opened = self._ends = self._counted = self._streamed = self.ended = False
         # The status: on the wire, of the application's response, and as it stands on the span already.
         self._status = self._answered = self._described = NO_STATUS
-
-    # In the order of a request
 
     @property
     def is_own(self) -> bool:
@@ -157,10 +156,6 @@ class ServerSpan:
         if self._span is not None:
             self._described = attributes[HTTP_RESPONSE_STATUS_CODE] = status
             self._span.set_attributes(attributes)
-
-    def tell_apart(self, dimensions: Mapping[str, Any]) -> None:
-        """Tell the duration of this request apart by values of the application's variables, too."""
-        self._dimensions = dimensions
 
     def send(self) -> None:
         """A piece of the body is there."""
@@ -237,7 +232,7 @@ class ServerSpan:
                 span.end(self._start_ns + int(duration_s * 1e9))
         except Exception as error:  # noqa: BLE001 - a span processor of the application's, and the guard decides
             report_error("span processor", error)
-        spans.measure(template, duration_s, (status, error_type), self._context, self._dimensions)
+        spans.measure(template, duration_s, (status, error_type), self._context, self.dimensions)
 
     def _status_of_error(self) -> int:
         status = status_of(self._error)

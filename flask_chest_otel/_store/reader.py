@@ -201,16 +201,7 @@ class StoreReader:
     def slo_counts(
         self, since_s: float, until_s: float, per_s: int | None = None, service: str | None = None
     ) -> list[SLOCount]:
-        """How many requests of each objective were good and bad; from counts of minutes and hours.
-
-        Deleted requests stay counted, for 90 days; what is older than four days begins with its hour.
-
-        Args:
-            since_s: Begun at this time or later, seconds since 1970 UTC.
-            until_s: Begun before this time.
-            per_s: How long the time of a row is, seconds: whole minutes (for four days) or hours; ``None``: all.
-            service: Of this application alone.
-        """
+        """How many requests of each objective were good and bad in a time: see ``slo_counts.counts``."""
         return slo_counts.counts(self._connection, since_s, until_s, per_s, service)
 
     def has_variable(self, service: str, name: str) -> bool:

@@ -76,7 +76,17 @@ def add(connection: sqlite3.Connection, requests: Sequence[Request]) -> None:
 def counts(
     connection: sqlite3.Connection, since_s: float, until_s: float, per_s: int | None = None, service: str | None = None
 ) -> list[SLOCount]:
-    """What ``StoreReader.slo_counts`` answers."""
+    """How many requests of each objective were good and bad; from counts of minutes and hours.
+
+    Deleted requests stay counted, for 90 days. What is older than four days begins with its hour.
+
+    Args:
+        connection: The store.
+        since_s: Begun at this time or later, seconds since 1970 UTC.
+        until_s: Begun before this time.
+        per_s: How long the time of a row is, seconds: whole minutes (for four days) or hours; ``None``: all.
+        service: Of this application alone.
+    """
     now_s, end_s = int(time.time()), int(until_s)
     start_s = int(since_s)
     if start_s < now_s - MINUTES_KEPT_S:
