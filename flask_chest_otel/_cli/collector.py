@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from flask_chest_otel._base.text import counted
-from flask_chest_otel._cli.output import safe, say, say_json, say_table
+from flask_chest_otel._cli.flowing import say_flowing, say_table_or_blocks
+from flask_chest_otel._cli.output import safe, say, say_json
 from flask_chest_otel._cli.source import app_if_any
 from flask_chest_otel._collector import binary as collector_binary
 from flask_chest_otel._collector import check as collector_check
@@ -22,6 +23,7 @@ from flask_chest_otel._collector.application import look_at
 from flask_chest_otel._collector.compose import Composition, CompositionError, composition_of, render
 from flask_chest_otel._collector.diff import changes
 from flask_chest_otel._collector.fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
+from flask_chest_otel._collector.services import routes_of
 from flask_chest_otel._lifecycle.state import config_of
 
 if TYPE_CHECKING:
@@ -79,6 +81,13 @@ OPTIONS = (
         multiple=True,
         help="Send there; at least one. May be repeated. NAME:traces, NAME:metrics, NAME:logs: only these.",
     ),
+    click.option(
+        "--route",
+        "routes",
+        metavar="SERVICE=TARGET",
+        multiple=True,
+        help="Send what has this service.name to this target, not to the others. May be repeated.",
+    ),
     click.option("--raw-values", is_flag=True, help="Also one gauge point per request and variable; needs --app."),
     click.option("--span-metrics", is_flag=True, help="Also count transactions and response time from spans."),
     click.option("--redaction", is_flag=True, help="Mask secrets in attributes, in front of every target."),
@@ -115,9 +124,9 @@ def targets(*, as_json: bool) -> None:
     if as_json:
         say_json({name: _as_json(name, one) for name, one in {**TARGETS, **ADD_ONS}.items()})
         return
-    say_table(HEAD, [_row(name, one) for name, one in TARGETS.items()])
+    say_table_or_blocks(HEAD, [_row(name, one) for name, one in TARGETS.items()])
     say("")
-    say_table(("ADD-ON", *HEAD[1:]), [_row(name, one) for name, one in ADD_ONS.items()])
+    say_table_or_blocks(("ADD-ON", *HEAD[1:]), [_row(name, one) for name, one in ADD_ONS.items()])
 
 
 @command.command(name="render", epilog=RENDER_EXAMPLES, short_help="Print one configuration for some targets.")
@@ -134,11 +143,13 @@ def render_command(*, output: Path | None, old: Path | None, **chosen: object) -
     _, text, _ = _rendered(chosen)
     if old is not None:
         for change in changes(old.read_text(encoding="utf-8"), text) or ["nothing changes"]:
-            say(change)
+            say_flowing(change)
     elif output is None:
         click.echo(text, nl=False)
         if sys.stdout.isatty():
-            say("\nTo keep it: -o collector.yaml. Then: flask-chest-collector --config collector.yaml", to_stderr=True)
+            say_flowing(
+                "\nTo keep it: -o collector.yaml. Then: flask-chest-collector --config collector.yaml", to_stderr=True
+            )
     else:
         try:
             output.write_text(text, encoding="utf-8")
@@ -166,7 +177,7 @@ def check(*, config: Path | None, **chosen: object) -> None:
         composition, application = composition_of(text), None
     found = collector_check.problems(composition, text, application=application)
     for problem in found:
-        say(problem)
+        say_flowing(problem)
     if found:
         raise click.exceptions.Exit(1)
     say(f"All is well: {', '.join(composition.targets) or config}.")
@@ -187,7 +198,7 @@ def run(**chosen: object) -> None:
         raise click.ClickException("\n".join(refused))
     binary = _found()
     for problem in room.stranded(text, os.environ):
-        say(problem, to_stderr=True)
+        say_flowing(problem, to_stderr=True)
     say(f"Starting {binary}", to_stderr=True)
     collector_binary.replace_process(binary, text)
 
@@ -248,7 +259,11 @@ def _rendered(chosen: dict[str, Any]) -> tuple[Composition, str, Application | N
             "what each needs: flask chest collector targets"
         )
     signals = collector_signals.chosen(chosen["targets"])
-    composition = Composition(**{**chosen, "targets": tuple(signals)}, signals=signals)
+    try:
+        routes = routes_of(chosen.get("routes", ()))
+    except ValueError as error:
+        raise click.UsageError(f"--route {error}") from error
+    composition = Composition(**{**chosen, "targets": tuple(signals), "routes": routes}, signals=signals)
     app = app_if_any()
     application = look_at(app, config_of(app))
     try:
@@ -256,7 +271,7 @@ def _rendered(chosen: dict[str, Any]) -> tuple[Composition, str, Application | N
     except CompositionError as error:
         raise click.UsageError(str(error)) from error
     if composition.raw_values and application is not None and application.everything:
-        say('Variables that only "*" tracks have no raw values: their names are not known.', to_stderr=True)
+        say_flowing('Variables that only "*" tracks have no raw values: their names are not known.', to_stderr=True)
     return composition, text, application
 
 

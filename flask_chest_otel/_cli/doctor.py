@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from flask_chest_otel._cli import options
-from flask_chest_otel._cli.output import say, say_json, say_table
+from flask_chest_otel._cli.flowing import say_flowing, say_table_or_blocks
+from flask_chest_otel._cli.output import say, say_json
 from flask_chest_otel._cli.source import app_here
 from flask_chest_otel._guard import printable
 from flask_chest_otel.errors import ChestError
@@ -61,9 +62,9 @@ def command(*, send: bool, timeout_s: float, as_json: bool) -> None:
 def _say(parts: list[Part], problems: list[str]) -> None:
     for part in parts:
         if part.rows:
-            say_table(part.head, [tuple(map(printable, row)) for row in part.rows])
+            say_table_or_blocks(part.head, [tuple(map(printable, row)) for row in part.rows])
             say("")
     if not problems:
         say("No problem was found.")
     for number, problem in enumerate(problems, start=1):
-        say(f"{number}. {printable(problem)}")
+        say_flowing(f"{number}. {printable(problem)}")

@@ -46,11 +46,21 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except ChestError as error:
-            raise click.ClickException(lines(str(error))) from error
+            said = click.ClickException(lines(str(error)))
+            _flow(said)
+            raise said from error
         except click.ClickException as error:
             # It may quote a file.
             error.message = lines(error.message)  # type: ignore[misc]  # final in newer click, and not in older
+            _flow(error)
             raise
+
+
+def _flow(error: click.ClickException) -> None:
+    # Imported here, as the commands are.
+    from flask_chest_otel._cli.flowing import flow_message  # noqa: PLC0415
+
+    flow_message(error)
 
 
 @click.group(

@@ -18,7 +18,8 @@ import click
 from flask_chest_otel._base.sqlite import NotOursError
 from flask_chest_otel._base.text import counted
 from flask_chest_otel._cli import options
-from flask_chest_otel._cli.output import safe, say, say_json, say_table
+from flask_chest_otel._cli.flowing import say_flowing, say_table_or_blocks
+from flask_chest_otel._cli.output import safe, say, say_json
 from flask_chest_otel._cli.source import app_if_any
 from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel.errors import ChestConfigError
@@ -72,14 +73,14 @@ def list_(folder: Path | None, *, as_json: bool) -> None:
             found = outbox.kept()
     except _NoneNeeded as reason:
         # Nothing is wrong with that; to change what is in no outbox would be.
-        say(f"Nothing waits: {reason.message}", to_stderr=True)
+        say_flowing(f"Nothing waits: {reason.message}", to_stderr=True)
         if as_json:
             say_json([])
         return
     if as_json:
         say_json([asdict(kept) for kept in found])
     elif found:
-        say_table(HEAD, map(_row, found), right=(0, 3, 4))
+        say_table_or_blocks(HEAD, map(_row, found), right=(0, 3, 4))
     else:
         say("Nothing waits, and nothing was refused.", to_stderr=True)
 

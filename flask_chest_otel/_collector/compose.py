@@ -10,6 +10,7 @@ from flask_chest_otel._collector import fragments as collector_fragments
 from flask_chest_otel._collector import signals as collector_signals
 from flask_chest_otel._collector.generate import emf_declarations, raw_values, route_conditions
 from flask_chest_otel._collector.outline import Node, merge, parse, text_of
+from flask_chest_otel._collector.services import keep_services, unroutable
 from flask_chest_otel._version import __version__
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Composition:
         secure: TLS and a token at the door.
         from_kafka: Take what other collectors have put into Kafka.
         signals: What targets shall get: ``traces``, ``metrics``, ``logs``. One that is not named gets all it takes.
+        routes: Names of services, and to which of the targets each goes. One that is not named goes to all.
     """
 
     targets: tuple[str, ...]
@@ -65,6 +67,7 @@ class Composition:
     secure: bool = False
     from_kafka: bool = False
     signals: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def check(self, application: Application | None) -> None:
         """Refuse what cannot work.
@@ -79,6 +82,8 @@ class Composition:
             raise CompositionError(
                 f"nothing to send to: type --target NAME, one of {', '.join(collector_fragments.TARGETS)}"
             )
+        if sentence := unroutable(self.routes, self.targets):
+            raise CompositionError(sentence)
         if self.from_kafka and "kafka" in self.targets:
             raise CompositionError("--from-kafka with --target kafka would go round for ever: leave one out")
         if self.raw_values and application is None:
@@ -122,6 +127,7 @@ def render(composition: Composition, application: Application | None = None) -> 
         _open_inner_door(root)
     if application is not None:
         _write_application(root, composition, application)
+    keep_services(root, composition.targets, composition.routes)
     for processor in ("tail_sampling", "redaction"):
         if getattr(composition, processor):
             _insert(root, composition, processor)

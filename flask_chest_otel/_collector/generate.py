@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._collector.application import Application, RouteChests, Variable
 
-__all__ = ["emf_declarations", "raw_values", "route_conditions"]
+__all__ = ["emf_declarations", "of_service", "raw_values", "route_conditions"]
 
 HTTP_DURATION = "http.server.request.duration"
 """Transactions and response time, whoever makes the server span."""
@@ -81,6 +81,11 @@ def _condition(route: RouteChests, pattern: str) -> str:
     # The pattern is the fragment's text: its dollars are doubled already.
     text = " and ".join(_dollars(part) for part in parts) + f" and not IsMatch({_ottl(route.chests)}, {pattern})"
     return f"      - {_quoted(text)}"
+
+
+def of_service(name: str) -> str:
+    """The condition that something comes from this service."""
+    return _yaml(f'resource.attributes["service.name"] == {_ottl(name)}')
 
 
 def _ottl(text: str) -> str:

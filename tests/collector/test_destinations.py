@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
+from flask_chest_otel._cli.collector import command
 from tests.backends import jsonl
+from tests.backends.log_traffic import LogTraffic
+from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.traffic import Traffic, eventually
 
 if TYPE_CHECKING:
@@ -70,3 +74,42 @@ def test_child_spans_keep_to_the_list(start_collector: StartCollector, influxdb:
         ids = {span["attributes"].get("flask.request_id"): span["traceId"] for span in jsonl.spans(path)}
         known = {row["trace_id"] for row in influxdb.influxql("SELECT duration_nano, trace_id FROM spans")}
         assert known == {ids["open"]}
+
+
+def test_each_service_has_its_targets(start_collector: StartCollector) -> None:
+    """Spans, metrics and logs of a service with `--route` reach its targets alone; others reach all."""
+    chosen = ["--target", "file", "--target", "otlp", "--route", 'sh"op=file', "--route", "audit=otlp"]
+    done = CliRunner().invoke(command, ["render", *chosen])
+    with OtlpReceiver() as receiver:
+        collector = start_collector(whole=done.stdout, env={"OTLP_TARGET_URL": receiver.url})
+        for service in ('sh"op', "audit", "sh"):
+            with Traffic(collector.otlp_http, service=service) as traffic:
+                traffic.request(f"of {service}", {"cart_total": 1.0}, route=f"/{service}")
+                traffic.flush()
+            LogTraffic(collector.otlp_http, service=service).send(f"of {service}")
+        path = collector.folder / "telemetry.jsonl"
+
+        def in_file() -> list[set[str]]:
+            metrics = {point["attributes"]["http.route"] for point in jsonl.points(path, "flask.g.cart_total")}
+            logs = {one["attributes"].get("flask.request_id") for one in jsonl.logs(path)}
+            return [{str(one["attributes"].get("flask.request_id")) for one in jsonl.spans(path)}, metrics, logs]
+
+        def at_receiver() -> list[set[str]]:
+            metrics = {point["attributes"]["http.route"] for point in receiver.metrics("flask.g.cart_total")}
+            logs = {str(one["attributes"].get("flask.request_id")) for one in receiver.logs()}
+            return [{str(one["attributes"].get("flask.request_id")) for one in receiver.spans()}, metrics, logs]
+
+        def expected(*services: str) -> list[set[str]]:
+            ids = {f"of {service}" for service in services}
+            return [ids | {"None"}, {f"/{service}" for service in services}, ids]
+
+        eventually(in_file, expected('sh"op', "sh"))
+        eventually(at_receiver, expected("audit", "sh"))
+
+
+def test_a_route_to_nowhere_is_refused() -> None:
+    """A target that is not chosen, and what is no route, are answered with what to type."""
+    for route, says in (("shop=zipkin", "Type --target zipkin"), ("shop", "such as shop=influxdb")):
+        done = CliRunner().invoke(command, ["render", "--target", "file", "--route", route])
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert says in " ".join(done.stderr.split())

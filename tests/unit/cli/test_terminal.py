@@ -16,6 +16,7 @@ from unicodedata import category, east_asian_width
 
 import pytest
 
+from flask_chest_otel._outbox.file import FILENAME, Outbox
 from flask_chest_otel._records.record import ChildSpan, LogLine, RequestError
 from flask_chest_otel._store.store import EmbeddedStore
 
@@ -64,13 +65,13 @@ def terminal() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts a command in a terminal of its own; what it prints is read by ``screen``."""
     started: list[tuple[subprocess.Popen[bytes], int]] = []
 
-    def start(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(*arguments: str, program: str = PROGRAM, **environment: str) -> subprocess.Popen[bytes]:
         ours, theirs = pty.openpty()
         os.set_blocking(ours, False)
         clean = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "COLUMNS"}}
         process = subprocess.Popen(
             # What a shell has started in the background is deaf to Ctrl-C, and so would be its children.
-            ["env", "--default-signal=INT", sys.executable, "-c", PROGRAM, *arguments],
+            ["env", "--default-signal=INT", sys.executable, "-c", program, *arguments],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -133,6 +134,47 @@ def test_lines_fit_and_are_inert(
     assert lines
     assert not [line for line in lines if width(line) > 80]
     assert all(sign.isprintable() for line in lines for sign in line)
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Path:
+    """A folder with a batch that was refused with many words, and one that waits."""
+    with closing(Outbox(tmp_path / "box" / FILENAME, 2**28, 3600.0)) as opened:
+        opened.put("somebody", [("traces", 3, b"bad"), ("metrics", 5, b"good")])
+        opened.settle([], {opened.kept()[0].batch_id: f"400 \x1b[31mno {WIDE} {'x' * 200}"})
+    return tmp_path / "box"
+
+
+OTHERS = [
+    (["collector", "targets"], "must be set  INFLUXDB_TOKEN"),
+    (["collector", "render", "--target", "influ"], "Error: Invalid value for '--target'"),
+    (["collector", "check", "--target", "influxdb"], "INFLUXDB_TOKEN is not set. Type: export INFLUXDB_TOKEN=…"),
+    (["outbox", "list", "--outbox", "{outbox}"], "state       refused: 400"),
+    (["outbox", "list", "--outbox", "{outbox}/is/not/there"], "Error: there is no outbox in"),
+    (["show", "nobody", "--store", "{store}"], "Error: no request in the store has the id nobody"),
+]
+
+
+@pytest.mark.parametrize(("command", "says"), OTHERS, ids=[" ".join(command) for command, _ in OTHERS])
+def test_what_needs_more_is_broken(
+    command: list[str], says: str, store: Path, outbox: Path, terminal: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """What does not fit into 80 columns is broken there."""
+    terminal(*(one.format(store=store, outbox=outbox) for one in command), CHEST_QUEUE_DIR=str(outbox))
+    lines = COLOUR.sub("", screen(terminal)).splitlines()
+    assert says in "\n".join(lines)
+    assert not [line for line in lines if width(line) > 80]
+    assert all(sign.isprintable() for line in lines for sign in line)
+
+
+def test_doctor_fits(tmp_path: Path, terminal: Callable[..., subprocess.Popen[bytes]]) -> None:
+    """The doctor's tables become blocks where 80 columns do not hold them."""
+    app = tmp_path / "shop.py"
+    app.write_text("from flask import Flask\nfrom flask_chest_otel import FlaskChest\nFlaskChest(app := Flask('shop'))")
+    terminal("--app", str(app), "chest", "doctor", "--no-send", program="from flask.cli import main; main()")
+    lines = COLOUR.sub("", screen(terminal, seconds=120)).splitlines()
+    assert "WHAT tracer provider" in lines
+    assert not [line for line in lines if width(line) > 80]
 
 
 def test_colours(store: Path, terminal: Callable[..., subprocess.Popen[bytes]]) -> None:
