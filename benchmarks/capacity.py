@@ -77,13 +77,13 @@ class Costs(NamedTuple):
     span_bytes: float = 549.4
     variable_bytes: float = 48.0
     point_bytes: float = 455.0
-    to_influxdb: Way = Way(0.004, 82.3, 148.9)
-    to_kafka: Way = Way(0.002, 42.7, 70.7)
-    from_kafka: Way = Way(0.008, 477.2, 182.6)
-    kafka_share: float = 0.105
+    to_influxdb: Way = Way(0.002, 40.5, 194.4)
+    to_kafka: Way = Way(0.003, 28.4, 73.3)
+    from_kafka: Way = Way(0.0, 487.1, 247.1)
+    kafka_share: float = 0.104
     queue_share: float = 1.004
-    drain_us: float = 87.7
-    memory_mib: float = 157.0
+    drain_us: float = 76.3
+    memory_mib: float = 116.0
 
 
 TABLE = Costs()
