@@ -12,7 +12,7 @@ from flask import Flask, Response, abort, current_app, g, jsonify, request
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
-from flask_chest_otel import FlaskChest, TrackedVar, flask_chest
+from flask_chest_otel import SLO, FlaskChest, TrackedVar, flask_chest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,10 @@ def create_app(instance_path: str | None = None, *, version: str | None = None, 
         ],
         response_headers=("X-Request-ID", "traceresponse"),
         excluded_urls=("/health$",),
+        slos=[
+            SLO("checkout", objective=99, routes=["/checkout"], methods=["POST"], by="plan"),
+            SLO("pages", objective=99.5, routes=["/", "/products/*", "/cart/*"], latency_s=0.5),
+        ],
         version=version,
     )
     app.config["SHOP_VERSION"] = version

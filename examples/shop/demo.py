@@ -75,6 +75,10 @@ def questions(store: Path) -> list[tuple[str, list[str]]]:
             "The bank's error is new. What is different about these requests?",
             _chest("explain", store, "--error", "BankError"),
         ),
+        (
+            "How its objectives stand: what is left of the requests that may be bad, and how fast that is spent:",
+            [_flask(), "--app", "examples.shop.app", "chest", "slo", "status", "--store", str(store)],
+        ),
         ("The last requests, their variables, request ids and trace ids:", _chest("requests", store, "--limit", "8")),
     ]
 
@@ -87,6 +91,7 @@ def further(store: Path) -> list[tuple[str, list[str]]]:
         ("which exceptions, how often, since when", _chest("errors", store)),
         ("whether the new version is worse than the old one, by more than chance", compared),
         ("everything about one request that failed", _chest("show", store, "order-0551")),
+        ("which objectives suit this history", _chest("slo", store, "suggest")),
         ("carts of one user", _chest("requests", store, "--var", "user_id=u7", "--var", "cart_total")),
         ("one route, for a program", _chest("stats", store, "--route", "/cart/<int:cart_id>", "--json")),
         ("from a request id to its trace", _chest("trace-id", store, "order-0003")),

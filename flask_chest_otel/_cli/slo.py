@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,14 @@ import click
 
 from flask_chest_otel._cli import options
 from flask_chest_otel._cli.filters import filters
-from flask_chest_otel._cli.output import MISSING, safe, say, say_json, say_table, say_wrapped
-from flask_chest_otel._cli.slo_words import arithmetic, objective_object, suggestion_object
+from flask_chest_otel._cli.output import ERROR, safe, say, say_json, say_table, say_wrapped
+from flask_chest_otel._cli.slo_words import arithmetic, objective_object, status_object, status_row, suggestion_object
 from flask_chest_otel._cli.source import app_here, open_store
 from flask_chest_otel._lifecycle.state import config_of
 from flask_chest_otel._outbox.config import service_name
+from flask_chest_otel._slo.check import problems_of_routes, problems_of_traffic
 from flask_chest_otel._slo.render import RUNBOOK, TARGETS, Rendering
+from flask_chest_otel._slo.status import statuses
 from flask_chest_otel._slo.suggest import suggestions
 from flask_chest_otel.errors import nearest
 
@@ -44,6 +47,17 @@ Examples:
   flask --app shop chest slo suggest
   flask chest slo suggest --store instance/flask_chest.sqlite3 --since 7d
   flask --app shop chest slo suggest --route /checkout --json
+"""
+
+STATUS_EXAMPLES = """\b
+Examples:
+  flask --app shop chest slo status
+  flask --app shop chest slo status --store copy.sqlite3 --json
+"""
+
+CHECK_EXAMPLES = """\b
+Example:
+  flask --app shop chest slo check
 """
 
 RENDER_EXAMPLES = """\b
@@ -98,6 +112,55 @@ def suggest(*, wanted: Wanted, utc: bool, store: Path | None, as_json: bool) -> 
             say_wrapped(line, indent="  ")
     if not found:
         say("No request in the store is like that: serve some, and ask again.", to_stderr=True)
+
+
+@command.command(name="status", epilog=STATUS_EXAMPLES, short_help="What is left of the budgets, and how long.")
+@options.store_option
+@options.json_option
+def status_command(*, store: Path | None, as_json: bool) -> None:
+    """Show of each objective how many requests were bad, what is left of its budget, and when it will be spent.
+
+    LEFT: 100 % is a whole budget, 0 % a spent one; below, more was spent than there was. BURN: how many times as fast
+    as it may the budget was spent in the last hour; at 1 it lasts exactly as long as the objective's days. SPENT IN:
+    how long it lasts if that goes on. Counted from the store, whose requests stay counted when they are deleted.
+    """
+    app = app_here()
+    slos = _slos(app)
+    with open_store(store) as reader:
+        found = statuses(reader, slos, app.name, time.time())
+    if as_json:
+        say_json([status_object(one) for one in found])
+        return
+    styles = {(row, 4): ERROR for row, one in enumerate(found) if one.budget_left <= 0}
+    head = ("NAME", "GOOD", "OF", "WANTED", "LEFT", "BURN", "SPENT IN")
+    say_table(head, [status_row(one) for one in found], right=range(1, 7), flexible={0: 8}, styles=styles)
+    for one in found:
+        if one.firing:
+            say_wrapped(f"{one.slo.name}: {', '.join(one.firing)} fires", style=ERROR)
+
+
+@command.command(epilog=CHECK_EXAMPLES, short_help="Look for objectives that mean nothing.")
+@options.store_option
+def check(*, store: Path | None) -> None:
+    """Look for objectives about routes that are not there, and for those that no request has come for.
+
+    Ends with status 1 where something is wrong, with a sentence on each problem and what to type. Objectives that
+    nobody could keep or miss are refused before, when the application is loaded.
+    """
+    app = app_here()
+    slos = _slos(app)
+    routes = [(rule.rule, rule.methods or ()) for rule in app.url_map.iter_rules()]
+    problems = list(problems_of_routes(slos, routes))
+    try:
+        with open_store(store) as reader:
+            problems += problems_of_traffic(statuses(reader, slos, app.name, time.time()))
+    except click.ClickException as error:
+        say(f"Whether requests have come is not known: {error.message}", to_stderr=True)
+    for problem in dict.fromkeys(problems):
+        say_wrapped(problem)
+    if problems:
+        raise click.exceptions.Exit(1)
+    say(f"All is well: {', '.join(slo.name for slo in slos)}.")
 
 
 def target_name(text: str) -> str:
@@ -193,4 +256,4 @@ def _slos(app: Flask) -> tuple[SLO, ...]:
 def _row(slo: SLO) -> tuple[str, ...]:
     said = objective_object(slo)
     which = " ".join([*said["methods"], *said["routes"]])
-    return safe(slo.name), f"{slo.objective:g} %", str(slo.window_days), safe(which), safe(said["bad"] or MISSING)
+    return safe(slo.name), f"{slo.objective:g} %", str(slo.window_days), safe(which), safe(said["bad"] or None)

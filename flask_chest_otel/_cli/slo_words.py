@@ -6,14 +6,16 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._cli.output import whole
+from flask_chest_otel._cli.output import MISSING, safe, whole
+from flask_chest_otel._slo.burn import WINDOWS_S, window_name
 from flask_chest_otel._slo.suggest import LADDER, LEAST_BUDGET, SHARE_SPENT
 
 if TYPE_CHECKING:
+    from flask_chest_otel._slo.status import Status
     from flask_chest_otel._slo.suggest import Choice, Suggestion
     from flask_chest_otel.slo import SLO
 
-__all__ = ["arithmetic", "bad_in_words", "objective_object", "suggestion_object"]
+__all__ = ["arithmetic", "bad_in_words", "objective_object", "status_object", "status_row", "suggestion_object"]
 
 
 def objective_object(slo: SLO) -> dict[str, Any]:
@@ -35,6 +37,35 @@ def bad_in_words(slo: SLO) -> str:
     values = [f"{name}={value}" for name, listed in (slo.bad_when or {}).items() for value in listed]
     slow = [] if slo.latency_s is None else [f"slower than {slo.latency_s:g} s"]
     return ", ".join([*str(slo.bad_status).split(","), *slow, *values, *["good() says no"] * (slo.good is not None)])
+
+
+def status_object(one: Status) -> dict[str, Any]:
+    """How an objective stands, for programs."""
+    return {
+        "name": one.slo.name,
+        "objective": one.slo.objective,
+        "window_days": one.slo.window_days,
+        "good": one.whole.good,
+        "bad": one.whole.bad,
+        "budget_left": one.budget_left,
+        "spent_in_s": one.spent_in_s,
+        "burn_rates": {window_name(window_s): one.burn(window_s) for window_s in WINDOWS_S},
+        "firing": one.firing,
+    }
+
+
+def status_row(one: Status) -> tuple[str, ...]:
+    """How an objective stands, for people: its name, good, of how many, wanted, left, burn rate, spent in."""
+    good = f"{100 * (1 - one.whole.bad_share):.4g} %" if one.whole.total else MISSING
+    wanted = f"{one.slo.objective:g} %"
+    left, burn = f"{100 * one.budget_left:.0f} %", f"{one.burn():.3g}"
+    return safe(one.slo.name), good, str(one.whole.total), wanted, left, burn, _spent(one.spent_in_s)
+
+
+def _spent(spent_in_s: float | None) -> str:
+    if spent_in_s is None:
+        return MISSING
+    return _days(spent_in_s / 86400) if spent_in_s else "spent"
 
 
 def suggestion_object(one: Suggestion) -> dict[str, Any]:
@@ -86,10 +117,10 @@ def _code(one: Suggestion) -> str | None:
 
 
 def _days(days: float) -> str:
-    for unit, length in (("days", 1.0), ("hours", 1 / 24), ("minutes", 1 / 1440)):
+    for unit, length in (("days", 1.0), ("hours", 1 / 24)):
         if days >= length:
             return f"{days / length:.1f} {unit}"
-    return f"{days * 86400:.0f} seconds"
+    return f"{days * 1440:.1f} minutes"
 
 
 def _percent(share: float) -> str:

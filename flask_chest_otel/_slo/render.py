@@ -52,7 +52,7 @@ class Target(NamedTuple):
 
 
 TARGETS: dict[str, Target] = {
-    "prometheus": Target("recording rules, alerts, and a configuration of Alertmanager", prometheus.files),
+    "prometheus": Target("recording rules and alerts", prometheus.files),
     "influxdb": Target("a template for InfluxDB 2: a task, checks, and a rule that notifies", influxdb.files),
     "splunk": Target("a detector in SignalFlow, and bodies for the API of Splunk Observability Cloud", splunk.files),
     "openslo": Target("documents of OpenSLO v1", openslo.files),

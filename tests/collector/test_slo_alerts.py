@@ -75,19 +75,28 @@ def heard(webhook: Webhook, path: str, status: str) -> list[dict[str, Any]]:
     return [alert for alert in alerts if alert["labels"]["slo"] == "checkout"]
 
 
-def test_from_failures_to_a_call(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["prometheus", "prometheus_remote_write"])
+def test_from_failures_to_a_call(way: str, tmp_path: Path) -> None:
     """Nobody is called while all is well; when checkouts fail somebody is, with labels and a runbook; and it ends."""
     require_built("flask-chest-collector")
     require_installed("prometheus", "prometheus")
     require_installed("prometheus-alertmanager", "prometheus-alertmanager")
     rules = render(tmp_path / "rules")
     scrape = f"127.0.0.1:{free_port()}"
-    collector = Collector("prometheus", folder=tmp_path / "c", env={"PROMETHEUS_SCRAPE_PORT": scrape.partition(":")[2]})
     with Webhook() as webhook, Alertmanager(tmp_path / "alertmanager", soon(webhook)) as manager:
         server = Prometheus(
-            tmp_path / "prometheus", scrape=scrape, plain_rules=rules, alertmanager=manager.address, lookback_s=5
+            tmp_path / "prometheus",
+            scrape=scrape if way == "prometheus" else None,
+            plain_rules=rules,
+            alertmanager=manager.address,
+            lookback_s=5,
         )
-        with collector, server, Shop(tmp_path / "shop", collector.otlp_http) as shop:
+        env = {
+            "PROMETHEUS_SCRAPE_PORT": scrape.partition(":")[2],
+            "PROMETHEUS_REMOTE_WRITE_URL": server.remote_write_url,
+        }
+        collector = Collector(way, folder=tmp_path / "collector", env=env)
+        with server, collector, Shop(tmp_path / "shop", collector.otlp_http) as shop:
             with orders(shop, "tea"):
                 count = 'flask_chest:slo_requests:total1h{flask_chest_slo_name="checkout"} > bool 150'
                 eventually(lambda: server.query(count), [1.0], within_s=60)

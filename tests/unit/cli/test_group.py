@@ -350,7 +350,7 @@ def test_helps_fit_a_terminal(words: tuple[str, ...], chest: Callable[..., Resul
     ("mistyped", "meant"),
     [
         (["reqests"], "requests"),
-        (["sow"], "show"),
+        (["shw"], "show"),
         (["explan"], "explain"),
         (["outbox", "lst"], "list"),
         (["collector", "targts"], "targets"),

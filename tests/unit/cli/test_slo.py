@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
+import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from flask_chest_otel import SLO, FlaskChest
-from flask_chest_otel._slo.render import TARGETS
+from flask_chest_otel._slo.burn import ALERTS
+from flask_chest_otel._slo.render import RUNBOOK, TARGETS
+from tests.backends.require import REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,3 +136,142 @@ def test_render_says_what_to_type(with_slos: Flask, chest: Callable[..., Result]
     (tmp_path / "file").touch()
     result = chest("slo", "render", "--target", "prometheus", "-o", str(tmp_path / "file" / "x"))
     assert (result.exit_code, "type -o DIR" in result.output) == (1, True)
+
+
+HOUR_S, DAY_S = 3600, 86400
+
+
+def counted(moments: list[tuple[float, bool]], now_s: float, window_s: float) -> tuple[int, int]:
+    """Good and bad ones of a window, counted one by one."""
+    inside = [good for at_s, good in moments if now_s - window_s <= at_s < now_s]
+    return inside.count(True), inside.count(False)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_status_is_what_was_counted_one_by_one(
+    seed: int,
+    with_slos: Flask,
+    fill: Callable[..., Path],
+    record: Callable[..., RequestRecord],
+    chest: Callable[..., Result],
+) -> None:
+    """Budget, burn rates and the end of the budget, of requests of 40 days, are those of a count of each request."""
+    chance = random.Random(seed)
+    minutes = [*(chance.uniform(5, 40 * 1440) for _ in range(1500)), *(chance.uniform(5, 300) for _ in range(500))]
+    # None so near to the edge of a window that the time until the command runs could bring it across.
+    edges = [60 * 24 * days for days in (1, 3, 7, 30)] + [60, 30, 120, 360]
+    minutes = [at for at in minutes if all(abs(at - edge) > 1 for edge in edges)]
+    now_s = time.time()
+    moments = [(now_s - at * 60, chance.random() > 0.004) for at in minutes]
+    fill(
+        *[
+            record(number, at, slos={"checkout": good, "other": False})
+            for number, (at, (_, good)) in enumerate(zip(minutes, moments, strict=True))
+        ]
+    )
+    checkout, cart = json.loads(chest("slo", "status", "--json").stdout)
+    good, bad = counted(moments, now_s, 30 * DAY_S)
+    # Before the last four days the store counts whole hours.
+    assert checkout["good"] + checkout["bad"] == pytest.approx(good + bad, abs=5)
+    assert checkout["bad"] == pytest.approx(bad, abs=1)
+    left = 1 - checkout["bad"] / (checkout["good"] + checkout["bad"]) / 0.001
+    assert checkout["budget_left"] == pytest.approx(left)
+    for name, window_s in {"5m": 300, "30m": 1800, "1h": HOUR_S, "2h": 7200, "6h": 21600, "1d": DAY_S}.items():
+        good, bad = counted(moments, now_s, window_s)
+        assert checkout["burn_rates"][name] == pytest.approx(bad / (good + bad) / 0.001 if bad else 0.0)
+    assert cart["budget_left"] == 1.0
+    assert cart["spent_in_s"] is None
+
+
+def test_when_a_budget_will_be_spent(
+    with_slos: Flask, fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """Of 2000 checkouts one was bad, half of the budget of 0.1 %: the other half lasts 7.5 days at a burn rate of 2.
+
+    That is the rate of the last hour, in which one of 500 was bad. No alert fires at it: 0.05 % of three days' are less
+    than 0.1 %, 0.2 % of a day's less than 0.3 %.
+    """
+    requests = [record(n, 2000, slos={"checkout": True}) for n in range(1500)]
+    requests += [record(n, 20, slos={"checkout": n > 0}) for n in range(500)]
+    fill(*requests)
+    [status, _] = json.loads(chest("slo", "status", "--json").stdout)
+    assert status["budget_left"] == pytest.approx(0.5)
+    assert status["burn_rates"]["1h"] == pytest.approx(2.0)
+    assert status["spent_in_s"] == pytest.approx(7.5 * DAY_S)
+    assert status["firing"] == []
+    head, checkout, cart = chest("slo", "status").stdout.splitlines()
+    assert head.split() == ["NAME", "GOOD", "OF", "WANTED", "LEFT", "BURN", "SPENT", "IN"]
+    assert checkout.split() == ["checkout", "99.95", "%", "2000", "99.9", "%", "50", "%", "2", "7.5", "days"]
+    assert cart.split() == ["cart", "-", "0", "99.5", "%", "100", "%", "0", "-"]
+
+
+def test_status_names_alerts_that_fire(
+    with_slos: Flask, fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """When half of 200 checkouts of the last minutes were bad, all alerts fire and the budget is spent."""
+    fill(*[record(n, 1, slos={"checkout": n % 2 == 0}) for n in range(200)])
+    output = chest("slo", "status").stdout
+    assert "spent" in output
+    assert " ".join(output.splitlines()[3:]).replace(",", "").split() == ["checkout:", *ALERTS, "fires"]
+
+
+def test_check(
+    with_slos: Flask, fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """Nothing is wrong where routes are there and requests came; few that came are told, and none."""
+    fill(*[record(n, 9, slos={"checkout": True, "cart": True}) for n in range(200)])
+    assert chest("slo", "check").stdout == "All is well: checkout, cart.\n"
+    fill(*[record(n, 5 * 1440, slos={"rare": True}) for n in range(3)])
+    with_slos.extensions.clear()
+    few = SLO("rare", objective=99)
+    FlaskChest(with_slos, slos=[few, SLO("never", objective=99)], export="store")
+    result = chest("slo", "check")
+    said = " ".join(result.stdout.split())
+    assert result.exit_code == 1
+    assert "rare: 0 requests in 3d are too few for any alert" in said
+    assert "never: the store has no request of it in 30 days" in said
+
+
+@pytest.mark.parametrize(
+    ("slo", "sentence"),
+    [
+        ({"routes": ["/chekout"]}, "a: no route of the application is '/chekout': did you mean '/checkout'?"),
+        ({"routes": ["/nothing/*"]}, "a: no route of the application is '/nothing/*'"),
+        (
+            {"routes": ["/checkout"], "methods": ["GET"]},
+            "a: its routes do not take GET: type methods=[…]",
+        ),
+    ],
+)
+def test_check_of_routes(app: Flask, chest: Callable[..., Result], slo: dict[str, list[str]], sentence: str) -> None:
+    """A route or method that the application does not have is told, with what may be meant."""
+    FlaskChest(app, slos=[SLO("a", objective=99, **slo)], export="store")  # type: ignore[arg-type]
+    app.add_url_rule("/checkout", view_func=lambda: "ok", endpoint="checkout", methods=["POST"])
+    result = chest("slo", "check")
+    assert (result.exit_code, sentence in " ".join(result.stdout.split())) == (1, True)
+    assert "Whether requests have come is not known" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "status", "suggest"])
+def test_output_has_exactly_the_documented_fields(
+    command: str,
+    with_slos: Flask,
+    fill: Callable[..., Path],
+    record: Callable[..., RequestRecord],
+    chest: Callable[..., Result],
+) -> None:
+    """Every field that is printed is in the schema, with its type; every field of the schema is printed."""
+    fill(*[record(n, 1, route="/rare" if n % 9 == 0 else "/often", slos={"checkout": n > 9}) for n in range(400)])
+    schema = json.loads((REPOSITORY / "docs/reference/commands.schema.json").read_text("utf-8"))
+    validator = Draft202012Validator({**schema, "$ref": f"#/$defs/slo_{command}"})
+    document = json.loads(chest("slo", command, "--json").stdout)
+    assert document
+    assert [error.message for error in validator.iter_errors(document)] == []
+
+
+def test_every_alert_has_a_runbook() -> None:
+    """A heading for each, where its address leads."""
+    page = (REPOSITORY / RUNBOOK).read_text("utf-8")
+    assert re.findall(r"^### (FlaskChest\w+)$", page, re.MULTILINE) == list(ALERTS)
+    for name in ALERTS:
+        assert f"[{name}](#{name.lower()})" in page
