@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping  # noqa: TC003 - a dataclass's field
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +16,7 @@ class Ask:
 
     Attributes:
         method: The HTTP method.
-        path: With its query; ``{token}`` is what the application's ``token`` has found last.
+        path: With its query; ``{token}`` is what the application's ``hidden`` has found last.
         route: The rule that must stand on the span; ``None``: no rule matches.
         status: What must be answered.
         body: The request's body; ``{token}`` as in the path.
@@ -23,6 +24,8 @@ class Ask:
         variables: What must stand on the span, by name.
         error: The type of the exception that must be an event of the span.
         says: Texts to say on a web socket; not empty: it is one.
+        reaches: Whether it reaches Flask, so that it has a span.
+        upstream: Whether upstream's span tells the same of it.
     """
 
     method: str
@@ -34,6 +37,8 @@ class Ask:
     variables: Mapping[str, object] = field(default_factory=dict)
     error: str | None = None
     says: tuple[str, ...] = ()
+    reaches: bool = True
+    upstream: bool = True
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Application:
         instrumented: Environment of the runs with instrumentation only.
         prepare: Commands that make its data.
         ready: A path that is asked to see whether it is up.
-        token: A regular expression whose first group is what forms must bring back.
+        hidden: A regular expression whose first group is what forms must bring back.
         vary: Regular expressions of what differs from run to run in its answers.
         environment: The environment that it runs in; its own unless said.
     """
@@ -64,7 +69,7 @@ class Application:
     instrumented: Mapping[str, str] = field(default_factory=dict)
     prepare: tuple[tuple[str, ...], ...] = ()
     ready: str = "/not-there"
-    token: str = ""
+    hidden: str = ""
     vary: tuple[str, ...] = ()
     environment: str = ""
 
@@ -98,6 +103,36 @@ _TRACKED = "item,pieces,number"
 def _but(asks: tuple[Ask, ...], changes: Mapping[int, Mapping[str, Any]]) -> tuple[Ask, ...]:
     """Requests with other expectations of those with these numbers."""
     return tuple(replace(ask, **changes.get(number, {})) for number, ask in enumerate(asks))
+
+
+_UPDATE = "/_dash-update-component"
+_SOCKET = "/socket.io/?EIO=4&transport=websocket"
+_LEDGER = {"beancount_file_slug": "ledger"}
+_S3_KEY = '/<regex("[^/]+"):bucket_name_path>/<regex(".+"):key_name>'
+_ANN = {"user.username": "ann"}
+_BESIDE: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("ddtrace-run",), "sentry prometheus toolbar"),
+    ((), "toolbar prometheus sentry"),
+    (("ddtrace-run",), "toolbar sentry prometheus"),
+)
+_DATADOG = {
+    "DD_TRACE_AGENT_URL": "http://127.0.0.1:9",
+    "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+    "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+}
+_TEA = {"project.id": "tea"}
+_PROJECT = "name=tea&id=tea&password=pw&contact_email=a%40b.example&default_currency=XXX"
+_THEME = {"current_theme": 0}
+_LOGIN = "username=admin&password=admin123&next=%2F&csrf_token={token}"
+
+
+def _callback(output: str, value: str | None, status: int = 200, error: str | None = None) -> Ask:
+    """What Dash's page sends for a callback, which a hook names in a variable."""
+    name, _, attribute = output.partition(".")
+    given = {"id": "who", "property": "value", "value": value}
+    outputs = {"id": name, "property": attribute}
+    body = {"output": output, "outputs": outputs, "inputs": [given], "changedPropIds": ["who.value"], "state": []}
+    return Ask("POST", _UPDATE, _UPDATE, status, json.dumps(body), _JSON, {"callback": output}, error)
 
 
 APPLICATIONS = {
@@ -156,6 +191,201 @@ APPLICATIONS = {
             _flask_run("restx_site"),
             _but(_ORDERS, {1: {"status": 400}}),
             tracked=_TRACKED,
+        ),
+        Application(
+            "dash",
+            ("dash==4.4.1",),
+            _flask_run("dash_site:server"),
+            (
+                Ask("GET", "/", "/"),
+                Ask("GET", "/_dash-layout", "/_dash-layout"),
+                _callback("greeting.children", "Ann"),
+                _callback("greeting.children", "", 204, "dash.exceptions.PreventUpdate"),
+                _callback("length.children", "Ann"),
+                _callback("length.children", None, 500, "TypeError"),
+                replace(_callback("none.children", "Ann", 500, "KeyError"), variables={"callback": "other"}),
+                Ask("GET", "/any/page", "/<path:path>"),
+            ),
+            tracked='[{"name": "callback", "dimension": true}]',
+            instrumented={"FLASK_CHEST_REQUEST_HOOK": "dash_hook:name_callback"},
+            vary=('"end_id":"[^"]*"',),
+        ),
+        *(
+            Application(
+                f"flask-socketio-{mode}",
+                ("flask-socketio==5.7.0", "simple-websocket==1.1.0", "gevent==26.9.0", "gevent-websocket==0.10.1"),
+                ("python", "{programs}/socketio_site.py"),
+                (
+                    Ask("GET", "/", "/", variables={"pieces": 1}),
+                    # Engine.IO answers these before Flask sees them.
+                    Ask("GET", "/socket.io/?EIO=4&transport=polling", None, reaches=False),
+                    Ask("GET", _SOCKET, None, 101, says=("", "40", '42["order",2]'), reaches=False),
+                ),
+                tracked="pieces",
+                settings={"MODE": mode, "PORT": "{port}"},
+                environment="flask-socketio",
+                vary=('"sid":"[^"]+"',),
+            )
+            for mode in ("threading", "gevent")
+        ),
+        Application(
+            "flask-admin",
+            ("Flask-Admin==2.2.1", "Flask-SQLAlchemy==3.1.1"),
+            _flask_run("admin_site"),
+            (
+                Ask("GET", "/admin/", "/admin/"),
+                Ask("POST", "/admin/order/new/", "/admin/order/new/", 302, "item=tea", _FORM, {"item": "tea"}),
+                Ask("GET", "/admin/order/?search=", "/admin/order/"),
+                # It catches what the view's hook raises, and shows the form again.
+                Ask("POST", "/admin/order/new/", "/admin/order/new/", 200, "item=none", _FORM, {"item": "none"}),
+                Ask("GET", "/admin/nowhere", None, 404),
+            ),
+            tracked="item",
+            vary=("session=[^;]+",),
+        ),
+        Application(
+            "connexion",
+            ("connexion[flask,uvicorn]==3.3.0",),
+            ("uvicorn", "--port", "{port}", "--log-level", "warning", "connexion_site:app"),
+            (
+                _ORDERS[0],
+                # Connexion refuses it before Flask sees it.
+                Ask("POST", "/orders", None, 400, '{"item": "tea"}', _JSON, reaches=False),
+                _ORDERS[2],
+                # Exceptions leave Flask, and Connexion around it answers.
+                replace(_ORDERS[3], upstream=False),
+                replace(_ORDERS[4], upstream=False),
+                Ask("GET", "/nowhere", None, 404, upstream=False),
+            ),
+            tracked=_TRACKED,
+        ),
+        Application(
+            "locust",
+            ("locust==2.47.0",),
+            ("locust", "-f", "{programs}/locustfile.py", "--web-port", "{port}", "--web-host", "127.0.0.1"),
+            (
+                Ask("GET", "/", "/"),
+                Ask("GET", "/stats/requests", "/stats/requests"),
+                Ask("GET", "/exceptions", "/exceptions"),
+                Ask("POST", "/stop", "/stop"),
+                Ask("GET", "/stats/requests/csv", "/stats/requests/csv"),
+                Ask("GET", "/nowhere", None, 404),
+            ),
+            instrumented={"OTEL_PYTHON_AUTO_INSTRUMENTATION_EXPERIMENTAL_GEVENT_PATCH": "patch_all"},
+            vary=(r"\d{4}-\d{2}-\d{2}-\d{2}h\d{2}",),
+        ),
+        Application(
+            "fava",
+            ("fava==1.30.16",),
+            ("fava", "--port", "{port}", "{programs}/ledger.beancount"),
+            (
+                Ask("GET", "/ledger/income_statement/", "/<bfile>/<report_name>/", variables=_LEDGER),
+                Ask("GET", "/", "/", 302, variables=_LEDGER),
+                Ask("GET", "/ledger/nowhere/", "/<bfile>/<report_name>/", 404, variables=_LEDGER),
+                Ask(
+                    "PUT",
+                    "/ledger/api/add_entries",
+                    "/<bfile>/api/add_entries",
+                    400,
+                    "{}",
+                    _JSON,
+                    _LEDGER,
+                    "fava.json_api.MissingParameterValidationError",
+                ),
+                Ask("GET", "/static/app.js", "/static/<path:filename>"),
+            ),
+            tracked="beancount_file_slug",
+        ),
+        Application(
+            "moto",
+            ("moto[server]==5.2.5",),
+            ("moto_server", "-p", "{port}"),
+            (
+                Ask("PUT", "/bucket", '/<regex("[^/]+"):key_or_bucket_name>'),
+                Ask("PUT", "/bucket/key", _S3_KEY, body="content"),
+                Ask("GET", "/none/key", _S3_KEY, 404),
+                Ask("POST", "/", "/", 200, "Action=GetCallerIdentity&Version=2011-06-15", _FORM),
+            ),
+            vary=("[A-Za-z0-9]{52}",),
+        ),
+        Application(
+            "flask-appbuilder",
+            ("Flask-AppBuilder==5.3.0",),
+            _flask_run("builder_site"),
+            (
+                Ask("GET", "/", "/"),
+                Ask("GET", "/orders/all/", "/orders/all/", 302),
+                Ask("POST", "/login/", "/login/", 302, "username=ann&password=secret", _FORM, _ANN),
+                Ask("GET", "/orders/all/", "/orders/all/", variables=_ANN),
+                # Nothing has asked for the user: nothing is loaded for the record.
+                Ask("GET", "/orders/fail/", "/orders/fail/", 500, error="RuntimeError"),
+            ),
+            tracked="user.username",
+            vary=("session=[^;]+",),
+        ),
+        Application(
+            "ihatemoney",
+            ("ihatemoney==7.2.1",),
+            _flask_run("ihatemoney.wsgi:application"),
+            (
+                Ask("GET", "/", "/"),
+                Ask("POST", "/api/projects", "/api/projects", 201, _PROJECT, _FORM, _TEA),
+                Ask("GET", "/api/projects/tea", "/api/projects/<string:project_id>", 401),
+                Ask("GET", "/authenticate?project_id=tea", "/authenticate"),
+                Ask(
+                    "POST",
+                    "/authenticate?project_id=tea",
+                    "/authenticate",
+                    302,
+                    "id=tea&password=pw&csrf_token={token}",
+                    _FORM,
+                    _TEA,
+                ),
+                Ask("GET", "/tea/", "/<project_id>/", variables=_TEA),
+                Ask("GET", "/tea/statistics", "/<project_id>/statistics", variables=_TEA),
+                Ask("GET", "/nowhere/", "/<project_id>/", 303),
+            ),
+            tracked="project.id",
+            settings={"IHATEMONEY_SETTINGS_FILE_PATH": "{programs}/ihatemoney_settings.py"},
+            prepare=(("python", "{programs}/ihatemoney_tables.py"),),
+            hidden='name="csrf_token"[^>]*value="([^"]+)"',
+            vary=("session=[^;]+", 'value="[^"]{60,}"', r"feed/[^\"]+\.xml"),
+        ),
+        Application(
+            "calibreweb",
+            ("calibreweb==0.6.27", "gevent==26.9.0"),
+            ("cps", "-p", "{folder}/app.db", "-i", "127.0.0.1", "-o", "{folder}/calibre.log"),
+            (
+                Ask("GET", "/login", "/login", variables=_THEME),
+                Ask("POST", "/login", "/login", 302, _LOGIN, _FORM, _THEME),
+                Ask("GET", "/", "/", 302, variables=_THEME),
+                Ask("GET", "/nowhere", None, 302, variables=_THEME),
+            ),
+            tracked="current_theme",
+            settings={"CALIBRE_PORT": "{port}", "CALIBRE_DBPATH": "{folder}"},
+            hidden='name="csrf_token" value="([^"]+)"',
+            vary=("session=[^;]+", 'value="[^"]{60,}"', r"\d{10}"),
+        ),
+        *(
+            Application(
+                f"beside-{number}",
+                (
+                    "sentry-sdk[flask]==2.75.0",
+                    "ddtrace==4.16.0",
+                    "prometheus_flask_exporter==0.23.2",
+                    "Flask-DebugToolbar==0.16.0",
+                ),
+                (*before, *_flask_run("beside_site")),
+                (
+                    Ask("GET", "/orders/7", "/orders/<int:number>", variables={"number": 7}),
+                    _ORDERS[4],
+                    Ask("GET", "/nowhere", None, 404),
+                ),
+                tracked="number",
+                settings={**_DATADOG, "ORDER": order},
+                environment="beside",
+            )
+            for number, (before, order) in enumerate(_BESIDE, 1)
         ),
     )
 }

@@ -14,7 +14,7 @@ import requests
 from tests.apps.environments import bin_of
 from tests.apps.websocket import talk
 from tests.backends.otlp_receiver import OtlpReceiver
-from tests.backends.server import Server, free_port, request
+from tests.backends.server import Server, free_port
 from tests.faults.served import wait_until
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Run:
         mode: Whether it is instrumented, and whose the server spans are.
         answers: In the order of the requests.
         spans: Its server spans by request id, in the order of the requests.
-        others: Spans that belong to none of the requests.
+        others: Server spans that belong to none of the requests; those that ddtrace exports itself are not among them.
         durations: The newest points of the duration metric.
         log: What the application has written.
         status: The exit status after SIGTERM.
@@ -131,7 +131,11 @@ class Running(Server):
 
     def is_ready(self) -> bool:
         """Whether it answers."""
-        return request(f"http://127.0.0.1:{self.port}{self._application.ready}", timeout_s=2.0)[0] != 0
+        try:
+            url = f"http://127.0.0.1:{self.port}{self._application.ready}"
+            return requests.get(url, timeout=2.0, allow_redirects=False).status_code > 0
+        except requests.RequestException:
+            return False
 
     def end(self) -> int | None:
         """Stop it with SIGTERM; the exit status."""
@@ -155,21 +159,28 @@ def run(application: Application, mode: Mode, folder: Path) -> Run:
             client = _Client(application, running.port)
             found.answers = [client.ask(ask, id_) for ask, id_ in zip(application.asks, ids, strict=True)]
             if mode != "alone":
-                wait_until(lambda: set(ids) <= {_id_of(span) for span in receiver.spans()})
-                found.durations = _durations(receiver, len([ask for ask in application.asks if not ask.says]))
+                seen = {id_ for id_, ask in zip(ids, application.asks, strict=True) if ask.reaches}
+                wait_until(lambda: seen <= {_id_of(span) for span in receiver.spans()})
+                sockets = len([ask for ask in application.asks if ask.reaches and ask.says])
+                found.durations = _durations(receiver, sockets)
         finally:
             found.status = running.end()
             found.log = running.log()
         spans = receiver.spans()
     found.spans = [[span for span in spans if _id_of(span) == id_ and span["kind"] == "server"] for id_ in ids]
-    found.others = [span for span in spans if span["kind"] == "server" and _id_of(span) not in ids]
+    servers = [span for span in spans if span["kind"] == "server" and span["scope"]]
+    found.others = [span for span in servers if _id_of(span) not in ids]
     return found
 
 
-def _durations(receiver: OtlpReceiver, count: int) -> list[Point]:
-    """The points of the duration metric, as soon as so many requests are in them."""
+def _durations(receiver: OtlpReceiver, sockets: int) -> list[Point]:
+    """The points of the duration metric, as soon as all requests with a span are in them but web sockets."""
     name = "http.server.request.duration"
-    wait_until(lambda: sum(point["count"] or 0 for point in receiver.latest(name)) >= count, 5.0)
+
+    def count() -> int:
+        return len([span for span in receiver.spans() if span["kind"] == "server" and span["scope"]]) - sockets
+
+    wait_until(lambda: sum(point["count"] or 0 for point in receiver.latest(name)) >= count(), 5.0)
     return receiver.latest(name)
 
 
@@ -204,7 +215,7 @@ class _Client:
         return Answer(got.status_code, named, self._plain(got.text))
 
     def _heard(self, text: str) -> None:
-        token = re.search(self._application.token, text) if self._application.token else None
+        token = re.search(self._application.hidden, text) if self._application.hidden else None
         if token is not None:
             self._token = token[1]
 

@@ -52,7 +52,8 @@ def talk(
                 answers.append(_read(stream))
                 heard(answers[-1])
             connection.sendall(_frame(_CLOSE, (1000).to_bytes(2, "big")))
-            stream.read()
+            while _read(stream):
+                pass
     return status, answers
 
 
@@ -65,7 +66,10 @@ def _frame(kind: int, payload: bytes) -> bytes:
 
 def _read(stream: BinaryIO) -> str:
     """The next text; ``""`` where the other side closes."""
-    kind, size = stream.read(2)
+    head = stream.read(2)
+    if not head:
+        return ""
+    kind, size = head
     if size == _TWO_BYTES:
         size = int.from_bytes(stream.read(2), "big")
     payload = stream.read(size)
