@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._collector.application import look_at
+from flask_chest_otel._doctor import dimensions
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._lifecycle.state import config_of
 from flask_chest_otel._store.reader import StoreReadError, Wanted, read_store
@@ -47,6 +48,7 @@ def part(app: Flask, state: ChestState | None, store: Path | None) -> Part:
         Row(f"g.{name}", "no request in the store has had it", "the name as the view writes it on g")
         for name in _never_met(app, store)
     ]
+    found.rows += dimensions.rows(app, state, store)
     return found
 
 

@@ -604,6 +604,41 @@ def test_what_says_nothing(tmp_path: Path) -> None:
     }
 
 
+MANY = """
+from flask import Flask, g
+from flask_chest_otel import FlaskChest, TrackedVar
+
+app = Flask("shop", instance_path={folder!r})
+tracked = [TrackedVar("user", dimension=True), TrackedVar("plan", dimension=True), "cart_total"]
+chest = FlaskChest(app, tracked_vars=tracked, export="store", cardinality_limit=50, server_span={span!r})
+
+@app.route("/<int:number>")
+def view(number):
+    g.user, g.plan, g.cart_total = f"u{{number}}", "gold", 1.0
+    return ""
+"""
+
+
+@pytest.mark.parametrize(("span", "requests"), [("chest", 40), ("chest", 10), ("upstream", 10)])
+def test_dimensions(tmp_path: Path, span: str, requests: int) -> None:
+    """Instruments that come near the limit are named, and dimensions that upstream's metric cannot have."""
+    shop = MANY.replace("{span!r}", repr(span))
+    (tmp_path / "shop.py").write_text(shop.format(folder=str(tmp_path)))
+    visits = f"[shop.app.test_client().get(f'/{{n}}') for n in range({requests})]"
+    visit = f"import shop; {visits}; assert shop.chest.force_flush(5)"
+    subprocess.run([sys.executable, "-c", visit], cwd=tmp_path, check=True)
+    status, report = doctor(tmp_path, shop=shop)
+    assert (status, report["problems"]) == (0, [])
+    near = ["flask.g.cart_total", "http.server.request.duration"] if requests >= 40 else []
+    impossible = ["g.plan", "g.user"] if span == "upstream" else []
+    assert [entry["name"] for entry in report["silent"]] == [*impossible, *near]
+    if near:
+        said = ("40 attribute sets in the store, of 50", "plan, user as no dimension")
+        assert row(report, "silent", "http.server.request.duration") == said
+    if impossible:
+        assert row(report, "silent", "g.plan")[1] == 'server_span="chest"'
+
+
 def test_what_the_store_knows_and_lacks(tmp_path: Path) -> None:
     """With the store alone, metrics by name go nowhere; with a collector, which names requests set is not known."""
     status, report = doctor(tmp_path, "--no-send")
