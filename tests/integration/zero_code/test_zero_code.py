@@ -65,6 +65,34 @@ def test_a_request_hook_by_environment(receiver: OtlpReceiver, settings: dict[st
     assert point["attributes"]["flask.g.tenant"] == "acme"
 
 
+def test_objectives_from_the_environment(receiver: OtlpReceiver) -> None:
+    """Objectives in JSON are counted in an application that has not a line about them."""
+    cart, everything = '{"name": "cart", "objective": 99.9, "routes": ["/cart/*"]}', '{"name": "all", "objective": 99'
+    slos = f'[{cart}, {everything}, "by": "user_id"}}]'
+    with serve(FLASK_RUN, receiver.url, FLASK_CHEST_SLOS=slos) as url:
+        assert [get(f"{url}{path}") for path in ("/cart/7", "/fail", "/plain", "/cart/8")] == [200, 500, 200, 200]
+        wait_until(lambda: sum(point["value"] or 0 for point in receiver.latest("flask_chest.slo.requests")) == 6)
+    found = {
+        tuple(value for name, value in sorted(point["attributes"].items(), reverse=True)): point["value"]
+        for point in receiver.latest("flask_chest.slo.requests")
+    }
+    assert found == {
+        ("good", "cart"): 2,
+        ("bad", "cart"): 0,
+        ("good", "all"): 1,
+        ("bad", "all"): 0,
+        ("good", "all", "u1"): 2,
+        ("bad", "all", "u1"): 0,
+        ("good", "all", "u2"): 0,
+        ("bad", "all", "u2"): 1,
+    }
+    objectives = receiver.latest("flask_chest.slo.objective")
+    assert {point["attributes"]["flask_chest.slo.name"]: point["value"] for point in objectives} == {
+        "cart": 0.999,
+        "all": 0.99,
+    }
+
+
 def test_failing_and_untracked_requests(receiver: OtlpReceiver) -> None:
     """A broken view keeps its values; a request that tracks nothing and brought no id looks untouched."""
     with serve(FLASK_RUN, receiver.url) as url:
