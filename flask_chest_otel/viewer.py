@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, abort, current_app
 
 from flask_chest_otel._guard import report_error
-from flask_chest_otel._lifecycle.state import state_of
+from flask_chest_otel._lifecycle.state import config_of, state_of
 from flask_chest_otel._store.store import STORE_FILENAME
 from flask_chest_otel._viewer.door import harden
 from flask_chest_otel._viewer.links import check_links
+from flask_chest_otel._viewer.objectives import Promised
 from flask_chest_otel._viewer.pages import Source, make_blueprint
 from flask_chest_otel.errors import ChestSetupError
 
@@ -53,7 +54,7 @@ def blueprint(
             " request that runs may see these pages, for example allow=lambda: current_user.is_admin"
         )
     path = None if store is None else Path(store)
-    pages = make_blueprint(Source(lambda: path or _store_here(), check_links(open_in or {})))
+    pages = make_blueprint(Source(lambda: path or _store_here(), check_links(open_in or {}), _promised_here))
     pages.before_request(lambda: _refuse_unless(allow))
     pages.after_request(harden)
     return pages
@@ -67,6 +68,12 @@ def _refuse_unless(allow: Callable[[], Any]) -> None:
         report_error("viewer allow", error)
     if not allowed:
         abort(403)
+
+
+def _promised_here() -> Promised | None:
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # typed as a Flask
+    config = config_of(app)
+    return None if config is None else Promised(app.name, config.slos)
 
 
 def _store_here() -> Path:

@@ -10,7 +10,8 @@ import click
 
 from flask_chest_otel._cli import options
 from flask_chest_otel._cli.output import say
-from flask_chest_otel._cli.source import open_store, path_of_store
+from flask_chest_otel._cli.source import app_here, open_store, path_of_store
+from flask_chest_otel._lifecycle.state import config_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,13 +64,17 @@ def command(*, port: int, opens: bool, links: tuple[tuple[str, str], ...], store
     """
     # Imported here: it brings a server, which no other command needs.
     from flask_chest_otel._viewer.links import check_links  # noqa: PLC0415
+    from flask_chest_otel._viewer.objectives import Promised  # noqa: PLC0415
     from flask_chest_otel._viewer.pages import Source  # noqa: PLC0415
     from flask_chest_otel._viewer.server import viewer_server  # noqa: PLC0415
 
     path = path_of_store(store)
     with open_store(path):
         pass  # says what is wrong with it
-    source = Source(lambda: path, check_links(dict(links)))
+    app = app_here() if store is None else None
+    config = config_of(app) if app is not None else None
+    promised = Promised(app.name, config.slos) if app is not None and config is not None else None
+    source = Source(lambda: path, check_links(dict(links)), lambda: promised)
     try:
         server, link = viewer_server(source, port, lambda used: say(f"For another browser:\n\n  {used}\n"))
     except OSError as error:

@@ -183,7 +183,7 @@ def _place(entry: tuple[tuple[int | None, tuple[str, ...]], object]) -> tuple[in
 
 def _is_rolled_up(wanted: Wanted) -> bool:
     """Whether roll-ups tell these requests apart."""
-    others = wanted.request_id, wanted.path, wanted.error_type, wanted.slower_than_ms
+    others = wanted.request_id, wanted.path, wanted.error_type, wanted.slower_than_ms, wanted.bad_for
     lowest, highest = wanted.status or (100, 599)
     return not wanted.variables and all(one is None for one in others) and lowest % 100 == 0 and highest % 100 == 99  # noqa: PLR2004
 

@@ -31,6 +31,7 @@ class Wanted:
         error_type: Qualified name of the exception's class, or the name alone; ``ANY_ERROR`` for any exception.
         version: Version of the application; ``""`` stands for requests without one.
         slower_than_ms: Took longer than this, milliseconds.
+        bad_for: Name of a service level objective by which they were bad.
     """
 
     since_unix_ns: int | None = None
@@ -45,6 +46,7 @@ class Wanted:
     error_type: str | None = None
     version: str | None = None
     slower_than_ms: float | None = None
+    bad_for: str | None = None
 
 
 Term = tuple[str, tuple[object, ...]]
@@ -73,6 +75,7 @@ _TERMS = {
     "request_id": "request_id = ?",
     "version": "coalesce(version, '') = ?",
     "slower_than_ms": "duration_ms > ?",
+    "bad_for": "json_valid(slos) AND EXISTS (SELECT 1 FROM json_each(slos) WHERE key = ? AND NOT value)",
 }
 """Attributes of ``Wanted`` that are compared as they are."""
 

@@ -158,6 +158,12 @@ def _slower(_wanted: Wanted, _name: str, sign: str, value: str) -> _Meaning:
     return {"slower_than_ms": bound}, ("--slower", value)
 
 
+def _bad(_wanted: Wanted, name: str, sign: str, value: str) -> _Meaning:
+    if sign != "=":
+        raise _WordError(f"{name}{sign}{value}: type bad=NAME, with the name of an objective")
+    return {"bad_for": value}, ()
+
+
 def _text(attribute: str, option: str) -> Callable[[Wanted, str, str, str], _Meaning]:
     def meaning(_wanted: Wanted, name: str, sign: str, value: str) -> _Meaning:
         if sign != "=":
@@ -177,6 +183,7 @@ _KNOWN: dict[str, Callable[[Wanted, str, str, str], _Meaning]] = {
     "path": _text("path", "--path"),
     "error": _text("error_type", "--error"),
     "version": _text("version", "--version"),
+    "bad": _bad,
     "id": _text("request_id", "--request-id"),
 }
 """Words with a meaning of their own; every other name is a variable's."""

@@ -26,6 +26,8 @@ NAME = "flask_chest_viewer"
 MISSING = "-"
 MASKED = "[REDACTED]"
 SHOWN_CHARS = 60
+_LONG = ((2 * 86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
+_UNIT_S = {"days": 86400, "h": 3600, "min": 60, "s": 1}
 _SECOND_MS, _MINUTE_MS = 1000.0, 60_000.0
 
 
@@ -40,6 +42,7 @@ def register(pages: Blueprint) -> None:
         "short": short,
         "safe_text": lambda text: lines(str(text)),
         "percent": percent,
+        "lasting": lasting,
     }
 
     @pages.record_once
@@ -84,6 +87,12 @@ def number(given: float | None) -> str:
 def percent(part: float) -> str:
     """A part of a whole."""
     return f"{part * 100:.1f} %" if 0 < part < 0.1 else f"{part * 100:.0f} %"  # noqa: PLR2004
+
+
+def lasting(seconds: float) -> str:
+    """A long time with its unit."""
+    unit = next((unit for least, unit in _LONG if seconds >= least), "s")
+    return f"{seconds / _UNIT_S[unit]:.3g} {unit}"
 
 
 def clock(time: str) -> str:

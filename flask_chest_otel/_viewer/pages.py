@@ -16,6 +16,7 @@ from flask_chest_otel._viewer.explaining import explain_data
 from flask_chest_otel._viewer.filters import read_filter
 from flask_chest_otel._viewer.links import filled
 from flask_chest_otel._viewer.live import events
+from flask_chest_otel._viewer.objectives import objectives_data
 from flask_chest_otel._viewer.overview import overview_data
 from flask_chest_otel._viewer.requests import neighbours, request_data, requests_data
 from flask_chest_otel._viewer.variables import variable_data, variables_data
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._store.reader import StoreReader
     from flask_chest_otel._viewer.filters import Filter
+    from flask_chest_otel._viewer.objectives import Promised
 
 __all__ = ["Source", "make_blueprint"]
 
@@ -40,10 +42,12 @@ class Source:
         path: Gives the file of the store.
         open_in: Name of another program to the template of its address: ``{trace_id}``, ``{span_id}``,
             ``{request_id}`` and ``{service}`` are filled in.
+        promised: Gives the objectives of the application; ``None`` where it is not there.
     """
 
     path: Callable[[], Path]
     open_in: Mapping[str, str] = field(default_factory=dict)
+    promised: Callable[[], Promised | None] = lambda: None
 
 
 def make_blueprint(source: Source) -> Blueprint:
@@ -71,6 +75,7 @@ def make_blueprint(source: Source) -> Blueprint:
     page("/variables", "variables", _variables)
     page("/compare", "compare", lambda reader, _given: comparing.compare_data(reader, request.args))
     page("/explain", "explain", explain_data)
+    page("/objectives", "objectives", lambda reader, _given: objectives_data(reader, source.promised()))
     _add_request(pages, source)
 
     @pages.get("/live")

@@ -13,9 +13,11 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from flask_chest_otel import SLO
 from flask_chest_otel._records.record import ChildSpan, LogLine, RequestError, RequestRecord
 from flask_chest_otel._store.store import EmbeddedStore
 from flask_chest_otel._viewer.door import Door
+from flask_chest_otel._viewer.objectives import Promised
 from flask_chest_otel._viewer.pages import Source
 from flask_chest_otel._viewer.server import make_app, viewer_server
 
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
 
 MINUTE_NS = 60 * 10**9
 ROUTES = (("GET", "/"), ("GET", "/products/<name>"), ("POST", "/checkout"), ("GET", None))
+PROMISED = Promised(
+    "shop",
+    [
+        SLO("checkout", objective=99, routes=["/checkout"], methods=["POST"]),
+        SLO("shelf", objective=99.9, routes=["/products/*"], window_days=7),
+        SLO("never-asked", objective=95, routes=["/nowhere"]),
+    ],
+)
 STACK = 'Traceback (most recent call last):\n  File "shop/views.py", line 88, in checkout\n    reserve(order)\n'
 
 
@@ -81,7 +91,8 @@ def _of_the_shop(number: int, minutes_ago: float, chance: random.Random) -> Requ
         else None,
         logs=(LogLine(time.time_ns(), "ERROR" if broken else "INFO", "shop", f"line of {number}"),),
     )
-    return found._replace(timings={"db": (1, 0.004)}, spans=_spans(found), cpu_s=0.002, first_byte_s=0.009)
+    slos = {"checkout": not broken} if route == "/checkout" else {"shelf": True} if route else {}
+    return found._replace(slos=slos, timings={"db": (1, 0.004)}, spans=_spans(found), cpu_s=0.002, first_byte_s=0.009)
 
 
 def _spans(record: RequestRecord) -> tuple[ChildSpan, ...]:
@@ -123,7 +134,8 @@ def browse() -> Callable[[Path], FlaskClient]:
     def enter(path: Path) -> FlaskClient:
         links: list[str] = []
         door = Door(8080, links.append)
-        app = make_app(Source(lambda: path, {"Jaeger": "http://j.test/trace/{trace_id}"}), door)
+        source = Source(lambda: path, {"Jaeger": "http://j.test/trace/{trace_id}"}, lambda: PROMISED)
+        app = make_app(source, door)
         app.test_client_class = LocalClient
         client = app.test_client()
         assert client.get(f"/?{door.link.partition('?')[2]}").status_code == 200
@@ -158,7 +170,7 @@ def serve() -> Iterator[Callable[[Path], Served]]:
 
     def start(path: Path) -> Served:
         links: list[str] = []
-        server, link = viewer_server(Source(lambda: path), 0, links.append)
+        server, link = viewer_server(Source(lambda: path, promised=lambda: PROMISED), 0, links.append)
         links.insert(0, link)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

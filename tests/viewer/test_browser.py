@@ -21,7 +21,15 @@ from tests.viewer.conftest import Served, record_of, write
 pytestmark = pytest.mark.real
 
 Serve = Callable[[Path], Served]
-PAGES = ("/", "/requests", "/errors", "/variables", "/variables?name=cart_total", "/explain?q=status%3E%3D500")
+PAGES = (
+    "/",
+    "/requests",
+    "/errors",
+    "/variables",
+    "/variables?name=cart_total",
+    "/explain?q=status%3E%3D500",
+    "/objectives",
+)
 WIDTHS = (1440, 1024, 390)
 
 

@@ -15,6 +15,9 @@ import pytest
 
 import flask_chest_otel
 from flask_chest_otel._records.record import RequestError
+from flask_chest_otel._viewer.door import Door
+from flask_chest_otel._viewer.pages import Source
+from flask_chest_otel._viewer.server import make_app
 from tests.backends.attackers import CORPUS
 from tests.viewer.conftest import record_of, shop
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     Browse = Callable[[Path], FlaskClient]
 
 STATIC = Path(flask_chest_otel.__file__).parent / "_viewer" / "static"
-NAMES = ("overview", "requests", "errors", "variables", "explain", "compare")
+NAMES = ("overview", "requests", "errors", "variables", "explain", "compare", "objectives")
 
 
 def answered(client: FlaskClient, path: str, **query: Any) -> Any:
@@ -212,6 +215,41 @@ def test_variables(shop_store: Path, browse: Browse) -> None:
     assert plans["sum"] is None
 
 
+def test_objectives(shop_store: Path, browse: Browse) -> None:
+    """Good and bad requests, budget, burn rate and bars are those of the requests; the link finds just the bad ones."""
+    client = browse(shop_store)
+    found = {one["name"]: one for one in answered(client, "/objectives.json")["objectives"]}
+    verdicts = [record.slos["checkout"] for record in shop(2000) if "checkout" in record.slos]
+    one, bad = found["checkout"], verdicts.count(False)
+    assert (one["good"], one["bad"]) == (verdicts.count(True), bad)
+    assert bad > 10
+    assert one["budget_left"] == pytest.approx(1 - bad / len(verdicts) / 0.01, abs=1e-5)
+    assert one["burn"] == pytest.approx(bad / len(verdicts) / 0.01, rel=0.1)
+    assert one["spent_in_s"] == 0
+    assert sum(bar["bad"] for bar in one["series"]) == bad
+    requests = answered(client, "/requests.json", q=one["bad_requests"])["requests"]
+    assert {request["status"] for request in requests} == {500}
+    assert len(requests) > 10
+    assert (found["shelf"]["bad"], found["shelf"]["budget_left"], found["shelf"]["spent_in_s"]) == (0, 1.0, None)
+    page = client.get("/objectives").text
+    for words in ("99 % good in 30 days", "it is spent", "No request has come for it yet", "No request was bad"):
+        assert words in page, words
+
+
+def test_objectives_without_the_application(make_store: Callable[..., Path]) -> None:
+    """A copied file shows how its requests were counted, and says who knows the rest; an empty one, what to type."""
+    for records, words in ((shop(100), "Share of bad ones"), ([record_of(1, 1)], "SLO(&#34;checkout&#34;")):
+        door = Door(8080, lambda _link: None)
+        client = make_app(Source(lambda: made), door).test_client()  # noqa: B023 - asked in this round
+        made = make_store(records)
+        local = "http://127.0.0.1:8080"
+        client.get(f"/?{door.link.partition('?')[2]}", base_url=local)
+        text = client.get("/objectives", base_url=local).text
+        assert words in text.replace('"', "&#34;")
+        assert "flask --app shop chest serve" in text
+        made.unlink()
+
+
 def test_errors(shop_store: Path, browse: Browse) -> None:
     """One group with all of them, over time, and the way to its requests."""
     (group,) = answered(browse(shop_store), "/errors.json")["groups"]
@@ -293,7 +331,8 @@ def test_an_old_store(tmp_path: Path, browse: Browse) -> None:
     client = browse(path)
     assert answered(client, "/overview.json")["total"]["count"] > 0
     (key, *_) = [one["key"] for one in answered(client, "/requests.json")["requests"]]
-    assert client.get(f"/requests/{key}").status_code == 200
+    for address in (f"/requests/{key}", "/objectives", "/requests?q=bad%3Dcheckout"):
+        assert client.get(address).status_code == 200
 
 
 def test_ten_thousand_routes(make_store: Callable[..., Path], browse: Browse) -> None:

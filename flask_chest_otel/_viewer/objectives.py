@@ -1,0 +1,82 @@
+"""The page of objectives: what is left of each budget, how fast it burns, and which requests were bad."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from flask_chest_otel._slo.status import DAY_S, statuses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flask_chest_otel._slo.status import Status
+    from flask_chest_otel._store.reader import SLOCount, StoreReader
+    from flask_chest_otel.slo import SLO
+
+__all__ = ["Promised", "objectives_data"]
+
+HOUR_S = 3600
+BARS = 60
+
+
+class Promised(NamedTuple):
+    """Objectives of an application.
+
+    Attributes:
+        service: Its name, as its requests have it.
+        slos: The objectives.
+    """
+
+    service: str
+    slos: Sequence[SLO]
+
+
+def objectives_data(reader: StoreReader, promised: Promised | None) -> dict[str, Any]:
+    """What the page shows, as values that JSON knows; without the application, what its requests were counted as."""
+    now_s = time.time()
+    found = [] if promised is None else statuses(reader, promised.slos, promised.service, now_s)
+    known = {(promised.service, slo.name) for slo in promised.slos} if promised is not None else set()
+    counts = reader.slo_counts(now_s - 90 * DAY_S, now_s)
+    others = [one for one in counts if (one.service, one.name) not in known]
+    return {
+        "with_application": promised is not None,
+        "objectives": [_objective(reader, promised.service, one, now_s) for one in found] if promised else [],
+        "others": [{"service": one.service, "name": one.name, "good": one.good, "bad": one.bad} for one in others],
+    }
+
+
+def _objective(reader: StoreReader, service: str, status: Status, now_s: float) -> dict[str, Any]:
+    slo = status.slo
+    window_s = slo.window_days * DAY_S
+    per_s = max(HOUR_S, round(window_s / BARS / HOUR_S) * HOUR_S)
+    begin_s = (int(now_s) - window_s) // per_s * per_s
+    rows = [one for one in reader.slo_counts(begin_s, now_s, per_s, service) if one.name == slo.name]
+    return {
+        "name": slo.name,
+        "objective": slo.objective,
+        "window_days": slo.window_days,
+        "good": status.whole.good,
+        "bad": status.whole.bad,
+        "budget_left": round(status.budget_left, 6),
+        "burn": round(status.burn(), 4),
+        "spent_in_s": status.spent_in_s,
+        "firing": status.firing,
+        "per_s": per_s,
+        "series": _series(rows, begin_s, int(now_s), per_s),
+        "bad_requests": f"{shlex.quote(f'bad={slo.name}')} {shlex.quote(f'service={service}')}",
+    }
+
+
+def _series(rows: list[SLOCount], begin_s: int, end_s: int, per_s: int) -> list[dict[str, int]]:
+    """One entry for each bar, also where nobody came."""
+    found = {row.start_s // per_s * per_s: row for row in rows}
+    return [
+        {
+            "start_s": start,
+            "good": found[start].good if start in found else 0,
+            "bad": found[start].bad if start in found else 0,
+        }
+        for start in range(begin_s, end_s + 1, per_s)
+    ]
