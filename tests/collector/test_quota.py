@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, cast
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from flask_chest_otel._collector import Composition, render
 from tests.backends import jsonl
 from tests.backends.collector import Collector
 from tests.backends.log_traffic import LogTraffic
-from tests.backends.raw_otlp import gauge_request, post, trace_request
+from tests.backends.raw_otlp import gauge_request, post, set_attribute, trace_request
 from tests.backends.require import REPOSITORY, require_built
 from tests.backends.traffic import Traffic, eventually
 
@@ -113,3 +115,50 @@ def test_series_are_bounded(start_collector: StartCollector) -> None:
     eventually(lambda: (arrived("level"), arrived("width")), (sorted([*"01234"] * 2), ["0", "1"]))
     assert collector.own_metric("otelcol_chest_over_bound", bound="series") == 30
     assert collector.own_metric("otelcol_chest_over_bound", bound="rate") == 2
+
+
+def totals_request(values: list[float], chests: str | None = None) -> bytes:
+    """Return a request of one process with a total and a histogram of each of these values, by the attribute `n`."""
+    message = ExportMetricsServiceRequest()
+    group = message.resource_metrics.add()
+    set_attribute(group.resource.attributes, "service.name", "loud")
+    scoped = group.scope_metrics.add()
+    total, spread = scoped.metrics.add(name="total"), scoped.metrics.add(name="spread")
+    total.sum.is_monotonic = True
+    total.sum.aggregation_temporality = spread.histogram.aggregation_temporality = 2
+    for number, value in enumerate(values):
+        plain = total.sum.data_points.add(as_double=value)
+        many = spread.histogram.data_points.add(
+            count=2, sum=value, min=value / 4, max=3 * value / 4, explicit_bounds=[5.0], bucket_counts=[1, 1]
+        )
+        for point in (plain, many):
+            point.start_time_unix_nano, point.time_unix_nano = 1, time.time_ns()
+            set_attribute(point.attributes, "n", str(number))
+            if chests is not None:
+                set_attribute(point.attributes, "flask.chests", chests)
+    return cast("bytes", message.SerializeToString())
+
+
+def test_totals_stay_exact_beyond_the_bound(start_collector: StartCollector) -> None:
+    """What has no series of its own is in one point with `otel.metric.overflow`, to which destinations still apply."""
+    collector = start_collector("file", env={"CHEST_SERVICE_SERIES": "5"})
+    path = collector.folder / "telemetry.jsonl"
+    for times in (1, 2):
+        body = totals_request([float(times * value) for value in range(20)])
+        assert post(collector.otlp_http, "metrics", body) == 200
+    assert post(collector.otlp_http, "metrics", totals_request([100.0] * 7, "file")) == 200
+    assert post(collector.otlp_http, "metrics", totals_request([900.0] * 7, "zipkin")) == 200
+
+    def arrived(name: str, field: str) -> list[tuple[tuple[str, ...], float]]:
+        return [(tuple(sorted(one["attributes"])), one[field]) for one in jsonl.points(path, name)]
+
+    own = [(("n",), float(value)) for value in range(5)]
+    again = [(("n",), 2.0 * value) for value in range(5)]
+    rest, both = ("otel.metric.overflow",), ("flask.chests", "otel.metric.overflow")
+    sums = [*own, (rest, float(sum(range(5, 20)))), *again, (rest, 2.0 * sum(range(5, 20))), (both, 700.0)]
+    eventually(lambda: sorted(arrived("total", "asDouble")), sorted(sums))
+    eventually(lambda: sorted(arrived("spread", "sum")), sorted(sums))
+    [point] = [one for one in jsonl.points(path, "spread") if one["sum"] == 700.0]
+    assert [point[key] for key in ("count", "bucketCounts", "min", "max")] == ["14", ["7", "7"], 25.0, 75.0]
+    assert collector.own_metric("otelcol_chest_over_bound", service="loud", bound="overflow") >= 2 * (15 + 15 + 7)
+    assert collector.own_metric("otelcol_chest_over_bound", bound="series") == 0

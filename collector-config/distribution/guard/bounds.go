@@ -39,7 +39,7 @@ func newBounds(meter metric.Meter, perMinute string) (*bounds, error) {
 	}
 	var err error
 	b.dropped, err = meter.Int64Counter("otelcol_chest_over_bound",
-		metric.WithDescription("Spans, points and log records that were dropped because their service brought too many."))
+		metric.WithDescription("Spans, points and log records that their service brought beyond its bounds: dropped, or (overflow) summed up."))
 	return b, err
 }
 
@@ -94,15 +94,14 @@ func (b *bounds) logs(data plog.Logs) {
 	})
 }
 
-// metrics takes out the points that are too many, and those of too many series.
+// metrics puts the points of too many series into one, and takes out the points that are too many.
 func (b *bounds) metrics(data pmetric.Metrics) {
 	data.ResourceMetrics().RemoveIf(func(of pmetric.ResourceMetrics) bool {
 		service := serviceOf(of.Resource())
 		of.ScopeMetrics().RemoveIf(func(scoped pmetric.ScopeMetrics) bool {
 			scoped.Metrics().RemoveIf(func(one pmetric.Metric) bool {
-				return removePoints(one, func(attributes pcommon.Map) bool {
-					return b.isTooMuch(service, one.Name(), attributes)
-				})
+				b.boundSeries(service, one)
+				return removePoints(one, func(pcommon.Map) bool { return b.isTooMuch(service) })
 			})
 			return scoped.Metrics().Len() == 0
 		})
@@ -110,11 +109,22 @@ func (b *bounds) metrics(data pmetric.Metrics) {
 	})
 }
 
-func (b *bounds) isTooMuch(service, name string, attributes pcommon.Map) bool {
-	if !b.series.has(service+"\x00"+name, pdatautil.MapHash(attributes), time.Now()) {
-		b.drop(service, "series", 1)
-		return true
+func (b *bounds) boundSeries(service string, one pmetric.Metric) {
+	if b.series.most == 0 {
+		return
 	}
+	summed, dropped := bound(one, func(attributes pcommon.Map) bool {
+		return b.series.has(service+"\x00"+one.Name(), pdatautil.MapHash(attributes), time.Now())
+	})
+	if summed > 0 {
+		b.drop(service, "overflow", summed)
+	}
+	if dropped > 0 {
+		b.drop(service, "series", dropped)
+	}
+}
+
+func (b *bounds) isTooMuch(service string) bool {
 	service, left := b.perMinute.take(service, 1, time.Now())
 	if left == 0 {
 		b.drop(service, "rate", 1)
