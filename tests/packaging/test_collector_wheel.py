@@ -121,6 +121,20 @@ def test_run_finds_the_installed_one(commands: Path, alone: Mapping[str, str], t
     assert program.is_relative_to(commands.parent)
 
 
+@pytest.mark.parametrize("target", ["linux/arm64", "darwin/arm64", "darwin/amd64", "windows/amd64"])
+def test_headers_of_other_machines(target: str, tmp_path: Path) -> None:
+    """A tiny program that Go has made for each kind is taken for that; macOS is the one that the wheels' tags name."""
+    require_installed("go", "golang")
+    (tmp_path / "main.go").write_text("package main\n\nfunc main() {}\n")
+    system, _, machine = target.partition("/")
+    env = {**os.environ, "GOOS": system, "GOARCH": machine, "CGO_ENABLED": "0"}
+    subprocess.run(["go", "build", "-o", "program", "main.go"], cwd=tmp_path, env=env, check=True)
+    headers = runpy.run_path(str(WHEELS.with_name("headers.py")))
+    assert headers["kind_of"](tmp_path / "program") == target
+    if system == "darwin":
+        assert headers["least_macos"](tmp_path / "program") <= (12, 0)
+
+
 def others() -> Iterator[Path]:
     """Programs for other machines, where `make wheels` has built them."""
     return (REPOSITORY / ".build" / "bin").glob("flask-chest-collector-*-*64")
