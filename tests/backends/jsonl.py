@@ -20,6 +20,17 @@ def spans(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+def surrounded_spans(path: Path) -> list[str]:
+    """Return all spans in a file as JSON, each with the resource and the scope around it."""
+    return [
+        json.dumps([group.get("resource"), group.get("schemaUrl"), scoped.get("scope"), scoped.get("schemaUrl"), span])
+        for document in _documents(path)
+        for group in document.get("resourceSpans", ())
+        for scoped in group.get("scopeSpans", ())
+        for span in scoped.get("spans", ())
+    ]
+
+
 def points(path: Path, name: str) -> list[dict[str, Any]]:
     """Return all data points of one metric in a file, each with `attributes` as a plain dict."""
     found = []
