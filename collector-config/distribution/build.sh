@@ -21,11 +21,25 @@ time takes 3 to 10 minutes and 3 GB of Go caches.
 TEXT
 }
 
-# Another machine's program has a name of its own, in .build/bin and in the cache.
+# this_machine: its system and kind, in Go's words
+this_machine() {
+  local machine
+  case $(uname -m) in
+    x86_64) machine=amd64 ;;
+    aarch64 | arm64) machine=arm64 ;;
+    *) machine=$(uname -m) ;;
+  esac
+  printf '%s/%s\n' "$(uname -s | tr '[:upper:]' '[:lower:]')" "$machine"
+}
+
+# Another machine's program has a name of its own in .build/bin, and a folder of its own in the cache, of which the oldest go.
 if [ "${1:-}" = --for ]; then
   target=${2:?SYSTEM/MACHINE}
   shift 2
-  [ "$target" = "$(this_machine)" ] || program=$program-${target/\//-}
+  if [ "$target" != "$(this_machine)" ]; then
+    program=$program-${target/\//-}
+    cache_dir=$cache_dir/$program
+  fi
 else
   target=$(this_machine)
 fi

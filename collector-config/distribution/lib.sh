@@ -84,17 +84,6 @@ inputs_hash() {
   { uname -sm; cat -- "${BASH_SOURCE[0]}" "$@"; } | sha256sum | cut -c 1-32
 }
 
-# this_machine: its system and kind, in Go's words
-this_machine() {
-  local machine
-  case $(uname -m) in
-    x86_64) machine=amd64 ;;
-    aarch64 | arm64) machine=arm64 ;;
-    *) machine=$(uname -m) ;;
-  esac
-  printf '%s/%s\n' "$(uname -s | tr '[:upper:]' '[:lower:]')" "$machine"
-}
-
 # one_at_a_time: two test runs must not build the same thing side by side
 one_at_a_time() {
   mkdir -p "$repository/.build"
@@ -121,7 +110,7 @@ keep() {
   put "$2" "$cache_dir/$program-$1" || { say "not kept in $cache_dir"; return 0; }
   # Each is about 100 MB: the three newest are enough to go back and forth between branches.
   local old
-  for old in $(cd "$cache_dir" && ls -t | grep -E "^$program-[0-9a-f]{32}$" | tail -n +4); do rm -f -- "$cache_dir/$old"; done
+  for old in $(cd "$cache_dir" && ls -t -- "$program"-* | tail -n +4); do rm -f -- "$cache_dir/$old"; done
 }
 
 # put FROM TO: a reader of TO sees the old file or the new one, never half of it
