@@ -40,7 +40,8 @@ def collector_bills(targets: list[str]) -> str:
         options = ("-json", "-noserial", "-notimestamp", "-std", "-version", f"v{version()}", "-output", bill)
         _go("run", GOMOD, "bin", *options, _program(target))
         counts.append(_checked(bill))
-    return f"{' to '.join(map(str, sorted({min(counts), max(counts)})))} Go modules: {len(counts)} files in dist/about"
+    modules = " to ".join(map(str, sorted({min(counts), max(counts)})))
+    return f"{modules} Go modules; bills in dist/about: {len(counts)}"
 
 
 def _program(target: str) -> Path:
