@@ -51,6 +51,9 @@ BURN_ALERTS = (
 LEAST_OBJECTIVE = 100 * (1 - 1 / max(alert.burn for alert in BURN_ALERTS))
 """Percent: at it or below, not even the failure of all requests would burn as fast as an alert wants it."""
 
+MOST_OBJECTIVE = 99.9999
+"""Percent: above it hardly anybody has the requests to tell, and what is shown would be 100."""
+
 _LEAST_WINDOW_DAYS = max(alert.long_s for alert in BURN_ALERTS) // _DAY_S
 LONGEST_WINDOW_DAYS = 90
 """Days; the embedded store keeps the counts of an objective that long, and few back ends keep more."""
@@ -72,7 +75,7 @@ class SLO:
 
     Attributes:
         name: Its name, in metrics, alerts and files: each objective of an application has its own.
-        objective: How many requests have to be good, percent: 99.9.
+        objective: How many requests have to be good, percent: 99.9; more than 93.06, at most 99.9999.
         routes: URL rules as the application has them, ``*`` in one for any characters: ``"/cart/*"``. ``"*"`` alone is
             every request, also one that matches no route; ``"/*"``, one of any route.
         methods: HTTP methods; empty: all.
@@ -112,6 +115,8 @@ class SLO:
             )
         self._check_objective(self.objective)
         self._keep("routes", tuple(map(self._route, self._texts("routes"))))
+        if not self.routes:
+            raise self._error("routes", (), "one URL rule or more, or leave it out for every request")
         self._keep("methods", tuple(dict.fromkeys(map(self._method, self._texts("methods")))))
         self._keep("bad_status", self._bad_status(self.bad_status))
         self._keep("bad_when", self._bad_when(self.bad_when))
@@ -151,6 +156,8 @@ class SLO:
             raise self._error("objective", objective, "less than 100: nothing may ever fail then; for example 99.9")
         if objective <= LEAST_OBJECTIVE:
             raise self._error("objective", objective, _never_fires(objective))
+        if objective > MOST_OBJECTIVE:
+            raise self._error("objective", objective, f"at most {MOST_OBJECTIVE:g}: one bad request of a million")
 
     def _check_window(self, days: Any) -> None:
         if _is_whole(days) and _LEAST_WINDOW_DAYS <= days <= LONGEST_WINDOW_DAYS:

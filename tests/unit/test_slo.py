@@ -26,6 +26,8 @@ def slo(**given: Any) -> SLO:
         ({"objective": 100}, r"SLO('checkout', objective)=100 cannot be used: give less than 100"),
         ({"objective": 90}, "wants 14.4 times the budget of 10 % to fail, which is 144 % of all requests"),
         ({"objective": 0.999}, "percent (did you mean 99.9?)"),
+        ({"objective": 99.99999999999999}, "at most 99.9999: one bad request of a million"),
+        ({"objective": 99.99995}, "at most 99.9999"),
         ({"objective": 0}, "a number of percent"),
         ({"objective": -1}, "a number of percent"),
         ({"objective": float("nan")}, "a number of percent"),
@@ -44,6 +46,7 @@ def slo(**given: Any) -> SLO:
         ({"latency_s": 0}, "a number of seconds greater than 0"),
         ({"latency_s": float("inf")}, "a number of seconds greater than 0"),
         ({"routes": "checkout"}, "URL rules, which begin with '/'"),
+        ({"routes": []}, "one URL rule or more, or leave it out for every request"),
         ({"routes": [None]}, "URL rules, which begin with '/'"),
         ({"methods": ["PSOT"]}, "did you mean 'POST'?"),
         ({"methods": [1]}, "HTTP methods"),
@@ -77,7 +80,7 @@ def test_async_good_is_refused() -> None:
         slo(good=good)
 
 
-@pytest.mark.parametrize("objective", [93.06, 99, 99.9, 99.999])
+@pytest.mark.parametrize("objective", [93.06, 99, 99.9, 99.999, 99.9999])
 def test_an_objective_is_allowed_where_its_alerts_can_fire(objective: float) -> None:
     """Where all requests fail, the budget burns faster than the fastest alert wants: that is the whole border."""
     assert slo(objective=objective).budget * max(alert.burn for alert in BURN_ALERTS) < 1
