@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._slo.burn import ALERTS, window_name
-from flask_chest_otel._slo.words import dns_name, file_name
+from flask_chest_otel._slo.words import dns_name, file_name, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def files(rendering: Rendering) -> dict[str, str]:
     panels = [_placed(panel, place) for place, panel in enumerate(_panels(rendering), 1)]
     source = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"}
     dashboard = {
-        "uid": dns_name("flask-chest-slo", rendering.service)[:40],
+        "uid": dns_name("flask-chest-slo", rendering.service, most=40),
         "title": f"Objectives: {rendering.service}",
         "tags": ["flask-chest"],
         "schemaVersion": 39,
@@ -42,9 +42,9 @@ def files(rendering: Rendering) -> dict[str, str]:
 
 
 def _panels(rendering: Rendering) -> Iterator[Panel]:
-    job = json.dumps("(.+/)?" + re.escape(rendering.service))
+    job = quoted("(.+/)?" + re.escape(rendering.service))
     for slo in rendering.slos:
-        yield from _of_one(slo, f"job=~{job}, flask_chest_slo_name={json.dumps(slo.name)}")
+        yield from _of_one(slo, f"job=~{job}, flask_chest_slo_name={quoted(slo.name)}")
 
 
 def _of_one(slo: SLO, chosen: str) -> Iterator[Panel]:

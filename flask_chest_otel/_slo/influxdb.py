@@ -7,11 +7,10 @@ checks compare that with 1.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._slo.burn import ALERTS
-from flask_chest_otel._slo.words import digits, dns_name, file_name, yaml
+from flask_chest_otel._slo.words import digits, dns_name, file_name, quoted, yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -63,10 +62,10 @@ def _check_name(rendering: Rendering, severity: str) -> str:
 
 def _check(rendering: Rendering, severity: str, level: str) -> dict[str, object]:
     every = _duration(rendering, STEP_S)
-    query = f"""from(bucket: {json.dumps(rendering.bucket)})
+    query = f"""from(bucket: {quoted(rendering.bucket)})
   |> range(start: v.timeRangeStart, stop: v.timeRangeStop)
   |> filter(fn: (r) => r._measurement == "flask_chest.slo.burn" and r._field == "of_limit")
-  |> filter(fn: (r) => r.service == {json.dumps(rendering.service)} and r.severity == "{severity}")
+  |> filter(fn: (r) => r.service == {quoted(rendering.service)} and r.severity == "{severity}")
   |> aggregateWindow(every: {every}, fn: last, createEmpty: false)
   |> yield(name: "last")
 """
@@ -115,12 +114,12 @@ def _duration(rendering: Rendering, seconds: int) -> str:
 
 def _task(rendering: Rendering) -> str:
     def by_slo(value: Callable[[SLO], str]) -> str:
-        return ", ".join(f"{{key: {json.dumps(slo.name)}, value: {value(slo)}}}" for slo in rendering.slos)
+        return ", ".join(f"{{key: {quoted(slo.name)}, value: {value(slo)}}}" for slo in rendering.slos)
 
     burning = [_burning(rendering, name, alert) for name, alert in ALERTS.items()]
     return _TASK.format(
-        bucket=json.dumps(rendering.bucket),
-        service=json.dumps(rendering.service),
+        bucket=quoted(rendering.bucket),
+        service=quoted(rendering.service),
         step=_duration(rendering, STEP_S),
         budgets=by_slo(lambda slo: digits(slo.budget)),
         least=by_slo(lambda slo: f"{slo.min_requests}.0"),

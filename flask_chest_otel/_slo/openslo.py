@@ -5,12 +5,11 @@ https://github.com/OpenSLO/OpenSLO
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._slo.burn import ALERTS, window_name
-from flask_chest_otel._slo.words import description, dns_name, file_name, summary, yaml
+from flask_chest_otel._slo.words import description, dns_name, file_name, quoted, summary, yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +63,8 @@ def _objective(rendering: Rendering, slo: SLO, policies: list[str]) -> dict[str,
 
 def _source(rendering: Rendering, slo: SLO, result: str | None) -> dict[str, object]:
     """The counter of requests, as Prometheus names it."""
-    job = json.dumps("(.+/)?" + re.escape(rendering.service))
-    chosen = [f"job=~{job}", f"flask_chest_slo_name={json.dumps(slo.name)}"]
+    job = quoted("(.+/)?" + re.escape(rendering.service))
+    chosen = [f"job=~{job}", f"flask_chest_slo_name={quoted(slo.name)}"]
     chosen += [f'flask_chest_slo_result="{result}"'] if result else []
     query = f"sum({COUNTER}{{{', '.join(chosen)}}})"
     return {"metricSource": {"type": "Prometheus", "spec": {"query": query}}}

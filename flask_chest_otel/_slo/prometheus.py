@@ -7,11 +7,11 @@ was first seen, between the last minute and its end, or while Prometheus was dow
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._slo.burn import ALERTS, WINDOWS_S, window_name
+from flask_chest_otel._slo.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,7 @@ class _Rules:
         self._rendering = rendering
         self._group = f"flask-chest-slo-{rendering.service}"
         # The collector makes the label of service.namespace and service.name.
-        self._job = f"job=~{json.dumps('(.+/)?' + re.escape(rendering.service))}"
+        self._job = f"job=~{quoted('(.+/)?' + re.escape(rendering.service))}"
 
     def lines(self) -> Iterator[str]:
         """All of the file."""
@@ -74,7 +74,7 @@ class _Rules:
             yield from self._budget(slo)
 
     def _group_lines(self, end: str, step_s: int) -> Iterator[str]:
-        yield f"  - name: {json.dumps(self._group + end)}"
+        yield f"  - name: {quoted(self._group + end)}"
         yield f"    interval: {self._time(step_s)}"
         yield "    rules:"
 
@@ -83,7 +83,7 @@ class _Rules:
         yield "      # What each process has counted so far; values of a dimension are added up."
         yield from _rule(OF_PROCESS, [f"sum by ({labels}) ({COUNTER}{{{self._job}}})"])
         yield "      # Says that these rules were at work."
-        heartbeat = f"{{service={json.dumps(self._rendering.service)}}}"
+        heartbeat = f"{{service={quoted(self._rendering.service)}}}"
         yield from _rule(HEARTBEAT, ["vector(1)"], {"service": self._rendering.service})
         yield "      # What came in this minute, from processes that were there before and from new ones. A counter"
         yield "      # that fell began again from 0. Where no rule was at work for a day, nobody knows when a process"
@@ -112,7 +112,7 @@ class _Rules:
         yield from _rule(f"{RATIO}{window}", [f"{bad} / ({total} > 0)", f"or {total} * 0"])
 
     def _alert(self, slo: SLO, name: str, alert: BurnAlert) -> Iterator[str]:
-        which = f"{{{self._job}, {NAME}={json.dumps(slo.name)}}}"
+        which = f"{{{self._job}, {NAME}={quoted(slo.name)}}}"
         long, short = window_name(alert.long_s), window_name(alert.short_s)
         most = _plain(alert.burn * slo.budget)
         labels = {"severity": alert.severity, "service": self._rendering.service, "slo": slo.name}
@@ -121,14 +121,14 @@ class _Rules:
         yield f"          {RATIO}{long}{which} > {most}"
         yield f"          and {RATIO}{short}{which} > {most}"
         yield f"          and {TOTAL}{long}{which} >= {slo.min_requests}"
-        yield f"        labels: {json.dumps(labels)}"
+        yield f"        labels: {quoted(labels)}"
         yield "        annotations:"
-        yield f"          summary: {json.dumps(_summary(slo, alert))}"
-        yield f"          description: {json.dumps(_description(slo, alert))}"
-        yield f"          runbook_url: {json.dumps(f'{self._rendering.runbook}#{name.lower()}')}"
+        yield f"          summary: {quoted(_summary(slo, alert))}"
+        yield f"          description: {quoted(_description(slo, alert))}"
+        yield f"          runbook_url: {quoted(f'{self._rendering.runbook}#{name.lower()}')}"
 
     def _budget(self, slo: SLO) -> Iterator[str]:
-        which = f"{{{self._job}, {NAME}={json.dumps(slo.name)}}}"
+        which = f"{{{self._job}, {NAME}={quoted(slo.name)}}}"
         window = window_name(slo.window_days * DAY_S)
         yield from _rule(BUDGET, [f"1 - {RATIO}{window}{which} / {_plain(slo.budget)}"], {"slo": slo.name})
 
@@ -144,7 +144,7 @@ class _Rules:
 def _rule(record: str, expression: list[str], labels: dict[str, str] | None = None) -> Iterator[str]:
     yield f"      - record: {record}"
     if labels:
-        yield f"        labels: {json.dumps(labels)}"
+        yield f"        labels: {quoted(labels)}"
     if len(expression) == 1:
         yield f"        expr: {expression[0]}"
     else:

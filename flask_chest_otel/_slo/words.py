@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import TYPE_CHECKING
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
     from flask_chest_otel.slo import SLO, BurnAlert
 
-__all__ = ["description", "digits", "dns_name", "file_name", "summary", "yaml"]
+__all__ = ["description", "digits", "dns_name", "file_name", "quoted", "summary", "yaml"]
+
+_HASH_CHARS = 8
 
 
 def file_name(service: str, end: str) -> str:
@@ -21,9 +24,21 @@ def file_name(service: str, end: str) -> str:
     return f"flask-chest-slo-{re.sub(r'[^a-zA-Z0-9_.-]', '_', service)}.{end}"
 
 
-def dns_name(*parts: str) -> str:
-    """A name of lower-case letters, digits and hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")[:63].rstrip("-")
+def dns_name(*parts: str, most: int = 63) -> str:
+    """A name of lower-case letters, digits and hyphens; different ones stay different."""
+    text = "-".join(parts).lower()
+    name = re.sub(r"[^a-z0-9]+", "-", text).strip("-")
+    if name == text and len(name) <= most:
+        return name
+    # What was replaced or cut off may be all that told two names apart.
+    end = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:_HASH_CHARS]
+    return f"{name[: most - _HASH_CHARS - 1]}-{end}".replace("--", "-").lstrip("-")
+
+
+def quoted(value: object) -> str:
+    """A text as PromQL, Flux and YAML have it, or a mapping of texts: JSON, but what is not ASCII as it is."""
+    # Flux knows no escapes for characters, the others not JSON's pair of escapes for one beyond U+FFFF.
+    return json.dumps(value, ensure_ascii=False)
 
 
 def digits(number: float) -> str:

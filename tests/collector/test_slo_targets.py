@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import threading
 import time
@@ -45,6 +46,36 @@ def test_openslo_says_valid(tmp_path: Path, service: str) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, "Valid!"), done.stdout + done.stderr
     kinds = [document["kind"] for document in yaml.safe_load_all(text)]
     assert sorted(kinds) == ["AlertPolicy"] * 8 + ["SLO"] * 2 + ["Service"]
+
+
+@pytest.mark.parametrize(
+    ("service", "names"),
+    [
+        ("shop", ["check.out", "check-out", "check_out"]),
+        ("shop", ["a" * 63 + "1", "a" * 63 + "2"]),
+        ("\u5546\u5e97", ["checkout"]),
+    ],
+)
+def test_openslo_names_stay_apart(service: str, names: list[str]) -> None:
+    """Documents of one kind have names of their own, also where only signs or the end tell objectives apart."""
+    (text,) = TARGETS["openslo"].files(Rendering(service, [SLO(name, objective=99) for name in names])).values()
+    found = [(one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(text)]
+    assert len(set(found)) == len(found) == 1 + 5 * len(names)
+    assert all(re.fullmatch("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name) for _, name in found)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("service", ["shop \U0001f600", "\u5546\u5e97"])
+def test_prometheus_takes_any_service_name(tmp_path: Path, service: str) -> None:
+    """Prometheus' own tool reads rules of a service whose name has other characters, and the name is the same."""
+    (text,) = TARGETS["prometheus"].files(Rendering(service, [CHECKOUT])).values()
+    path = tmp_path / "slo.rules.yaml"
+    path.write_text(text, encoding="utf-8")
+    tool = require_installed("promtool", "prometheus")
+    done = subprocess.run([str(tool), "check", "rules", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rules = [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+    assert {rule["labels"]["service"] for rule in rules if "alert" in rule} == {service}
 
 
 def test_openslo_in_figures() -> None:
@@ -156,7 +187,7 @@ def _until(traffic: Callable[[], None], server: InfluxDB2, alert: str, level: st
 def test_influxdb_wakes_somebody(tmp_path: Path) -> None:
     """Applied to a real InfluxDB, statuses turn ``crit`` when requests fail, and ``ok`` when they no longer do."""
     require_built("influxd")
-    service = 'sh"op, one'
+    service = 'sh"op \u00e9, one'
     with InfluxDB2(tmp_path) as server:
         rendering = Rendering(service, [CHECKOUT], SHORTEN, notify="http://127.0.0.1:9/alerts", bucket=server.bucket)
         (text,) = TARGETS["influxdb"].files(rendering).values()
