@@ -20,6 +20,7 @@ from flask_chest_otel._slo.check import problems_of_routes, problems_of_traffic
 from flask_chest_otel._slo.render import RUNBOOK, TARGETS, Rendering
 from flask_chest_otel._slo.status import statuses
 from flask_chest_otel._slo.suggest import suggestions
+from flask_chest_otel._tracking.routes import unknown_variables
 from flask_chest_otel.errors import nearest
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def status_command(*, store: Path | None, as_json: bool) -> None:
 @command.command(epilog=CHECK_EXAMPLES, short_help="Look for objectives that mean nothing.")
 @options.store_option
 def check(*, store: Path | None) -> None:
-    """Look for objectives about routes that are not there, and for those that no request has come for.
+    """Look for objectives about routes or variables that are not there, and for those that no request has come for.
 
     Ends with status 1 where something is wrong, with a sentence on each problem and what to type. Objectives that
     nobody could keep or miss are refused before, when the application is loaded.
@@ -150,7 +151,7 @@ def check(*, store: Path | None) -> None:
     app = app_here()
     slos = _slos(app)
     routes = [(rule.rule, rule.methods or ()) for rule in app.url_map.iter_rules()]
-    problems = list(problems_of_routes(slos, routes))
+    problems = [*problems_of_routes(slos, routes), *_problems_of_variables(app)]
     try:
         with open_store(store) as reader:
             problems += problems_of_traffic(statuses(reader, slos, app.name, time.time()))
@@ -161,6 +162,11 @@ def check(*, store: Path | None) -> None:
     if problems:
         raise click.exceptions.Exit(1)
     say(f"All is well: {', '.join(slo.name for slo in slos)}.")
+
+
+def _problems_of_variables(app: Flask) -> list[str]:
+    config = config_of(app)
+    return list(map(str, unknown_variables(config.slos, config.tracked_vars, app))) if config is not None else []
 
 
 def target_name(text: str) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._tracking.plan import Planner
     from flask_chest_otel.config.tracked_vars import TrackedVars
 
-__all__ = ["check_route", "note_unmatched", "note_unusable"]
+__all__ = ["check_route", "note_unmatched", "note_unusable", "unknown_variables"]
 
 
 def check_route(planner: Planner, endpoint: str | None, view: object) -> None:
@@ -46,14 +46,24 @@ def note_unusable(planner: Planner, app: Flask) -> None:
 
 def note_unmatched(slos: Iterable[SLO], tracked: TrackedVars, app: Flask) -> None:
     """Say which objectives name a route, a method or a variable that the application does not have."""
-    sources = [tracked, *(mark.tracked_vars for view in app.view_functions.values() for mark in every_mark(view))]
-    everything = any(source.everything_for != frozenset() for source in sources)
-    names = {var.name for source in sources for var in source.every_var()}
+    slos = tuple(slos)
     for slo in slos:
         _noted(_check_routes, slo, app)
-        wanted = {*(slo.bad_when or ()), *([slo.by] if slo.by is not None else ())}
-        for name in sorted(wanted - names) if not everything else ():
-            _noted(_refuse_variable, slo, name, names)
+    for problem in unknown_variables(slos, tracked, app):
+        _noted(_refuse, problem)
+
+
+def unknown_variables(slos: Iterable[SLO], tracked: TrackedVars, app: Flask) -> list[ChestConfigError]:
+    """What is wrong with variables that objectives name, and no route of the application tracks."""
+    sources = [tracked, *(mark.tracked_vars for view in app.view_functions.values() for mark in every_mark(view))]
+    if any(source.everything_for != frozenset() for source in sources):
+        return []
+    names = {var.name for source in sources for var in source.every_var()}
+    return [_unknown(slo, name, names) for slo in slos for name in sorted(_variables_of(slo) - names)]
+
+
+def _variables_of(slo: SLO) -> set[str]:
+    return {*(slo.bad_when or ()), *([slo.by] if slo.by is not None else ())}
 
 
 def _check_routes(slo: SLO, app: Flask) -> None:
@@ -71,11 +81,15 @@ def _check_routes(slo: SLO, app: Flask) -> None:
             )
 
 
-def _refuse_variable(slo: SLO, name: str, names: set[str]) -> None:
+def _unknown(slo: SLO, name: str, names: set[str]) -> ChestConfigError:
     guess = nearest(name, names)
     hint = f"did you mean {guess!r}?" if guess else f"type tracked_vars=[{name!r}]"
     field = "by" if name == slo.by else "bad_when"
-    raise ChestConfigError(f"SLO({slo.name!r}, {field})", name, f"a variable that some route tracks ({hint})")
+    return ChestConfigError(f"SLO({slo.name!r}, {field})", name, f"a variable that some route tracks ({hint})")
+
+
+def _refuse(problem: ChestConfigError) -> None:
+    raise problem
 
 
 def _noted(check: Callable[..., None], *args: object) -> None:

@@ -6,13 +6,13 @@ import json
 import random
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from flask_chest_otel import SLO, FlaskChest
+from flask_chest_otel import SLO, FlaskChest, flask_chest
 from flask_chest_otel._slo.burn import ALERTS
 from flask_chest_otel._slo.render import RUNBOOK, TARGETS
 from tests.backends.require import REPOSITORY
@@ -33,7 +33,7 @@ CART = SLO("cart", objective=99.5, routes=["/cart/*"], bad_when={"outcome": ["de
 @pytest.fixture
 def with_slos(app: Flask) -> Flask:
     """The application with two objectives."""
-    FlaskChest(app, slos=[CHECKOUT, CART], export="store")
+    FlaskChest(app, tracked_vars=["plan", "outcome"], slos=[CHECKOUT, CART], export="store")
     app.add_url_rule("/checkout", view_func=lambda: "ok", endpoint="checkout", methods=["POST"])
     app.add_url_rule("/cart/<int:cart_id>", view_func=lambda: "ok", endpoint="cart")
     return app
@@ -250,6 +250,19 @@ def test_check_of_routes(app: Flask, chest: Callable[..., Result], slo: dict[str
     result = chest("slo", "check")
     assert (result.exit_code, sentence in " ".join(result.stdout.split())) == (1, True)
     assert "Whether requests have come is not known" in result.stderr
+
+
+@pytest.mark.parametrize("slo", [{"by": "paln"}, {"bad_when": {"paln": ["free"]}}])
+def test_check_of_variables(app: Flask, chest: Callable[..., Result], slo: dict[str, Any]) -> None:
+    """A variable that no route tracks is told, with what may be meant; one that a single view tracks is known."""
+    FlaskChest(app, slos=[SLO("a", objective=99, **slo), SLO("b", objective=99, by="plan")], export="store")
+    app.add_url_rule("/checkout", view_func=flask_chest("plan")(lambda: "ok"), endpoint="checkout")
+    result = chest("slo", "check")
+    said = " ".join(result.stdout.split())
+    assert result.exit_code == 1
+    assert f"SLO('a', {next(iter(slo))})='paln' cannot be used" in said
+    assert "a variable that some route tracks (did you mean 'plan'?)" in said
+    assert "'b'" not in said
 
 
 @pytest.mark.parametrize("command", ["list", "status", "suggest"])
