@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from typing import Any
 
 from flask_chest_otel._values.exceptions import class_name
 from flask_chest_otel.config.checks import NotAllowedError, boolean, entries
+from flask_chest_otel.errors import nearest
 
 __all__ = ["handled_exceptions"]
 
-_NAME = r"[^\s:/]{1,255}"
+_PART = r"(?:[^\W\d]\w*|<locals>)"
+_NAME = rf"{_PART}(?:\.{_PART})*"
+_BUILT_IN = "builtins."
 
 
 def handled_exceptions(value: Any) -> bool | tuple[str, ...]:
@@ -27,5 +31,16 @@ def _exception_name(entry: Any) -> str:
     if isinstance(entry, type) and issubclass(entry, BaseException):
         return class_name(entry)
     if isinstance(entry, str) and re.fullmatch(_NAME, entry):
-        return entry
+        return _told(entry.removeprefix(_BUILT_IN))
     raise NotAllowedError
+
+
+def _told(name: str) -> str:
+    """The name as exceptions are told by; one without a module is built in, or could never be met."""
+    known = [
+        name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)
+    ]
+    if "." in name or name in known:
+        return name
+    guess = nearest(name, known)
+    raise NotAllowedError(f"did you mean {guess!r}?" if guess else f"{name} has no module before it")

@@ -192,6 +192,9 @@ MALFORMED: list[tuple[str, Any, str]] = [
     ("raise_exceptions", "maybe", "true or false"),
     ("handled_exceptions", [int], "exceptions to leave out"),
     ("handled_exceptions", ["shop:NotThere"], "exceptions to leave out"),
+    ("handled_exceptions", ["LookupErorr"], "did you mean 'LookupError'?"),
+    ("handled_exceptions", ["PreventUpdate"], "PreventUpdate has no module before it"),
+    ("handled_exceptions", '["shop.NotThere"]', "exceptions to leave out"),
     ("request_hook", lambda _span: None, "a callable that takes the span and the WSGI environment"),
     ("enabled", 1, "true or false"),
 ]

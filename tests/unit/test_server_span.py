@@ -592,7 +592,9 @@ def test_a_framework_in_place_of_error_handlers(rig: Rig, server_span: str, earl
     assert ("Traceback" in first.stack) is (status >= 500)
 
 
-@pytest.mark.parametrize("left_out", [[LookupError], "LookupError,shop.NotThere", ["LookupError"]])
+@pytest.mark.parametrize(
+    "left_out", [[LookupError], "LookupError,shop.NotThere", ["LookupError"], "builtins.LookupError"]
+)
 @pytest.mark.parametrize("server_span", ["chest", "upstream"])
 def test_exceptions_that_are_left_out(rig: Rig, server_span: str, left_out: Any) -> None:
     """What is derived from a named exception leaves no event and no error in the record; others do."""
