@@ -234,7 +234,8 @@ def _print(files: Mapping[str, str]) -> None:
     if len(files) > 1:
         raise click.UsageError(f"these are {len(files)} files: type -o DIR to have them in a folder")
     for text in files.values():
-        click.echo(text, nl=False)
+        # As in a file: what reads it expects UTF-8, whatever the terminal has.
+        click.echo(text.encode("utf-8", "replace"), nl=False)
     if sys.stdout.isatty():
         say("\nTo keep it: -o DIR", to_stderr=True)
 

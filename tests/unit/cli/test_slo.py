@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -127,6 +130,22 @@ def test_render_names_the_service(
     given = chest("slo", "render", "--target", "prometheus", "--service", "a.b").stdout
     assert yaml.safe_load(given)["groups"][0]["name"] == "flask-chest-slo-a.b"
     assert r"a\\.b" in given
+
+
+def test_render_prints_what_it_would_write(tmp_path: Path) -> None:
+    """Printed where the locale has other characters, a service's name is the same as in a file."""
+    (tmp_path / "shop.py").write_text(
+        "from flask import Flask\nfrom flask_chest_otel import SLO, FlaskChest\n"
+        "app = Flask('shop')\nFlaskChest(app, slos=[SLO('checkout', objective=99)])\n"
+    )
+    command = [sys.executable, "-m", "flask", "--app", "shop", "chest", "slo", "render", "--service", "\u5546\u5e97"]
+    command += ["--target", "prometheus"]
+    environ = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    printed = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, check=True).stdout
+    subprocess.run([*command, "-o", "rules"], cwd=tmp_path, env=environ, capture_output=True, check=True)
+    (written,) = (tmp_path / "rules").iterdir()
+    assert printed.decode("utf-8") == written.read_text(encoding="utf-8")
+    assert 'job=~"(.+/)?\u5546\u5e97"' in printed.decode("utf-8")
 
 
 def test_render_says_what_to_type(with_slos: Flask, chest: Callable[..., Result], tmp_path: Path) -> None:
