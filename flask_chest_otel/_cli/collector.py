@@ -11,7 +11,7 @@ import click
 
 from flask_chest_otel._base.text import counted
 from flask_chest_otel._cli.flowing import say_flowing, say_table_or_blocks
-from flask_chest_otel._cli.output import safe, say, say_json
+from flask_chest_otel._cli.output import safe, say, say_file, say_json
 from flask_chest_otel._cli.source import app_if_any
 from flask_chest_otel._collector import binary as collector_binary
 from flask_chest_otel._collector import check as collector_check
@@ -145,7 +145,7 @@ def render_command(*, output: Path | None, old: Path | None, **chosen: object) -
         for change in changes(old.read_text(encoding="utf-8"), text) or ["nothing changes"]:
             say_flowing(change)
     elif output is None:
-        click.echo(text, nl=False)
+        say_file(text)
         if sys.stdout.isatty():
             say_flowing(
                 "\nTo keep it: -o collector.yaml. Then: flask-chest-collector --config collector.yaml", to_stderr=True

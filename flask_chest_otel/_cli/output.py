@@ -28,6 +28,7 @@ __all__ = [
     "number",
     "safe",
     "say",
+    "say_file",
     "say_json",
     "say_json_line",
     "say_table",
@@ -90,6 +91,11 @@ def milliseconds(value: float | None) -> str:
     if value is None or abs(value) >= LARGEST:
         return MISSING if value is None else f"{value:.4g}"
     return f"{value:.{1 if abs(value) >= TWO_DIGITS else 2}f}"
+
+
+def say_file(text: str) -> None:
+    """Print what could be a file, as it would be written: in UTF-8, whatever the terminal has."""
+    click.echo(text.encode("utf-8", "replace"), nl=False)
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:

@@ -11,7 +11,7 @@ import click
 
 from flask_chest_otel._cli import options
 from flask_chest_otel._cli.filters import filters
-from flask_chest_otel._cli.output import ERROR, safe, say, say_json, say_table, say_wrapped
+from flask_chest_otel._cli.output import ERROR, safe, say, say_file, say_json, say_table, say_wrapped
 from flask_chest_otel._cli.slo_words import arithmetic, objective_object, status_object, status_row, suggestion_object
 from flask_chest_otel._cli.source import app_here, open_store
 from flask_chest_otel._lifecycle.state import config_of
@@ -234,8 +234,7 @@ def _print(files: Mapping[str, str]) -> None:
     if len(files) > 1:
         raise click.UsageError(f"these are {len(files)} files: type -o DIR to have them in a folder")
     for text in files.values():
-        # As in a file: what reads it expects UTF-8, whatever the terminal has.
-        click.echo(text.encode("utf-8", "replace"), nl=False)
+        say_file(text)
     if sys.stdout.isatty():
         say("\nTo keep it: -o DIR", to_stderr=True)
 

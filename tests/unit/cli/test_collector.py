@@ -544,3 +544,14 @@ def test_run_where_a_process_cannot_become_another(tmp_path: Path) -> None:
     program.chmod(0o755)
     assert as_child(program, "receivers: {}\n") == 3
     assert (tmp_path / "seen").read_text() == "receivers: {}\n"
+
+
+def test_render_prints_what_it_would_write(tmp_path: Path) -> None:
+    """Printed where the locale has other characters, a configuration is the same as in a file."""
+    script = "from flask_chest_otel._cli import chest_cli; chest_cli()"
+    command = [sys.executable, "-c", script, "collector", "render", "--target", "debug", "--target", "influxdb"]
+    environ = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    printed = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, check=True).stdout
+    subprocess.run([*command, "-o", "collector.yaml"], cwd=tmp_path, env=environ, capture_output=True, check=True)
+    assert printed.decode("utf-8") == (tmp_path / "collector.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load(printed)["service"]["pipelines"]
