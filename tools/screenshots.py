@@ -25,6 +25,7 @@ PAGES = {
     "variables": f"/variables?{urlencode({'name': 'cart_total'})}",
     "explain": f"/explain?{urlencode({'q': 'error=BankError'})}",
     "compare": f"/compare?{urlencode({'a': '1.4.0', 'b': '1.5.0'})}",
+    "objectives": "/objectives",
 }
 
 
@@ -48,12 +49,18 @@ def take(folder: Path, pictures: Path, program: str) -> None:
     # Imported here: --help needs neither.
     from playwright.sync_api import sync_playwright  # noqa: PLC0415
 
+    from examples.shop.app import create_app  # noqa: PLC0415
     from examples.shop.demo import serve  # noqa: PLC0415
+    from flask_chest_otel._lifecycle.state import config_of  # noqa: PLC0415
+    from flask_chest_otel._viewer.objectives import Promised  # noqa: PLC0415
     from flask_chest_otel._viewer.pages import Source  # noqa: PLC0415
     from flask_chest_otel._viewer.server import viewer_server  # noqa: PLC0415
 
     store = serve(folder, REQUESTS)
-    server, link = viewer_server(Source(lambda: store), 0, lambda _link: None)
+    app = create_app(str(folder))
+    config = config_of(app)
+    promised = Promised(app.name, config.slos) if config is not None else None
+    server, link = viewer_server(Source(lambda: store, promised=lambda: promised), 0, lambda _link: None)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with sync_playwright() as running:
         browser = running.chromium.launch(executable_path=program, args=["--no-sandbox"])
