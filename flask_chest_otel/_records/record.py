@@ -172,6 +172,10 @@ class RequestRecord(NamedTuple):
     attributes: Mapping[str, object] = _NONE
     slos: Mapping[str, bool] = _NONE
 
+    def __reduce__(self) -> tuple[type[RequestRecord], tuple[object, ...]]:
+        """What pickle and copy take: they cannot do with the defaults, mappings that nobody can change."""
+        return RequestRecord, tuple(dict(one) if isinstance(one, MappingProxyType) else one for one in self)
+
 
 class Chest(Protocol):
     """Takes the records of finished requests: a chest, the embedded store, a capture in a test.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from flask_chest_otel._request.child_span_shape import (
     MOST_CHARS,
     MOST_EVENTS,
 )
-from flask_chest_otel.testing import capture
+from flask_chest_otel.testing import RequestRecord, capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,3 +143,10 @@ def test_spans_are_a_sequence(rig: Rig) -> None:
     copied = pickle.loads(pickle.dumps(records[0]))  # noqa: S301 - made here
     assert copied.spans == tuple(spans)
     assert type(copied.spans) is tuple
+    assert copied == records[0]._replace(spans=copied.spans)
+
+
+def test_a_record_of_defaults_is_copied() -> None:
+    """Also the mappings that a record has where nothing was given are pickled and copied."""
+    record = RequestRecord(1, 0.5, "shop", "r-1", None, None, "GET", "/", 200, {})
+    assert pickle.loads(pickle.dumps(record)) == deepcopy(record) == record  # noqa: S301 - made here
