@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from flask_chest_otel._records.record import RequestRecord
 from flask_chest_otel._store.store import STORE_FILENAME, EmbeddedStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from click.testing import Result
@@ -88,3 +89,14 @@ def chest(app: Flask) -> Callable[..., Result]:
         return app.test_cli_runner().invoke(group, ["chest", *arguments], obj=info, env=env)
 
     return run
+
+
+@pytest.fixture
+def noon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A time zone in which it is noon, so that the last hours are of one day and are shown without a date."""
+    hours = datetime.now(timezone.utc).hour - 12
+    monkeypatch.setenv("TZ", f"TST{hours:+d}")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

@@ -34,6 +34,7 @@ def objects(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+@pytest.mark.usefixtures("noon")
 def test_newest_last_with_variables_and_id(shop: Path, chest: Callable[..., Result]) -> None:
     """A line per request, the newest at the end, with status, time, id, method, route and variables."""
     result = chest("requests", "--since", "3h")

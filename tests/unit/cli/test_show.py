@@ -167,6 +167,7 @@ def test_an_id_of_nobody(shop: Path, chest: Callable[..., Result]) -> None:
     assert chest("show", "").exit_code == 2
 
 
+@pytest.mark.usefixtures("noon")
 def test_neighbours(shop: Path, chest: Callable[..., Result]) -> None:
     """--by shows others with the same value; of a variable that it has not, an error says which ones it has."""
     text = chest("show", "r-5", "--by", "user_id").stdout
