@@ -23,7 +23,7 @@ SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist loadfile
 PIP_FLAGS := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-whole bench-pipeline bench-capacity collector wheels release-check pipeline docs docs-serve screenshots clean
+.PHONY: help demo test test-suite test-lowest test-declarative test-wheel test-apps test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-whole bench-pipeline bench-capacity collector wheels release-check pipeline docs docs-serve screenshots clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,7 +59,6 @@ test-wheel: $(DEV) ## Build sdist and wheel, install the wheel in a fresh enviro
 	@echo "== the wheel"
 	$(BIN)/python -m pytest tests/packaging
 
-.PHONY: test-apps
 test-apps: $(DEV) ## Run real applications under opentelemetry-instrument, all or APPS="httpbin dash"; no part of CI.
 	APPS="$(APPS)" $(BIN)/python -m pytest -p no:randomly tests/apps
 
