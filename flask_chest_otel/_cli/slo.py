@@ -14,7 +14,7 @@ from flask_chest_otel._cli.filters import filters
 from flask_chest_otel._cli.output import ERROR, safe, say, say_file, say_json, say_table, say_wrapped
 from flask_chest_otel._cli.slo_words import arithmetic, objective_object, status_object, status_row, suggestion_object
 from flask_chest_otel._cli.source import app_here, open_store
-from flask_chest_otel._lifecycle.state import config_of
+from flask_chest_otel._lifecycle.state import config_of, objectives_of
 from flask_chest_otel._outbox.config import service_name
 from flask_chest_otel._slo.check import problems_of_routes, problems_of_traffic
 from flask_chest_otel._slo.render import RUNBOOK, TARGETS, Rendering
@@ -222,7 +222,9 @@ def render(
     if not targets:
         raise click.UsageError(f"no target is named: type --target NAME, where NAME is one of {', '.join(TARGETS)}")
     app = app_here()
-    rendering = Rendering(service or service_name(app.name), _slos(app), shorten, runbook, bucket, notify)
+    slos = _slos(app)
+    attributes = {one.slo.name: one.attribute for one in objectives_of(app) if one.attribute is not None}
+    rendering = Rendering(service or service_name(app.name), slos, shorten, runbook, bucket, notify, attributes)
     files = {name: text for target in targets for name, text in TARGETS[target].files(rendering).items()}
     if output is None:
         _print(files)

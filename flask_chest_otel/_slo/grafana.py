@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._slo.burn import ALERTS, window_name
+from flask_chest_otel._slo.prometheus import BUDGET, COUNTER, NAME, RATIO, RESULT, job_of
 from flask_chest_otel._slo.words import dns_name, file_name, quoted
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["files"]
 
-COUNTER = "flask_chest_slo_requests_total"
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 SHARE, TIMES, COUNT = "percentunit", "none", "short"
 
@@ -42,34 +42,29 @@ def files(rendering: Rendering) -> dict[str, str]:
 
 
 def _panels(rendering: Rendering) -> Iterator[Panel]:
-    job = quoted("(.+/)?" + re.escape(rendering.service))
     for slo in rendering.slos:
-        yield from _of_one(slo, f"job=~{job}, flask_chest_slo_name={quoted(slo.name)}")
+        chosen = f"{job_of(rendering.service)}, {NAME}={quoted(slo.name)}"
+        yield from _of_one(slo, chosen, rendering.attributes.get(slo.name))
 
 
-def _of_one(slo: SLO, chosen: str) -> Iterator[Panel]:
+def _of_one(slo: SLO, chosen: str, by: str | None) -> Iterator[Panel]:
     name = f"{slo.name}: {slo.objective:g} % in {slo.window_days} days"
-    left = _query("A", f"flask_chest:slo_budget:left{{{chosen}}}", slo.name)
+    left = _query("A", f"{BUDGET}{{{chosen}}}", slo.name)
     yield _panel("stat", f"{name}, budget left", 6, SHARE, [{**left, "instant": True, "range": False}])
     windows = sorted({alert.long_s for alert in ALERTS.values()})
     burns = [
         _query(
             chr(65 + place),
-            f"flask_chest:slo_errors:ratio{window_name(window)}{{{chosen}}} / {slo.budget}",
+            f"{RATIO}{window_name(window)}{{{chosen}}} / {slo.budget}",
             window_name(window),
         )
         for place, window in enumerate(windows)
     ]
     yield _panel("timeseries", f"{slo.name}: burn rate", 9, TIMES, burns)
-    by = ["flask_chest_slo_result", *([_label(slo.by)] if slo.by else [])]
-    grown = f"sum by ({', '.join(by)}) (increase({COUNTER}{{{chosen}}}[$__rate_interval]))"
-    legend = " ".join(f"{{{{{label}}}}}" for label in by)
+    labels = [RESULT, *([re.sub(r"[^a-zA-Z0-9_]", "_", by)] if by else [])]
+    grown = f"sum by ({', '.join(labels)}) (increase({COUNTER}{{{chosen}}}[$__rate_interval]))"
+    legend = " ".join(f"{{{{{label}}}}}" for label in labels)
     yield _panel("timeseries", f"{slo.name}: good and bad", 9, COUNT, [_query("A", grown, legend)])
-
-
-def _label(variable: str) -> str:
-    """The label that Prometheus makes of a variable's attribute."""
-    return re.sub(r"[^a-zA-Z0-9_]", "_", f"flask.g.{variable}")
 
 
 def _query(ref: str, expression: str, legend: str) -> Panel:

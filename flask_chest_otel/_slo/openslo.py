@@ -5,10 +5,10 @@ https://github.com/OpenSLO/OpenSLO
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._slo.burn import ALERTS, window_name
+from flask_chest_otel._slo.prometheus import COUNTER, NAME, RESULT, job_of
 from flask_chest_otel._slo.words import description, dns_name, file_name, quoted, summary, yaml
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["files"]
 
 API = "openslo/v1"
-COUNTER = "flask_chest_slo_requests_total"
 
 
 def files(rendering: Rendering) -> dict[str, str]:
@@ -63,9 +62,8 @@ def _objective(rendering: Rendering, slo: SLO, policies: list[str]) -> dict[str,
 
 def _source(rendering: Rendering, slo: SLO, result: str | None) -> dict[str, object]:
     """The counter of requests, as Prometheus names it."""
-    job = quoted("(.+/)?" + re.escape(rendering.service))
-    chosen = [f"job=~{job}", f"flask_chest_slo_name={quoted(slo.name)}"]
-    chosen += [f'flask_chest_slo_result="{result}"'] if result else []
+    chosen = [job_of(rendering.service), f"{NAME}={quoted(slo.name)}"]
+    chosen += [f'{RESULT}="{result}"'] if result else []
     query = f"sum({COUNTER}{{{', '.join(chosen)}}})"
     return {"metricSource": {"type": "Prometheus", "spec": {"query": query}}}
 

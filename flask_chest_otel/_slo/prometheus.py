@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._slo.burn import ALERTS, WINDOWS_S, window_name
-from flask_chest_otel._slo.words import quoted
+from flask_chest_otel._slo.words import digits, file_name, quoted, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._slo.render import Rendering
     from flask_chest_otel.slo import SLO, BurnAlert
 
-__all__ = ["files"]
+__all__ = ["BUDGET", "COUNTER", "NAME", "RATIO", "RESULT", "files", "job_of"]
 
 COUNTER = "flask_chest_slo_requests_total"
 NAME, RESULT = "flask_chest_slo_name", "flask_chest_slo_result"
@@ -36,8 +36,12 @@ DAY_S = 86400
 
 def files(rendering: Rendering) -> dict[str, str]:
     """The rules of one application."""
-    name = re.sub(r"[^\w.-]", "_", rendering.service)
-    return {f"flask-chest-slo-{name}.rules.yaml": "\n".join(_Rules(rendering).lines()) + "\n"}
+    return {file_name(rendering.service, "rules.yaml"): "\n".join(_Rules(rendering).lines()) + "\n"}
+
+
+def job_of(service: str) -> str:
+    """The condition that something comes from a service: the collector makes a label of its namespace and name."""
+    return f"job=~{quoted('(.+/)?' + re.escape(service))}"
 
 
 class _Rules:
@@ -50,8 +54,7 @@ class _Rules:
     def __init__(self, rendering: Rendering) -> None:
         self._rendering = rendering
         self._group = f"flask-chest-slo-{rendering.service}"
-        # The collector makes the label of service.namespace and service.name.
-        self._job = f"job=~{quoted('(.+/)?' + re.escape(rendering.service))}"
+        self._job = job_of(rendering.service)
 
     def lines(self) -> Iterator[str]:
         """All of the file."""
@@ -114,7 +117,7 @@ class _Rules:
     def _alert(self, slo: SLO, name: str, alert: BurnAlert) -> Iterator[str]:
         which = f"{{{self._job}, {NAME}={quoted(slo.name)}}}"
         long, short = window_name(alert.long_s), window_name(alert.short_s)
-        most = _plain(alert.burn * slo.budget)
+        most = digits(alert.burn * slo.budget)
         labels = {"severity": alert.severity, "service": self._rendering.service, "slo": slo.name}
         yield f"      - alert: {name}"
         yield "        expr: |-"
@@ -123,14 +126,14 @@ class _Rules:
         yield f"          and {TOTAL}{long}{which} >= {slo.min_requests}"
         yield f"        labels: {quoted(labels)}"
         yield "        annotations:"
-        yield f"          summary: {quoted(_summary(slo, alert))}"
+        yield f"          summary: {quoted(summary(slo, alert))}"
         yield f"          description: {quoted(_description(slo, alert))}"
         yield f"          runbook_url: {quoted(f'{self._rendering.runbook}#{name.lower()}')}"
 
     def _budget(self, slo: SLO) -> Iterator[str]:
         which = f"{{{self._job}, {NAME}={quoted(slo.name)}}}"
         window = window_name(slo.window_days * DAY_S)
-        yield from _rule(BUDGET, [f"1 - {RATIO}{window}{which} / {_plain(slo.budget)}"], {"slo": slo.name})
+        yield from _rule(BUDGET, [f"1 - {RATIO}{window}{which} / {digits(slo.budget)}"], {"slo": slo.name})
 
     def _time(self, seconds: int) -> str:
         """A duration as Prometheus writes it, shortened."""
@@ -150,15 +153,6 @@ def _rule(record: str, expression: list[str], labels: dict[str, str] | None = No
     else:
         yield "        expr: |-"
         yield from (f"          {line}" for line in expression)
-
-
-def _plain(number: float) -> str:
-    """A share in digits, without what a computer adds to 14.4 * 0.001."""
-    return f"{number:.12f}".rstrip("0")
-
-
-def _summary(slo: SLO, alert: BurnAlert) -> str:
-    return f"{slo.name} spends its budget more than {alert.burn:g} times as fast as it may"
 
 
 def _description(slo: SLO, alert: BurnAlert) -> str:

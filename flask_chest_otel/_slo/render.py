@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask_chest_otel._slo import grafana, influxdb, openslo, prometheus, splunk
@@ -29,6 +29,7 @@ class Rendering:
         runbook: Where the page stands that has an entry for each alert.
         bucket: InfluxDB's bucket, which the metrics are in.
         notify: Where InfluxDB sends what it finds, an address; ``""``: nowhere.
+        attributes: Name of each objective that has ``by`` to the metric attribute of that variable.
     """
 
     service: str
@@ -37,6 +38,7 @@ class Rendering:
     runbook: str = RUNBOOK
     bucket: str = "chest"
     notify: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Target(NamedTuple):

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["description", "digits", "dns_name", "file_name", "quoted", "summary", "yaml"]
 
 _HASH_CHARS = 8
+_NO_NAME = re.compile(r"[^\w.-]")
 
 
 def file_name(service: str, end: str) -> str:
     """Name of a file about an application's objectives."""
-    return f"flask-chest-slo-{re.sub(r'[^a-zA-Z0-9_.-]', '_', service)}.{end}"
+    return f"flask-chest-slo-{_NO_NAME.sub('_', service)}.{end}"
 
 
 def dns_name(*parts: str, most: int = 63) -> str:

@@ -233,7 +233,7 @@ class _Counting(BaseHTTPRequestHandler):
 def test_grafana_has_something_to_show(tmp_path: Path) -> None:
     """Each query of the dashboard is answered by a real Prometheus with the rules, with the figures of the traffic."""
     require_installed("prometheus", "prometheus")
-    rendering = Rendering("shop", [CHECKOUT, CART], 60)
+    rendering = Rendering("shop", [CHECKOUT, CART], 60, attributes={CART.name: "flask.g.plan"})
     rules = tmp_path / "rules-slo.yaml"
     rules.write_text(*TARGETS["prometheus"].files(rendering).values())
     dashboard = json.loads(*TARGETS["grafana"].files(rendering).values())

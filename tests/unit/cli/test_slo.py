@@ -132,6 +132,16 @@ def test_render_names_the_service(
     assert r"a\\.b" in given
 
 
+def test_render_knows_how_a_variable_is_called(app: Flask, chest: Callable[..., Result]) -> None:
+    """The dashboard tells series apart by the label of the attribute that the application chose for the variable."""
+    FlaskChest(app, tracked_vars=["plan", "outcome"], slos=[CART], attribute_prefix="app.")
+    dashboard = json.loads(chest("slo", "render", "--target", "grafana").stdout)
+    (expression,) = [
+        one["expr"] for panel in dashboard["panels"] for one in panel["targets"] if "increase" in one["expr"]
+    ]
+    assert "sum by (flask_chest_slo_result, app_plan)" in expression
+
+
 def test_render_prints_what_it_would_write(tmp_path: Path) -> None:
     """Printed where the locale has other characters, a service's name is the same as in a file."""
     (tmp_path / "shop.py").write_text(
