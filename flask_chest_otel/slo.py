@@ -15,7 +15,7 @@ from flask_chest_otel.names import KNOWN_METHODS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["BAD", "BURN_ALERTS", "GOOD", "LEAST_OBJECTIVE", "LONGEST_WINDOW_DAYS", "SLO", "BurnAlert"]
+__all__ = ["BAD", "BURN_ALERTS", "GOOD", "LEAST_OBJECTIVE", "LONGEST_WINDOW_DAYS", "SLO", "BurnAlert", "covers"]
 
 _HOUR_S, _DAY_S = 3600, 86400
 
@@ -145,7 +145,7 @@ class SLO:
         """Whether requests of a URL rule (``None``: of none) and a method belong to it."""
         if self.methods and method not in self.methods:
             return False
-        return any(pattern == "*" or (route is not None and _covers(pattern, route)) for pattern in self.routes)
+        return any(covers(pattern, route) for pattern in self.routes)
 
     def _check_objective(self, objective: Any) -> None:
         if not _is_number(objective) or not 0 < objective < math.inf:
@@ -262,7 +262,10 @@ def _never_fires(objective: float) -> str:
     )
 
 
-def _covers(pattern: str, route: str) -> bool:
+def covers(pattern: str, route: str | None) -> bool:
+    """Whether a pattern of ``SLO.routes`` means requests of a URL rule; ``None``: those of none."""
+    if pattern == "*" or route is None:
+        return pattern == "*"
     if "*" not in pattern:
         return pattern == route
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), route, re.DOTALL) is not None

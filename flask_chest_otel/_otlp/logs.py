@@ -18,6 +18,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from flask_chest_otel._guard import report_error
+from flask_chest_otel._otlp.wire import DEEPEST, INTS_BELOW
 from flask_chest_otel._version import __version__
 from flask_chest_otel.names import EVENT_NAME, SCOPE
 
@@ -30,9 +31,6 @@ __all__ = ["NAMES_EVENTS", "encode_records", "event_message", "no_events"]
 
 NAMES_EVENTS = "event_name" in LogRecord.DESCRIPTOR.fields_by_name
 """Whether OTLP's messages of this version have the field; before, an attribute stood for it."""
-
-_LONGEST_INT = 2**63
-_DEEPEST = 16
 
 
 def no_events(resource: object) -> tuple[ResourceLogs, ScopeLogs]:
@@ -142,7 +140,7 @@ def _any_value(value: object, depth: int = 0) -> AnyValue:  # noqa: PLR0911 - on
         return AnyValue(bool_value=value)
     if isinstance(value, str):
         return AnyValue(string_value=_clean(value))
-    if isinstance(value, int) and -_LONGEST_INT <= value < _LONGEST_INT:
+    if isinstance(value, int) and -INTS_BELOW <= value < INTS_BELOW:
         return AnyValue(int_value=value)
     if isinstance(value, float):
         return AnyValue(double_value=value)
@@ -150,9 +148,9 @@ def _any_value(value: object, depth: int = 0) -> AnyValue:  # noqa: PLR0911 - on
         return AnyValue()
     if isinstance(value, bytes):
         return AnyValue(bytes_value=value)
-    if depth < _DEEPEST and isinstance(value, Mapping):
+    if depth < DEEPEST and isinstance(value, Mapping):
         return AnyValue(kvlist_value=KeyValueList(values=_key_values(value, depth + 1)))
-    if depth < _DEEPEST and isinstance(value, Sequence):
+    if depth < DEEPEST and isinstance(value, Sequence):
         return AnyValue(array_value=ArrayValue(values=(_any_value(one, depth + 1) for one in value)))
     return AnyValue(string_value=_clean(str(value)))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["AttributeWriter", "UndecidedError", "any_value", "count", "framed", "varint"]
+__all__ = ["DEEPEST", "INTS_BELOW", "AttributeWriter", "UndecidedError", "any_value", "count", "framed", "varint"]
 
 MOST_KEYS = 256
 """Keys that are remembered; beyond, remembering begins anew."""
@@ -27,8 +27,10 @@ MOST_BYTES = 128
 DEEPEST = 16
 """How deep lists and mappings may lie in each other. Decoders have bounds, too, and refuse the whole request."""
 
+INTS_BELOW = 2**63
+"""Integers of OTLP are less than this, and at least its negative."""
+
 _64_BITS = 2**64
-_LONGEST_INT = 2**63
 _DOUBLE = struct.Struct("<d").pack
 _BOOLS = (b"\x00", b"\x01")
 
@@ -171,6 +173,6 @@ def _key_value(key: str, value: bytes) -> bytes:
 
 
 def _int(value: int) -> bytes:
-    if -_LONGEST_INT <= value < _LONGEST_INT:
+    if -INTS_BELOW <= value < INTS_BELOW:
         return varint(value if value >= 0 else value + _64_BITS)
     raise OverflowError("OTLP has integers of 64 bits")

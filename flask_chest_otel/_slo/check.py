@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._slo.burn import WINDOWS_S, window_name
 from flask_chest_otel.errors import nearest
+from flask_chest_otel.slo import covers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -27,24 +27,21 @@ _IMPLIED = {"HEAD", "OPTIONS"}
 
 def problems_of_routes(slos: Iterable[SLO], routes: Collection[Route]) -> Iterator[str]:
     """Patterns that no route fits, and methods that none of the routes takes."""
+    rules = [rule for rule, _ in routes]
     for slo in slos:
-        known = [pattern for pattern in slo.routes if pattern == "*" or _rules(slo, pattern, routes)]
+        known = [pattern for pattern in slo.routes if pattern == "*" or any(covers(pattern, rule) for rule in rules)]
         for pattern in slo.routes:
             if pattern not in known:
-                guess = nearest(pattern, [rule for rule, _ in routes])
+                guess = nearest(pattern, rules)
                 hint = f"did you mean {guess!r}?" if guess else "type one of those that flask routes shows"
                 yield f"{slo.name}: no route of the application is {pattern!r}: {hint}"
         if known and known != ["*"]:
             yield from _missing_methods(slo, routes)
 
 
-def _rules(slo: SLO, pattern: str, routes: Iterable[Route]) -> list[Route]:
-    one = replace(slo, routes=(pattern,), methods=())
-    return [(rule, methods) for rule, methods in routes if one.is_for(rule, "GET")]
-
-
 def _missing_methods(slo: SLO, routes: Collection[Route]) -> Iterator[str]:
-    taken = {method for pattern in slo.routes for _, methods in _rules(slo, pattern, routes) for method in methods}
+    meant = (methods for rule, methods in routes if any(covers(pattern, rule) for pattern in slo.routes))
+    taken = {method for methods in meant for method in methods}
     for method in slo.methods:
         if method not in taken:
             takes = ", ".join(sorted(taken - _IMPLIED))

@@ -116,17 +116,13 @@ def _is_any_late(connection: sqlite3.Connection) -> bool:
 
 
 def _count(connection: sqlite3.Connection, due: list[tuple[Any, ...]]) -> None:
-    from_s, until_key = _counted_s(_until_key(connection)), due[-1][0]
+    from_s, until_key = start_s_of(_until_key(connection)), due[-1][0]
     _add(connection, tallied(row[:-1] for row in due))
     slo_counts.add(connection, [(row[0], row[1], row[-1]) for row in due if row[-1]])
     # The trigger compares with "less than": the next key is not this one.
     connection.execute("UPDATE chest_rolled_up SET until_key = ?", (f"{until_key}0",))
     for table, (per_s, wider_s) in product(TABLES, pairwise(LEVELS_S)):
         _sum_up(connection, table, per_s, wider_s, from_s, start_s_of(until_key))
-
-
-def _counted_s(until_key: str) -> int:
-    return start_s_of(until_key) if until_key else 0
 
 
 def _sum_up(
@@ -146,7 +142,7 @@ def _count_late(connection: sqlite3.Connection) -> int:
     if not keys:
         return 0
     late = connection.execute(_LATE, keys[-1]).fetchall()
-    until_s = _counted_s(_until_key(connection))
+    until_s = start_s_of(_until_key(connection))
     minutes = tallied(row[:-1] for row in late)
     slo_counts.add(connection, [(row[0], row[1], row[-1]) for row in late if row[-1]])
     found = dict(minutes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._guard import Refusal, count_refusal
 from flask_chest_otel._tracking.marks import every_mark
 from flask_chest_otel.errors import ChestConfigError, UnknownChestError, nearest
-from flask_chest_otel.slo import SLO
+from flask_chest_otel.slo import covers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._tracking.plan import Planner
     from flask_chest_otel.config.tracked_vars import TrackedVars
+    from flask_chest_otel.slo import SLO
 
 __all__ = ["check_route", "note_unmatched", "note_unusable", "unknown_variables"]
 
@@ -69,8 +70,7 @@ def _variables_of(slo: SLO) -> set[str]:
 def _check_routes(slo: SLO, app: Flask) -> None:
     rules = [(rule.rule, rule.methods or set()) for rule in app.url_map.iter_rules()]
     for pattern in slo.routes:
-        one = SLO(slo.name, objective=slo.objective, routes=pattern)
-        methods = {method for rule, methods in rules if one.is_for(rule, "") for method in methods}
+        methods = {method for rule, methods in rules if covers(pattern, rule) for method in methods}
         if pattern != "*" and not methods:
             guess = nearest(pattern, (rule for rule, _ in rules))
             hint = f" (did you mean {guess!r}?)" if guess else ""

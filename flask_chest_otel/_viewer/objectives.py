@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask_chest_otel._slo.status import DAY_S, statuses
+from flask_chest_otel.slo import LONGEST_WINDOW_DAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from flask_chest_otel._slo.status import Status
     from flask_chest_otel._store.reader import SLOCount, StoreReader
@@ -36,23 +38,34 @@ class Promised(NamedTuple):
 def objectives_data(reader: StoreReader, promised: Promised | None) -> dict[str, Any]:
     """What the page shows, as values that JSON knows; without the application, what its requests were counted as."""
     now_s = time.time()
-    found = [] if promised is None else statuses(reader, promised.slos, promised.service, now_s)
+    found = [] if promised is None else _promised(reader, promised, now_s)
     known = {(promised.service, slo.name) for slo in promised.slos} if promised is not None else set()
-    counts = reader.slo_counts(now_s - 90 * DAY_S, now_s)
+    counts = reader.slo_counts(now_s - LONGEST_WINDOW_DAYS * DAY_S, now_s)
     others = [one for one in counts if (one.service, one.name) not in known]
     return {
         "with_application": promised is not None,
-        "objectives": [_objective(reader, promised.service, one, now_s) for one in found] if promised else [],
+        "objectives": found,
         "others": [{"service": one.service, "name": one.name, "good": one.good, "bad": one.bad} for one in others],
     }
 
 
-def _objective(reader: StoreReader, service: str, status: Status, now_s: float) -> dict[str, Any]:
+def _promised(reader: StoreReader, promised: Promised, now_s: float) -> list[dict[str, Any]]:
+    @cache  # objectives of the same window are asked for at once
+    def counted(begin_s: int, per_s: int) -> list[SLOCount]:
+        return reader.slo_counts(begin_s, now_s, per_s, promised.service)
+
+    found = statuses(reader, promised.slos, promised.service, now_s)
+    return [_objective(counted, promised.service, one, int(now_s)) for one in found]
+
+
+def _objective(
+    counted: Callable[[int, int], list[SLOCount]], service: str, status: Status, now_s: int
+) -> dict[str, Any]:
     slo = status.slo
     window_s = slo.window_days * DAY_S
     per_s = max(HOUR_S, round(window_s / BARS / HOUR_S) * HOUR_S)
-    begin_s = (int(now_s) - window_s) // per_s * per_s
-    rows = [one for one in reader.slo_counts(begin_s, now_s, per_s, service) if one.name == slo.name]
+    begin_s = (now_s - window_s) // per_s * per_s
+    rows = [one for one in counted(begin_s, per_s) if one.name == slo.name]
     return {
         "name": slo.name,
         "objective": slo.objective,
@@ -64,7 +77,7 @@ def _objective(reader: StoreReader, service: str, status: Status, now_s: float) 
         "spent_in_s": status.spent_in_s,
         "firing": status.firing,
         "per_s": per_s,
-        "series": _series(rows, begin_s, int(now_s), per_s),
+        "series": _series(rows, begin_s, now_s, per_s),
         "bad_requests": f"{shlex.quote(f'bad={slo.name}')} {shlex.quote(f'service={service}')}",
     }
 
