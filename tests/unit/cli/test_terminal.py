@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import re
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING
 from unicodedata import category, east_asian_width
 
@@ -96,8 +97,11 @@ def screen(terminal: Callable[..., subprocess.Popen[bytes]], until: str | None =
     while time.monotonic() < give_up_at:
         ended = process.poll() is not None
         if select.select([ours], [], [], 0.1)[0]:
-            with suppress(OSError):
+            try:
                 data += os.read(ours, 65536)
+            except OSError as error:
+                if error.errno == errno.EIO:  # nobody has the other end any more, and all is read
+                    break
         elif ended:
             break
         if until is not None and until in data.decode(errors="replace"):
