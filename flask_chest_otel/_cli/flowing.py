@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
-from flask_chest_otel._cli.output import HEAD, MISSING, columns_here, say, say_table, styled
-from flask_chest_otel._cli.widths import to_width, width_of
+from flask_chest_otel._cli.output import HEAD, MISSING, broken, columns_here, say, say_table, say_wrapped
+from flask_chest_otel._cli.widths import width_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
+
+    import click
 
 __all__ = ["flow_message", "say_flowing", "say_table_or_blocks"]
 
@@ -24,7 +24,7 @@ PREFIX = "Error: "
 
 def say_flowing(text: str, *, to_stderr: bool = False) -> None:
     """Print lines; on a terminal, each broken at its width."""
-    say("\n".join(_broken(text)) if _is_terminal(to_stderr=to_stderr) else text, to_stderr=to_stderr)
+    say(_broken(text) if _is_terminal(to_stderr=to_stderr) else text, to_stderr=to_stderr)
 
 
 def say_table_or_blocks(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> None:
@@ -45,39 +45,22 @@ def say_table_or_blocks(head: Sequence[str], rows: Iterable[Sequence[str]], *, r
 
 
 def _say_block(head: Sequence[str], row: Sequence[str]) -> None:
-    click.echo("\n".join(styled(line, HEAD) for line in _broken(f"{head[0]} {row[0]}")))
+    say_wrapped(f"{head[0]} {row[0]}", style=HEAD)
     width = max(map(width_of, head[1:]))
     for name, cell in zip(head[1:], row[1:], strict=True):
         if cell != MISSING:
-            say("\n".join(_broken(f"  {name.lower():{width}}  {cell}", hanging=width + 4)))
+            say_wrapped(f"  {name.lower():{width}}  {cell}", hanging=width + 2)
 
 
 def flow_message(error: click.ClickException) -> None:
     """Break the message of an error at the width of the terminal on which click will print it."""
     if _is_terminal(to_stderr=True):
-        text = "\n".join(_broken(PREFIX + error.format_message()))
+        text = _broken(PREFIX + error.format_message())
         error.format_message = lambda: text.removeprefix(PREFIX)  # type: ignore[method-assign]
 
 
-def _broken(text: str, *, hanging: int = 2) -> Iterator[str]:
-    """The lines of a text, each broken at spaces, or where a word is longer than a line."""
-    for line in text.split("\n"):
-        piece, *words = line.split(" ")
-        for word in words:
-            if width_of(piece) + 1 + width_of(word) <= columns_here():
-                piece += f" {word}"
-            else:
-                yield from _cut(piece)
-                piece = " " * hanging + word
-        yield from _cut(piece)
-
-
-def _cut(piece: str) -> Iterator[str]:
-    while width_of(piece) > columns_here():
-        begin = to_width(piece, columns_here())
-        yield begin
-        piece = piece[len(begin) :]
-    yield piece
+def _broken(text: str, *, hanging: int = 2) -> str:
+    return "\n".join((margin + piece).rstrip() for margin, piece in broken(text, hanging=hanging))
 
 
 def _is_terminal(*, to_stderr: bool = False) -> bool:

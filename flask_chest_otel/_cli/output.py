@@ -15,7 +15,7 @@ from flask_chest_otel._cli.widths import cut, to_width, width_of
 from flask_chest_otel._guard import lines, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
     "ERROR",
@@ -23,6 +23,7 @@ __all__ = [
     "MISSING",
     "WARNING",
     "bar",
+    "broken",
     "columns_here",
     "milliseconds",
     "number",
@@ -121,13 +122,24 @@ def say_wrapped(
         style: Style of all of it.
         to_stderr: What is said about the answer, and is not part of it.
     """
-    for line in lines(text).split("\n"):
+    for margin, piece in broken(lines(text), indent=indent, hanging=hanging):
+        click.echo((margin + styled(piece, style or {})).rstrip(), err=to_stderr)
+
+
+def broken(text: str, *, indent: str = "", hanging: int = 2) -> Iterator[tuple[str, str]]:
+    """The lines that a text needs on this terminal, each as its margin and what stands behind that.
+
+    Args:
+        text: The lines; one that begins with spaces keeps them.
+        indent: What stands before each line.
+        hanging: How much further in a broken line goes on, columns.
+    """
+    for line in text.split("\n"):
         begin = indent + " " * (len(line) - len(line.lstrip(" ")))
         margin, rest = begin, _encodable(line.lstrip(" "))
         while True:
-            room = max(columns_here() - width_of(margin), NARROWEST // 2)
-            piece = _piece(rest, room)
-            click.echo((margin + styled(piece, style or {})).rstrip(), err=to_stderr)
+            piece = _piece(rest, max(columns_here() - width_of(margin), NARROWEST // 2))
+            yield margin, piece
             rest = rest[len(piece) :].lstrip(" ")
             if not rest:
                 break
