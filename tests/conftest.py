@@ -56,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 ALONE = (
+    "docs/test_examples.py",
     "faults",
     "integration/chests/test_faults.py",
     "integration/chests/test_sql_faults.py",
@@ -65,7 +66,7 @@ ALONE = (
     "unit/export/test_spans.py",
     "unit/export/test_worker.py",
 )
-"""Folders and files whose tests hold how long something takes by the clock: nothing may run beside them."""
+"""Folders and files whose tests depend on how long something takes by the clock: nothing may run beside them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
