@@ -15,11 +15,13 @@ from examples.shop import traffic
 from flask_chest_otel._collector import Composition, render
 from tests.backends import jsonl
 from tests.backends.collector import CONFIG, Collector
+from tests.backends.gateways import NAME, Names, Router, Trace, Traces, fates
 from tests.backends.kafka import Kafka
 from tests.backends.log_traffic import LogTraffic
 from tests.backends.pipeline import TRANSACTIONS
 from tests.backends.raw_otlp import post, trace_request
 from tests.backends.require import require_built, require_installed
+from tests.backends.server import free_port
 from tests.backends.shop import Shop
 from tests.backends.traffic import eventually
 
@@ -196,3 +198,99 @@ def test_log_records_come_through(kafka: Kafka, influxdb: InfluxDB2, tmp_path: P
         # Three records have one trace.
         assert [number % 3 for number in took] == [0, 0]
         assert min(took) > 0
+
+
+class Changing:
+    """Two gateways at first, of which routers learn by name, as in Kubernetes; a third one comes and goes."""
+
+    WAIT_S = 4
+
+    def __init__(self, kafka: Kafka, folder: Path, stack: ExitStack) -> None:
+        config = folder / "gateway.yaml"
+        config.write_text(render(Composition(("file",), tail_sampling=True)))
+        topics = {f"KAFKA_{signal}_TOPIC": f"changing_{signal}" for signal in ("TRACES", "METRICS", "LOGS")}
+        every = {**kafka.collector_env, **topics, "CHEST_KAFKA_CHESTS": ".*", "KAFKA_GROUP": "changing"}
+        port = str(free_port())
+        where = f'{{dns: {{hostname: {NAME}, port: "{port}", interval: 1s}}}}'
+        sampling = {"CHEST_KEEP_PERCENT": "20", "CHEST_SLOW_MS": "60000", "CHEST_SAMPLING_WAIT": f"{self.WAIT_S}s"}
+        self.addresses = [f"127.0.0.{number}" for number in (2, 3, 4)]
+        self.gateways = [
+            Collector(
+                folder=folder / address,
+                env={**every, **sampling, "CHEST_OTLP_HOST": address, "CHEST_OTLP_GRPC_PORT": port},
+                whole=config,
+            )
+            for address in self.addresses
+        ]
+        self._names = Names(folder / "hosts")
+        self._names.say(self.addresses[:2])
+        self.routers = [
+            Router(
+                self._names,
+                folder=folder / f"router{number}",
+                env={**every, "CHEST_GATEWAYS": where},
+                whole=KUBERNETES / "collector-router.yaml",
+            )
+            for number in range(2)
+        ]
+        self.agent = Collector(folder=folder / "agent", env=every, whole=KUBERNETES / "collector-agent.yaml")
+        for server in (*self.gateways[:2], *self.routers, self.agent):
+            stack.enter_context(server)
+        self.changes: list[tuple[float, float]] = []
+
+    def announce(self, number: int, then: Callable[[], None] = lambda: None) -> None:
+        """Let the name have so many addresses, and wait until the routers know; spans are on their way for a while."""
+        begin = time.monotonic()
+        self._names.say(self.addresses[:number])
+        then()
+        eventually(lambda: [one.knows() for one in self.routers], [number, number], within_s=30)
+        self.changes.append((begin - 2, time.monotonic() + 1))
+
+    def kept(self) -> Counter[tuple[str, str]]:
+        """Return what arrived: trace and name of every span."""
+        paths = [gateway.folder / "telemetry.jsonl" for gateway in self.gateways]
+        return Counter((span["traceId"], span["name"]) for path in paths for span in jsonl.spans(path))
+
+    def grow_and_shrink(self) -> list[Trace]:
+        """Go from two gateways to three and back under traffic; return the traces that were sent."""
+        traces = Traces(self.agent.otlp_http, (0, 1.5, 2 * self.WAIT_S))
+        eventually(lambda: sum(accepted_spans(one) for one in self.gateways[:2]) > 0, expected=True, within_s=60)
+        time.sleep(2)
+        leaving = self.gateways[2]
+        leaving.start()
+        self.announce(3)
+        time.sleep(2.5 * self.WAIT_S)
+        # It gets its signal while routers send to it.
+        self.announce(2, leaving.stop)
+        time.sleep(self.WAIT_S)
+        sent = traces.stop()
+        time.sleep(2 * self.WAIT_S)
+        with leaving:
+            # What it had decided at its end was on its disk.
+            eventually(lambda: leaving.own_metric("otelcol_exporter_queue_size"), 0)
+            time.sleep(1)
+        return sent
+
+
+def accepted_spans(collector: Collector) -> float:
+    return collector.own_metric("otelcol_receiver_accepted_spans", receiver="otlp")
+
+
+def test_the_number_of_gateways_changes(kafka: Kafka, tmp_path: Path) -> None:
+    """From two gateways to three and back: no error is lost, and only traces in flight are kept in part."""
+    require_built("flask-chest-collector")
+    with ExitStack() as stack:
+        topology = Changing(kafka, tmp_path, stack)
+        traces = topology.grow_and_shrink()
+        kept = topology.kept()
+    failing, well = ([one for one in traces if (one.failing is not None) is fails] for fails in (True, False))
+    in_flight, others = (
+        [one for one in failing if one.crosses(topology.changes) is crosses] for crosses in (True, False)
+    )
+    assert [one for one in failing if (one.id.hex(), one.failing) not in kept] == []
+    assert set(fates(others, kept)) == {"whole"}
+    # The share is decided by the trace's id: all gateways decide alike.
+    assert set(fates(well, kept)) == {"whole", "none"}
+    # A third of the ids moves, and of those in flight most have a part that was alone.
+    found = fates(in_flight, kept)
+    assert 0 < found["in part"] < found.total() / 3, found
