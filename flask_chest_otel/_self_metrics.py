@@ -49,7 +49,7 @@ class Watched(Protocol):
 
 
 _watched: weakref.WeakSet[Watched] = weakref.WeakSet()
-_chests: weakref.WeakSet[Any] = weakref.WeakSet()
+_chests: weakref.WeakSet[object] = weakref.WeakSet()
 _observed: weakref.WeakSet[object] = weakref.WeakSet()
 
 
@@ -98,7 +98,7 @@ def _all() -> Iterator[Figure]:
     for step, count in errors.items():
         yield names.ERRORS, count, {names.STEP: step}
     for chest in list(_chests):
-        if lost := chest.dropped + getattr(chest, "lost", 0):
+        if lost := getattr(chest, "dropped", 0) + getattr(chest, "lost", 0):
             yield names.RECORDS_DROPPED, lost, {names.CHEST_NAME: str(getattr(chest, "name", type(chest).__name__))}
     for source in list(_watched):
         yield from source.own_metrics()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from google.protobuf import json_format  # type: ignore[import-untyped]  # its stubs are another distribution
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -184,7 +184,7 @@ def success(signal: str, status: str, content_type: str, content: bytes) -> Post
         content_type: Without parameters, in lower case; empty: none was given.
         content: OTLP's message, in protobuf or, as some back ends have it, in JSON; or nothing.
     """
-    response: Any = OTLP_SIGNALS[signal].response()
+    response = OTLP_SIGNALS[signal].response()
     try:
         if content_type == _JSON:
             json_format.Parse(content or b"{}", response)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.process import current_process
 from flask_chest_otel._otlp.logs import NAMES_EVENTS, event_message, no_events
@@ -12,6 +12,9 @@ from flask_chest_otel.names import EVENT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
+    from opentelemetry.sdk.resources import Resource
 
     from flask_chest_otel._values.log_event import LogEvent
 
@@ -35,7 +38,7 @@ class EventEncoder:
         name: Puts the process's identity onto the message of a resource.
     """
 
-    def __init__(self, resource: Any, name: Callable[[Any], None]) -> None:
+    def __init__(self, resource: Resource, name: Callable[[ResourceMessage], None]) -> None:
         self._resource = resource
         self._name = name
         self._attributes = AttributeWriter(_ATTRIBUTES)

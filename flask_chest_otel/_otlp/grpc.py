@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc  # type: ignore[import-untyped]  # its stubs are another distribution
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -18,6 +18,8 @@ from flask_chest_otel._otlp.signals import OTLP_SIGNALS
 from flask_chest_otel._version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flask_chest_otel._otlp.client import OtlpEndpoint
 
 __all__ = ["GrpcTarget"]
@@ -48,7 +50,7 @@ class GrpcTarget:
 
     def __init__(self, address: OtlpEndpoint) -> None:
         self._address = address
-        self._channel: Any = None
+        self._channel: grpc.Channel | None = None
 
     def post(self, body: bytes) -> PostResult:
         """Post one OTLP request; whatever happens is an answer."""
@@ -76,7 +78,7 @@ class GrpcTarget:
         if channel is not None:
             channel.close()
 
-    def _connect(self) -> object:
+    def _connect(self) -> grpc.Channel:
         _yield_to_greenlets()
         options = (
             ("grpc.primary_user_agent", f"flask_chest_otel/{__version__}"),
@@ -104,7 +106,7 @@ def _content(path: str | None) -> bytes | None:
     return None if path is None else Path(path).read_bytes()
 
 
-def _failure(error: Any, size_bytes: int) -> PostResult:
+def _failure(error: grpc.RpcError, size_bytes: int) -> PostResult:
     """A failed call, which is its own error."""
     status: str = error.code().name
     retry_after_s = _retry_after_s(error.trailing_metadata() or ())
@@ -125,7 +127,7 @@ def _failure(error: Any, size_bytes: int) -> PostResult:
     )
 
 
-def _retry_after_s(metadata: Any) -> float | None:
+def _retry_after_s(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:
     """What a ``RetryInfo`` among the details of a status asks for, seconds."""
     status, found = Status(), RetryInfo()
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import (
@@ -14,7 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import (
     KeyValue,
     KeyValueList,
 )
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs, SeverityNumber
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from flask_chest_otel._guard import report_error
@@ -25,6 +25,9 @@ from flask_chest_otel.names import EVENT_NAME, SCOPE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from opentelemetry.sdk.resources import Resource as SdkResource
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope as SdkScope
+
     from flask_chest_otel._values.log_event import LogEvent
 
 __all__ = ["NAMES_EVENTS", "encode_records", "event_message", "no_events"]
@@ -33,7 +36,7 @@ NAMES_EVENTS = "event_name" in LogRecord.DESCRIPTOR.fields_by_name
 """Whether OTLP's messages of this version have the field; before, an attribute stood for it."""
 
 
-def no_events(resource: object) -> tuple[ResourceLogs, ScopeLogs]:
+def no_events(resource: SdkResource) -> tuple[ResourceLogs, ScopeLogs]:
     """What stands around this package's events, in the outer message and in the inner one.
 
     Args:
@@ -49,7 +52,7 @@ def encode_records(batch: Iterable[Any]) -> tuple[int, ExportLogsServiceRequest]
         batch: What the SDK gives to an exporter: a log record, a scope, and a resource that stands beside the log
             record since 1.39, before on it.
     """
-    groups: dict[object, dict[object, list[LogRecord]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[SdkResource, dict[SdkScope | None, list[LogRecord]]] = defaultdict(lambda: defaultdict(list))
     count = 0
     for item in batch:
         try:
@@ -70,11 +73,10 @@ def encode_records(batch: Iterable[Any]) -> tuple[int, ExportLogsServiceRequest]
 
 def event_message(event: LogEvent) -> LogRecord:
     """An event of this package as a message."""
-    severity: Any = event.severity  # protobuf's enumeration, to type checkers
     return LogRecord(
         time_unix_nano=event.time_unix_ns,
         observed_time_unix_nano=event.time_unix_ns,
-        severity_number=severity,
+        severity_number=SeverityNumber.ValueType(event.severity),
         severity_text=event.severity_text,
         body=_any_value(event.body),
         trace_id=bytes.fromhex(event.trace_id or ""),
@@ -86,11 +88,10 @@ def event_message(event: LogEvent) -> LogRecord:
 
 def _record(item: Any) -> LogRecord:
     record = item.log_record
-    severity: Any = getattr(record.severity_number, "value", 0)
     return LogRecord(
         time_unix_nano=record.timestamp or 0,
         observed_time_unix_nano=record.observed_timestamp or 0,
-        severity_number=severity,
+        severity_number=SeverityNumber.ValueType(getattr(record.severity_number, "value", 0)),
         severity_text=_clean(record.severity_text or ""),
         body=_any_value(record.body),
         trace_id=record.trace_id.to_bytes(16, "big") if record.trace_id else b"",
@@ -101,7 +102,12 @@ def _record(item: Any) -> LogRecord:
     )
 
 
-def _named(name: str | None, attributes: Mapping[str, object]) -> dict[str, Any]:
+class _Named(TypedDict, total=False):
+    attributes: list[KeyValue]
+    event_name: str
+
+
+def _named(name: str | None, attributes: Mapping[str, object]) -> _Named:
     """Attributes and, where it has one, the name of an event, as fields of a message."""
     if not name:
         return {"attributes": list(_key_values(attributes))}
@@ -110,7 +116,7 @@ def _named(name: str | None, attributes: Mapping[str, object]) -> dict[str, Any]
     return {"attributes": list(_key_values({EVENT_NAME: name, **attributes}))}
 
 
-def _resource_logs(resource: Any, scopes: list[ScopeLogs]) -> ResourceLogs:
+def _resource_logs(resource: SdkResource, scopes: list[ScopeLogs]) -> ResourceLogs:
     return ResourceLogs(
         resource=Resource(attributes=_key_values(resource.attributes)),
         scope_logs=scopes,
@@ -118,7 +124,7 @@ def _resource_logs(resource: Any, scopes: list[ScopeLogs]) -> ResourceLogs:
     )
 
 
-def _scope_logs(scope: Any, records: list[LogRecord]) -> ScopeLogs:
+def _scope_logs(scope: SdkScope | None, records: list[LogRecord]) -> ScopeLogs:
     if scope is None:
         return ScopeLogs(log_records=records)
     named = InstrumentationScope(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # its stubs are another distribution
+from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from flask_chest_otel._otlp.signals import OTLP_SIGNALS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, MutableSequence
 
 __all__ = ["Part", "name_of", "parts_of"]
 
@@ -67,11 +68,14 @@ def _walk(message: object, path: tuple[str, ...]) -> Iterator[object]:
             yield from _walk(child, path[1:])
 
 
-def _children(message: Any, name: str) -> Any:
-    if name != "data_points":
-        return getattr(message, name)
-    kind = message.WhichOneof("data")
-    return getattr(message, kind).data_points if kind else []
+def _children(message: object, name: str) -> MutableSequence[object]:
+    found: MutableSequence[object]
+    if isinstance(message, Metric):
+        kind = message.WhichOneof("data")
+        found = getattr(message, kind).data_points if kind else []
+    else:
+        found = getattr(message, name)
+    return found
 
 
 def _count(message: object, path: tuple[str, ...]) -> int:

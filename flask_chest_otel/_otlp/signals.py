@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+if TYPE_CHECKING:
+    RequestMessage = (
+        trace_service_pb2.ExportTraceServiceRequest
+        | metrics_service_pb2.ExportMetricsServiceRequest
+        | logs_service_pb2.ExportLogsServiceRequest
+    )
+    ResponseMessage = (
+        trace_service_pb2.ExportTraceServiceResponse
+        | metrics_service_pb2.ExportMetricsServiceResponse
+        | logs_service_pb2.ExportLogsServiceResponse
+    )
 
 __all__ = ["OTLP_SIGNALS", "Signal"]
 
@@ -26,8 +38,8 @@ class Signal:
             requests have, are kept apart: not every back end takes two at once.
     """
 
-    request: Any
-    response: Any
+    request: type[RequestMessage]
+    response: type[ResponseMessage]
     rejected: str
     method: str
     path: tuple[str, ...]

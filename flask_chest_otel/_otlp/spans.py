@@ -7,7 +7,7 @@ written here, or whose bytes depend on the version of that encoder.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
@@ -20,7 +20,10 @@ from flask_chest_otel._otlp.wire import AttributeWriter, UndecidedError, count, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import Event
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import Link, SpanContext, Status
 
 __all__ = ["SpanEncoder"]
@@ -64,7 +67,7 @@ class SpanEncoder:
         name: Puts the process's identity onto the message of a resource.
     """
 
-    def __init__(self, name: Callable[[Any], None]) -> None:
+    def __init__(self, name: Callable[[ResourceMessage], None]) -> None:
         self._name = name
         self._attributes = AttributeWriter(_ATTRIBUTES)
         self._event_attributes = AttributeWriter(_EVENT_ATTRIBUTES)
@@ -160,12 +163,12 @@ class _Group(NamedTuple):
         scope_spans: Content of the inner message, without spans.
     """
 
-    of: tuple[Any, Any]
+    of: tuple[object, object]
     resource_spans: bytes
     scope_spans: bytes
 
 
-def _group(resource: Any, scope: Any, name: Callable[[Any], None]) -> _Group:
+def _group(resource: Resource, scope: InstrumentationScope | None, name: Callable[[ResourceMessage], None]) -> _Group:
     empty = ReadableSpan("", INVALID_SPAN_CONTEXT, resource=resource, instrumentation_scope=scope)
     outer = encode_spans([empty]).resource_spans[0]
     name(outer.resource)
@@ -199,9 +202,9 @@ def _status(status: Status | None) -> bytes:
 _NO_STATUS = framed(_STATUS, b"")
 
 
-def _plain(attributes: Any) -> Mapping[str, Any]:
+def _plain(attributes: Mapping[str, object] | None) -> Mapping[str, object]:
     """As a dictionary: the SDK's own mapping looks up each value by a call."""
     if attributes is None:
         return {}
-    found: Mapping[str, Any] = attributes.copy() if hasattr(attributes, "copy") else attributes
+    found: Mapping[str, object] = attributes.copy() if hasattr(attributes, "copy") else attributes
     return found

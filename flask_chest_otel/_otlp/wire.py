@@ -140,7 +140,7 @@ class _HeadsOfKey(dict[int, bytes]):
         return found
 
 
-def any_value(value: Any, depth: int = 0) -> bytes:  # noqa: PLR0911 - one line for each kind
+def any_value(value: object, depth: int = 0) -> bytes:  # noqa: PLR0911 - one line for each kind
     """The content of an ``AnyValue``.
 
     Raises:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.sdk.metrics import Counter, Histogram, ObservableCounter, ObservableUpDownCounter, UpDownCounter
@@ -28,8 +28,11 @@ from flask_chest_otel.names import SERVICE_INSTANCE_ID
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
+    from opentelemetry.sdk.metrics.view import Aggregation
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from flask_chest_otel._otlp.signals import RequestMessage
     from flask_chest_otel._outbox.worker import OutboxWorker, Route
 
 __all__ = ["OutboxMetricExporter", "OutboxSpanExporter", "Outgoing"]
@@ -89,7 +92,7 @@ class Outgoing:
             return False
         return True
 
-    def name(self, resource: Any) -> None:
+    def name(self, resource: ResourceMessage) -> None:
         """Put this process's identity onto the message of a resource: a provider may be older than a fork."""
         user_given = self._user_instance_id
         for attribute in resource.attributes:
@@ -98,7 +101,7 @@ class Outgoing:
                 return
         resource.attributes.add(key=SERVICE_INSTANCE_ID).value.string_value = instance_id(user_given)
 
-    def serialized(self, signal: str, request: Any) -> bytes:
+    def serialized(self, signal: str, request: RequestMessage) -> bytes:
         """The bytes of a request, under this process's name."""
         for group in getattr(request, OTLP_SIGNALS[signal].path[0]):
             self.name(group.resource)
@@ -195,7 +198,7 @@ def _temporality(environ: Mapping[str, str]) -> dict[type, AggregationTemporalit
     return _ALWAYS | _TEMPORALITIES.get(name, {})
 
 
-def _aggregation(environ: Mapping[str, str]) -> dict[type, Any]:
+def _aggregation(environ: Mapping[str, str]) -> dict[type, Aggregation]:
     name = environ.get("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "").strip().lower()
     exponential = name == "base2_exponential_bucket_histogram"
     return {Histogram: ExponentialBucketHistogramAggregation() if exponential else ExplicitBucketHistogramAggregation()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # The SDK has no other name for its logs: https://opentelemetry-python.readthedocs.io/en/latest/sdk/_logs.html
 from opentelemetry.sdk._logs import export as sdk
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from opentelemetry.sdk._logs.export import LogRecordExporter as Base
+    from opentelemetry.sdk._logs.export import LogRecordExportResult as Result
 
     from flask_chest_otel._outbox.worker import Route
 else:
     # Renamed in 1.39; a class of the old name makes newer versions warn.
     Base = getattr(sdk, "LogRecordExporter", None) or sdk.LogExporter
+    Result = getattr(sdk, "LogRecordExportResult", None) or sdk.LogExportResult
 
 __all__ = ["OutboxLogExporter"]
-
-_Result: Any = getattr(sdk, "LogRecordExportResult", None) or sdk.LogExportResult
 
 
 class OutboxLogExporter(Base):
@@ -36,9 +36,9 @@ class OutboxLogExporter(Base):
     def __init__(self, route: Route | None = None) -> None:
         self._outgoing = Outgoing(route)
 
-    def export(self, batch: Sequence[object]) -> Any:
+    def export(self, batch: Sequence[object]) -> Result:
         """Keep a batch; on success it is safe, and not necessarily sent."""
-        return _Result.SUCCESS if self._outgoing.export("logs", partial(self._encoded, batch)) else _Result.FAILURE
+        return Result.SUCCESS if self._outgoing.export("logs", partial(self._encoded, batch)) else Result.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Try to send everything; whether nothing is left."""

@@ -36,6 +36,8 @@ from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from opentelemetry.sdk.metrics.export import MetricExporter
+
     from flask_chest_otel._outbox.worker import Route
     from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
     from flask_chest_otel.config import ChestConfig
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["logs_for", "private_tracer_provider", "providers_for", "route_to_collector", "start_sending"]
 
 _logger = Log("flask_chest_otel")
+
+_OURS = ("otlp", EXPORTER)
+"""Names of exporters that mean the ones with an outbox."""
 
 _turn = PerProcess(threading.RLock)
 """Whose turn it is to set the global providers."""
@@ -81,7 +86,7 @@ def providers_for(
 
 def _tracers(app_name: str, config: ChestConfig, names: list[str], route: Route | None) -> TracerProvider | None:
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        processors = [_span_processor(exporter) for exporter in _exporters("traces", names, route)]
+        processors = [_span_processor(name, route) for name in names]
         trace.set_tracer_provider(record_child_spans(ServiceTracerProvider(_resource(app_name), processors)))
     found = trace.get_tracer_provider()
     if not isinstance(found, ServiceTracerProvider):
@@ -143,21 +148,27 @@ def _wanted() -> dict[str, list[str]]:
 
 def _route(app_name: str, config: ChestConfig, wanted: dict[str, list[str]]) -> Route | None:
     """The way to the collector; ``None`` where other exporters are wanted."""
-    if not any("otlp" in names or EXPORTER in names for names in wanted.values()):
+    if not any(name in _OURS for names in wanted.values() for name in names):
         return None
     return route_to_collector(app_name, config)
 
 
-def _span_processor(exporter: Any) -> SpanProcessor:
-    return (OutboxSpanProcessor if isinstance(exporter, OutboxSpanExporter) else BatchSpanProcessor)(exporter)
+def _span_processor(name: str, route: Route | None) -> SpanProcessor:
+    if name in _OURS:
+        return OutboxSpanProcessor(OutboxSpanExporter(route))
+    return BatchSpanProcessor(_loaded("traces", name)())
 
 
 def _meter_provider(app_name: str, wanted: list[str], route: Route | None) -> MeterProvider:
-    readers = [
-        found if isinstance(found, MetricReader) else ProcessMetricReader(found)
-        for found in _exporters("metrics", wanted, route)
-    ]
+    readers = [_metric_reader(name, route) for name in wanted]
     return MeterProvider(readers, resource=_resource(app_name), shutdown_on_exit=False)
+
+
+def _metric_reader(name: str, route: Route | None) -> MetricReader:
+    if name in _OURS:
+        return ProcessMetricReader(OutboxMetricExporter(route, fixed_process=True))
+    found: MetricReader | MetricExporter = _loaded("metrics", name)()
+    return found if isinstance(found, MetricReader) else ProcessMetricReader(found)
 
 
 def _resource(app_name: str) -> Resource:
@@ -180,26 +191,16 @@ def _protocol(signal: str) -> str:
     return protocol_of(signal, os.environ, say)
 
 
-def _exporters(signal: str, names: list[str], route: Route | None) -> list[Any]:
-    """The exporters of one signal, found by their entry points as the SDK's own configuration does."""
-    return [_exporter(signal, name, route) for name in names]
-
-
-def _exporter(signal: str, name: str, route: Route | None) -> object:
-    if name in ("otlp", EXPORTER):
-        return OutboxSpanExporter(route) if signal == "traces" else OutboxMetricExporter(route, fixed_process=True)
-    return _loaded(signal, name)()
-
-
 def _is_reader(name: str) -> bool:
     """Whether this exporter of metrics is asked by others, as by Prometheus: it has one port for the whole process."""
-    if name in ("otlp", EXPORTER):
+    if name in _OURS:
         return False
     found = _loaded("metrics", name)
     return isinstance(found, type) and issubclass(found, MetricReader)
 
 
 def _loaded(signal: str, name: str) -> Any:
+    """The class of an exporter, found by its entry point as the SDK's own configuration does."""
     found = next(iter(entry_points(group=f"opentelemetry_{signal}_exporter", name=name)), None)
     if found is None:
         known = sorted({entry.name for entry in entry_points(group=f"opentelemetry_{signal}_exporter")})

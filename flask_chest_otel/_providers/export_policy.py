@@ -141,7 +141,7 @@ class ExportPolicy:
         self._decided = True
         senders.start(senders.exporters)
         events = self.events if self._config.events != "none" else None
-        chests: tuple[Any, ...] = tuple(chest for chest in (self.store, events) if chest is not None)
+        chests: tuple[Chest, ...] = tuple(chest for chest in (self.store, events) if chest is not None)
         _self_metrics.watch_chests((*self._config.chests, *chests))
         _self_metrics.observe(self._config.meter_provider)
         _say_what_is_misspelt()

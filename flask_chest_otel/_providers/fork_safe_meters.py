@@ -6,18 +6,23 @@ The SDK's instruments live through a fork with their sums, so that every child w
 from __future__ import annotations
 
 import atexit
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from opentelemetry import metrics
 
 from flask_chest_otel._base.process import at_end_of_child, current_process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from opentelemetry.context import Context
+    from opentelemetry.metrics import CallbackT
     from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.util.types import Attributes
 
 __all__ = ["ProcessMeterProvider"]
+
+_I = TypeVar("_I")
 
 
 class ProcessMeterProvider(metrics.MeterProvider):
@@ -58,7 +63,7 @@ class ProcessMeterProvider(metrics.MeterProvider):
         name: str,
         version: str | None = None,
         schema_url: str | None = None,
-        attributes: Any = None,
+        attributes: Attributes = None,
     ) -> metrics.Meter:
         """A meter whose instruments are those of the process that uses them."""
         return _Meter(self, name, version, schema_url, attributes)
@@ -86,79 +91,87 @@ class ProcessMeterProvider(metrics.MeterProvider):
 
 class _Meter(metrics.Meter):
     def __init__(
-        self, provider: ProcessMeterProvider, name: str, version: str | None, schema_url: str | None, attributes: Any
+        self,
+        provider: ProcessMeterProvider,
+        name: str,
+        version: str | None,
+        schema_url: str | None,
+        attributes: Attributes,
     ) -> None:
         super().__init__(name, version, schema_url)
         self._provider = provider
-        self._scope = (name, version, schema_url, attributes)
+        self._attributes = attributes
 
     def create_counter(self, name: str, unit: str = "", description: str = "") -> metrics.Counter:
-        return _Counter(name, self._maker("create_counter", name, unit, description))
+        return _Counter(name, lambda: self._real().create_counter(name, unit, description))
 
     def create_up_down_counter(self, name: str, unit: str = "", description: str = "") -> metrics.UpDownCounter:
-        return _UpDownCounter(name, self._maker("create_up_down_counter", name, unit, description))
+        return _UpDownCounter(name, lambda: self._real().create_up_down_counter(name, unit, description))
 
-    def create_histogram(self, name: str, unit: str = "", description: str = "", **advisory: Any) -> metrics.Histogram:
-        return _Histogram(name, self._maker("create_histogram", name, unit, description, **advisory))
+    def create_histogram(
+        self, name: str, unit: str = "", description: str = "", **advisory: Sequence[float] | None
+    ) -> metrics.Histogram:
+        return _Histogram(name, lambda: self._real().create_histogram(name, unit, description, **advisory))
 
     def create_gauge(self, name: str, unit: str = "", description: str = "") -> Any:
-        return _Gauge(name, self._maker("create_gauge", name, unit, description))
+        return _Gauge(name, lambda: self._real().create_gauge(name, unit, description))
 
-    def create_observable_counter(self, *args: Any, **kwargs: Any) -> metrics.ObservableCounter:
-        found: metrics.ObservableCounter = self._observable("create_observable_counter", *args, **kwargs)
-        return found
+    def create_observable_counter(
+        self, name: str, callbacks: Sequence[CallbackT] | None = None, unit: str = "", description: str = ""
+    ) -> metrics.ObservableCounter:
+        return self._observable(lambda: self._real().create_observable_counter(name, callbacks, unit, description))
 
-    def create_observable_up_down_counter(self, *args: Any, **kwargs: Any) -> metrics.ObservableUpDownCounter:
-        found: metrics.ObservableUpDownCounter = self._observable("create_observable_up_down_counter", *args, **kwargs)
-        return found
+    def create_observable_up_down_counter(
+        self, name: str, callbacks: Sequence[CallbackT] | None = None, unit: str = "", description: str = ""
+    ) -> metrics.ObservableUpDownCounter:
+        return self._observable(
+            lambda: self._real().create_observable_up_down_counter(name, callbacks, unit, description)
+        )
 
-    def create_observable_gauge(self, *args: Any, **kwargs: Any) -> metrics.ObservableGauge:
-        found: metrics.ObservableGauge = self._observable("create_observable_gauge", *args, **kwargs)
-        return found
+    def create_observable_gauge(
+        self, name: str, callbacks: Sequence[CallbackT] | None = None, unit: str = "", description: str = ""
+    ) -> metrics.ObservableGauge:
+        return self._observable(lambda: self._real().create_observable_gauge(name, callbacks, unit, description))
 
-    def _maker(self, method: str, *args: Any, **kwargs: Any) -> Callable[[], Any]:
-        def make() -> Any:
-            return getattr(self._provider.current().get_meter(*self._scope), method)(*args, **kwargs)
+    def _real(self) -> metrics.Meter:
+        return self._provider.current().get_meter(self.name, self.version, self.schema_url, self._attributes)
 
-        return make
-
-    def _observable(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        made: list[Any] = []
-        make = self._maker(method, *args, **kwargs)
+    def _observable(self, make: Callable[[], _I]) -> _I:
+        made: list[_I] = []
         self._provider.observe(lambda: made.append(make()))
         return made[0]
 
 
-class _OfProcess:
-    """The SDK's instrument of this process, made when it is first used there."""
+class _OfProcess(Generic[_I]):
+    """The SDK's instrument of the current process; a child makes its own with its first value."""
 
-    def __init__(self, name: str, make: Callable[[], Any]) -> None:
+    def __init__(self, name: str, make: Callable[[], _I]) -> None:
         self._name = name
         self._make = make
         self._process = current_process()
         self._real = make()
 
-    def _renewed(self) -> Any:
+    def _renewed(self) -> _I:
         real = self._make()
         self._real, self._process = real, current_process()
         return real
 
 
-class _Counter(_OfProcess, metrics.Counter):
-    def add(self, *args: Any, **kwargs: Any) -> None:
-        (self._real if self._process is current_process() else self._renewed()).add(*args, **kwargs)
+class _Counter(_OfProcess[metrics.Counter], metrics.Counter):
+    def add(self, amount: float, attributes: Attributes = None, context: Context | None = None) -> None:
+        (self._real if self._process is current_process() else self._renewed()).add(amount, attributes, context)
 
 
-class _UpDownCounter(_OfProcess, metrics.UpDownCounter):
-    def add(self, *args: Any, **kwargs: Any) -> None:
-        (self._real if self._process is current_process() else self._renewed()).add(*args, **kwargs)
+class _UpDownCounter(_OfProcess[metrics.UpDownCounter], metrics.UpDownCounter):
+    def add(self, amount: float, attributes: Attributes = None, context: Context | None = None) -> None:
+        (self._real if self._process is current_process() else self._renewed()).add(amount, attributes, context)
 
 
-class _Histogram(_OfProcess, metrics.Histogram):
-    def record(self, *args: Any, **kwargs: Any) -> None:
-        (self._real if self._process is current_process() else self._renewed()).record(*args, **kwargs)
+class _Histogram(_OfProcess[metrics.Histogram], metrics.Histogram):
+    def record(self, amount: float, attributes: Attributes = None, context: Context | None = None) -> None:
+        (self._real if self._process is current_process() else self._renewed()).record(amount, attributes, context)
 
 
-class _Gauge(_OfProcess):  # the API's class has no public name
-    def set(self, *args: Any, **kwargs: Any) -> None:
-        (self._real if self._process is current_process() else self._renewed()).set(*args, **kwargs)
+class _Gauge(_OfProcess[Any]):  # the API's class has no public name
+    def set(self, amount: float, attributes: Attributes = None, context: Context | None = None) -> None:
+        (self._real if self._process is current_process() else self._renewed()).set(amount, attributes, context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 # OpenTelemetry has no other name for its logs: https://opentelemetry-python.readthedocs.io/en/latest/api/_logs.html
 from opentelemetry import _logs as logs_api
@@ -18,8 +18,11 @@ from flask_chest_otel._version import __version__
 from flask_chest_otel.names import EVENT_NAME, SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from opentelemetry.sdk.resources import Resource
+
+    from flask_chest_otel._outbox.exporters import Outgoing
     from flask_chest_otel._values.log_event import LogEvent
     from flask_chest_otel.config import ChestConfig
 
@@ -53,7 +56,7 @@ def outlet_for(app_name: str, config: ChestConfig, mode: str | None) -> LogOutle
         config: Its settings.
         mode: What was decided about ``export=``; ``None`` also where nothing may be built.
     """
-    provider: object = logs_api.get_logger_provider()
+    provider = logs_api.get_logger_provider()
     if hasattr(provider, "shutdown"):  # the proxy that stands there before has none
         return _ProviderOutlet(provider)
     if mode is None or not _are_wanted(by_name=mode == "store"):
@@ -80,7 +83,7 @@ class _OutboxOutlet:
 
     where = "the outbox, and by OTLP to the collector"
 
-    def __init__(self, outgoing: Any, resource: object) -> None:
+    def __init__(self, outgoing: Outgoing, resource: Resource) -> None:
         from flask_chest_otel._otlp.events import EventEncoder  # noqa: PLC0415 - as above
 
         self._outgoing = outgoing
@@ -105,11 +108,11 @@ class _ProviderOutlet:
 
     where = "the application's logger provider"
 
-    def __init__(self, provider: Any) -> None:
+    def __init__(self, provider: logs_api.LoggerProvider) -> None:
         self._provider = provider
         self._logger = provider.get_logger(SCOPE, __version__)
         self._record = _record_class()
-        self._takes = frozenset(inspect.signature(self._record.__init__).parameters)
+        self._takes = frozenset(inspect.signature(self._record).parameters)
 
     def emit(self, events: Sequence[LogEvent]) -> None:
         for event in events:
@@ -126,18 +129,19 @@ class _ProviderOutlet:
         pass  # the provider is the application's to end
 
     def _fields(self, event: LogEvent) -> dict[str, object]:
-        fields: dict[str, Any] = {
+        attributes = dict(event.attributes)
+        fields: dict[str, object] = {
             "timestamp": event.time_unix_ns,
             "observed_timestamp": event.time_unix_ns,
             "severity_number": logs_api.SeverityNumber(event.severity),
             "severity_text": event.severity_text,
             "body": event.body,
-            "attributes": dict(event.attributes),
+            "attributes": attributes,
         }
         if "event_name" in self._takes:
             fields["event_name"] = event.name
         else:
-            fields["attributes"][EVENT_NAME] = event.name
+            attributes[EVENT_NAME] = event.name
         if "resource" in self._takes:
             fields["resource"] = getattr(self._logger, "resource", None)
         span = _span_context(event)
@@ -146,11 +150,12 @@ class _ProviderOutlet:
         return {**fields, "trace_id": span.trace_id, "span_id": span.span_id, "trace_flags": span.trace_flags}
 
 
-def _record_class() -> Any:
+def _record_class() -> Callable[..., logs_api.LogRecord]:
     """The class of log records that the SDK's loggers take; until 1.38 only those of the SDK have a resource."""
     from opentelemetry.sdk import _logs as sdk  # noqa: PLC0415 - only where there is a provider
 
-    return getattr(sdk, "LogRecord", None) or logs_api.LogRecord
+    found: type[logs_api.LogRecord] = getattr(sdk, "LogRecord", logs_api.LogRecord)
+    return found
 
 
 def _span_context(event: LogEvent) -> trace.SpanContext:

@@ -9,7 +9,7 @@ the global provider, nothing changes.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
@@ -19,6 +19,7 @@ from flask_chest_otel._request.child_spans import collecting_request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
 
 __all__ = ["reach_stand_ins"]
@@ -36,18 +37,20 @@ def reach_stand_ins() -> None:
 
 def _taught(method: str, original: Callable[..., object]) -> Callable[..., object]:
     @functools.wraps(original)
-    def start(self: Tracer, *args: object, **kwargs: object) -> object:
-        tracer = _private_tracer(args, kwargs)
-        return original(self, *args, **kwargs) if tracer is None else getattr(tracer, method)(*args, **kwargs)
+    def start(self: Tracer, name: str, context: Context | None = None, *args: object, **kwargs: object) -> object:
+        tracer = _private_tracer(context)
+        if tracer is None:
+            return original(self, name, context, *args, **kwargs)
+        return getattr(tracer, method)(name, context, *args, **kwargs)
 
     setattr(start, _TAUGHT, True)
     return start
 
 
-def _private_tracer(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tracer | None:
+def _private_tracer(context: Context | None) -> Tracer | None:
     """The tracer of the private provider of the request that a span would belong to, if there is one."""
     try:
-        live = collecting_request(args[1] if len(args) > 1 else kwargs.get("context"))
+        live = collecting_request(context)
         # Set meanwhile: the span is to be exported.
         if live is None or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             return None

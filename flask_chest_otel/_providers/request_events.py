@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._providers.log_outlets import outlet_for
@@ -98,7 +98,7 @@ class _Writer:
     def __init__(self, outlet: LogOutlet) -> None:
         self._outlet = outlet
 
-    def write(self, records: Sequence[Any]) -> None:
+    def write(self, records: Sequence[RequestRecord | LogEvent]) -> None:
         self._outlet.emit([one if isinstance(one, LogEvent) else request_event(one) for one in records])
 
     def close(self) -> None:

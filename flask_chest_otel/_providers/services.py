@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import Span, Tracer
+    from opentelemetry.util.types import Attributes
+
+    _Scope = tuple[str, str | None, str | None, Attributes]
 
 __all__ = ["ServiceMeterProvider", "ServiceTracerProvider"]
 
@@ -47,7 +50,7 @@ class ServiceTracerProvider(TracerProvider):
         for processor in processors:
             self.add_span_processor(processor)
         self._services: dict[str, TracerProvider] = {_name_in(resource): self}
-        self._handed_out: dict[str, tuple[tuple[object, ...], Tracer]] = {}
+        self._handed_out: dict[str, tuple[_Scope, Tracer]] = {}
 
     def for_service(self, resource: Resource) -> TracerProvider | None:
         """The provider of the service that ``resource`` names; ``None`` where this one is its own."""
@@ -70,7 +73,7 @@ class ServiceTracerProvider(TracerProvider):
         instrumenting_module_name: str,
         instrumenting_library_version: str | None = None,
         schema_url: str | None = None,
-        attributes: Any = None,
+        attributes: Attributes = None,
     ) -> Tracer:
         """A tracer of the first application; beside others, its spans are of the one whose request is running."""
         scope = (instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
@@ -92,7 +95,7 @@ class ServiceTracerProvider(TracerProvider):
             found = self._services.get(_name_in(resource)) if resource is not None else None
         return found if isinstance(found, _OfService) and found.first is self else None
 
-    def _share(self, tracer: Tracer, scope: tuple[object, ...]) -> None:
+    def _share(self, tracer: Tracer, scope: _Scope) -> None:
         """Libraries keep the tracers that they have got: these change, and only where there are several services."""
         if not isinstance(vars(tracer).get(_START_SPAN), _SharedStart):
             setattr(tracer, _START_SPAN, _SharedStart(self, scope, tracer.start_span))
@@ -115,7 +118,7 @@ class _OfService(TracerProvider):
 class _SharedStart:
     """Stands in front of the ``start_span`` of a tracer that several services use."""
 
-    def __init__(self, first: ServiceTracerProvider, scope: tuple[Any, ...], original: Callable[..., Span]) -> None:
+    def __init__(self, first: ServiceTracerProvider, scope: _Scope, original: Callable[..., Span]) -> None:
         self._first = first
         self._scope = scope
         self._original = original
@@ -176,5 +179,5 @@ class ServiceMeterProvider(ProcessMeterProvider):
         return [provider for provider in list(self._services.values()) if provider is not self]
 
 
-def _name_in(resource: Any) -> str:
+def _name_in(resource: Resource) -> str:
     return str(resource.attributes.get(SERVICE_NAME, ""))
