@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import tzinfo
 
+    from flask_chest_otel._store.rollups import CountedRow
     from flask_chest_otel._store.wanted import Wanted
 
 __all__ = ["BY", "Groups", "merged", "overview"]
@@ -45,7 +46,7 @@ NEVER_S = 2**35 // DAY_S * DAY_S
 
 def overview(
     connection: sqlite3.Connection,
-    requests: Callable[[str, Sequence[str]], Iterable[tuple[object, ...]]],
+    requests: Callable[[str, Sequence[str]], Iterable[CountedRow]],
     wanted: Wanted,
     groups: Groups,
 ) -> list[OverviewRow]:
@@ -104,7 +105,7 @@ class Groups:
         offset_s = self._offset_s(start_s)
         return [one for one in LEVELS_S if self._per_s % one == 0 and offset_s % one == 0 and one < DAY_S] or [MINUTE_S]
 
-    def add_requests(self, rows: Iterable[tuple[object, ...]]) -> None:
+    def add_requests(self, rows: Iterable[CountedRow]) -> None:
         """Add requests, one by one; they have ``COUNTED_COLUMNS``."""
         for key, figures in tallied(rows, self.unit_s).items():
             client_errors, server_errors = key.status_class == CLIENT_ERRORS, key.status_class >= SERVER_ERRORS

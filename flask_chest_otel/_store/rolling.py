@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.sqlite import transaction
 from flask_chest_otel._records.schema import REQUESTS, key_at
@@ -33,6 +33,8 @@ from flask_chest_otel._store.rows import typed
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
+
+    _DueRow = tuple[str, str, str | None, str, int, float, str | None, str | None, str | None]
 
 __all__ = ["Rolling", "trim"]
 
@@ -94,7 +96,7 @@ def _until_key(connection: sqlite3.Connection) -> str:
     return str(found[0]) if found else ""
 
 
-def _next_due(connection: sqlite3.Connection, now_s: int) -> list[tuple[object, ...]]:
+def _next_due(connection: sqlite3.Connection, now_s: int) -> list[_DueRow]:
     """The next requests to be counted: a good many, or all of minutes that are over."""
     end_s = now_s - GRACE_S
     rows = connection.execute(_DUE, (_until_key(connection), key_at(end_s * 10**9), AT_ONCE)).fetchall()
@@ -115,7 +117,7 @@ def _is_any_late(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM chest_late)").fetchone()[0])
 
 
-def _count(connection: sqlite3.Connection, due: list[tuple[Any, ...]]) -> None:
+def _count(connection: sqlite3.Connection, due: list[_DueRow]) -> None:
     from_s, until_key = start_s_of(_until_key(connection)), due[-1][0]
     _add(connection, tallied(row[:-1] for row in due))
     slo_counts.add(connection, [(row[0], row[1], row[-1]) for row in due if row[-1]])
@@ -165,7 +167,7 @@ def _add(connection: sqlite3.Connection, found: dict[RollupKey, Figures]) -> Non
         connection.executemany(_merging(table, _ONE_ROW), _rows(table.keyed(found)))
 
 
-def _rows(found: dict[RollupKey, Figures]) -> Iterator[tuple[Any, ...]]:
+def _rows(found: dict[RollupKey, Figures]) -> Iterator[tuple[object, ...]]:
     for key, figures in found.items():
         yield (*key, figures.count, figures.errors, figures.sum_ms, figures.max_ms, figures.histogram.encode())
 

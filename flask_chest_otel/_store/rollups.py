@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
+    CountedRow = tuple[str, str, str | None, str, int, float, str | None, str | None]
+    _Place = tuple[int, str, str | None, str, int, str | None]
+
 __all__ = [
     "BETWEEN",
     "COLUMNS",
@@ -253,9 +256,9 @@ def true_from_ns(connection: sqlite3.Connection) -> int:
 _ENDS = "SELECT (SELECT min(record_key) FROM chest_requests), deleted_key FROM chest_rolled_up"
 
 
-def tallied(rows: Iterable[tuple[Any, ...]], unit_s: int = MINUTE_S) -> dict[RollupKey, Figures]:
+def tallied(rows: Iterable[CountedRow], unit_s: int = MINUTE_S) -> dict[RollupKey, Figures]:
     """Figures of requests by minute, or by another unit; rows have the columns ``COUNTED_COLUMNS``."""
-    found: dict[tuple[object, ...], Figures] = {}
+    found: dict[_Place, Figures] = {}
     for row in rows:
         place = _place(row, unit_s)
         figures = found.get(place)
@@ -269,12 +272,12 @@ def tallied(rows: Iterable[tuple[Any, ...]], unit_s: int = MINUTE_S) -> dict[Rol
     return keys
 
 
-def _place(row: tuple[Any, ...], unit_s: int) -> tuple[object, ...]:
+def _place(row: CountedRow, unit_s: int) -> _Place:
     """What tells apart requests, as quickly as it can be had: each one comes here."""
     record_key, service, route, method, status, _, version, _ = row
     return start_s_of(record_key) // unit_s, service, route, method, status // 100, version
 
 
-def _key(place: tuple[Any, ...], unit_s: int) -> RollupKey:
+def _key(place: _Place, unit_s: int) -> RollupKey:
     number, service, route, method, status_class, version = place
     return RollupKey(unit_s, number * unit_s, service, route or "", known_method(method), status_class, version or "")

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     import socket
 
     from requests.adapters import HTTPAdapter
-    from urllib3 import connection, connectionpool
+    from urllib3 import PoolManager, connection, connectionpool
+
+    _Connection = connection.HTTPConnection
 else:
+    _Connection = object
     HTTPAdapter = library("requests", "flask-chest-otel[webhook]").adapters.HTTPAdapter
     connection = library("urllib3.connection", "flask-chest-otel[webhook]")
     connectionpool = library("urllib3.connectionpool", "flask-chest-otel[webhook]")
@@ -30,19 +33,17 @@ class _Answered(Answered):
         super().__init__(Deadlined(sock, deadline), *args, **kwargs)  # type: ignore[arg-type]  # all that it uses
 
 
-class _Sending:
+class _Sending(_Connection):
     """Sends with the whole time-out, and lets the answer be read where sending breaks."""
 
-    sock: Any
-    timeout: Any
-    response_class: Any = _Answered
+    response_class = _Answered
 
-    def request(self, *args: object, **kwargs: object) -> None:
+    def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
             # What was left of it for the last answer would be too little.
             self.sock.settimeout(self.timeout)
         try:
-            super().request(*args, **kwargs)  # type: ignore[misc]  # its other base has it
+            super().request(*args, **kwargs)
         except ssl.SSLError as error:
             # After this one, but not after those of TLS, urllib3 looks for an answer.
             raise BrokenPipeError from error
@@ -67,19 +68,19 @@ class _HTTPSPool(connectionpool.HTTPSConnectionPool):
 class Adapter(HTTPAdapter):
     """``requests``' own, with connections of ours."""
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: object) -> None:
         """Make the pools of connections."""
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(connections, maxsize, block, **kwargs)
         _use_ours(self.poolmanager)
 
-    def proxy_manager_for(self, proxy: str, **kwargs: object) -> object:
+    def proxy_manager_for(self, proxy: str, **kwargs: object) -> PoolManager:
         """Make those that go by a proxy."""
-        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager: PoolManager = super().proxy_manager_for(proxy, **kwargs)
         # Pools of SOCKS connect in their own way.
         if not proxy.lower().startswith("socks"):
             _use_ours(manager)
         return manager
 
 
-def _use_ours(manager: Any) -> None:
+def _use_ours(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}

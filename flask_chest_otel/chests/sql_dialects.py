@@ -13,9 +13,11 @@ from flask_chest_otel._records.schema import utc_text, utc_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import sqlalchemy
     from sqlalchemy.dialects import mysql
+    from sqlalchemy.types import TypeEngine
 
     from flask_chest_otel._records.schema import Kind
 else:
@@ -58,11 +60,11 @@ class Family:
 
     drivers: Mapping[str, str]
     install: str
-    types: Mapping[Kind, Any]
+    types: Mapping[Kind, TypeEngine[Any]]
     time: Callable[[int], object]
     insertion: Callable[[str, sqlalchemy.Table], str]
-    parameters: Callable[[Sequence[tuple[object, ...]]], Any]
-    lock: Callable[[sqlalchemy.Connection], Any]
+    parameters: Callable[[Sequence[tuple[object, ...]]], list[tuple[object, ...]] | tuple[str, ...]]
+    lock: Callable[[sqlalchemy.Connection], AbstractContextManager[None]]
     connect_args: Mapping[str, Mapping[str, object]]
 
 
@@ -173,7 +175,11 @@ _LIBPQ = {
     "keepalives_count": 3,
     "tcp_user_timeout": ANSWER_S * 1000,
 }
-_PLAIN: dict[Kind, object] = {"short": sqlalchemy.Text(), "text": sqlalchemy.Text(), "integer": sqlalchemy.Integer()}
+_PLAIN: dict[Kind, TypeEngine[Any]] = {
+    "short": sqlalchemy.Text(),
+    "text": sqlalchemy.Text(),
+    "integer": sqlalchemy.Integer(),
+}
 
 FAMILIES: dict[str, Family] = {
     "sqlite": Family(

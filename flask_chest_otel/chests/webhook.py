@@ -9,7 +9,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask_chest_otel._base.addresses import shown_address
@@ -100,7 +100,7 @@ class WebhookChest(DirectChest):
         params: Mapping[str, str] | None = None,
         proxies: Mapping[str, str] | None = None,
         verify: bool | str = True,
-        success_status_codes: Collection[int] = (200, 201, 202, 204),
+        success_status_codes: Collection[object] = (200, 201, 202, 204),
         timeout_s: float = 10.0,
         capacity: int = CAPACITY,
         retry_for_s: float = TEN_MINUTES_S,
@@ -234,15 +234,16 @@ def _checked_url(url: str) -> str:
     return url
 
 
-def _checked_codes(codes: Collection[Any]) -> frozenset[int]:
+def _checked_codes(codes: Collection[object]) -> frozenset[int]:
     wanted = "HTTP status codes, for example (200, 202)"
     try:
         found = frozenset(codes)
     except TypeError:
         raise ChestConfigError("success_status_codes", codes, wanted) from None
-    if not found or not all(isinstance(code, int) and 100 <= code < 600 for code in found):  # noqa: PLR2004 - RFC 9110
+    valid = frozenset(code for code in found if isinstance(code, int) and 100 <= code < 600)  # noqa: PLR2004 - RFC 9110
+    if not found or valid != found:
         raise ChestConfigError("success_status_codes", codes, wanted)
-    return found
+    return valid
 
 
 def _reason(error: requests.RequestException) -> str:
