@@ -127,17 +127,17 @@ def _send(route: Route, until: float) -> str:
     """Send until nothing waits here or the time is over; what is left, in words."""
     from flask_chest_otel._outbox.worker import OutboxWorker  # noqa: PLC0415 - as in _opened
 
-    dispatch, shown = OutboxWorker(route), -1
-    dispatch.join(route)
-    dispatch.buffer.take_over()
-    dispatch.start()
+    worker, shown = OutboxWorker(route), -1
+    worker.join(route)
+    worker.buffer.take_over()
+    worker.start()
     while True:
-        usage, done = dispatch.buffer.usage(), dispatch.buffer.is_empty()
+        usage, done = worker.buffer.usage(), worker.buffer.is_empty()
         if usage.waiting != shown:
             shown = usage.waiting
             say(f"{counted(shown, 'batch waits', 'batches wait')}.", to_stderr=True)
         if done or time.monotonic() >= until:
-            dispatch.leave(route)
+            worker.leave(route)
             return _left(usage, others=done)
         time.sleep(LOOK_EVERY_S)
 

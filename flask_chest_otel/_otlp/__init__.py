@@ -1,1 +1,1 @@
-"""The connection to a collector: where it is, how it is reached, what it answered."""
+"""The connection to a collector: its address, the protocol, the encoding, and its answers."""

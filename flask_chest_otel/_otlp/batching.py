@@ -1,4 +1,4 @@
-"""How finished spans gather into batches, as OpenTelemetry's variables for that say.
+"""Reads OpenTelemetry's variables for batches of spans, ``OTEL_BSP_…``.
 
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#batch-span-processor
 """
@@ -18,14 +18,14 @@ __all__ = ["Batching", "batching_of", "longest_export_s"]
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """Bounds of the way from a finished span to the outbox.
+    """How finished spans are collected into batches before they are written into the outbox.
 
     Attributes:
-        gather_s: How long spans wait for more of them, seconds: what `kill -9` takes is younger than that and one
-            write. Shorter than the specification's 5 seconds, as a write goes to the local disk.
-        batch: Spans in one batch at most; so many do not wait any longer.
-        capacity: Spans that wait at most; further ones are dropped and counted. Ten times the specification's 2048,
-            as nothing here waits for the collector.
+        gather_s: How long spans wait for further spans, seconds. `kill -9` loses spans that are younger than this and
+            one write. The specification's default is 5 seconds; here it is shorter, as a write goes to the local disk.
+        batch: How many spans one batch has at most; a full batch is written at once.
+        capacity: How many spans wait at most; further ones are dropped and counted. Ten times the specification's
+            default of 2048, as no span here waits for the collector.
     """
 
     gather_s: float = 0.5
@@ -34,20 +34,20 @@ class Batching:
 
 
 def batching_of(environ: Mapping[str, str]) -> Batching:
-    """What the environment says; where it says nothing, or nothing that can be used, the defaults."""
+    """Return the values of the environment variables; the default for each that is missing or cannot be used."""
     delay_ms = _whole(environ, "SCHEDULE_DELAY")
     capacity = _whole(environ, "MAX_QUEUE_SIZE") or Batching().capacity
     batch = _whole(environ, "MAX_EXPORT_BATCH_SIZE") or Batching().batch
     return Batching(
         delay_ms / 1000 if delay_ms is not None else Batching().gather_s,
-        # The specification: no more than can wait.
+        # The specification: a batch must not be larger than the queue.
         min(batch, capacity),
         capacity,
     )
 
 
 def longest_export_s(environ: Mapping[str, str]) -> float | None:
-    """How long one export of spans may take, seconds; ``None``: the environment does not say it."""
+    """Return ``OTEL_BSP_EXPORT_TIMEOUT`` in seconds; ``None``: it is not set."""
     longest_ms = _whole(environ, "EXPORT_TIMEOUT")
     return None if longest_ms is None else longest_ms / 1000
 

@@ -1,4 +1,4 @@
-"""The files of certificates that the standard variables name, as both protocols use them."""
+"""TLS settings for both protocols, from the certificate files that OpenTelemetry's variables name."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ __all__ = ["context_for"]
 
 
 def context_for(address: OtlpEndpoint) -> ssl.SSLContext:
-    """What TLS to an address begins with; the files are read each time, as they are renewed while we run.
+    """Return the TLS context for an address.
+
+    The files are read with each call, as certificates are renewed while the process runs.
 
     Raises:
-        OSError: A file cannot be used; the message says which, and why.
+        OSError: A file cannot be used; the message names the files and the reason.
     """
     own, known = address.client_certificate, address.certificate
     try:
         context = ssl.create_default_context(cafile=known)
         if own is not None:
-            # Without that, OpenSSL asks the terminal for the password of an encrypted key, and waits.
+            # Without a function for the password, OpenSSL asks for it on the terminal and waits.
             context.load_cert_chain(*own, password=_no_password)
     except OSError as error:
-        # It does not say itself which file it is about.
+        # OpenSSL's message does not name the file.
         files = ", ".join(filter(None, [known, *(own or ())]))
         raise OSError(f"certificates {files} cannot be used: {error}") from error
     return context

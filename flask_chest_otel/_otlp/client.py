@@ -1,4 +1,4 @@
-"""Where OTLP goes, as the standard variables say, and what is answered there, whichever protocol is spoken."""
+"""Addresses of OTLP from OpenTelemetry's variables, and the answers of a collector, for both protocols."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ __all__ = [
 ]
 
 SHOWN_CHARS = 200
-"""How much of what a collector says is shown and kept."""
+"""How many characters of a collector's message are shown and kept."""
 
 _JSON = "application/json"
-# The specification's name of the type, others, and none: https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
+# The type in the specification, another name for it, and no type at all: https://opentelemetry.io/docs/specs/otlp/#otlphttp-response
 _PROTOBUF = ("application/x-protobuf", "application/protobuf", "")
 
 NO_HEADER = (
     "OTEL_EXPORTER_OTLP_HEADERS has an entry that is no header and is not sent: "
     "type OTEL_EXPORTER_OTLP_HEADERS=name=value, commas between them"
 )
-"""What the log and the doctor say in that case."""
+"""Message of the log and of the doctor about such an entry."""
 
-# As the SDK takes them: https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specifying-headers-via-environment-variables
+# The format that the SDK accepts: https://opentelemetry.io/docs/specs/otel/protocol/exporter/#specifying-headers-via-environment-variables
 _HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ !#-+\--:<-\[\]-~]*")
 
-# Go's net/http and gRPC in Go, C, Java and Rust: "http: request body too large", "received message larger than max",
-# "message exceeds maximum size", "decoded message length too large".
+# Messages of Go's net/http and of gRPC in Go, C, Java and Rust: "http: request body too large", "received message
+# larger than max", "message exceeds maximum size", "decoded message length too large".
 _TOO_LARGE = re.compile("too large|larger than max|exceeds (the )?max", re.IGNORECASE)
 
 _COMPRESSIONS = ("none", "gzip", "deflate")
@@ -59,19 +59,20 @@ _COMPRESSIONS = ("none", "gzip", "deflate")
 
 @dataclass(frozen=True, slots=True)
 class OtlpEndpoint:
-    """Where one signal goes, and how.
+    """The address of one signal, and how to send to it.
 
     Attributes:
         signal: ``traces``, ``metrics`` or ``logs``.
-        url: The full URL; with gRPC, the server as gRPC names it.
-        shown: The same without what may be a password.
+        url: The full URL; for gRPC, the server as gRPC names it, such as ``host:4317``.
+        shown: ``url`` without parts that may be a password.
         protocol: ``http/protobuf`` or ``grpc``.
-        encrypted: Whether by TLS.
-        headers: Sent with each post; they may hold keys.
+        encrypted: Whether TLS is used.
+        headers: Headers of each post; they may contain keys.
         timeout_s: How long one post may take, seconds.
         compression: ``none``, ``gzip`` or ``deflate``.
-        certificate: File of certificates to check the server's with; the system's unless given.
-        client_certificate: File of a certificate of our own, and that of its key.
+        certificate: File with certificates that verify the server's; ``None``: those of the system.
+        client_certificate: Files with the client's certificate and its key; ``None`` for the key: it is in the same
+            file.
     """
 
     signal: str
@@ -87,17 +88,17 @@ class OtlpEndpoint:
 
 
 class PostResult(NamedTuple):
-    """What became of one post.
+    """The result of one post.
 
     Attributes:
-        taken: Whether the collector has taken it, in part at least.
-        retryable: Where it has not: whether it may take it later.
-        status: Its status in its protocol; or what kept it from answering.
-        says: Its words.
-        retry_after_s: How long it wants to be left alone, seconds.
-        rejected: Items that it did not take although it took the rest.
-        too_large: Where it has refused: whether for the size, so that a part of it may be taken.
-        denied: Where it has refused: whether it speaks of the caller, so that the same may be taken with a right token.
+        taken: Whether the collector took the request, at least in part.
+        retryable: If not taken: whether the collector may take the same request later.
+        status: Status of the answer, such as ``503`` or ``UNAVAILABLE``; or the error that prevented an answer.
+        says: Message of the answer.
+        retry_after_s: How long the collector asks to wait before the next post, seconds; ``None``: it does not ask.
+        rejected: Number of items that the collector did not take although it took the others.
+        too_large: If refused: whether the request was too large, so that a part of it may be taken.
+        denied: If refused: whether the caller was refused, so that the request may be taken with another token.
     """
 
     taken: bool
@@ -111,21 +112,21 @@ class PostResult(NamedTuple):
 
 
 class OtlpClient(Protocol):
-    """One connection, kept open between posts; used by one thread."""
+    """One connection that stays open between posts. Only one thread may use it."""
 
     def post(self, body: bytes) -> PostResult:
-        """Post one OTLP request; whatever happens is an answer."""
+        """Post one OTLP request. Errors are part of the result and are not raised."""
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
 
 
 def address_of(signal: str, environ: Mapping[str, str], protocol: str = HTTP) -> OtlpEndpoint:
-    """What ``OTEL_EXPORTER_OTLP_…`` says about ``signal``; its own variables beat the general ones.
+    """Return the address of ``signal`` from ``OTEL_EXPORTER_OTLP_…``; variables of the signal override general ones.
 
     Args:
         signal: ``traces``, ``metrics`` or ``logs``.
-        environ: The environment.
+        environ: The environment variables.
         protocol: ``http/protobuf`` or ``grpc``.
 
     Raises:
@@ -157,32 +158,34 @@ def address_of(signal: str, environ: Mapping[str, str], protocol: str = HTTP) ->
 
 
 def unanswered(error: Exception) -> PostResult:
-    """Nobody answered in time, or not to us, or not in the protocol; or nothing could be asked."""
+    """Return the result of a post without a valid answer: no connection, a time-out, or a broken protocol."""
     says = printable(str(error))
     if isinstance(error, ValueError) and not isinstance(error, OSError):
-        # Not in its own words: they quote the header, which may be a key.
+        # Do not use the error's own message: it quotes the header, which may be a key.
         says = "a value in OTEL_EXPORTER_OTLP_HEADERS cannot be sent as a header, or as metadata of gRPC"
     return PostResult(taken=False, retryable=True, status=f"{type(error).__name__}:", says=says)
 
 
 def in_short(says: str) -> str:
-    """A collector's words, as they may be shown and kept: on one line, not too long."""
+    """Return a collector's message as one printable line of at most ``SHOWN_CHARS`` characters."""
     return " ".join(part for part in says.split() if part.isprintable())[:SHOWN_CHARS]
 
 
 def speaks_of_size(says: str) -> bool:
-    """Whether a refusal is for the size: collectors have many statuses for that, and few words."""
+    """Whether a message says that the request is too large: statuses for it differ, messages are similar."""
     return _TOO_LARGE.search(says) is not None
 
 
 def success(signal: str, status: str, content_type: str, content: bytes) -> PostResult:
-    """What a success says: taken, taken in part, or that no OTLP is spoken there, such as where one has to log in.
+    """Return the result of an answer with a status of success.
+
+    It is taken, taken in part, or not taken because the server does not speak OTLP, such as a login page.
 
     Args:
         signal: ``traces``, ``metrics`` or ``logs``.
-        status: As the protocol has it.
-        content_type: Without parameters, in lower case; empty: none was given.
-        content: OTLP's message, in protobuf or, as some back ends have it, in JSON; or nothing.
+        status: The status, as the protocol has it.
+        content_type: Content type in lower case, without parameters; ``""``: the answer has none.
+        content: OTLP's response message as protobuf, or as JSON, which some back ends send; or empty.
     """
     response = OTLP_SIGNALS[signal].response()
     try:
@@ -206,7 +209,7 @@ def success(signal: str, status: str, content_type: str, content: bytes) -> Post
 
 
 def words(content_type: str, content: bytes) -> str:
-    """What the body of an error says."""
+    """Return the message in the body of an error: text, JSON as it is, or ``google.rpc.Status``."""
     if content_type.startswith("text/") or content_type == _JSON:
         return content.decode("utf-8", "replace")
     status = Status()
@@ -216,13 +219,13 @@ def words(content_type: str, content: bytes) -> str:
 
 
 def _headers(text: str) -> tuple[tuple[str, str], ...]:
-    """The headers that a variable gives; an entry that is none is said without quoting it: it may be a key."""
+    """Return the headers in a variable's text; a wrong entry is reported without its text, which may be a key."""
     found: dict[str, str] = {}
     for entry in filter(None, map(str.strip, text.split(","))):
         if _HEADER.fullmatch(entry):
             found.update(parse_env_headers(entry, liberal=True))
         else:
-            # The parser would quote it in the log.
+            # The SDK's parser would quote the entry in the log.
             count_refusal(Refusal.SETTING, "header without a name", NO_HEADER)
     return tuple(found.items())
 

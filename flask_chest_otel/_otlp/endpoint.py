@@ -1,4 +1,4 @@
-"""Where OTLP shall go and how it is spoken, as the standard variables say; and what is wrong with that.
+"""Reads addresses, protocols and exporters of OTLP from OpenTelemetry's variables, and finds mistakes in them.
 
 The variables: https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 """
@@ -29,44 +29,44 @@ __all__ = [
 ]
 
 EXPORTER = "flask_chest_otlp"
-"""The exporters with an outbox, as the environment names them."""
+"""Name of the exporters with an outbox, in variables such as ``OTEL_TRACES_EXPORTER``."""
 
 GENERAL = "OTEL_EXPORTER_OTLP_ENDPOINT"
 DEFAULT = "http://localhost:4318"
 GRPC, HTTP = "grpc", "http/protobuf"
 SIGNALS = ("traces", "metrics", "logs")
-"""Signals by the names that OTLP's paths and OpenTelemetry's variables have."""
+"""Names of the signals in OTLP's URL paths and in OpenTelemetry's variables."""
 
 PORTS = {GRPC: 4317, HTTP: 4318}
-"""Where a collector listens for each protocol, unless it is told otherwise."""
+"""Port on which a collector listens by default, by protocol."""
 
 _SPOKEN = {EXPORTER: HTTP, "otlp_proto_http": HTTP, "otlp_proto_grpc": GRPC}
 
 
 def url_of(signal: str, environ: Mapping[str, str]) -> str:
-    """The full URL that ``signal`` is posted to with HTTP.
+    """Return the full URL of ``signal`` for OTLP over HTTP.
 
     Raises:
-        ChestConfigError: There is no such address.
+        ChestConfigError: The variable has no usable address.
     """
     variable, value = _given(signal, environ)
     value = _checked(variable, value or DEFAULT)
-    # The specification: only the general variable's path is a base.
+    # The specification appends /v1/… only to the general variable; a signal's own variable is used as it is.
     return f"{value.rstrip('/')}/v1/{signal}" if variable == GENERAL else value
 
 
 def grpc_target_of(signal: str, environ: Mapping[str, str], *, insecure: bool) -> tuple[str, bool]:
-    """The server that ``signal`` goes to with gRPC, and whether encrypted.
+    """Return the server of ``signal`` for OTLP over gRPC, and whether to use TLS.
 
-    gRPC has addresses of many forms: ``host:4317``, ``unix:///run/c.sock``, ``dns:///c:4317``.
+    gRPC accepts addresses of many forms: ``host:4317``, ``unix:///run/c.sock``, ``dns:///c:4317``.
 
     Args:
         signal: ``traces``, ``metrics`` or ``logs``.
-        environ: The environment.
-        insecure: Whether an address that is no ``http://`` or ``https://`` is spoken to without TLS.
+        environ: The environment variables.
+        insecure: Whether an address without ``http://`` or ``https://`` is used without TLS.
 
     Raises:
-        ChestConfigError: There is no such address.
+        ChestConfigError: The variable has no usable address.
     """
     variable, value = _given(signal, environ)
     value = value or f"http://localhost:{PORTS[GRPC]}"
@@ -78,12 +78,12 @@ def grpc_target_of(signal: str, environ: Mapping[str, str], *, insecure: bool) -
 def protocol_of(
     signal: str, environ: Mapping[str, str], on_unknown: Callable[[str, str], None] = lambda _variable, _value: None
 ) -> str:
-    """``grpc`` or ``http/protobuf``, the specification's default; a collector listens to both.
+    """Return ``grpc`` or ``http/protobuf``, the specification's default. Collectors listen to both by default.
 
     Args:
         signal: ``traces``, ``metrics`` or ``logs``.
-        environ: The environment.
-        on_unknown: Told the name and the value of a variable that says something else.
+        environ: The environment variables.
+        on_unknown: Called with name and value of a variable that has another value.
     """
     for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         given = environ.get(variable, "").strip()
@@ -95,17 +95,17 @@ def protocol_of(
 
 
 def exporters_of(signal: str, environ: Mapping[str, str]) -> list[str]:
-    """Names of the exporters that the environment wants for ``signal``."""
+    """Return the names of exporters in ``OTEL_<SIGNAL>_EXPORTER``; ``otlp`` if it is not set, none for ``none``."""
     wanted = environ.get(f"OTEL_{signal.upper()}_EXPORTER") or "otlp"
     return [name for name in map(str.strip, wanted.split(",")) if name not in ("", "none")]
 
 
 def problems(environ: Mapping[str, str], signals: Sequence[str] = ("traces", "metrics")) -> list[str]:
-    """What is wrong with the addresses that the environment gives to OTLP, with what to type.
+    """Return a sentence for each mistake in the addresses of OTLP, with the correction to type.
 
     Args:
-        environ: The environment.
-        signals: Those that are exported.
+        environ: The environment variables.
+        signals: The signals that are exported.
     """
     found = [
         problem
@@ -120,7 +120,7 @@ def _problems(signal: str, protocol: str, exporter: str, environ: Mapping[str, s
     variable, value = _given(signal, environ)
     if not value or (exporter != "otlp" and exporter not in _SPOKEN):
         return
-    # gRPC has addresses of many forms: host:4317, unix:/run/c.sock, dns:///c:4317.
+    # Addresses of gRPC may have other forms: host:4317, unix:/run/c.sock, dns:///c:4317.
     if protocol == HTTP or value.startswith(("http://", "https://")):
         try:
             _checked(variable, value)
@@ -133,7 +133,7 @@ def _problems(signal: str, protocol: str, exporter: str, environ: Mapping[str, s
 
 
 def _meant(variable: str, value: str, signal: str, protocol: str) -> str:
-    """The address with the path that its variable wants."""
+    """Return the address with the path that is right for its variable."""
     shown = shown_address(value).rstrip("/")
     if variable == GENERAL:
         return re.sub("/v1/(traces|metrics|logs)$", "", shown)
@@ -145,7 +145,7 @@ def _wrong_port(variable: str, value: str, protocol: str, exporter: str, meant: 
     wrong, right = f":{PORTS[other]}", f":{PORTS[protocol]}"
     shown = shown_address(value)
     if re.search(f"{wrong}(/|$)", shown):
-        # Other names of exporters are those of one protocol.
+        # All other names of exporters stand for one protocol.
         instead = f", or OTEL_EXPORTER_OTLP_PROTOCOL={other}" if exporter == "otlp" else ""
         yield (
             f"{variable}={shown} has the port on which collectors speak {other}, and is spoken to in {protocol}: type "

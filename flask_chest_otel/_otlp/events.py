@@ -1,4 +1,4 @@
-"""This package's log events as OTLP requests, written as bytes; one that cannot be written is made as a message."""
+"""Encodes this package's log events as OTLP requests: directly as bytes, or as protobuf messages if that fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EventEncoder"]
 
-# Tags of fields, with the size where that is fixed:
+# Tags of fields; for fields of a fixed size, with that size:
 # https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/logs/v1/logs.proto
 _RESOURCE_LOGS, _SCOPE_LOGS, _LOG_RECORD = b"\x0a", b"\x12", b"\x12"
 _SEVERITY, _SEVERITY_TEXT, _BODY, _ATTRIBUTES, _EVENT_NAME = b"\x10", b"\x1a", b"\x2a", b"\x32", b"\x62"
@@ -31,11 +31,11 @@ _TIMES = struct.Struct("<BQBQ").pack
 
 
 class EventEncoder:
-    """Encodes events of one application.
+    """Encodes the events of one application.
 
     Args:
-        resource: The SDK's, of the application.
-        name: Puts the process's identity onto the message of a resource.
+        resource: The SDK's resource of the application.
+        name: Sets ``service.instance.id`` of the current process in a resource's message.
     """
 
     def __init__(self, resource: Resource, name: Callable[[ResourceMessage], None]) -> None:
@@ -45,14 +45,14 @@ class EventEncoder:
         self._around: tuple[object, bytes, bytes] | None = None
 
     def encode(self, events: Iterable[LogEvent]) -> tuple[int, bytes]:
-        """How many events, and they as a request."""
+        """Return the number of events, and the request as protobuf."""
         records = [framed(_LOG_RECORD, self._content(event)) for event in events]
         resource_logs, scope_logs = self._surroundings()
         scope = framed(_SCOPE_LOGS, scope_logs + b"".join(records))
         return len(records), framed(_RESOURCE_LOGS, resource_logs + scope)
 
     def _surroundings(self) -> tuple[bytes, bytes]:
-        """What stands around the events, in the outer message and in the inner one; made once in a process."""
+        """Return resource and scope as bytes of ``ResourceLogs`` and ``ScopeLogs``; made once per process."""
         if self._around is None or self._around[0] is not current_process():
             outer, inner = no_events(self._resource)
             self._name(outer.resource)
@@ -62,7 +62,7 @@ class EventEncoder:
     def _content(self, event: LogEvent) -> bytes:
         try:
             return self._written(event)
-        except Exception:  # noqa: BLE001 - the message classes' side has an answer to everything
+        except Exception:  # noqa: BLE001 - `event_message` can encode every value
             return bytes(event_message(event).SerializeToString())
 
     def _written(self, event: LogEvent) -> bytes:

@@ -1,4 +1,4 @@
-"""Posting OTLP over gRPC: the requests that wait in the outbox are what goes over the wire, as they are."""
+"""Posts OTLP over gRPC. The requests in the outbox are sent as they are, without another encoding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._otlp.client import OtlpEndpoint
 
-__all__ = ["GrpcTarget"]
+__all__ = ["GrpcClient"]
 
 # https://opentelemetry.io/docs/specs/otlp/#failures: RESOURCE_EXHAUSTED only with a RetryInfo.
 _TRY_AGAIN = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})
@@ -36,16 +36,16 @@ _COMPRESSIONS = {
 }
 
 HALVED_FROM_BYTES = 64 * 1024
-"""Smaller requests that exhaust something, nobody says what, are not taken for too large ones."""
+"""A smaller request that is answered RESOURCE_EXHAUSTED without a message is not taken as too large, bytes."""
 
 _DETAILS = "grpc-status-details-bin"
 
 
-class GrpcTarget:
+class GrpcClient:
     """A channel to a gRPC server.
 
     Args:
-        address: Where to.
+        address: The server, and how to send to it.
     """
 
     def __init__(self, address: OtlpEndpoint) -> None:
@@ -53,11 +53,11 @@ class GrpcTarget:
         self._channel: grpc.Channel | None = None
 
     def post(self, body: bytes) -> PostResult:
-        """Post one OTLP request; whatever happens is an answer."""
+        """Post one OTLP request. Errors are part of the result and are not raised."""
         try:
             if self._channel is None:
                 self._channel = self._connect()
-            # Not a plain call: that waits outside of Python, where the interpreter's end cannot reach it.
+            # Use a future, as a plain call waits outside of Python, where the interpreter's end cannot interrupt it.
             content = self._channel.unary_unary(OTLP_SIGNALS[self._address.signal].method).future(
                 body,
                 timeout=self._address.timeout_s,
@@ -66,14 +66,14 @@ class GrpcTarget:
             )
             return success(self._address.signal, "OK", "", content.result())
         except grpc.RpcError as error:
-            # A channel that failed waits longer and longer before it tries again; how long is the lane's to say.
+            # A channel that failed waits longer with each try. Close it: `SignalSender` decides how long to wait.
             self.close()
             return _failure(error, len(body))
-        except (OSError, ValueError) as error:  # a file of certificates; a header that gRPC does not take
+        except (OSError, ValueError) as error:  # a certificate file, or a header that gRPC rejects
             return unanswered(error)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the channel."""
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
@@ -86,7 +86,8 @@ class GrpcTarget:
         )
         if not self._address.encrypted:
             return grpc.insecure_channel(self._address.url, options)
-        # gRPC does not say what is wrong with a file, and writes lines of its own to the error output.
+        # Read the files once with OpenSSL: gRPC does not say what is wrong with one, and writes lines of its own to
+        # stderr.
         context_for(self._address)
         certificate, key = self._address.client_certificate or (None, None)
         credentials = grpc.ssl_channel_credentials(
@@ -96,7 +97,7 @@ class GrpcTarget:
 
 
 def _yield_to_greenlets() -> None:
-    """Under gevent, have gRPC wait as everybody does there: its own waiting would stop all greenlets."""
+    """Under gevent, make gRPC wait in gevent's way; else its waiting would stop all greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("threading"):
         init_gevent()
@@ -107,13 +108,13 @@ def _content(path: str | None) -> bytes | None:
 
 
 def _failure(error: grpc.RpcError, size_bytes: int) -> PostResult:
-    """A failed call, which is its own error."""
+    """Return the result of a failed call. In gRPC the call object is the exception."""
     status: str = error.code().name
     retry_after_s = _retry_after_s(error.trailing_metadata() or ())
-    # Before the last one, all that failed in the same way.
+    # Show the last error only: gRPC lists all addresses that failed before it.
     says = in_short((error.details() or "").rpartition("last error: ")[2])
     too_large = retry_after_s is None and (
-        # Without a word it may be a quota as well, which small requests would only use up.
+        # Without a message the reason may also be a quota; many small requests would use it up.
         speaks_of_size(says) or (status == "RESOURCE_EXHAUSTED" and size_bytes > HALVED_FROM_BYTES)
     )
     return PostResult(
@@ -128,7 +129,7 @@ def _failure(error: grpc.RpcError, size_bytes: int) -> PostResult:
 
 
 def _retry_after_s(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:
-    """What a ``RetryInfo`` among the details of a status asks for, seconds."""
+    """Return the delay of ``RetryInfo`` in the details of a status, seconds; ``None``: there is none."""
     status, found = Status(), RetryInfo()
     try:
         status.ParseFromString(dict(metadata).get(_DETAILS, b""))

@@ -1,7 +1,7 @@
-"""Posting OTLP over HTTP: one connection, kept open.
+"""Posts OTLP over HTTP through one connection that stays open.
 
-The standard library's client, as the session of OpenTelemetry's own exporter is private; and as one post has one
-deadline here, however slowly an answer drips in.
+It uses the standard library's client for two reasons: the session of OpenTelemetry's own exporter is private, and here
+each post has one deadline, however slowly the bytes of an answer arrive.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._otlp.client import OtlpEndpoint
 
-__all__ = ["HttpTarget"]
+__all__ = ["HttpClient"]
 
 ANSWER_BYTES = 64 * 1024
-"""How much of an answer is read."""
+"""How many bytes of an answer are read."""
 
 TRY_AGAIN = frozenset({408, 429, 502, 503, 504})
-"""What the OTLP specification calls retryable, and a proxy's 408."""
+"""Statuses that the OTLP specification calls retryable, and 408, which proxies send."""
 
 DENIED = frozenset({401, 403, 407})
-"""Somebody has to give the right token, or to let in the one that is given."""
+"""Statuses that refuse the caller: the token is wrong, or it is not allowed yet."""
 
 TOO_LARGE = 413
-"""What is smaller may be taken."""
+"""Status for a request that is too large; a smaller one may be taken."""
 
 EARLY_ANSWER_S = 0.2
-"""How long an answer is looked for where sending broke, or took all the time there was, seconds."""
+"""How long to wait for an answer after sending failed or used up the whole time-out, seconds."""
 
 _COMPRESS: dict[str, Callable[[bytes], bytes]] = {"none": bytes, "gzip": gzip.compress, "deflate": zlib.compress}
 
 
-class HttpTarget:
+class HttpClient:
     """A connection to an HTTP server.
 
     Args:
-        address: Where to.
+        address: The server, and how to send to it.
     """
 
     def __init__(self, address: OtlpEndpoint) -> None:
@@ -70,7 +70,7 @@ class HttpTarget:
             to_proxy = _credentials("Proxy-Authorization", self._proxy)
         self._headers = {
             **to_proxy,
-            # In lower case, as those of the environment are, which come after it and win.
+            # In lower case like the headers of the environment, so that those override it below.
             **_credentials("authorization", self._parts),
             "User-Agent": f"flask_chest_otel/{__version__}",
             "Content-Type": "application/x-protobuf",
@@ -79,7 +79,7 @@ class HttpTarget:
         }
 
     def post(self, body: bytes) -> PostResult:
-        """Post one OTLP request; whatever happens is an answer."""
+        """Post one OTLP request. Errors are part of the result and are not raised."""
         try:
             return self._post(body)
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -92,7 +92,7 @@ class HttpTarget:
         try:
             return self._exchange(body)
         except ConnectionError:
-            # A server may close a connection that lay idle, and that shows only when it is used again.
+            # A server may have closed an idle connection; the client notices only now. Try once more with a new one.
             self.close()
             if not was_open:
                 raise
@@ -106,7 +106,7 @@ class HttpTarget:
             raise
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(OSError):
@@ -127,13 +127,13 @@ class HttpTarget:
         return self._answer(response, content)
 
     def _early_answer(self, connection: http.client.HTTPConnection, error: OSError) -> PostResult:
-        """What a server said that would not read the request to its end, such as that it is too large."""
+        """Return the answer of a server that stopped reading the request, for example because it is too large."""
         self._deadline.extend(EARLY_ANSWER_S)
         try:
             response = connection.getresponse()
             content = response.read(ANSWER_BYTES)
         except (OSError, http.client.HTTPException, ValueError) as unheard:
-            # An alert of TLS, such as for a certificate of ours, says more than that sending broke.
+            # A TLS alert, for example about the client's certificate, says more than the error of sending.
             alert = "ALERT" in str(getattr(unheard, "reason", ""))
             raise unheard if alert else error from None
         self.close()
@@ -169,17 +169,17 @@ class HttpTarget:
             taken=False,
             retryable=retryable,
             status=status,
-            # Many pages of errors begin with the status.
+            # Many error pages repeat the status at their beginning.
             says=in_short(says.removeprefix(status)) or printable(response.reason),
             retry_after_s=retry_after_s(response.getheader("Retry-After")),
-            # The collector itself says 400 and a word.
+            # The collector itself answers 400 with a message about the size.
             too_large=response.status == TOO_LARGE or (not retryable and speaks_of_size(says)),
             denied=response.status in DENIED,
         )
 
 
 def _proxy(parts: SplitResult) -> SplitResult | None:
-    """The proxy that the environment names for an address."""
+    """Return the proxy of an address from ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY``; ``None``: none."""
     proxies = urllib.request.getproxies()
     named = proxies.get(parts.scheme)
     if (
@@ -192,7 +192,10 @@ def _proxy(parts: SplitResult) -> SplitResult | None:
 
 
 def _is_among(host: str, exceptions: str) -> bool:
-    """Whether ``NO_PROXY`` names an IP address, or a network with it; the standard library knows neither of IPv6."""
+    """Whether ``NO_PROXY`` has an IP address or a network that contains it.
+
+    The standard library does not match networks, nor addresses of IPv6.
+    """
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -205,7 +208,7 @@ def _is_among(host: str, exceptions: str) -> bool:
 
 
 def _credentials(header: str, parts: SplitResult) -> dict[str, str]:
-    """User and password of an address, as HTTP sends them."""
+    """Return user and password of an address as a header of basic authentication."""
     if parts.username is None:
         return {}
     user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -1,4 +1,4 @@
-"""Log records as OTLP requests: those of this package, and those of the SDK's logs, whichever its version."""
+"""Encodes log records as OTLP requests: events of this package, and log records of every version of the SDK."""
 
 from __future__ import annotations
 
@@ -33,24 +33,27 @@ if TYPE_CHECKING:
 __all__ = ["NAMES_EVENTS", "encode_records", "event_message", "no_events"]
 
 NAMES_EVENTS = "event_name" in LogRecord.DESCRIPTOR.fields_by_name
-"""Whether OTLP's messages of this version have the field; before, an attribute stood for it."""
+"""Whether the installed OTLP messages have the field ``event_name``; else an attribute has the event's name."""
 
 
 def no_events(resource: SdkResource) -> tuple[ResourceLogs, ScopeLogs]:
-    """What stands around this package's events, in the outer message and in the inner one.
+    """Return the messages that surround this package's events, without events.
 
     Args:
-        resource: The SDK's, of the application.
+        resource: The SDK's resource of the application.
     """
     return _resource_logs(resource, []), ScopeLogs(scope=InstrumentationScope(name=SCOPE, version=__version__))
 
 
 def encode_records(batch: Iterable[Any]) -> tuple[int, ExportLogsServiceRequest]:
-    """How many log records of the SDK, and they as a request: one that cannot be encoded takes no other with it.
+    """Encode log records of the SDK; one that cannot be encoded is reported and left out.
 
     Args:
-        batch: What the SDK gives to an exporter: a log record, a scope, and a resource that stands beside the log
-            record since 1.39, before on it.
+        batch: The objects that the SDK gives to an exporter. Each has a log record and a scope. The resource is an
+            attribute of the object since SDK 1.39, of its log record before.
+
+    Returns:
+        The number of encoded log records, and the request.
     """
     groups: dict[SdkResource, dict[SdkScope | None, list[LogRecord]]] = defaultdict(lambda: defaultdict(list))
     count = 0
@@ -72,7 +75,7 @@ def encode_records(batch: Iterable[Any]) -> tuple[int, ExportLogsServiceRequest]
 
 
 def event_message(event: LogEvent) -> LogRecord:
-    """An event of this package as a message."""
+    """Return an event of this package as a message."""
     return LogRecord(
         time_unix_nano=event.time_unix_ns,
         observed_time_unix_nano=event.time_unix_ns,
@@ -108,7 +111,7 @@ class _Named(TypedDict, total=False):
 
 
 def _named(name: str | None, attributes: Mapping[str, object]) -> _Named:
-    """Attributes and, where it has one, the name of an event, as fields of a message."""
+    """Return attributes and, for an event, its name as fields of a ``LogRecord``."""
     if not name:
         return {"attributes": list(_key_values(attributes))}
     if NAMES_EVENTS:
@@ -141,7 +144,7 @@ def _key_values(attributes: Mapping[str, object], depth: int = 0) -> Iterator[Ke
 
 
 def _any_value(value: object, depth: int = 0) -> AnyValue:  # noqa: PLR0911 - one line for each kind
-    # bool first: it is an int to Python.
+    # bool comes first, as it is a subclass of int.
     if isinstance(value, bool):
         return AnyValue(bool_value=value)
     if isinstance(value, str):
@@ -162,5 +165,5 @@ def _any_value(value: object, depth: int = 0) -> AnyValue:  # noqa: PLR0911 - on
 
 
 def _clean(text: str) -> str:
-    # Lone surrogates have no UTF-8, and protobuf takes nothing else.
+    # Protobuf accepts only texts that UTF-8 can encode; lone surrogates it cannot.
     return text if text.isascii() else text.encode(errors="replace").decode()

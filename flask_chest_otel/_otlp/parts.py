@@ -1,4 +1,4 @@
-"""A request that is too large, in parts: each has what stands around its items."""
+"""Splits a request that is too large into parts; each part repeats resource and scope of its items."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Part", "name_of", "parts_of"]
 
 
 class Part(NamedTuple):
-    """Some of a batch.
+    """One part of a batch.
 
     Attributes:
         items: How many spans, data points or log records it has.
-        body: They as an OTLP request.
+        body: The OTLP request, as protobuf.
     """
 
     items: int
@@ -28,16 +28,19 @@ class Part(NamedTuple):
 
 
 def parts_of(signal: str, whole: Part, most_bytes: int) -> list[Part]:
-    """A request in its order, in parts of at most ``most_bytes``; one item may be larger."""
+    """Split a request into parts of at most ``most_bytes``, in the order of its items.
+
+    A part may be larger if it has only one item. A request that cannot be decoded stays whole.
+    """
     if len(whole.body) <= most_bytes:
         return [whole]
     path = OTLP_SIGNALS[signal].path
     try:
         request = OTLP_SIGNALS[signal].request.FromString(whole.body)
-    except DecodeError:  # whoever gets it will say so
+    except DecodeError:  # the collector will refuse it with a message
         return [whole]
     items = _count(request, path)
-    if items < 2:  # noqa: PLR2004 - what can be halved
+    if items < 2:  # noqa: PLR2004 - one item cannot be halved
         return [whole]
     half = items // 2
     second = type(request).FromString(whole.body)
@@ -51,7 +54,7 @@ def parts_of(signal: str, whole: Part, most_bytes: int) -> list[Part]:
 
 
 def name_of(signal: str, body: bytes) -> str:
-    """The name of the first span, metric or event of a request; nothing where it cannot be read."""
+    """Return the name of the first span, metric or event in a request; ``""`` if the request cannot be decoded."""
     path = OTLP_SIGNALS[signal].path[:3]
     try:
         first = next(_walk(OTLP_SIGNALS[signal].request.FromString(body), path), None)
@@ -84,7 +87,7 @@ def _count(message: object, path: tuple[str, ...]) -> int:
 
 
 def _keep(message: object, path: tuple[str, ...], start: int, stop: int) -> None:
-    """Take away all items but those from ``start`` to ``stop``, and what has none of them."""
+    """Delete all items except those from ``start`` to ``stop``, and messages that become empty by that."""
     children = _children(message, path[0])
     if len(path) == 1:
         del children[max(stop, 0) :]

@@ -1,4 +1,4 @@
-"""What differs between the signals of OTLP: messages, services, and where in a request its items stand."""
+"""Differences between the signals of OTLP: messages, gRPC methods, and the path to the items of a request."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Signal:
     """One signal.
 
     Attributes:
-        request: Message of a request.
-        response: Message of its answer.
-        rejected: Field of a partial success with the number of items that were not taken.
-        method: Of its gRPC service.
-        path: Fields that lead from a request to its items.
-        joined: Whether successive requests may be sent as one. Points of one series, which a metric's successive
-            requests have, are kept apart: not every back end takes two at once.
+        request: Class of the request message.
+        response: Class of the response message.
+        rejected: Field of ``partial_success`` with the number of rejected items.
+        method: Path of the gRPC method.
+        path: Names of the fields that lead from a request to its items.
+        joined: Whether several requests may be sent as one. Not for metrics: successive requests have points of the
+            same series, and not every back end accepts two points of a series in one request.
     """
 
     request: type[RequestMessage]
@@ -70,4 +70,4 @@ OTLP_SIGNALS = {
         ("resource_logs", "scope_logs", "log_records"),
     ),
 }
-"""By the names that OTLP's paths and OpenTelemetry's variables have."""
+"""Signals by their names in OTLP's URL paths and in OpenTelemetry's variables."""

@@ -1,7 +1,7 @@
-"""Spans as OTLP requests, written as bytes straight from the SDK's spans.
+"""Encodes the SDK's spans as OTLP requests, directly as bytes.
 
-What stands around the spans of one scope is made once, by OpenTelemetry's encoder. So is every span that cannot be
-written here, or whose bytes depend on the version of that encoder.
+OpenTelemetry's encoder makes resource and scope, once for all spans that share them. It also encodes each span that
+this module cannot encode, or whose bytes depend on the version of that encoder.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["SpanEncoder"]
 
 MOST_GROUPS = 256
-"""Pairs of resource and scope that are remembered; beyond, remembering begins anew."""
+"""How many pairs of resource and scope are cached; when there are more, the cache is cleared."""
 
-# Tags of fields, with the size where that is fixed:
+# Tags of fields; for fields of a fixed size, with that size:
 # https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto
 _RESOURCE_SPANS, _SCOPE_SPANS, _SPAN = b"\x0a", b"\x12", b"\x12"
 _TRACE_ID, _SPAN_ID, _PARENT_ID = b"\x0a\x10", b"\x12\x08", b"\x22\x08"
@@ -57,14 +57,14 @@ _KINDS = {
     SpanKind.CONSUMER: b"\x30\x05",
 }
 _IS_LOCAL, _IS_REMOTE = b"\x00\x01\x00\x00", b"\x00\x03\x00\x00"
-"""Whether a parent or a link is known to be of this process, or of another: ``SpanFlags``."""
+"""``SpanFlags`` for a parent or a link of this process, and of another one."""
 
 
 class SpanEncoder:
-    """Encodes spans; what it remembers is bounded, and holds no value of an attribute.
+    """Encodes spans. Its caches are bounded and contain no values of attributes.
 
     Args:
-        name: Puts the process's identity onto the message of a resource.
+        name: Sets ``service.instance.id`` of the current process in a resource's message.
     """
 
     def __init__(self, name: Callable[[ResourceMessage], None]) -> None:
@@ -76,7 +76,11 @@ class SpanEncoder:
         self._process: object = None
 
     def encode(self, spans: Iterable[ReadableSpan]) -> tuple[int, bytes]:
-        """How many spans, and they as a request: one that cannot be encoded takes no other with it."""
+        """Encode spans; one that cannot be encoded is reported and left out.
+
+        Returns:
+            The number of encoded spans, and the request as protobuf.
+        """
         if self._process is not current_process():
             self._groups, self._process = {}, current_process()
         number, resources = 0, dict[bytes, dict[bytes, list[bytes]]]()
@@ -151,16 +155,16 @@ class SpanEncoder:
 
 
 SLOW = "a span goes through OpenTelemetry's encoder, which leaves out what OTLP has no bytes for: %s"
-"""What the log says in that case."""
+"""Log line about a span that this module cannot encode."""
 
 
 class _Group(NamedTuple):
-    """What stands around the spans of one resource and scope.
+    """The encoded resource and scope of spans.
 
     Attributes:
-        of: They: as long as they are held, nobody else has their identities.
-        resource_spans: Content of the outer message, without those in it.
-        scope_spans: Content of the inner message, without spans.
+        of: The resource and the scope. The reference keeps them alive, so that no other object gets their ``id``.
+        resource_spans: Bytes of ``ResourceSpans`` without its ``ScopeSpans``.
+        scope_spans: Bytes of ``ScopeSpans`` without spans.
     """
 
     of: tuple[object, object]
@@ -203,7 +207,7 @@ _NO_STATUS = framed(_STATUS, b"")
 
 
 def _plain(attributes: Mapping[str, object] | None) -> Mapping[str, object]:
-    """As a dictionary: the SDK's own mapping looks up each value by a call."""
+    """Return attributes as a dictionary; in the SDK's own mapping each lookup is a call in Python."""
     if attributes is None:
         return {}
     found: Mapping[str, object] = attributes.copy() if hasattr(attributes, "copy") else attributes

@@ -1,4 +1,4 @@
-"""OpenTelemetry's own environment variables, and slips in their names."""
+"""OpenTelemetry's own environment variables, and typing errors in their names."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["misspelt"]
 
-LIKE_A_SLIP = 0.92
-"""How alike a slip is to what was meant. What only an instrumentation reads is less alike to every name of the SDK."""
+MIN_SIMILARITY = 0.92
+"""Similarity, from 0 to 1, above which an unknown name is a typing error of a known one.
+
+Names of variables that only an instrumentation reads are less similar to every known name.
+"""
 
 _KNOWN = [name for module in (of_api, of_sdk, of_instrumentation) for name in vars(module) if name.startswith("OTEL_")]
 
 
 def misspelt(environ: Mapping[str, str]) -> list[str]:
-    """A sentence on each variable that nobody reads, with the one that differs in a letter or two."""
+    """Return a sentence for each unknown variable that differs from a known one in a letter or two."""
     unknown = sorted(name for name in environ if name.startswith("OTEL_") and name not in _KNOWN)
-    meant = {name: nearest(name, _KNOWN, LIKE_A_SLIP) for name in unknown}
+    meant = {name: nearest(name, _KNOWN, MIN_SIMILARITY) for name in unknown}
     return [
         f"the environment variable {name} says nothing to OpenTelemetry: type {right}"
         for name, right in meant.items()

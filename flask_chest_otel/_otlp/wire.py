@@ -1,7 +1,7 @@
-"""Attributes as the bytes of OTLP, without its message classes.
+"""Encodes attributes as bytes of OTLP, without protobuf's message classes.
 
-Making a message object for each attribute is most of what OpenTelemetry's encoder takes. What stands before a value
-depends on the key and the value's size alone: it is remembered for them. Values are not.
+OpenTelemetry's encoder spends most of its time on making a message object for each attribute. The bytes before a value
+depend only on the key and on the size of the value: they are cached. Values are not cached.
 
 The format: https://protobuf.dev/programming-guides/encoding/
 The numbers of the fields: https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/common/v1/common.proto
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["DEEPEST", "INTS_BELOW", "AttributeWriter", "UndecidedError", "any_value", "count", "framed", "varint"]
 
 MOST_KEYS = 256
-"""Keys that are remembered; beyond, remembering begins anew."""
+"""How many keys are cached; when there are more, the cache is cleared."""
 
 MOST_BYTES = 128
-"""Larger values have what stands before them made each time."""
+"""Size up to which the bytes before a value are cached; for larger values they are made each time."""
 
 DEEPEST = 16
-"""How deep lists and mappings may lie in each other. Decoders have bounds, too, and refuse the whole request."""
+"""How deep lists and mappings may be nested. Decoders have bounds, too, and refuse the whole request beyond them."""
 
 INTS_BELOW = 2**63
-"""Integers of OTLP are less than this, and at least its negative."""
+"""OTLP's integers have 64 bits with a sign: less than this, and at least its negative."""
 
 _64_BITS = 2**64
 _DOUBLE = struct.Struct("<d").pack
@@ -40,7 +40,7 @@ _ITEM = b"\x0a"  # of an ArrayValue, and of a KeyValueList
 
 
 class UndecidedError(Exception):
-    """OpenTelemetry's encoders treat this value differently, each version in its own way."""
+    """Versions of OpenTelemetry's encoder treat this value differently, so the installed one has to encode it."""
 
 
 def _varint(number: int) -> bytes:
@@ -56,17 +56,21 @@ _SMALL = tuple(map(_varint, range(1024)))
 
 
 def varint(number: int) -> bytes:
-    """A number that is not negative: seven bits in each byte, the lowest first."""
+    """Encode a number that is not negative: seven bits in each byte, the lowest first."""
     return _SMALL[number] if 0 <= number < 1024 else _varint(number)  # noqa: PLR2004 - as many as there are
 
 
 def framed(tag: bytes, content: bytes) -> bytes:
-    """A field whose content has a length: a text, bytes, or a message."""
+    """Encode a field whose content has a length: a text, bytes, or a message."""
     return tag + varint(len(content)) + content
 
 
 def count(tag: bytes, number: int) -> bytes:
-    """A field of 32 bits that counts something; nothing where there is nothing to count."""
+    """Encode a field with an unsigned number of 32 bits; no bytes for 0, the default of protobuf.
+
+    Raises:
+        OverflowError: The number has more than 32 bits.
+    """
     if not number:
         return b""
     if number < 2**32:
@@ -75,10 +79,10 @@ def count(tag: bytes, number: int) -> bytes:
 
 
 class AttributeWriter:
-    """Writes attributes as one repeated field of a message.
+    """Encodes attributes as one repeated field of a message.
 
     Args:
-        tag: The field's.
+        tag: The field's tag.
     """
 
     def __init__(self, tag: bytes) -> None:
@@ -89,11 +93,11 @@ class AttributeWriter:
         self._bools = _Heads(tag, _BOOL)
 
     def write(self, attributes: Mapping[str, Any], add: Callable[[bytes], None]) -> None:
-        """Give the parts of the field to ``add``, in their order.
+        """Pass the bytes of the field to ``add``, piece by piece.
 
         Raises:
-            UndecidedError: See there.
-            Exception: OTLP has no bytes for a value; what was added up to it is of no use.
+            UndecidedError: Versions of OpenTelemetry's encoder treat a value differently.
+            Exception: OTLP cannot represent a value; the pieces that were added before are of no use.
         """
         for key, value in attributes.items():
             kind = type(value)
@@ -113,7 +117,7 @@ class AttributeWriter:
 
 
 class _Heads(dict[str, "_HeadsOfKey"]):
-    """By key and size of the value: everything of an attribute that stands before the value."""
+    """Cache from key and size of the value to the bytes before the value."""
 
     def __init__(self, tag: bytes, kind: bytes, *, sized: bool = False) -> None:
         super().__init__()
@@ -141,13 +145,13 @@ class _HeadsOfKey(dict[int, bytes]):
 
 
 def any_value(value: object, depth: int = 0) -> bytes:  # noqa: PLR0911 - one line for each kind
-    """The content of an ``AnyValue``.
+    """Return the content of an ``AnyValue``.
 
     Raises:
-        UndecidedError: See there.
-        Exception: OTLP has no bytes for it.
+        UndecidedError: Versions of OpenTelemetry's encoder treat the value differently.
+        Exception: OTLP cannot represent the value.
     """
-    # In the order of OpenTelemetry's encoder; bool first: it is an int to Python.
+    # The order of OpenTelemetry's encoder. bool comes first, as it is a subclass of int.
     if isinstance(value, bool):
         return _BOOL + _BOOLS[value]
     if isinstance(value, str):

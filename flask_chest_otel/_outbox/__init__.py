@@ -1,1 +1,1 @@
-"""From finished spans and metrics to the collector, by way of a file that survives the process."""
+"""The outbox: keeps telemetry in a file that survives the process, and sends it to a collector."""

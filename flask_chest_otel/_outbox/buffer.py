@@ -1,4 +1,4 @@
-"""Where batches of one process wait: in the outbox on disk, and in memory as long as the disk cannot be written."""
+"""The buffer of one process: batches wait in the outbox on disk, or in memory while the disk cannot be written."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["BatchBuffer", "OutboxConfig"]
 
 
 class BatchBuffer:
-    """Takes batches from any thread, and gives them to one that sends them, in their order.
+    """Takes batches from any thread and hands them to the sending thread in the same order.
 
     Args:
-        config: Where, and how much.
+        config: Folder and bounds of the outbox.
     """
 
     def __init__(self, config: OutboxConfig) -> None:
         self._lock = UnforkedLock()
         self._disk = Disk(config)
-        # Not yet in memory's order and bounds: whoever puts something here may not have to wait for a lock.
+        # Batches that are not in ``_memory`` yet. Appending here takes no lock, so a thread that puts never waits.
         self._incoming: deque[tuple[str, int, bytes]] = deque()
-        # Newer than everything on disk: memory is put there as soon as that works again.
+        # Always newer than everything on disk. Its batches go to the disk as soon as the disk can be written again.
         self._memory = Memory()
         self._in_flight = False
         self._hangs = False
@@ -40,15 +40,23 @@ class BatchBuffer:
 
     @property
     def dropped(self) -> int:
-        """Items that were given up because of the bounds, in this process."""
+        """Items that this process dropped because of the bounds."""
         return self._dropped + self._disk.dropped
 
     def put(self, signal: str, items: int, body: bytes) -> None:
-        """Keep one batch; never raises, never loses one that fits, never waits longer than ``PATIENCE_S``."""
+        """Keep one batch.
+
+        Never raises, never loses a batch that fits, and never waits longer than ``PATIENCE_S``.
+
+        Args:
+            signal: ``traces``, ``metrics`` or ``logs``.
+            items: How many spans, data points or log records the batch has.
+            body: The OTLP request, as protobuf.
+        """
         give_up_at = time.monotonic() + PATIENCE_S
         self._incoming.append((signal, items, body))
         if not self._lock.acquire(TROUBLED_S if self._hangs else PATIENCE_S):
-            # Whoever has it waits for a disk that hangs. The next one that comes past takes what is there.
+            # The thread with the lock waits for a hanging disk. The next call that gets the lock stores the batch.
             self._hangs = True
             self._bound_incoming()
             return
@@ -61,12 +69,12 @@ class BatchBuffer:
             self._lock.release()
 
     def oldest(self, signal: str, most: int, max_bytes: int) -> list[Batch]:
-        """The batches to be sent next, to be given to ``done``, ``refuse`` or ``keep`` after that.
+        """Return the batches to send next. The caller passes them to ``done``, ``refuse`` or ``keep`` afterwards.
 
         Args:
             signal: ``traces``, ``metrics`` or ``logs``.
-            most: How many at most.
-            max_bytes: How large they are together, unless the first is larger.
+            most: How many batches at most.
+            max_bytes: How large the batches may be together; the first may be larger.
         """
         with self._lock:
             self._take_in()
@@ -79,7 +87,7 @@ class BatchBuffer:
             return found
 
     def done(self, rows: list[Batch]) -> None:
-        """Forget batches that were accepted."""
+        """Delete batches that the collector accepted."""
         with self._lock:
             self._in_flight = False
             self._memory.forget({row.batch_id for row in rows})
@@ -89,7 +97,7 @@ class BatchBuffer:
             self._tidy()
 
     def refuse(self, row: Batch, signal: str, reason: str) -> None:
-        """Put a batch aside that the collector does not want, or drop it where there is no disk to keep it."""
+        """Put aside a batch that the collector refused; drop the batch if the disk cannot be written."""
         with self._lock:
             self._in_flight = False
             if row.batch_id > 0:
@@ -101,11 +109,11 @@ class BatchBuffer:
                 self._dropped += row.items
 
     def keep(self) -> None:
-        """Nothing became of what ``oldest`` gave."""
+        """Keep the batches that ``oldest`` returned: they are to be sent again."""
         self._in_flight = False
 
     def is_empty(self) -> bool:
-        """Whether nothing of this process waits, as far as can be told at once."""
+        """Whether no batch of this process waits; ``False`` also if that cannot be found out within ``PATIENCE_S``."""
         if not self._lock.acquire(PATIENCE_S):
             return False
         try:
@@ -115,7 +123,7 @@ class BatchBuffer:
             self._lock.release()
 
     def usage(self) -> Usage:
-        """How much waits, on disk and in memory."""
+        """Return how much waits on disk and in memory."""
         with self._lock:
             self._take_in()
             found = self._disk.use(lambda outbox: outbox.usage(), reading=True) or Usage(0, 0, 0, None)
@@ -123,14 +131,15 @@ class BatchBuffer:
             return Usage(waiting, found.refused, size_bytes, found.oldest_unix_ns)
 
     def take_over(self) -> int:
-        """Adopt what dead processes left; how many batches."""
+        """Adopt the batches of dead processes; returns how many."""
         with self._lock:
             self._tidy()
-            # Older ones among those that are settled would be taken for settled, too.
+            # Adopt nothing while settled batches are still in the file: reading skips all batches up to the last
+            # settled one, and adopted batches may be older.
             return 0 if self._disk.settled else self._disk.use(lambda outbox: outbox.take_over(self._disk.name)) or 0
 
     def close(self) -> None:
-        """Let go of the file; what is left belongs to whoever comes next."""
+        """Close the file; another process adopts the batches that are left."""
         if not self._lock.acquire(PATIENCE_S):
             return
         try:
@@ -144,7 +153,7 @@ class BatchBuffer:
             self._lock.release()
 
     def leave_to_parent(self) -> None:
-        """In a forked child: it has no part in what the parent holds."""
+        """Give up the parent's lock file; called in a forked child."""
         self._disk.forget()
 
     def _take_in(self) -> None:

@@ -1,4 +1,4 @@
-"""From settings and standard variables to a route: which folder, how much, where to."""
+"""Finds the folder, the bounds and the addresses of an outbox in settings and environment variables."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def route_of(
     service: str | None = None,
     protocols: Mapping[str, str] = MappingProxyType({}),
 ) -> Route:
-    """The route that settings and the environment describe.
+    """Return the route that settings and environment variables describe.
 
     Args:
-        environ: The environment.
-        config: Settings; unless given, those of the environment.
-        service: The application's name; unless given, that of OpenTelemetry's resource.
-        protocols: ``grpc`` by signal; the rest goes by HTTP.
+        environ: The environment variables.
+        config: Settings; ``None``: the settings in the environment variables.
+        service: The application's name; ``None``: the name in OpenTelemetry's resource.
+        protocols: Signal to ``grpc`` or ``http/protobuf``; HTTP for signals that are missing.
 
     Raises:
         ChestConfigError: A variable of the OTLP exporter cannot be used.
@@ -64,7 +64,7 @@ def route_of(
 
 
 def folder_here(config: ChestConfig, app_name: str | None, environ: Mapping[str, str]) -> Path:
-    """Where the outbox of an application lies that is run with this environment.
+    """Return the outbox's folder of an application that runs with these environment variables.
 
     Raises:
         ChestConfigError: A variable of the OTLP exporter cannot be used.
@@ -78,18 +78,21 @@ def folder_here(config: ChestConfig, app_name: str | None, environ: Mapping[str,
 
 
 def outbox_folder(config: ChestConfig, service: str, addresses: Iterable[OtlpEndpoint]) -> Path:
-    """Where an outbox lies: the setting, else one folder per user, service and where that sends to."""
+    """Return the outbox's folder: the setting ``outbox_dir``, else one folder per user, service and destination."""
     if config.outbox_dir is not None:
         return Path(config.outbox_dir).absolute()
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", service).strip(".")[:_NAME_CHARS] or "unknown"
     if name != service:
-        # Another service's name may have become the same.
+        # The replacement may have made two services' names equal.
         name = f"{name}-{_digest(service)}"
     return _state_folder() / "flask_chest_otel" / name / _digest("\n".join(map(_destination, addresses)))
 
 
 def _addresses(environ: Mapping[str, str], protocols: Mapping[str, str]) -> Iterator[OtlpEndpoint]:
-    """One address per signal; logs go without where their variables are wrong: most applications send none."""
+    """Yield one address per signal.
+
+    Wrong variables of logs are reported and do not raise: most applications send no logs.
+    """
     for signal in SIGNALS:
         try:
             yield address_of(signal, environ, protocols.get(signal, HTTP))
@@ -100,16 +103,19 @@ def _addresses(environ: Mapping[str, str], protocols: Mapping[str, str]) -> Iter
 
 
 def _naming(environ: Mapping[str, str], addresses: Iterable[OtlpEndpoint]) -> list[OtlpEndpoint]:
-    """The addresses that an outbox's folder is named by: that of logs only where they go their own way.
+    """Return the addresses that are part of the folder's name; the address of logs only if it has variables of its own.
 
-    Folders had their names before there were logs, and what waits there is to be sent.
+    Releases without logs named the folder by the other addresses. Batches that wait in such a folder are still sent.
     """
     own_way = any(environ.get(f"OTEL_EXPORTER_OTLP_LOGS_{name}") for name in ("ENDPOINT", "HEADERS"))
     return [address for address in addresses if own_way or address.signal != "logs"]
 
 
 def _destination(address: OtlpEndpoint) -> str:
-    """Where an address leads to, and as whom, without keys: those are changed, and what waits is to be sent then."""
+    """Return server, path and user of an address, without keys.
+
+    When a key is replaced, the folder keeps its name, so waiting batches are sent with the new key.
+    """
     parts = urlsplit(address.url)
     user, _, host = parts.netloc.rpartition("@")
     query = sorted(pair for pair in parse_qsl(parts.query) if not is_sensitive(pair[0]))
@@ -126,13 +132,13 @@ def _digest(text: str) -> str:
 
 
 def service_name(app_name: str | None) -> str:
-    """The environment's name for the service; the application's where that gives none."""
+    """Return the service's name from the environment variables; the application's name if they give none."""
     given = str(Resource.create().attributes.get(SERVICE_NAME, ""))
     return app_name if app_name is not None and given.startswith("unknown_service") else given
 
 
 def user_instance_id(environ: Mapping[str, str]) -> str | None:
-    """The ``service.instance.id`` that the user gave in ``OTEL_RESOURCE_ATTRIBUTES``."""
+    """Return the ``service.instance.id`` that ``OTEL_RESOURCE_ATTRIBUTES`` gives; ``None``: it gives none."""
     if SERVICE_INSTANCE_ID not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         return None
     found = Resource.create().attributes.get(SERVICE_INSTANCE_ID)
@@ -140,7 +146,10 @@ def user_instance_id(environ: Mapping[str, str]) -> str | None:
 
 
 def _state_folder() -> Path:
-    """The user's folder for what programs keep; a server's user often has none, or none of its own."""
+    """Return the user's folder for the state of programs.
+
+    A server's user often has no home folder that it can write: then it is the user's folder for temporary files.
+    """
     given = os.environ.get("XDG_STATE_HOME", "")
     if given.startswith("/"):
         return Path(given)

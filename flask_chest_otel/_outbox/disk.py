@@ -1,4 +1,4 @@
-"""The outbox's file as one process uses it: opened, left alone while it refuses, set aside where it is broken."""
+"""Use of the outbox's file by one process: open it, pause while it cannot be written, set it aside if it is broken."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ _logger = Log("flask_chest_otel")
 _R = TypeVar("_R")
 
 DISK_AGAIN_S = 1.0
-"""How long a disk that cannot be written is left alone, seconds."""
+"""Pause before the next try after the disk could not be written, seconds."""
 
 SET_ASIDE_AT_MOST = 3
-"""Broken files that one process sets aside before it stops: a failing disk must not be filled with them."""
+"""How many broken files one process sets aside at most, so that a failing disk is not filled with them."""
 
 PATIENCE_S = 1.0
-"""How long anybody waits for the disk, or for others who use it, seconds: a request, or the end of the process."""
+"""How long a request, or the end of the process, waits for the disk or for others that use it, seconds."""
 
 TROUBLED_S = 0.1
-"""The same while the disk refuses, seconds."""
+"""The same while the disk cannot be written, seconds."""
 
 _TROUBLE = (sqlite3.Error, OSError, UnicodeDecodeError, HeldError, sqlite.NotOursError)
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxConfig:
-    """How batches are kept.
+    """Folder and bounds of an outbox.
 
     Attributes:
         folder: The outbox's folder.
-        max_bytes: How large the outbox becomes.
+        max_bytes: How large the outbox may become, bytes.
         max_age_s: How long a batch is kept, seconds.
-        home: Folder of all outboxes of the same name; ``None`` where the user chose the folder.
+        home: The folder that holds all outboxes of the same service; ``None`` if the user chose ``folder``.
     """
 
     folder: Path
@@ -61,14 +61,14 @@ class OutboxConfig:
 
 
 class Disk:
-    """One process's way to the file; whoever uses it holds the shelf's lock.
+    """The outbox's file in one process. Every caller must hold the lock of ``BatchBuffer``.
 
     Args:
-        config: Where, and how much.
+        config: Folder and bounds of the outbox.
 
     Attributes:
-        name: Who this process is, in the file.
-        settled: What the file is still to be told.
+        name: Name of this process in the column ``owner``.
+        settled: Batches that are accepted or refused, but are not deleted or marked in the file yet.
     """
 
     def __init__(self, config: OutboxConfig) -> None:
@@ -91,17 +91,18 @@ class Disk:
         return self._dropped + (self._outbox.dropped if self._outbox is not None else 0)
 
     def use(self, work: Callable[[Outbox], _R], *, reading: bool = False, give_up_at: float | None = None) -> _R | None:
-        """Do ``work`` with the outbox.
+        """Call ``work`` with the open outbox.
 
         Args:
-            work: What is to be done; it may be begun twice.
-            reading: Whether it only reads.
-            give_up_at: When to stop waiting for others, on the monotonic clock; in ``PATIENCE_S`` at the latest.
+            work: The function to call. It may be called a second time after it raised.
+            reading: Whether ``work`` only reads.
+            give_up_at: When to stop waiting for other processes, seconds on the monotonic clock; after ``PATIENCE_S``
+                at the latest.
 
         Returns:
-            What ``work`` returns; ``None`` where it cannot be done now.
+            What ``work`` returns; ``None`` if the outbox cannot be used now.
         """
-        # What is on a full disk can be read all the same, and is older than what waits in memory.
+        # A full disk can still be read, and its batches are older than those in memory.
         now = time.monotonic()
         if now < self._again_at and not (reading and self._outbox is not None):
             return None
@@ -112,8 +113,9 @@ class Disk:
                 result = work(self._open(until))
             except _TROUBLE as error:
                 broken = self._outbox.identity if self._outbox is not None else sqlite.identity(self._path)
-                # Whatever state the connection is in, the next try begins with a new one. But where the file is sound:
-                # what is in it can be read and sent, while a new connection would need room for its index.
+                # After an error the next try opens a new connection, whatever state this one is in. Exception: the
+                # file is sound. Then its batches can be read and sent, but on a full disk a new connection would find
+                # no room for its index.
                 if not _can_be_read(error):
                     self._hang_up()
                 if self._began_anew(error, broken):
@@ -128,17 +130,17 @@ class Disk:
         return None
 
     def try_once_more(self) -> None:
-        """Let the next use be tried, however short ago one failed, and with patience: it is the last."""
+        """End the pause after a failure and wait ``PATIENCE_S`` again: the next use is the last of this process."""
         self._again_at, self._patience_s = 0.0, PATIENCE_S
 
     def leave(self) -> None:
-        """Let go of the file; what is left belongs to whoever comes next."""
+        """Close the file and release the owner lock; another process adopts the batches that are left."""
         self._hang_up()
         if self._owner is not None:
             self._owner.release()
 
     def forget(self) -> None:
-        """In a forked child: the lock is the parent's. Its connection must not even be closed here."""
+        """Close the parent's lock file in a forked child; the parent's SQLite connection must stay open there."""
         if self._owner is not None:
             self._owner.forget()
 
@@ -149,7 +151,7 @@ class Disk:
         self._hang_up()
         config = self._config
         outbox_folder.make(config.folder)
-        # The lock first: rows of somebody without one are anybody's.
+        # Take the owner lock before writing: rows without a live owner may be adopted by other processes.
         if self._owner is None or not self._owner.is_known:
             self._forget_owner()
             self._owner = OwnerLock(config.folder, self.name)
@@ -158,7 +160,7 @@ class Disk:
         if self._file is None:
             self._say_what_lies_elsewhere()
         if self._outbox.identity != self._file:
-            # Numbers of a file that is gone mean nothing in the next.
+            # This is a new file: numbers of batches in the old file mean nothing in it.
             self.settled.clear()
             self._file = self._outbox.identity
         return self._outbox
@@ -176,7 +178,7 @@ class Disk:
             owner.forget()
 
     def _began_anew(self, error: Exception, broken: tuple[int, int] | None) -> bool:
-        """Set a broken file aside; whether it is worth another try."""
+        """Set a broken file aside; returns whether another try makes sense."""
         if not sqlite.is_broken(error) or self._set_aside >= SET_ASIDE_AT_MOST:
             return False
         try:

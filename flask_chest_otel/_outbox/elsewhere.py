@@ -1,4 +1,4 @@
-"""Outboxes of the same name from which nobody sends: of an earlier version, or of another address."""
+"""Finds outboxes of the same service that no process sends: of an earlier version, or for another address."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ NOBODY_SENDS = (
     " nobody sends them. If they are yours: flask chest outbox send --outbox %s, else:"
     " flask chest outbox clear --everything --outbox %s"
 )
-"""What the log says of one."""
+"""Log line for one such outbox: number of batches, and its folder three times."""
 
 
 def elsewhere(home: Path, folder: Path) -> Iterator[tuple[Path, int]]:
-    """Folders in which batches lie that no living process has to do with, and how many; they are left as they are.
+    """Yield folders whose batches no living process sends, and how many batches each has; changes nothing there.
 
     Args:
-        home: The folder of all outboxes of one name.
-        folder: The one among them that is in use here.
+        home: The folder that holds all outboxes of one service.
+        folder: The outbox that this process uses.
     """
     for path in sorted([home / FILENAME, *home.glob(f"*/{FILENAME}")]):
         with suppress(OSError, sqlite3.Error):

@@ -1,6 +1,6 @@
-"""Exporters that put batches into the outbox and return: the collector is somebody else's business.
+"""Exporters that put batches into the outbox and return; ``OutboxWorker`` sends the batches to the collector.
 
-``OTEL_TRACES_EXPORTER=flask_chest_otlp`` and ``OTEL_METRICS_EXPORTER=flask_chest_otlp`` bring them to any application.
+``OTEL_TRACES_EXPORTER=flask_chest_otlp`` and ``OTEL_METRICS_EXPORTER=flask_chest_otlp`` select them in any application.
 """
 
 from __future__ import annotations
@@ -48,37 +48,45 @@ _ALWAYS: dict[type, AggregationTemporality] = {UpDownCounter: _CUMULATIVE, Obser
 
 
 class Outgoing:
-    """One exporter's share of the process's dispatch.
+    """What the exporters of all signals share: they put batches into the outbox of the current process.
 
     Args:
-        route: Where batches are kept and go to; unless given, what the environment says.
-        fixed_process: Whether the exporter belongs to the process that made it, and is silent in its children, which
-            inherit what it would export once more.
+        route: Where batches are kept and where they are sent; ``None``: as the environment variables say.
+        fixed_process: Whether to export nothing in children of the process that made the exporter. Children inherit
+            the parent's metrics, and would export them a second time.
     """
 
     def __init__(self, route: Route | None, *, fixed_process: bool = False) -> None:
         self._route = route or route_of(os.environ)
         self._process = current_process() if fixed_process else None
         self._user_instance_id = user_instance_id(os.environ)
-        self._dispatch: OutboxWorker | None = None
+        self._worker: OutboxWorker | None = None
         self._ended: object = None
         senders.exporters.add(self)
 
     def start_sending(self) -> None:
-        """Begin to send, also what was left by others, before there is anything of this process."""
+        """Begin to send the batches that other processes left, before this process has batches of its own."""
         if self._ended is not current_process() and not self._is_foreign():
-            self.dispatch().start()
+            self.worker().start()
 
-    def dispatch(self) -> OutboxWorker:
-        """The dispatch of this process."""
-        if self._dispatch is None or self._dispatch.process is not current_process():
-            dispatch = worker_for(self._route)
-            dispatch.join(self)
-            self._dispatch = dispatch
-        return self._dispatch
+    def worker(self) -> OutboxWorker:
+        """Return the worker of this process."""
+        if self._worker is None or self._worker.process is not current_process():
+            worker = worker_for(self._route)
+            worker.join(self)
+            self._worker = worker
+        return self._worker
 
     def export(self, signal: str, encode: Callable[[], tuple[int, bytes]]) -> bool:
-        """Keep one OTLP request of so many items; whether that is done."""
+        """Keep one OTLP request.
+
+        Args:
+            signal: ``traces``, ``metrics`` or ``logs``.
+            encode: Returns the number of items and the request as protobuf.
+
+        Returns:
+            Whether the request is kept; also ``True`` in a child process that has to export nothing.
+        """
         if self._ended is current_process():
             return False
         if self._is_foreign():
@@ -86,14 +94,17 @@ class Outgoing:
         try:
             items, body = encode()
             if items:
-                self.dispatch().put(signal, items, body)
+                self.worker().put(signal, items, body)
         except Exception as error:  # noqa: BLE001 - what cannot be encoded must not end the exporting thread
             report_error(f"encoding {signal}", error)
             return False
         return True
 
     def name(self, resource: ResourceMessage) -> None:
-        """Put this process's identity onto the message of a resource: a provider may be older than a fork."""
+        """Set ``service.instance.id`` of the current process in a resource's message.
+
+        The provider that made the resource may have been made in the parent process.
+        """
         user_given = self._user_instance_id
         for attribute in resource.attributes:
             if attribute.key == SERVICE_INSTANCE_ID:
@@ -102,34 +113,34 @@ class Outgoing:
         resource.attributes.add(key=SERVICE_INSTANCE_ID).value.string_value = instance_id(user_given)
 
     def serialized(self, signal: str, request: RequestMessage) -> bytes:
-        """The bytes of a request, under this process's name."""
+        """Return a request as protobuf, with ``service.instance.id`` of the current process."""
         for group in getattr(request, OTLP_SIGNALS[signal].path[0]):
             self.name(group.resource)
         return bytes(request.SerializeToString())
 
     def flush(self, timeout_ms: float) -> bool:
-        """Try to send everything."""
-        if self._dispatch is None or self._ended is current_process() or self._is_foreign():
+        """Try to send everything; returns whether nothing is left."""
+        if self._worker is None or self._ended is current_process() or self._is_foreign():
             return True
-        return self.dispatch().flush(timeout_ms / 1000)
+        return self.worker().flush(timeout_ms / 1000)
 
     def shut_down(self) -> None:
-        """Send what can be sent in time, and take nothing more."""
+        """Send what can be sent in time; ``export`` refuses everything afterwards."""
         if self._ended is not current_process() and not self._is_foreign():
             self._ended = current_process()
-            if self._dispatch is not None and self._dispatch.process is current_process():
-                self._dispatch.leave(self)
+            if self._worker is not None and self._worker.process is current_process():
+                self._worker.leave(self)
 
     def _is_foreign(self) -> bool:
-        """Whether this is a child of the process that the exporter belongs to."""
+        """Whether this process is a child of the one that the exporter belongs to."""
         return self._process is not None and self._process is not current_process()
 
 
 class OutboxSpanExporter(SpanExporter):
-    """Spans as OTLP requests in the outbox.
+    """Puts spans into the outbox as OTLP requests.
 
     Args:
-        route: Where batches are kept and go to; unless given, what the environment says.
+        route: Where batches are kept and where they are sent; ``None``: as the environment variables say.
     """
 
     def __init__(self, route: Route | None = None) -> None:
@@ -137,12 +148,12 @@ class OutboxSpanExporter(SpanExporter):
         self._encoder = SpanEncoder(self._outgoing.name)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Keep a batch; on success it is safe, and not necessarily sent."""
+        """Keep a batch. Success means that the batch is in the outbox; it may not be sent yet."""
         kept = self._outgoing.export("traces", partial(self._encoder.encode, spans))
         return SpanExportResult.SUCCESS if kept else SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Try to send everything; whether nothing is left."""
+        """Try to send everything; returns whether nothing is left."""
         return self._outgoing.flush(timeout_millis)
 
     def shutdown(self) -> None:
@@ -151,11 +162,11 @@ class OutboxSpanExporter(SpanExporter):
 
 
 class OutboxMetricExporter(MetricExporter):
-    """Metrics as OTLP requests in the outbox.
+    """Puts metrics into the outbox as OTLP requests.
 
     Args:
-        route: Where batches are kept and go to; unless given, what the environment says.
-        fixed_process: Whether it is silent in children of the process that made it.
+        route: Where batches are kept and where they are sent; ``None``: as the environment variables say.
+        fixed_process: Whether to export nothing in children of the process that made the exporter.
     """
 
     def __init__(self, route: Route | None = None, *, fixed_process: bool = False) -> None:
@@ -168,12 +179,12 @@ class OutboxMetricExporter(MetricExporter):
         timeout_millis: float = 10_000,  # noqa: ARG002 - the base class's signature
         **kwargs: object,  # noqa: ARG002 - the same
     ) -> MetricExportResult:
-        """Keep a batch; on success it is safe, and not necessarily sent."""
+        """Keep a batch. Success means that the batch is in the outbox; it may not be sent yet."""
         kept = self._outgoing.export("metrics", partial(self._encoded, metrics_data))
         return MetricExportResult.SUCCESS if kept else MetricExportResult.FAILURE
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Try to send everything; whether nothing is left."""
+        """Try to send everything; returns whether nothing is left."""
         return self._outgoing.flush(timeout_millis)
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:  # noqa: ARG002 - the base class's signature

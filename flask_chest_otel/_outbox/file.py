@@ -1,6 +1,6 @@
-"""The outbox: batches that the collector has not accepted yet, in one SQLite file for all workers of an application.
+"""The outbox's file: batches that the collector has not accepted yet, in one SQLite file for all worker processes.
 
-It knows rows, owners and bounds; nothing of threads, of HTTP or of what the bytes mean.
+This module knows rows, owners and bounds. It does not know threads, HTTP, or the meaning of a batch's bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["FILENAME", "Batch", "BatchInfo", "Outbox", "Usage"]
 _logger = Log("flask_chest_otel")
 
 FILENAME = "outbox.sqlite3"
-"""Name of the file in an outbox's folder."""
+"""The file's name in an outbox's folder."""
 
 _OWNERS = """
 WITH RECURSIVE owners (name) AS (
@@ -38,7 +38,7 @@ WITH RECURSIVE owners (name) AS (
 )
 SELECT name FROM owners WHERE name IS NOT NULL AND name != ?
 """
-"""A step in the index for each owner, not for each batch."""
+"""Owners of waiting batches, but one. It takes one step in the index per owner; ``DISTINCT`` would read every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Batch:
     """One batch.
 
     Attributes:
-        batch_id: Its place in the order.
+        batch_id: Its number; numbers ascend in the order in which batches were put.
         items: How many spans, data points or log records it has.
         body: The OTLP request, as protobuf.
     """
@@ -58,15 +58,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchInfo:
-    """What is known of one batch without reading it.
+    """A batch without its content.
 
     Attributes:
-        batch_id: Its place in the order.
+        batch_id: Its number; numbers ascend in the order in which batches were put.
         signal: ``traces``, ``metrics`` or ``logs``.
-        created_unix_ns: When it was made, nanoseconds since 1970 UTC.
+        created_unix_ns: When it was put, nanoseconds since 1970 UTC.
         items: How many spans, data points or log records it has.
-        size_bytes: How large it is.
-        refused: What the collector said when it refused it for good; ``None``: it is waiting.
+        size_bytes: Size of its content, bytes.
+        refused: Why the collector refused it permanently; ``None``: it waits to be sent.
     """
 
     batch_id: int
@@ -82,10 +82,10 @@ class Usage:
     """How full an outbox is.
 
     Attributes:
-        waiting: Batches that are to be sent.
-        refused: Batches that were put aside.
-        size_bytes: What it takes, its write-ahead log included.
-        oldest_unix_ns: When the oldest waiting batch was made, nanoseconds since 1970 UTC; ``None``: none waits.
+        waiting: Number of batches that wait to be sent.
+        refused: Number of batches that were put aside.
+        size_bytes: Size of the file with its write-ahead log, bytes; free pages are not counted.
+        oldest_unix_ns: When the oldest waiting batch was put, nanoseconds since 1970 UTC; ``None``: none waits.
     """
 
     waiting: int
@@ -95,21 +95,22 @@ class Usage:
 
 
 class Outbox:
-    """One connection to the file; several threads may use it, one at a time.
+    """One connection to the file. Several threads may use it, one at a time.
 
     Args:
-        path: The file; folder and file are made.
-        max_bytes: What the batches may take; the oldest go first.
+        path: The file; folder and file are created if they are missing.
+        max_bytes: How much the batches may take, bytes; beyond it the oldest are deleted.
         max_age_s: Older batches are deleted, seconds.
-        deadline: Until when opening it waits for other workers, on the monotonic clock; some seconds unless given.
+        deadline: Until when opening waits for other processes, seconds on the monotonic clock; ``None``: some seconds
+            from now.
 
     Raises:
-        OSError: Folder or file cannot be made.
+        OSError: Folder or file cannot be created.
         sqlite3.Error: The file cannot be used; see ``sqlite.is_broken``.
-        NotOursError: It is a database of something else.
+        NotOursError: The file is a database of another program.
 
     Attributes:
-        connection: To be kept from being collected in a forked child.
+        connection: The SQLite connection. A forked child must not let it be garbage-collected.
     """
 
     def __init__(self, path: Path, max_bytes: int, max_age_s: float, *, deadline: float | None = None) -> None:
@@ -117,7 +118,7 @@ class Outbox:
         sqlite.make(path)
         self.path = path
         self._said = False
-        # Before it is opened: should the file be replaced in between, `is_current` finds out.
+        # Read the identity before opening: if the file is replaced in between, `is_current` notices it.
         self.identity = sqlite.identity(path)
         self.connection = sqlite.connect(path, LAYOUT, any_thread=True, deadline=deadline)
         self._limits = Limits(self.connection, path, max_bytes, max_age_s)
@@ -129,19 +130,26 @@ class Outbox:
 
     @property
     def is_current(self) -> bool:
-        """Whether the file is still there under its name: what is written to a deleted one, nobody would find."""
+        """Whether the file still exists under its name; what is written to a deleted file is lost."""
         return self.identity is not None and sqlite.identity(self.path) == self.identity
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.connection.close()
 
     def put(self, owner: str, batches: Iterable[tuple[str, int, bytes]]) -> int:
-        """Keep batches: signal, number of items, body; how many there were.
+        """Insert batches.
+
+        Args:
+            owner: Name of the process that will send them.
+            batches: Signal, number of items and content of each.
+
+        Returns:
+            How many there were.
 
         Raises:
-            sqlite3.Error: None of them is kept.
-            HeldError: The same.
+            sqlite3.Error: No batch was inserted.
+            HeldError: No batch was inserted, because the write-ahead log cannot be emptied.
         """
         self._limits.hold_back()
         now = time.time_ns()
@@ -153,7 +161,8 @@ class Outbox:
         try:
             self._limits.keep()
         except sqlite3.Error as error:
-            # They are kept all the same, and whoever is told otherwise puts them once more. The next put tries again.
+            # Do not raise: the batches are in the file, and a caller that sees an error would put them a second time.
+            # The next put tries to keep the bounds again.
             if not self._said:
                 self._said = True
                 _logger.warning(
@@ -165,11 +174,11 @@ class Outbox:
         return len(rows)
 
     def waiting(self, owner: str, signal: str, most: int) -> list[Batch]:
-        """The oldest batches of ``owner`` that are to be sent, at most ``most``."""
+        """Return the oldest waiting batches of ``owner``, at most ``most``."""
         return self.read([batch_id for batch_id, _ in self.waiting_sizes(owner, signal, most)])
 
     def waiting_sizes(self, owner: str, signal: str, most: int, after: int = 0) -> list[tuple[int, int]]:
-        """Which they are, and how large, without reading them; those behind batch ``after`` only."""
+        """Return number and size in bytes of the same batches; only of those with a number above ``after``."""
         return self.connection.execute(
             "SELECT batch_id, length(body) FROM outbox_batches WHERE owner = ? AND signal = ? AND refused IS NULL"
             " AND batch_id > ? ORDER BY batch_id LIMIT ?",
@@ -177,7 +186,7 @@ class Outbox:
         ).fetchall()
 
     def read(self, batch_ids: Iterable[int]) -> list[Batch]:
-        """These batches, without those that are gone."""
+        """Return the batches with these numbers; deleted ones are left out."""
         rows = []
         for batch_id in batch_ids:
             rows += self.connection.execute(
@@ -186,7 +195,7 @@ class Outbox:
         return [Batch(*row) for row in rows]
 
     def usage(self) -> Usage:
-        """How full it is."""
+        """Return how full the outbox is."""
         waiting, refused = self._limits.totals()
         (oldest_ns,) = self.connection.execute(
             "SELECT CAST(min(created_unix_ns) AS INTEGER) FROM outbox_batches WHERE refused IS NULL"
@@ -194,11 +203,15 @@ class Outbox:
         return Usage(waiting, refused, self._limits.used_bytes() + self._limits.log_bytes(), oldest_ns)
 
     def settle(self, accepted: Iterable[int], refused: Mapping[int, str] = MappingProxyType({})) -> int:
-        """Delete what was accepted, and put aside what was refused, with the reason; how many batches there were.
+        """Delete accepted batches and put refused ones aside; returns how many batches were there.
 
-        What is put aside is not sent again unless somebody asks for it.
+        Batches that are put aside are not sent again until ``resend`` is called.
+
+        Args:
+            accepted: Numbers of batches that the collector accepted.
+            refused: Numbers of batches that it refused, with the reason.
         """
-        # Twice as much log as for new batches: what was sent should not be sent again.
+        # The log may be twice as large as for new batches: a batch that cannot be deleted now would be sent twice.
         self._limits.hold_back(2.0)
         with sqlite.transaction(self.connection):
             deleted = self.connection.executemany(
@@ -211,7 +224,7 @@ class Outbox:
             return max(0, deleted.rowcount) + max(0, put_aside.rowcount)
 
     def put_refused(self, owner: str, signal: str, row: Batch, reason: str) -> int:
-        """Keep a batch that never was in the file, put aside at once; how many there were."""
+        """Insert a batch as refused, for example a part of a batch; returns 1."""
         self._limits.hold_back()
         with sqlite.transaction(self.connection):
             return self.connection.execute(
@@ -221,9 +234,9 @@ class Outbox:
             ).rowcount
 
     def take_over(self, owner: str) -> int:
-        """Make the waiting batches of dead processes those of ``owner``; how many there were.
+        """Make ``owner`` the owner of the waiting batches of dead processes; returns how many batches that were.
 
-        A batch that nobody owns, because it is to be sent again, is taken as well.
+        Batches that ``resend`` has released have no owner and are adopted, too.
         """
         others = self.connection.execute(_OWNERS, (owner,)).fetchall()
         if others:
@@ -236,7 +249,7 @@ class Outbox:
         return taken
 
     def kept(self) -> list[BatchInfo]:
-        """All batches, the oldest first."""
+        """Return all batches without their content, the oldest first."""
         found = self.connection.execute(
             "SELECT batch_id, coalesce(CAST(signal AS TEXT), ''), coalesce(CAST(created_unix_ns AS INTEGER), 0),"
             " coalesce(CAST(items AS INTEGER), 0), coalesce(length(body), 0), CAST(refused AS TEXT)"
@@ -245,14 +258,14 @@ class Outbox:
         return [BatchInfo(*row) for row in found]
 
     def resend(self) -> int:
-        """Let everything that was put aside be sent again, by whichever process comes first; how many batches."""
+        """Let any process adopt and send the batches that were put aside; returns how many."""
         with sqlite.transaction(self.connection):
             return self.connection.execute(
                 "UPDATE outbox_batches SET refused = NULL, owner = 'nobody' WHERE refused IS NOT NULL"
             ).rowcount
 
     def clear(self, *, everything: bool = False) -> int:
-        """Delete what was put aside, or ``everything``; how many batches."""
+        """Delete the batches that were put aside, or all batches; returns how many."""
         with sqlite.transaction(self.connection):
             return self.connection.execute(
                 "DELETE FROM outbox_batches WHERE ? OR refused IS NOT NULL", (everything,)

@@ -1,4 +1,4 @@
-"""The outbox's folder: made for this user alone, and nowhere where others can read along or put something there."""
+"""Creates the outbox's folder for this user alone, and refuses places where other users could read or replace files."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def temporary() -> Path:
-    """This user's folder where all users have theirs, for one who has no home that can be written."""
+    """Return this user's folder in the folder for temporary files; it serves users without a writable home."""
     user = os.getuid() if hasattr(os, "getuid") else 0
     return Path(tempfile.gettempdir()) / f"flask_chest_otel-{user}"
 
 
 def make(folder: Path) -> None:
-    """Make an outbox's folder, with those above it.
+    """Create an outbox's folder and its missing parents.
 
     Raises:
-        OSError: It cannot be made, or lies where all users may write and somebody else can have made it, or a link in
-            its place, to read along.
+        OSError: The folder cannot be created; or it lies where all users may write, and another user may have created
+            it, or a link in its place, to read the batches.
     """
     _check(folder)
     sqlite.make_folder(folder)
-    # Once more: somebody may have been faster.
+    # Check again: another user may have created it between the first check and ours.
     _check(folder)
 
 
@@ -39,7 +39,7 @@ def _check(folder: Path) -> None:
     top = temporary()
     for path in (folder, Path(os.path.realpath(folder))):
         for one in (*reversed(path.parents), path):
-            # The link itself, not where it leads. Once a folder is ours, others cannot replace what is in it.
+            # Check the link itself, not its target. Others cannot replace what is in a folder that is ours.
             if one.is_symlink() or one.exists():
                 _check_one(one, private=one == top)
     if folder.is_dir() and folder.stat().st_mode & stat.S_ISVTX and _is_open(folder):
@@ -58,5 +58,5 @@ def _check_one(path: Path, *, private: bool) -> None:
 
 
 def _is_open(folder: Path) -> bool:
-    """Whether all users may put something there."""
+    """Whether all users may create files there."""
     return bool(folder.stat().st_mode & stat.S_IWOTH)

@@ -1,4 +1,4 @@
-"""Who a process is, on the wire: no two of them under one ``service.instance.id``."""
+"""Gives each process its own ``service.instance.id``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ _name = PerProcess(lambda: str(uuid.uuid4()))
 
 
 def process_name() -> str:
-    """A UUID, the same as long as the process lives, another one in each child."""
+    """Return a UUID that stays the same while the process lives; each forked child has another one."""
     return _name.get()
 
 
 def instance_id(given: str | None) -> str:
-    """The process's name; what the user gave is kept, and made distinct by the name's beginning."""
+    """Return ``service.instance.id`` of this process: the user's, with 8 digits of ``process_name`` behind it.
+
+    Args:
+        given: The id that the user configured; ``None``: none, then the result is ``process_name``.
+    """
     name = process_name()
     if not given or given == name:
         return name

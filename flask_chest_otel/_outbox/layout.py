@@ -1,4 +1,4 @@
-"""The outbox's tables, and what older files lack of them."""
+"""The outbox's tables, and what has to be added to files of older versions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from flask_chest_otel._base import sqlite
 __all__ = ["LAYOUT"]
 
 APPLICATION_ID = 0x4348424F
-"""``CHBO`` in the header of the file."""
+"""SQLite's application id in the file's header: the letters ``CHBO``."""
 
 _TABLE = """
 CREATE TABLE outbox_batches (
@@ -21,10 +21,10 @@ CREATE TABLE outbox_batches (
 )
 """
 _INDEX = "CREATE INDEX outbox_waiting ON outbox_batches (owner, signal, batch_id) WHERE refused IS NULL"
-# Each file has numbers of its own: what became of a batch of one that was removed says nothing of any in the next.
+# Batch numbers begin at a random number in each file, so that a number of a removed file is not found in the next.
 _NUMBERS = "INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox_batches', random() & 0x7fffffff)"
 
-# Counted as batches come and go, by whichever version of this package: nobody has to walk the table to know how many.
+# Triggers count batches, whichever version of this package writes. So no reader has to scan the table for the number.
 _CAME = """
 CREATE TRIGGER outbox_came AFTER INSERT ON outbox_batches BEGIN
     UPDATE outbox_totals SET
@@ -59,4 +59,4 @@ _ADDITIONS = (
 LAYOUT = sqlite.Layout(
     APPLICATION_ID, 1, lambda version: () if version else (_TABLE, _INDEX, _NUMBERS), (("outbox_totals", _ADDITIONS),)
 )
-"""The version stays what it was: older versions of this package, which run beside this one, do not mind additions."""
+"""The version stays 1: older versions of this package that run at the same time can use a file with the additions."""

@@ -1,4 +1,4 @@
-"""How large and how old an outbox may become: kept by those who put something in, the oldest batches go first."""
+"""Bounds of an outbox in size and age. Every process that puts a batch enforces them by deleting the oldest batches."""
 
 from __future__ import annotations
 
@@ -13,33 +13,32 @@ if TYPE_CHECKING:
 __all__ = ["HeldError", "Limits"]
 
 LOG_PAGES = 1000
-"""Pages of the write-ahead log after which SQLite plays it into the file, at most."""
+"""Number of pages in the write-ahead log after which SQLite copies them into the file, at most."""
 
 SMALLEST_LOG_BYTES = 1024 * 1024
-"""The least that the write-ahead log may become; else it is a quarter of what the batches may take."""
+"""The write-ahead log may have this size in any case; else a quarter of what the batches may take."""
 
 DROPPED_AT_ONCE = 500
-"""Batches that are deleted in one transaction because of the bounds, at most."""
+"""How many batches one transaction deletes because of the bounds, at most."""
 
 PAGES_RETURNED = 400
-"""Free pages given back to the file system at once, at most."""
-
+"""How many free pages are returned to the file system at once, at most."""
 
 AGED_EVERY_S = 10.0
-"""Time between two looks for batches that are too old, seconds."""
+"""Time between two searches for batches that are too old, seconds."""
 
 
 class HeldError(Exception):
-    """A reader keeps an old state of the file, so its write-ahead log can only grow: writing has to wait."""
+    """Writing has to wait: another process reads an old state of the file, so the write-ahead log cannot be emptied."""
 
 
 class Limits:
-    """The bounds of one connection's outbox.
+    """Enforces the bounds of an outbox through one connection.
 
     Args:
-        connection: To the file.
+        connection: The connection to the file.
         path: The file.
-        max_bytes: What the batches may take; the write-ahead log a quarter of that more.
+        max_bytes: How much the batches may take, bytes; the write-ahead log may take a quarter of that in addition.
         max_age_s: Older batches are deleted, seconds.
 
     Attributes:
@@ -61,10 +60,10 @@ class Limits:
         connection.execute(f"PRAGMA journal_size_limit = {pages * page_bytes}")
 
     def hold_back(self, share: float = 1.0) -> None:
-        """Refuse to write while the log is larger than a share of its bound, and cannot be emptied.
+        """Raise while the write-ahead log is larger than ``share`` of its bound and cannot be emptied.
 
         Raises:
-            HeldError: A reader keeps it.
+            HeldError: A reader prevents it.
         """
         bound = self._log_bytes * share
         if self.log_bytes() <= bound:
@@ -74,16 +73,16 @@ class Limits:
             raise HeldError(f"a reader holds {self._path} open in a transaction: end it")
 
     def keep(self) -> None:
-        """Delete what is too old or too much."""
+        """Delete batches that are too old or exceed the size."""
         if time.monotonic() >= self._next_aging:
             self._drop_aged(time.time_ns() - int(self._max_age_s * 1e9))
             self._next_aging = time.monotonic() + AGED_EVERY_S
             pages, free = (sqlite.pragma(self._connection, name) for name in ("page_count", "freelist_count"))
-            # Free pages are used again first; only many of them are worth the moving around.
+            # SQLite reuses free pages. Returning them means copying, which pays off only for many.
             if free > max(256, pages // 2):
                 self._give_back()
         if self.used_bytes() > self._max_bytes:
-            # Some at once: at the bound, not every batch has to make room for itself.
+            # Delete several at once, so that at the bound not every single put has to delete.
             some = max(1, min(sum(self.totals()) // 20, DROPPED_AT_ONCE))
             while self.used_bytes() > self._max_bytes and self._drop("ORDER BY batch_id LIMIT ?", some):
                 _let_others_run()
@@ -100,7 +99,7 @@ class Limits:
         self._connection.executescript(f"PRAGMA incremental_vacuum({PAGES_RETURNED})")
 
     def _drop(self, which: str, *bounds: int) -> int:
-        """Delete the batches that the words say, and count what was in them; how many batches."""
+        """Delete the batches that an SQL condition selects, and count their items; returns how many batches."""
         with sqlite.transaction(self._connection):
             found = self._connection.execute(
                 f"SELECT batch_id, items FROM outbox_batches {which}",  # noqa: S608 - our own words
@@ -113,17 +112,17 @@ class Limits:
         return len(found)
 
     def totals(self) -> tuple[int, int]:
-        """How many batches wait, and how many were refused."""
+        """Return how many batches wait, and how many were refused."""
         waiting, refused = self._connection.execute("SELECT waiting, refused FROM outbox_totals").fetchone()
         return waiting, refused
 
     def used_bytes(self) -> int:
-        """What the batches take."""
+        """Return how much the batches take, bytes."""
         used = sqlite.pragma(self._connection, "page_count") - sqlite.pragma(self._connection, "freelist_count")
         return used * sqlite.pragma(self._connection, "page_size")
 
     def log_bytes(self) -> int:
-        """What the write-ahead log takes."""
+        """Return how much the write-ahead log takes, bytes."""
         try:
             return self._log.stat().st_size
         except OSError:
@@ -131,5 +130,5 @@ class Limits:
 
 
 def _let_others_run() -> None:
-    # Greenlets of gevent, which have no other chance while SQLite works.
+    # Under gevent, other greenlets cannot run while SQLite works: sleep(0) lets them.
     time.sleep(0)

@@ -1,11 +1,11 @@
-"""The logs' exporter with an outbox: ``OTEL_LOGS_EXPORTER=flask_chest_otlp`` brings it to any application."""
+"""The exporter of logs with an outbox: ``OTEL_LOGS_EXPORTER=flask_chest_otlp`` selects it in any application."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING
 
-# The SDK has no other name for its logs: https://opentelemetry-python.readthedocs.io/en/latest/sdk/_logs.html
+# The SDK has no public name for its logs: https://opentelemetry-python.readthedocs.io/en/latest/sdk/_logs.html
 from opentelemetry.sdk._logs import export as sdk
 
 from flask_chest_otel._otlp.logs import encode_records
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._outbox.worker import Route
 else:
-    # Renamed in 1.39; a class of the old name makes newer versions warn.
+    # SDK 1.39 renamed the classes; newer versions warn when the old names are used.
     Base = getattr(sdk, "LogRecordExporter", None) or sdk.LogExporter
     Result = getattr(sdk, "LogRecordExportResult", None) or sdk.LogExportResult
 
@@ -27,21 +27,21 @@ __all__ = ["OutboxLogExporter"]
 
 
 class OutboxLogExporter(Base):
-    """Log records as OTLP requests in the outbox.
+    """Puts log records into the outbox as OTLP requests.
 
     Args:
-        route: Where batches are kept and go to; unless given, what the environment says.
+        route: Where batches are kept and where they are sent; ``None``: as the environment variables say.
     """
 
     def __init__(self, route: Route | None = None) -> None:
         self._outgoing = Outgoing(route)
 
     def export(self, batch: Sequence[object]) -> Result:
-        """Keep a batch; on success it is safe, and not necessarily sent."""
+        """Keep a batch. Success means that the batch is in the outbox; it may not be sent yet."""
         return Result.SUCCESS if self._outgoing.export("logs", partial(self._encoded, batch)) else Result.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Try to send everything; whether nothing is left."""
+        """Try to send everything; returns whether nothing is left."""
         return self._outgoing.flush(timeout_millis)
 
     def shutdown(self) -> None:

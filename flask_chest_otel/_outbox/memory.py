@@ -1,4 +1,4 @@
-"""Batches in memory: as long as the disk cannot be written."""
+"""Keeps batches in memory while the disk cannot be written."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 __all__ = ["MEMORY_BYTES", "Memory", "within"]
 
 MEMORY_BYTES = 16 * 1024 * 1024
-"""What waits in memory at most; the oldest batches go first."""
+"""How much may wait in memory, bytes; beyond it the oldest batches are dropped."""
 
 
 class Memory:
-    """One queue per signal. A batch's number is negative, and smaller the later it came.
+    """One queue per signal.
+
+    Numbers of batches in memory are negative, so that they never equal numbers in the file; later batches have smaller
+    numbers.
 
     Attributes:
-        size_bytes: What all batches take.
+        size_bytes: Size of all batches, bytes.
     """
 
     def __init__(self) -> None:
@@ -29,34 +32,34 @@ class Memory:
         self._count = 0
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of batches."""
         return sum(map(len, self._queues.values()))
 
     def add(self, signal: str, items: int, body: bytes) -> None:
-        """Take one batch."""
+        """Append one batch."""
         self._count += 1
         self._queues.setdefault(signal, deque()).append(Batch(-self._count, items, body))
         self.size_bytes += len(body)
 
     def first(self, signal: str, most: int, max_bytes: int) -> list[Batch]:
-        """The oldest of one signal: see ``within``."""
+        """Return the oldest batches of one signal, at most ``most``; for ``max_bytes`` see ``within``."""
         queue = self._queues.get(signal, ())
         rows = [row for row, _ in zip(queue, range(most), strict=False)]
         return rows[: within((len(row.body) for row in rows), max_bytes)]
 
     def batches(self) -> list[tuple[str, int, bytes]]:
-        """All: signal, number of items, body."""
+        """Return signal, number of items and content of all batches."""
         return [(signal, row.items, row.body) for signal, queue in self._queues.items() for row in queue]
 
     def forget(self, numbers: Collection[int]) -> None:
-        """Let go of these."""
+        """Remove the batches with these numbers."""
         for signal, queue in self._queues.items():
-            # They were the first when they were asked for; some may have been dropped meanwhile.
+            # They were the first ones when ``first`` returned them. Some may have been dropped meanwhile.
             while queue and queue[0].batch_id in numbers:
                 self._take_first(signal)
 
     def keep_bound(self) -> int:
-        """Let go of the oldest of all signals while there is too much; how many items they had."""
+        """Drop the oldest batches of all signals until ``MEMORY_BYTES`` is kept; returns how many items they had."""
         dropped = 0
         while self.size_bytes > MEMORY_BYTES:
             oldest = max((signal for signal, queue in self._queues.items() if queue), key=self._number)
@@ -64,7 +67,7 @@ class Memory:
         return dropped
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Remove all batches."""
         self._queues.clear()
         self.size_bytes = 0
 
@@ -78,7 +81,7 @@ class Memory:
 
 
 def within(sizes: Iterable[int], max_bytes: int) -> int:
-    """How many of the first fit into ``max_bytes``; one at least."""
+    """Return how many of the first sizes fit into ``max_bytes``, at least one."""
     total = count = 0
     for size in sizes:
         total += size

@@ -1,7 +1,7 @@
-"""Whose rows are whose: a process holds a lock as long as it lives, and the kernel takes it away when it dies.
+"""Locks that show which processes live: a process holds a file lock while it lives; the kernel frees it at its end.
 
-A lease with an hour on it would depend on clocks that are stepped, and would have to be long enough for a worker
-that is only slow; a file lock ends with its process, at once, whatever ended it.
+A lease with a time would depend on clocks that can be set back or forward, and would have to be long enough for a slow
+process. A file lock ends at once with its process, whatever ended that process.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ __all__ = ["OwnerLock", "is_used", "locked_if_dead", "sweep"]
 _ENDING = ".owner"
 
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
-"""What the system says of a lock that somebody else has; EACCES and EDEADLK on Windows."""
+"""Error numbers for a lock that another process holds; EACCES and EDEADLK come from Windows."""
 
 TRIES = 100
-"""Times that somebody who sweeps may come in between while a lock file is made."""
+"""How often creating a lock file is tried again because another process removed the file in between."""
 
 
 class OwnerLock:
-    """One process, in one outbox.
+    """The lock file of one process in one outbox.
 
     Args:
         folder: The outbox's folder.
-        name: Who it is: unique, also among those that were before.
+        name: Name of the process, unique also among earlier processes.
 
     Raises:
-        OSError: The lock file cannot be made, or not locked.
+        OSError: The lock file cannot be created or locked.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -50,17 +50,20 @@ class OwnerLock:
 
     @property
     def is_known(self) -> bool:
-        """Whether the lock file is still there, so that others see that this process lives."""
+        """Whether the lock file still exists, so that other processes can see that this process lives."""
         return self._handle >= 0 and _is_still(self._handle, self._path)
 
     def release(self) -> None:
-        """Leave: what is left in the outbox is for others."""
+        """Remove the lock file: other processes may adopt the batches of this process."""
         with suppress(OSError):
             self._path.unlink()
         self.forget()
 
     def forget(self) -> None:
-        """Close the lock file, in a child of the process that holds it: the lock must not outlive that one."""
+        """Close the lock file without removing it.
+
+        A forked child calls this: while the child has the file open, the lock would outlive the parent.
+        """
         handle, self._handle = self._handle, -1
         if handle >= 0:
             with suppress(OSError):
@@ -76,14 +79,14 @@ class OwnerLock:
                 os.close(handle)
                 self._path.unlink(missing_ok=True)
                 raise
-            # Somebody who was sweeping came in between, and has removed the file.
+            # Another process called ``sweep`` in between and removed the file.
             os.close(handle)
         raise BlockingIOError(errno.EAGAIN, "another process holds it", str(self._path))
 
 
 @contextmanager
 def locked_if_dead(folder: Path, name: str) -> Iterator[bool]:
-    """Whether ``name`` is dead; while this lasts nobody else is told so."""
+    """Tell whether the process ``name`` is dead; inside the ``with`` block no other process gets that answer."""
     path = folder / f"{name}{_ENDING}"
     try:
         handle = os.open(path, os.O_RDWR)
@@ -92,7 +95,7 @@ def locked_if_dead(folder: Path, name: str) -> Iterator[bool]:
         return
     try:
         dead = False
-        # Where locks cannot be had, nobody can be told to be dead.
+        # Without locks nobody can know that a process is dead.
         with suppress(OSError):
             dead = _try_lock(handle)
         yield dead
@@ -104,7 +107,7 @@ def locked_if_dead(folder: Path, name: str) -> Iterator[bool]:
 
 
 def sweep(folder: Path, keep: str) -> None:
-    """Remove lock files of the dead, other than that of ``keep``."""
+    """Remove the lock files of dead processes, except the one of ``keep``."""
     for path in folder.glob(f"*{_ENDING}"):
         name = path.name.removesuffix(_ENDING)
         if name != keep:
@@ -113,7 +116,7 @@ def sweep(folder: Path, keep: str) -> None:
 
 
 def is_used(folder: Path) -> bool:
-    """Whether any process that lives uses the outbox there."""
+    """Whether a living process uses the outbox in this folder."""
     for path in folder.glob(f"*{_ENDING}"):
         with locked_if_dead(folder, path.name.removesuffix(_ENDING)) as dead:
             if not dead:
@@ -131,10 +134,10 @@ def _is_still(handle: int, path: Path) -> bool:
 
 
 def _try_lock(handle: int) -> bool:
-    """Lock a file; ``False`` where another process has done so.
+    """Lock a file; ``False`` if another process holds the lock.
 
     Raises:
-        OSError: Nobody can lock it: the file system has no locks, or none left.
+        OSError: The file cannot be locked: the file system has no locks, or none left.
     """
     try:
         if sys.platform == "win32":

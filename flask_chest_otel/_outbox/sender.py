@@ -1,4 +1,4 @@
-"""What happens to waiting batches: posted in their order, tried again, or put aside. One lane per signal."""
+"""Posts waiting batches in their order, tries again, or puts them aside. Each signal has its own sender."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask_chest_otel._base.retry import pause_s
 from flask_chest_otel._guard import Log
 from flask_chest_otel._otlp.client import in_short
 from flask_chest_otel._otlp.endpoint import GRPC
-from flask_chest_otel._otlp.http import HttpTarget
+from flask_chest_otel._otlp.http import HttpClient
 from flask_chest_otel._otlp.parts import Part, name_of, parts_of
 from flask_chest_otel._otlp.signals import OTLP_SIGNALS
 from flask_chest_otel._outbox.file import Batch
@@ -27,39 +27,39 @@ __all__ = ["SignalSender"]
 _logger = Log("flask_chest_otel")
 
 FIRST_PAUSE_S = 0.5
-"""Pause after the first failure, doubled after each further one, seconds."""
+"""Pause after the first failure, seconds; it doubles after each further failure."""
 
 LONGEST_PAUSE_S = 30.0
-"""Bound of the pause between two tries, seconds."""
+"""Longest pause between two tries, seconds."""
 
 LONGEST_RETRY_AFTER_S = 3600.0
-"""Bound of the pause that a collector may ask for, seconds."""
+"""Longest pause that a collector may ask for, seconds."""
 
 ROWS_AT_ONCE = 64
-"""Batches of spans or log records that are joined into one post at most."""
+"""How many batches of spans or log records are joined into one post, at most."""
 
 BYTES_AT_ONCE = 1024 * 1024
-"""How large a joined post becomes, unless its first batch is larger."""
+"""How large a joined post may become, bytes; its first batch may be larger."""
 
 POSTS_IN_A_ROW = 16
-"""Posts of one signal before the next has its turn."""
+"""How many posts of one signal are sent before the next signal has its turn."""
 
 SAID_EVERY_S = 60.0
-"""Time between two log lines of one kind, seconds."""
+"""Shortest time between two log lines of one kind, seconds."""
 
 
 class SignalSender:
-    """Sends the batches of one signal; used by one thread.
+    """Sends the batches of one signal. Only one thread may use it.
 
     Args:
-        buffer: Where they wait.
-        address: Where they go.
-        most_bytes: How large one post becomes; a single item may be larger.
+        buffer: Where the batches wait.
+        address: Where the batches are sent.
+        most_bytes: How large one post may become, bytes; a single item may be larger.
     """
 
     def __init__(self, buffer: BatchBuffer, address: OtlpEndpoint, most_bytes: int) -> None:
         self._buffer = buffer
-        self._target = _target_of(address)
+        self._client = _client_of(address)
         self._address = address
         self._failures = 0
         self._not_before = 0.0
@@ -70,18 +70,18 @@ class SignalSender:
         self._log_limit = RateLimit(SAID_EVERY_S)
 
     def pause_s(self) -> float:
-        """How long this sender is to be left alone, seconds."""
+        """Return how long to wait before the next try, seconds."""
         return max(0.0, self._not_before - time.monotonic())
 
     def run(self, go_on: Callable[[], bool], *, urgent: bool = False) -> bool:
-        """Send what waits.
+        """Send waiting batches.
 
         Args:
-            go_on: Asked between posts.
-            urgent: Do not wait until it is time to try again; and send everything.
+            go_on: Called before each post; ``False`` ends sending.
+            urgent: Send everything, and do not wait for the end of a pause.
 
         Returns:
-            Whether there may be more to send at once.
+            Whether more batches may wait that can be sent at once.
         """
         posts = 0
         while (urgent or not self.pause_s()) and go_on():
@@ -96,11 +96,12 @@ class SignalSender:
         return False
 
     def close(self) -> None:
-        """Hang up."""
-        self._target.close()
+        """Close the connection."""
+        self._client.close()
 
     def _next(self) -> list[Batch]:
-        # Protobuf messages that stand one behind the other are one message with the lists of all.
+        # Concatenated protobuf messages are one message with the lists of all of them:
+        # https://protobuf.dev/programming-guides/encoding/#last-one-wins
         joined = OTLP_SIGNALS[self._address.signal].joined and not self._alone
         most_bytes = min(BYTES_AT_ONCE, self._most_bytes)
         return self._buffer.oldest(self._address.signal, ROWS_AT_ONCE if joined else 1, most_bytes)
@@ -126,18 +127,21 @@ class SignalSender:
         return True
 
     def _post(self, body: bytes) -> PostResult:
-        """Post; where the caller is refused with an empty request too, that can be tried again."""
-        answer = self._target.post(body)
+        """Post a request; make a refusal such as 401 or 403 retryable if an empty request is refused, too."""
+        answer = self._client.post(body)
         if not answer.denied:
             return answer
-        empty = self._target.post(b"")
+        empty = self._client.post(b"")
         if empty.denied or empty.retryable:
             return answer._replace(retryable=True)
-        # Either a firewall dislikes what is in it, or the token has become right in between.
-        return self._target.post(body)
+        # The empty request was taken: a firewall refuses the content, or the token was corrected in between.
+        return self._client.post(body)
 
     def _split_of(self, rows: list[Batch]) -> _Split | None:
-        """What is left of the first batch, where that goes in parts: it stays where it is until all are settled."""
+        """Return the parts of the first batch that are left; ``None``: it is sent whole.
+
+        A batch stays in the outbox until all its parts are accepted or refused.
+        """
         first = rows[0]
         if self._split is not None and self._split.row.batch_id != first.batch_id:
             self._split = None
@@ -150,7 +154,7 @@ class SignalSender:
         return _Split(row, parts) if len(parts) > 1 else None
 
     def _make_smaller(self, rows: list[Batch], size: int) -> bool:
-        """Halve what was too large; whether that can be done."""
+        """Halve the size of posts after one was too large; ``False``: a single item is too large."""
         before, self._most_bytes = self._most_bytes, size // 2
         if self._split is None:
             if len(rows) == 1:
@@ -175,17 +179,17 @@ class SignalSender:
             return
         self._split = None
         for part, refusal in split.refused:
-            # A batch that never was in the outbox.
+            # Number 0: the part is not a batch of the outbox.
             self._put_aside([Batch(0, part.items, part.body)], refusal)
         self._buffer.done([split.row])
 
     def _settle(self, rows: list[Batch], answer: PostResult) -> None:
-        """The collector has decided: taken, taken in part, or refused for good."""
+        """Delete or put aside batches that the collector took, took in part, or refused permanently."""
         if answer.taken and not answer.rejected:
             self._alone = max(0, self._alone - 1)
             self._buffer.done(rows)
         elif len(rows) > 1 and not answer.rejected:
-            # One of them is to blame: each goes alone now, and the good ones arrive.
+            # One of these batches is wrong. Send each alone, so that the others are accepted.
             self._alone = len(rows)
             self._buffer.keep()
         else:
@@ -198,7 +202,7 @@ class SignalSender:
         if answer.too_large:
             name = in_short(name_of(self._address.signal, rows[0].body))
             reason = f"{reason}; too large alone: {name!r}, {len(rows[0].body)} bytes"
-        # The size may not have been it, or only this one's.
+        # Try the full size again: the size may not have been the reason, or only this batch's size.
         self._most_bytes = self._bound
         for row in rows:
             self._buffer.refuse(row, self._address.signal, reason)
@@ -236,12 +240,12 @@ class SignalSender:
 
 @dataclass(slots=True)
 class _Split:
-    """A batch that goes in parts.
+    """A batch that is sent in parts.
 
     Attributes:
-        row: The whole.
-        waiting: What has no answer yet, in its order.
-        refused: What the collector did not take, with its answers.
+        row: The whole batch.
+        waiting: Parts without an answer yet, in their order.
+        refused: Parts that the collector did not take, with its answers.
     """
 
     row: Batch
@@ -249,9 +253,9 @@ class _Split:
     refused: list[tuple[Part, PostResult]] = field(default_factory=list)
 
 
-def _target_of(address: OtlpEndpoint) -> OtlpClient:
+def _client_of(address: OtlpEndpoint) -> OtlpClient:
     if address.protocol == GRPC:
-        from flask_chest_otel._otlp.grpc import GrpcTarget  # noqa: PLC0415 - gRPC takes long to load
+        from flask_chest_otel._otlp.grpc import GrpcClient  # noqa: PLC0415 - loading gRPC takes long
 
-        return GrpcTarget(address)
-    return HttpTarget(address)
+        return GrpcClient(address)
+    return HttpClient(address)

@@ -1,4 +1,4 @@
-"""Who sends what waits in an outbox, so that sending can begin before there is anything new to send."""
+"""All exporters and applications that send from an outbox, so that sending can begin before they have new batches."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class Sender(Protocol):
     """An exporter with an outbox, or an application that will have one."""
 
     def start_sending(self) -> None:
-        """Begin to send in this process, unless it has begun, or nothing is to be sent."""
+        """Begin to send in this process; do nothing if sending has begun, or if nothing is to be sent."""
 
 
 exporters: weakref.WeakSet[Sender] = weakref.WeakSet()
-"""Exporters with an outbox, whoever has made them."""
+"""Exporters with an outbox: those made here, and those made by OpenTelemetry's own set-up."""
 
 applications: weakref.WeakSet[Sender] = weakref.WeakSet()
-"""Those whose exporters are made with the first request."""
+"""Applications, whose exporters are made with the first request."""
 
 
 def start(*senders: Iterable[Sender]) -> None:
-    """Begin to send in this process, also what earlier processes have left.
+    """Begin to send in this process, including batches that earlier processes left.
 
-    To be called in the process's main thread: under gevent, threads that begin elsewhere may never run.
+    Call it in the process's main thread: under gevent, threads that are started in another thread may never run.
     """
     for sender in chain(*map(list, senders)):
         with guarded("starting to send"):

@@ -1,4 +1,4 @@
-"""What became of batches on a disk that cannot be told so now: a full one, or one that somebody locks."""
+"""Remembers batches that were accepted or refused while the disk is full or locked, so that they are not sent again."""
 
 from __future__ import annotations
 
@@ -11,32 +11,35 @@ if TYPE_CHECKING:
 __all__ = ["Settled"]
 
 AT_ONCE = 500
-"""Batches that are settled in one transaction."""
+"""How many batches one transaction deletes or marks as refused."""
 
 
 class Settled:
-    """Batches that are not sent again although they are on disk."""
+    """Batches that are still on disk as waiting, but must not be sent again."""
 
     def __init__(self) -> None:
         self._fates: dict[int, str | None] = {}
-        # By signal: the last batch of those at the front that are all settled. Nobody looks at them once more.
+        # Signal to a batch number: all batches up to it are settled, so reading begins behind it.
         self._passed: dict[str, int] = {}
 
     def __len__(self) -> int:
-        """How many they are."""
+        """Return the number of batches."""
         return len(self._fates)
 
     def add(self, batch_id: int, refused: str | None = None) -> None:
-        """A batch was accepted, or refused for a reason."""
+        """Remember that a batch was accepted; or refused, with the reason."""
         self._fates[batch_id] = refused
 
     def clear(self) -> None:
-        """Forget all: they are of a file that is gone."""
+        """Forget all batches: their file does not exist any more."""
         self._fates = {}
         self._passed = {}
 
     def unsettled(self, outbox: Outbox, owner: str, signal: str, most: int) -> list[tuple[int, int]]:
-        """The oldest batches that are still to be sent, and their sizes; ``most`` at most, one at least."""
+        """Return number and size in bytes of the oldest batches that wait; empty: none waits.
+
+        At most ``most`` batches; there may be fewer, although more wait.
+        """
         while found := outbox.waiting_sizes(owner, signal, most, self._passed.get(signal, 0)):
             left = [(batch_id, size) for batch_id, size in found if batch_id not in self._fates]
             if left:
@@ -45,7 +48,11 @@ class Settled:
         return []
 
     def tell(self, outbox: Outbox) -> int:
-        """Delete and put aside on disk, in parts: where the first fails, the others are not tried."""
+        """Delete accepted batches in the file and mark refused ones; returns how many.
+
+        Raises:
+            sqlite3.Error: The file cannot be written; batches that are not marked yet stay remembered.
+        """
         told = 0
         while fates := dict(islice(self._fates.items(), AT_ONCE)):
             accepted = [batch_id for batch_id, refused in fates.items() if refused is None]

@@ -1,4 +1,4 @@
-"""From finished spans to the outbox: within a second by a thread, or at once when a request's own span ends."""
+"""Writes finished spans into the outbox: within a second by a thread, or at once when a server span ends."""
 
 from __future__ import annotations
 
@@ -34,20 +34,21 @@ __all__ = ["OutboxSpanProcessor"]
 _logger = Log("flask_chest_otel")
 
 REQUEST_WAITS_S = 1.0
-"""How long a request waits at most for another thread that is writing, where each request is to be written, seconds."""
+"""How long a request with ``durability='request'`` waits for another thread that is writing, seconds."""
 
 END_WAITS_S = 5.0
-"""How long the end waits at most for a batch that a thread is encoding or writing, seconds; then it is lost."""
+"""How long the end of the process waits for a thread that writes a batch, seconds; then the batch is lost."""
 
 DROPPED = "%d finished spans were dropped: they came faster than they could be written, or could not be encoded"
 
 
 class OutboxSpanProcessor(SpanProcessor):
-    """Gives finished spans to an exporter that only writes to the local disk.
+    """Hands finished spans to an exporter that only writes to the local disk.
 
     Args:
-        exporter: Where batches go.
-        each_request: Write when a span ends whose parent is not of this process, before that returns.
+        exporter: Takes batches of spans.
+        each_request: Whether ``on_end`` of a span without a parent in this process returns only after its spans are
+            written.
 
     Attributes:
         each_request: As given.
@@ -61,11 +62,11 @@ class OutboxSpanProcessor(SpanProcessor):
         self._closed = False
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     @guarded("keeping spans")
     def on_end(self, span: ReadableSpan) -> None:
-        """Take a span; never waits, unless each request is to be written."""
+        """Take a span; waits only if ``each_request`` is set."""
         if self._closed or span.context is None or not span.context.trace_flags.sampled:
             return
         queue = self._queues.found() or self._begin()
@@ -74,14 +75,14 @@ class OutboxSpanProcessor(SpanProcessor):
             queue.write_all(REQUEST_WAITS_S)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Write what has ended, and try to send it; whether all of it is sent."""
+        """Write all finished spans and try to send them; returns whether all are sent."""
         deadline = time.monotonic() + timeout_millis / 1000
         queue = self._queues.found()
         written = queue is None or queue.write_all(timeout_millis / 1000)
         return self._exporter.force_flush(int(max(0.0, deadline - time.monotonic()) * 1000)) and written
 
     def shutdown(self) -> None:
-        """Write what has ended, and let the exporter send what it can in its time."""
+        """Write all finished spans, and let the exporter send what it can in time."""
         if self._closed:
             return
         self._closed = True
@@ -100,7 +101,7 @@ class OutboxSpanProcessor(SpanProcessor):
 
 
 class _SpanQueue:
-    """One process's finished spans, and the thread that writes them."""
+    """Finished spans of one process, and the thread that writes them."""
 
     def __init__(self, exporter: SpanExporter, batching: Batching) -> None:
         self.process = current_process()
@@ -109,7 +110,8 @@ class _SpanQueue:
         self._spans: deque[ReadableSpan] = deque()
         self._some = threading.Event()
         self._enough = threading.Event()
-        # Held from taking spans off the queue until they are in the outbox: whoever has it knows that all others are.
+        # A thread holds the lock from taking spans off the queue until they are in the outbox. So a thread that gets
+        # the lock knows that all spans taken before are written.
         self._writing = threading.RLock()
         self._writer: int | None = None
         self._taken = 0
@@ -136,17 +138,25 @@ class _SpanQueue:
             self._dropped += 1
             return
         self._spans.append(span)
-        # After the append: the thread takes the flag down before it looks.
+        # Set the flag after the append: the thread clears it before it reads the queue.
         if not self._some.is_set():
             self._some.set()
         if waiting + 1 >= self._batching.batch:
             self._enough.set()
 
     def write_all(self, timeout_s: float = -1.0) -> bool:
-        """Write what is there, in this thread, when no other is writing; whether that was so in time."""
+        """Write all spans of the queue in the calling thread.
+
+        Args:
+            timeout_s: How long to wait for another thread that is writing, seconds; negative: without end.
+
+        Returns:
+            Whether the spans are written, or will be by a caller further up in this thread.
+        """
         me = threading.get_ident()
         if self._writer == me:
-            # A span that ended while spans are written, perhaps by the garbage collector: it is written next.
+            # This span ended inside of the writing itself, perhaps in the garbage collector. The loop that is running
+            # writes it next.
             return True
         if not self._writing.acquire(timeout=timeout_s):
             return False

@@ -1,4 +1,4 @@
-"""One process's way out: a buffer, a lane for each signal and the one thread that sends. Made anew in every child."""
+"""The worker that sends: one buffer, one sender per signal and one thread. Each forked child makes its own."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ __all__ = ["OutboxWorker", "Route", "worker_for"]
 _logger = Log("flask_chest_otel")
 
 GATHER_S = 0.1
-"""How long the thread lets batches gather before it posts, seconds."""
+"""How long the thread waits for more batches before it posts, seconds."""
 
 LOOK_ROUND_S = 5.0
-"""Time between two looks for what dead workers left, seconds."""
+"""Time between two searches for batches of dead processes, seconds."""
 
 ENDS_APART_S = 5.0
-"""Exporters that end so long after the time for an end was over are not part of that end, seconds."""
+"""An exporter that ends later than this after the deadline of others gets a deadline of its own, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where batches are kept, and where they go.
+    """Where batches are kept, and where they are sent.
 
     Attributes:
-        outbox: The outbox.
-        addresses: One per signal.
-        shutdown_timeout_s: How long the end of the process may take, seconds.
-        batch_bytes: How large one request becomes.
+        outbox: Folder and bounds of the outbox.
+        addresses: The address of each signal.
+        shutdown_timeout_s: How long sending may delay the end of the process, seconds.
+        batch_bytes: How large one request may become, bytes.
     """
 
     outbox: OutboxConfig
@@ -58,11 +58,11 @@ class Route:
 
 
 class OutboxWorker:
-    """Takes batches from exporters, and sends them from a thread of its own.
+    """Takes batches from exporters and sends them in its own thread.
 
     Attributes:
-        process: Whose it is: never used in another one.
-        shelf: Where batches wait.
+        process: The process that made the worker; no other process uses it.
+        buffer: Where batches wait.
     """
 
     def __init__(self, route: Route) -> None:
@@ -86,30 +86,34 @@ class OutboxWorker:
         _self_metrics.watch(self)
 
     def join(self, user: object) -> None:
-        """``user`` puts batches here until it leaves."""
+        """Register ``user``, which puts batches here until it calls ``leave``."""
         self._users.add(user)
 
     def put(self, signal: str, items: int, body: bytes) -> None:
-        """Keep one batch, in parts where it is too large, and have it sent; returns when it is kept."""
+        """Keep one batch and wake the thread that sends it; returns when the batch is kept.
+
+        A batch that is larger than ``Route.batch_bytes`` is kept in parts.
+        """
         for part in parts_of(signal, Part(items, body), self._route.batch_bytes):
             self.buffer.put(signal, part.items, part.body)
         self.start()
         self._bell.set()
 
     def start(self) -> None:
-        """Begin to send: also what others left."""
+        """Start the thread, which also sends the batches of dead processes."""
         if self._thread is not None or not threads_run_here():
             return
         with self._starting:
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="flask-chest-outbox", daemon=True)
-                # No thread is to be had when the interpreter is ending: what is kept goes out with the next start.
+                # While the interpreter ends, no thread can be started. The next start of the application sends
+                # what is kept.
                 with suppress(RuntimeError):
                     thread.start()
                     self._thread = thread
 
     def flush(self, timeout_s: float) -> bool:
-        """Try now to send everything; whether nothing is left, within ``timeout_s`` seconds."""
+        """Try to send everything now; returns whether nothing is left after at most ``timeout_s`` seconds."""
         self.start()
         if self._thread is not None and self._thread.is_alive():
             waiter = threading.Event()
@@ -119,7 +123,10 @@ class OutboxWorker:
         return self.buffer.is_empty()
 
     def leave(self, user: object) -> None:
-        """``user`` ends. All that end together wait for the collector no longer than the route says."""
+        """Remove ``user``; the last one ends the thread.
+
+        All users that end together wait no longer than ``Route.shutdown_timeout_s`` for the collector.
+        """
         if user not in self._users:
             return
         now = time.monotonic()
@@ -135,11 +142,11 @@ class OutboxWorker:
         if self._thread is None:
             self.buffer.close()
         else:
-            # Where it is in the middle of a post that hangs, nobody waits for it, and its batch stays where it is.
+            # If the thread is in a post that hangs, do not wait longer: the batch stays in the outbox.
             self._thread.join(max(0.0, self._deadline - time.monotonic()))
 
     def own_metrics(self) -> Iterator[Figure]:
-        """How full the outbox is, and what it had to drop; nothing in other processes and after the end."""
+        """Yield how full the outbox is and what it dropped; nothing in other processes and after the end."""
         if self.process is not current_process() or self._stopping:
             return
         usage = self.buffer.usage()
@@ -151,8 +158,8 @@ class OutboxWorker:
         yield OUTBOX_AGE, max(0.0, age_s), {}
 
     def _run(self) -> None:
-        # This frame holds everything alive in a forked child, where it is left behind: SQLite wants no connection to
-        # be closed by a process that did not open it, see
+        # A forked child inherits this frame, and the frame keeps the connection referenced. That is wanted: a process
+        # must not close an SQLite connection that it did not open, see
         # https://sqlite.org/howtocorrupt.html#_carrying_an_open_database
         with suppress_instrumentation():
             while not self._stopping:
@@ -196,24 +203,25 @@ _live: weakref.WeakSet[OutboxWorker] = weakref.WeakSet()
 
 
 def worker_for(route: Route) -> OutboxWorker:
-    """The process's dispatch for ``route``: exporters of all signals share it."""
+    """Return the worker of this process for ``route``; the exporters of all signals share it."""
     key = (current_process(), route)
     found = _workers.get(key)
     if found is None:
-        # setdefault is atomic; a lock that another thread held at a fork would stay held in the child.
+        # setdefault is atomic. A lock would not do: if another thread held it at a fork, it would stay locked in the
+        # child.
         found = _workers.setdefault(key, OutboxWorker(route))
     return found
 
 
-def _forget(dispatch: OutboxWorker) -> None:
+def _forget(worker: OutboxWorker) -> None:
     for key, other in list(_workers.items()):
-        if other is dispatch:
+        if other is worker:
             del _workers[key]
 
 
 def _after_in_child() -> None:
-    for dispatch in list(_live):
-        dispatch.buffer.leave_to_parent()
+    for worker in list(_live):
+        worker.buffer.leave_to_parent()
 
 
 if hasattr(os, "register_at_fork"):  # there is no fork on Windows

@@ -48,10 +48,6 @@ TABLES = {"_values/convert.py", "config/settings.py"}
 """Modules that may be longer: a table of types, and one of settings."""
 
 TYPED_NAMES = {"span", "plan", "context", "provider", "owner", "live"}
-ANY_PROVIDER = {
-    "_providers/log_outlets.py",
-}
-"""Modules that look at whatever provider an application has brought: what it can do is found out by asking it."""
 
 GLOBALS = {
     "_base/process.py": "which process this is",
@@ -185,7 +181,7 @@ def test_names_that_everybody_passes_on_are_typed(path: Path) -> None:
             continue
         if name in TYPED_NAMES and annotation is not None and ast.unparse(annotation) in ("Any", "Any | None"):
             untyped.add(name)
-    assert untyped == ({"provider"} if name_of(path) in ANY_PROVIDER else set())
+    assert not untyped
 
 
 @pytest.mark.parametrize("path", [path for _, path in modules()], ids=name_of)

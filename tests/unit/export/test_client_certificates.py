@@ -95,7 +95,7 @@ def test_a_wrong_one_is_said_and_renewed_while_we_run(
 POST = """
     import sys
     from flask_chest_otel._otlp.client import address_of
-    from flask_chest_otel._otlp.http import HttpTarget
+    from flask_chest_otel._otlp.http import HttpClient
 
     own, key = sys.argv[1:]
     environ = {
@@ -103,7 +103,7 @@ POST = """
         "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": own,
         "OTEL_EXPORTER_OTLP_CLIENT_KEY": key,
     }
-    print(HttpTarget(address_of("traces", environ)).post(b"").says)
+    print(HttpClient(address_of("traces", environ)).post(b"").says)
 """
 
 

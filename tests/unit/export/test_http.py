@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from flask_chest_otel._otlp.client import address_of
-from flask_chest_otel._otlp.http import HttpTarget
+from flask_chest_otel._otlp.http import HttpClient
 from tests.backends.moody import Moody
 from tests.backends.outbox import kept
 from tests.backends.raw_http import RawHttp, head_of, request_of
@@ -42,7 +42,7 @@ def test_an_answer_before_the_end_of_the_request() -> None:
         connection.sendall(TOO_LARGE)
 
     with RawHttp(talk) as server:
-        target = HttpTarget(address_of("traces", {"OTEL_EXPORTER_OTLP_ENDPOINT": server.url}))
+        target = HttpClient(address_of("traces", {"OTEL_EXPORTER_OTLP_ENDPOINT": server.url}))
         answer = target.post(b"x" * 30_000_000)
         target.close()
     assert (answer.status, answer.says) == ("413", "too much")
@@ -60,7 +60,7 @@ def test_an_answer_of_somebody_who_reads_no_further() -> None:
 
     with RawHttp(talk) as server:
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": server.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "0.5"}
-        target = HttpTarget(address_of("traces", environ))
+        target = HttpClient(address_of("traces", environ))
         answer = target.post(b"x" * 30_000_000)
         released.set()
         target.close()
@@ -183,7 +183,7 @@ def test_no_proxy(monkeypatch: pytest.MonkeyPatch, host: str, exception: str) ->
     with RawHttp(talk, host=host) as server:
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
         monkeypatch.setenv("NO_PROXY", exception)
-        target = HttpTarget(address_of("traces", {"OTEL_EXPORTER_OTLP_ENDPOINT": server.url}))
+        target = HttpClient(address_of("traces", {"OTEL_EXPORTER_OTLP_ENDPOINT": server.url}))
         answer = target.post(b"")
         target.close()
     assert answer.taken
@@ -202,7 +202,7 @@ def test_a_proxy_for_all_others(monkeypatch: pytest.MonkeyPatch, exception: str)
     with RawHttp(talk) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", exception)
-        target = HttpTarget(address_of("traces", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.2:4318"}))
+        target = HttpClient(address_of("traces", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.2:4318"}))
         answer = target.post(b"")
         target.close()
     assert answer.taken
