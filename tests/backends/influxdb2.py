@@ -34,7 +34,12 @@ def influxql_rows(query: str, answer: bytes) -> list[dict[str, Any]]:
 
 
 class InfluxDB2(Server):
-    """An InfluxDB 2.7 server with one organisation, one bucket (more can be made) and one token."""
+    """An InfluxDB 2.7 server with one organisation, one bucket (more can be made) and one token.
+
+    Args:
+        folder: Everything of it.
+        certificate: With its key in the same file: then it speaks TLS and nothing else.
+    """
 
     # SIGTERM ends it at once, without closing its files.
     stop_signal = signal.SIGINT
@@ -42,10 +47,11 @@ class InfluxDB2(Server):
     bucket = "chest"
     token = "token-of-the-tests"  # noqa: S105 - a loopback server that lives for seconds
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, certificate: Path | None = None) -> None:
         super().__init__(folder)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{self.port}"
+        self._certificate = certificate
 
     def command(self) -> Sequence[str]:
         """Return influxd with every path in this server's folder."""
@@ -62,11 +68,12 @@ class InfluxDB2(Server):
             "--reporting-disabled",
             "--log-level",
             "warn",
+            *(["--tls-cert", str(self._certificate), "--tls-key", str(self._certificate)] if self._certificate else []),
         ]
 
     def is_ready(self) -> bool:
         """Return whether it says that it is well."""
-        return request(f"{self.url}/health")[0] == 200
+        return request(f"{self.url}/health", trusted=self._certificate)[0] == 200
 
     def start(self) -> None:
         """Start it; the first time, set it up."""
@@ -127,7 +134,8 @@ class InfluxDB2(Server):
 
     def _call(self, path: str, body: bytes | None = None, *, headers: Mapping[str, str] | None = None) -> bytes:
         every = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
-        status, answer = request(self.url + path, body, headers=every | dict(headers or {}), timeout_s=30)
+        every |= dict(headers or {})
+        status, answer = request(self.url + path, body, headers=every, timeout_s=30, trusted=self._certificate)
         if status not in (200, 201):
             raise ServerError(f"{self} answered {status} to {path}: {answer.decode(errors='replace')}")
         return answer

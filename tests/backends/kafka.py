@@ -6,6 +6,7 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
+from tests.backends.certificates import authority, signed
 from tests.backends.require import built, installed
 from tests.backends.server import Server, free_port
 
@@ -31,6 +32,20 @@ group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=2000
 broker.heartbeat.interval.ms=500
 """
+LOCKED = """
+listeners=LOCKED://127.0.0.1:{port},INNER://127.0.0.1:{inner},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=LOCKED://127.0.0.1:{port},INNER://127.0.0.1:{inner}
+listener.security.protocol.map=LOCKED:SASL_SSL,INNER:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=INNER
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/authority.crt
+ssl.client.auth=required
+listener.name.locked.ssl.client.auth=required
+listener.name.locked.sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.locked.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
 
 
 class Kafka(Server):
@@ -44,8 +59,10 @@ class Kafka(Server):
         self.port = free_port()
         self.broker = f"127.0.0.1:{self.port}"
         self._properties = folder / "server.properties"
-        text = PROPERTIES.format(port=self.port, controller=free_port(), folder=folder)
-        self._properties.write_text(text)
+        self._properties.write_text(self._settings())
+
+    def _settings(self) -> str:
+        return PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder)
 
     def start(self) -> None:
         """Start it; the first time, unpack its jars and format its disk."""
@@ -55,7 +72,7 @@ class Kafka(Server):
             # Not with tarfile: Python 3.11.2 does not know the filter without which newer ones warn.
             subprocess.run(["tar", "-C", str(jars), "-xf", str(built("kafka"))], check=True)
             format_disk = ["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(self._properties)]
-            subprocess.run([*self._java(), *format_disk], capture_output=True, check=True)
+            subprocess.run([*self._java(), *format_disk, *self._users()], capture_output=True, check=True)
         super().start()
 
     def command(self) -> Sequence[str]:
@@ -72,6 +89,41 @@ class Kafka(Server):
         """What `kafka.yaml` and `kafka_consumer.yaml` want to know."""
         return {"KAFKA_BROKERS": self.broker}
 
+    def _users(self) -> list[str]:
+        return []
+
     def _java(self, *options: str) -> list[str]:
         java = str(installed("java", "default-jre-headless"))
         return [java, *options, "-XX:TieredStopAtLevel=1", "-cp", f"{self.folder}/jars/*"]
+
+
+class LockedKafka(Kafka):
+    """A broker that speaks TLS, wants a certificate of its own authority, and a name and a password (SCRAM)."""
+
+    user, password = "chest", "password-of-the-tests"
+
+    def _settings(self) -> str:
+        self.authority = authority(self.folder, "authority")
+        signed(self.folder, self.authority, "broker")
+        self.caller = signed(self.folder, self.authority, "caller")
+        plain = super()._settings()
+        # The last line of a name counts.
+        controller = plain.partition("voters=1@127.0.0.1:")[2].partition("\n")[0]
+        return plain + LOCKED.format(port=self.port, inner=free_port(), controller=controller, folder=self.folder)
+
+    def _users(self) -> list[str]:
+        return ["--add-scram", f"SCRAM-SHA-512=[name={self.user},password={self.password}]"]
+
+    @property
+    def collector_env(self) -> Mapping[str, str]:
+        """The same, and the keys to it."""
+        return {**super().collector_env, "KAFKA_TLS": self.tls(), "KAFKA_AUTH": self.auth()}
+
+    def tls(self, trusted: Path | None = None, *, with_certificate: bool = True) -> str:
+        """Return what `KAFKA_TLS` has to say."""
+        mine = f", cert_file: {self.caller}, key_file: {self.caller}" if with_certificate else ""
+        return f"{{ca_file: {trusted or self.authority}{mine}}}"
+
+    def auth(self, password: str = password) -> str:
+        """Return what `KAFKA_AUTH` has to say."""
+        return f"{{sasl: {{mechanism: SCRAM-SHA-512, username: {self.user}, password: {password}}}}}"

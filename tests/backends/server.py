@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -46,11 +47,22 @@ def request(
     headers: Mapping[str, str] | None = None,
     method: str | None = None,
     timeout_s: float = 10.0,
+    trusted: Path | None = None,
 ) -> tuple[int, bytes]:
-    """Send one HTTP request; return status and body, also of an error; status 0 when nobody answered."""
+    """Send one HTTP request; return status and body, also of an error; status 0 when nobody answered.
+
+    Args:
+        url: Where to.
+        body: What to send, with POST; without it, GET.
+        headers: What else to send.
+        method: Another one than these.
+        timeout_s: How long to wait.
+        trusted: The certificate of an authority that is trusted in place of the machine's.
+    """
     message = urllib.request.Request(url, body, dict(headers or {}), method=method)
+    opener = _direct if trusted is None else _opener(ssl.create_default_context(cafile=trusted))
     try:
-        with _direct.open(message, timeout=timeout_s) as answer:
+        with opener.open(message, timeout=timeout_s) as answer:
             return int(answer.status), bytes(answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -59,8 +71,12 @@ def request(
         return 0, str(error).encode()
 
 
-# Proxies of the environment are for the world outside: loopback addresses must not go there.
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _opener(context: ssl.SSLContext | None = None) -> urllib.request.OpenerDirector:
+    # Proxies of the environment are for the world outside: loopback addresses must not go there.
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+
+
+_direct = _opener()
 
 
 class Server:
