@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,8 +37,10 @@ from flask_chest_otel._guard import totals
 from flask_chest_otel.testing import RequestRecord, capture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
+
+    from flask import Flask
 
     from tests.conftest import Put, Rig
 
@@ -73,133 +77,142 @@ def assert_recorded(rig: Rig, records: list[RequestRecord], status: int, route: 
     assert dict(measured.attributes) == expected
 
 
-def test_plain_request(rig: Rig, put: Put) -> None:
-    """A view that answers is recorded everywhere."""
-    app = rig.plain()
+def setting(answer: Any) -> Callable[[], Any]:
+    """A view that sets both variables and answers so: what a function returns, and anything else as it is."""
 
-    @app.route("/")
-    def view() -> str:
+    def view() -> Any:
         set_both()
-        return "ok"
+        return answer() if callable(answer) else answer
 
+    return view
+
+
+def raising(error: BaseException | type[BaseException]) -> Callable[..., Any]:
+    """A function that raises this."""
+
+    def fail(*_: Any) -> Any:
+        raise error
+
+    return fail
+
+
+def set_late() -> str:
+    """A view that leaves one variable to the end of the request, and one to ``after_request``."""
+
+    @after_this_request
+    def late(response: Response) -> Response:
+        g.user = "u1"
+        return response
+
+    return "ok"
+
+
+def set_total(response: Response) -> Response:
+    g.total = 42.5
+    return response
+
+
+def streamed() -> Response:
+    """A body that asks for the request and for ``g`` while it is read."""
+
+    def parts() -> Iterator[str]:
+        yield "a"
+        yield request.path
+        yield g.user
+
+    return Response(stream_with_context(parts()))
+
+
+@dataclass(frozen=True)
+class Life:
+    """What an application does with a request, and what its client gets.
+
+    Attributes:
+        view: Answers, unless something else does before.
+        status: What the client gets.
+        text: The body; None is any.
+        before: Runs before the view, after upstream's functions.
+        handlers: For errors, by class or status.
+        after: Runs in ``after_request``.
+        headers: Those that the client gets, among others.
+        buffered: Whether the client reads all of it at once.
+    """
+
+    view: Callable[[], Any]
+    status: int = 200
+    text: str | None = None
+    before: Callable[[], Any] | None = None
+    handlers: Mapping[Any, Callable[..., Any]] = field(default_factory=dict)
+    after: Callable[[Response], Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    buffered: bool = False
+
+    def put_on(self, app: Flask) -> None:
+        """Make the application do all this."""
+        pages = Blueprint("pages", __name__)
+        pages.add_url_rule("/", "view", self.view)
+        if self.before is not None:
+            pages.before_request(self.before)
+        app.register_blueprint(pages)
+        for error, handler in self.handlers.items():
+            app.register_error_handler(error, handler)
+        if self.after is not None:
+            app.after_request(self.after)
+
+
+LIVES = {
+    "a view answers": Life(both, 200, "ok"),
+    "a view raises": Life(setting(raising(RuntimeError)), 500),
+    "a view raises what is handled": Life(
+        setting(raising(LookupError)), 418, "sorry", handlers={LookupError: lambda _: ("sorry", 418)}
+    ),
+    "the error handler sets the values": Life(
+        lambda: abort(410), 410, "pay", handlers={410: lambda _: setting(("pay", 410))()}
+    ),
+    "a view raises an HTTPException": Life(setting(raising(NotFound)), 404),
+    **{f"abort {status}": Life(setting(partial(abort, status)), status) for status in (400, 404, 409, 503)},
+    "a redirect": Life(setting(lambda: redirect("/elsewhere")), 302, headers={"Location": "/elsewhere"}),
+    "a view returns nothing": Life(set_both, 500),
+    "before_request answers": Life(lambda: "never", 202, "early", before=setting(("early", 202))),
+    "after_request sets the values": Life(set_late, 200, "ok", after=set_total),
+    "after_request raises": Life(both, 500, after=raising(RuntimeError)),
+    "after_request answers otherwise": Life(both, 299, "other", after=lambda _: make_response("other", 299)),
+    "a stream": Life(setting(lambda: Response(part for part in "abc")), 200, "abc"),
+    "a stream with context": Life(setting(streamed), 200, "a/u1"),
+    "a stream with context, read whole": Life(setting(streamed), 200, "a/u1", buffered=True),
+}
+
+
+@pytest.mark.parametrize("life", LIVES.values(), ids=LIVES)
+def test_recorded_whatever_happens(rig: Rig, put: Put, life: Life) -> None:
+    """Whatever a request does, its values are recorded once, with the status that left; the answer is untouched."""
+    app = rig.plain()
+    life.put_on(app)
     records = put(app, tracked_vars=TRACKED)
-    assert app.test_client().get("/").text == "ok"
-    assert_recorded(rig, records, 200)
+    response = app.test_client().get("/", buffered=life.buffered)
+    assert response.status_code == life.status
+    assert life.text in (None, response.text)
+    assert life.headers.items() <= dict(response.headers).items()
+    response.close()
+    assert_recorded(rig, records, life.status)
     assert records[0].service == "shop"
     assert records[0].duration_s > 0
 
 
-def test_view_raises_unhandled(rig: Rig, put: Put) -> None:
-    """An exception that becomes a 500 takes nothing away."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> str:
-        set_both()
-        raise RuntimeError("boom")
-
-    records = put(app, tracked_vars=TRACKED)
-    assert app.test_client().get("/").status_code == 500
-    assert_recorded(rig, records, 500)
-
-
-def test_view_raises_propagated(rig: Rig, put: Put) -> None:
+@pytest.mark.parametrize(
+    ("kind", "propagate"), [(RuntimeError, True), (KeyboardInterrupt, False)], ids=["Exception", "another"]
+)
+def test_what_leaves_the_application(rig: Rig, put: Put, kind: type[BaseException], *, propagate: bool) -> None:
     """An exception that leaves the application is the application's own, and the values are recorded."""
     app = rig.plain()
-    app.config["PROPAGATE_EXCEPTIONS"] = True
-    boom = RuntimeError("boom")
-
-    @app.route("/")
-    def view() -> str:
-        set_both()
-        raise boom
-
+    app.config["PROPAGATE_EXCEPTIONS"] = propagate
+    boom = kind("boom")
+    app.add_url_rule("/", "view", setting(raising(boom)))
     records = put(app, tracked_vars=TRACKED)
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(kind) as caught:
         app.test_client().get("/")
     assert caught.value is boom
     assert_recorded(rig, records, 500)
-
-
-def test_base_exception(rig: Rig, put: Put) -> None:
-    """What is no Exception passes as well, and the values are recorded."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> str:
-        set_both()
-        raise KeyboardInterrupt
-
-    records = put(app, tracked_vars=TRACKED)
-    with pytest.raises(KeyboardInterrupt):
-        app.test_client().get("/")
-    assert_recorded(rig, records, 500)
-
-
-def test_view_raises_handled(rig: Rig, put: Put) -> None:
-    """An error handler's answer is what counts."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> str:
-        set_both()
-        raise LookupError("boom")
-
-    @app.errorhandler(LookupError)
-    def handle(error: LookupError) -> tuple[str, int]:
-        return "sorry", 418
-
-    records = put(app, tracked_vars=TRACKED)
-    response = app.test_client().get("/")
-    assert (response.status_code, response.text) == (418, "sorry")
-    assert_recorded(rig, records, 418)
-
-
-def test_error_handler_sets_the_value(rig: Rig, put: Put) -> None:
-    """Values that an error handler sets are recorded."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> str:
-        abort(410)
-
-    @app.errorhandler(410)
-    def handle(error: Exception) -> tuple[str, int]:
-        set_both()
-        return "pay", 410
-
-    records = put(app, tracked_vars=TRACKED)
-    assert app.test_client().get("/").text == "pay"
-    assert_recorded(rig, records, 410)
-
-
-@pytest.mark.parametrize("status", [400, 404, 409, 503])
-def test_abort(rig: Rig, put: Put, status: int) -> None:
-    """``abort`` in a view keeps its status."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> str:
-        set_both()
-        abort(status)
-
-    records = put(app, tracked_vars=TRACKED)
-    assert app.test_client().get("/").status_code == status
-    assert_recorded(rig, records, status)
-
-
-def test_redirect(rig: Rig, put: Put) -> None:
-    """A redirect is an answer like any other."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> Any:
-        set_both()
-        return redirect("/elsewhere")
-
-    records = put(app, tracked_vars=TRACKED)
-    assert app.test_client().get("/").location == "/elsewhere"
-    assert_recorded(rig, records, 302)
 
 
 def test_early_answer(rig: Rig, put: Put) -> None:
@@ -222,23 +235,6 @@ def test_early_answer(rig: Rig, put: Put) -> None:
     assert rig.points("flask.g.total")[0].sum == 42.5
 
 
-def test_early_answer_after_upstream(rig: Rig, put: Put) -> None:
-    """An early answer from a blueprint's ``before_request`` comes after upstream's: it is on the span too."""
-    app = rig.plain()
-    blueprint = Blueprint("b", __name__)
-
-    @blueprint.before_request
-    def early() -> tuple[str, int]:
-        set_both()
-        return "early", 202
-
-    blueprint.add_url_rule("/", "view", lambda: "never")
-    app.register_blueprint(blueprint)
-    records = put(app, tracked_vars=TRACKED)
-    assert app.test_client().get("/").text == "early"
-    assert_recorded(rig, records, 202)
-
-
 def test_before_request_raises(rig: Rig, put: Put) -> None:
     """A failing ``before_request`` function does not lose what it set."""
     app = rig.plain()
@@ -255,65 +251,6 @@ def test_before_request_raises(rig: Rig, put: Put) -> None:
     assert app.test_client().get("/").status_code == 500
     assert dict(records[0].variables) == {"user": "u1", "total": 42.5}
     assert rig.points("flask.g.total")[0].sum == 42.5
-
-
-def test_after_request_sets_the_value(rig: Rig, put: Put) -> None:
-    """Values set in ``after_request`` and ``after_this_request`` are recorded."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> str:
-        @after_this_request
-        def late(response: Response) -> Response:
-            g.user = "u1"
-            return response
-
-        return "ok"
-
-    @app.after_request
-    def later(response: Response) -> Response:
-        g.total = 42.5
-        return response
-
-    records = put(app, tracked_vars=TRACKED)
-    app.test_client().get("/")
-    assert_recorded(rig, records, 200)
-
-
-def test_after_request_raises(rig: Rig, put: Put) -> None:
-    """A failing ``after_request`` function is the application's failure, and recorded as such."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> str:
-        set_both()
-        return "ok"
-
-    @app.after_request
-    def failing(response: Response) -> Response:
-        raise RuntimeError("boom")
-
-    records = put(app, tracked_vars=TRACKED)
-    assert app.test_client().get("/").status_code == 500
-    assert_recorded(rig, records, 500)
-
-
-def test_after_request_changes_the_status(rig: Rig, put: Put) -> None:
-    """The status is the one that leaves the application."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> str:
-        set_both()
-        return "ok"
-
-    @app.after_request
-    def change(response: Response) -> Response:
-        return make_response("other", 299)
-
-    records = put(app, tracked_vars=TRACKED)
-    assert app.test_client().get("/").status_code == 299
-    assert_recorded(rig, records, 299)
 
 
 def test_teardown_is_too_late(rig: Rig, put: Put) -> None:
@@ -341,11 +278,7 @@ def test_teardown_is_too_late(rig: Rig, put: Put) -> None:
 def test_teardown_raises(rig: Rig, put: Put) -> None:
     """A failing teardown function fails as it does without us; the values are recorded by then."""
     app = rig.plain()
-
-    @app.route("/")
-    def view() -> str:
-        set_both()
-        return "ok"
+    app.add_url_rule("/", "view", both)
 
     @app.teardown_request
     def failing(error: BaseException | None) -> None:
@@ -363,43 +296,6 @@ def trace_context_is_clean() -> None:
     from opentelemetry import context  # noqa: PLC0415 - one helper's business
 
     context.attach(context.Context())
-
-
-def test_streaming_without_context(rig: Rig, put: Put) -> None:
-    """A stream's variables are those set before it starts; the body is untouched."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> Response:
-        set_both()
-        return Response(part for part in ("a", "b", "c"))
-
-    records = put(app, tracked_vars=TRACKED)
-    assert app.test_client().get("/").text == "abc"
-    assert_recorded(rig, records, 200)
-
-
-@pytest.mark.parametrize("buffered", [True, False])
-def test_streaming_with_context(rig: Rig, put: Put, buffered: bool) -> None:
-    """With ``stream_with_context`` the request ends with the stream, and is recorded once."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> Response:
-        set_both()
-
-        def parts() -> Iterator[str]:
-            yield "a"
-            yield request.path
-            yield g.user
-
-        return Response(stream_with_context(parts()))
-
-    records = put(app, tracked_vars=TRACKED)
-    response = app.test_client().get("/", buffered=buffered)
-    assert response.text == "a/u1"
-    response.close()
-    assert_recorded(rig, records, 200)
 
 
 def test_stream_closed_early(rig: Rig, put: Put) -> None:
@@ -752,11 +648,7 @@ def test_app_context_pushed_outside(rig: Rig, put: Put) -> None:
 def test_preserved_context(rig: Rig, put: Put) -> None:
     """``with client:`` keeps the request alive; it is recorded once, when it is let go."""
     app = rig.plain()
-
-    @app.route("/")
-    def view() -> str:
-        set_both()
-        return "ok"
+    app.add_url_rule("/", "view", both)
 
     records = put(app, tracked_vars=TRACKED)
     with app.test_client() as client:
@@ -925,29 +817,6 @@ def test_outer_span_is_the_servers(rig: Rig) -> None:
     with rig.tracer_provider.get_tracer("server").start_as_current_span("outer", kind=trace.SpanKind.SERVER):
         app.test_client().get("/")
     assert rig.tracked() == {"user": "u1"}
-
-
-def test_http_exception_returned(rig: Rig, put: Put) -> None:
-    """An HTTPException raised without ``abort`` is an answer."""
-    app = rig.plain()
-
-    @app.route("/")
-    def view() -> str:
-        set_both()
-        raise NotFound
-
-    records = put(app, tracked_vars=TRACKED)
-    assert app.test_client().get("/").status_code == 404
-    assert_recorded(rig, records, 404)
-
-
-def test_bad_return_value(rig: Rig, put: Put) -> None:
-    """A view that returns nothing fails as Flask says, recorded as 500."""
-    app = rig.plain()
-    app.add_url_rule("/", "view", set_both)  # type: ignore[arg-type]  # the point
-    records = put(app, tracked_vars=TRACKED)
-    assert app.test_client().get("/").status_code == 500
-    assert_recorded(rig, records, 500)
 
 
 def test_deleted_values(rig: Rig, put: Put) -> None:
