@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Rig"]
 
+HERE = Path(__file__).parent
+
 _OURS = ("OTEL_", "FLASK_")
 
 # How long hypothesis takes to make values says something of the machine, and nothing of this package.
@@ -57,27 +59,46 @@ def pytest_configure(config: pytest.Config) -> None:
 
 ALONE = (
     "docs/test_examples.py",
-    "faults",
+    "faults/test_ends.py",
+    "faults/test_locked.py",
+    "faults/test_request_events.py",
     "integration/chests/test_faults.py",
     "integration/chests/test_sql_faults.py",
     "integration/chests/test_webhook.py",
-    "unit/chests/test_queue.py",
-    "unit/export/test_buffer.py",
-    "unit/export/test_spans.py",
-    "unit/export/test_worker.py",
 )
-"""Folders and files whose tests depend on how long something takes by the clock: nothing may run beside them."""
+"""Files whose tests all depend on how long something takes by the clock: nothing may run beside them.
+
+In other files the tests of which this is true have the mark ``alone``.
+"""
+
+STARTERS = {"run_python", "start_python"}
+"""Fixtures that start a process for each test which asks for them."""
+
+LONGEST_FIRST = ("collector", "viewer", "docs", "faults", "integration")
+"""Folders in whose order files begin side by side: a long file that begins last would leave the other cores idle."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that start processes last, and marked: a quick defect shows quickly; tests of time are marked, too."""
-    alone = [Path(__file__).parent / name for name in ALONE]
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what starts processes and what holds a time, and say what begins first."""
+    alone = [HERE / name for name in ALONE]
     for item in items:
-        if "run_python" in getattr(item, "fixturenames", ()):
+        if not STARTERS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("process")
         if any(item.path.is_relative_to(one) for one in alone):
             item.add_marker("alone")
-    items.sort(key=lambda item: item.get_closest_marker("process") is not None)
+    side_by_side = hasattr(config, "workerinput")
+    items.sort(key=_length if side_by_side else _starts_a_process)
+
+
+def _starts_a_process(item: pytest.Item) -> bool:
+    """One after the other, these are last: a quick defect shows quickly."""
+    return item.get_closest_marker("process") is not None
+
+
+def _length(item: pytest.Item) -> tuple[int, bool]:
+    folder = item.path.relative_to(HERE).parts[0]
+    rank = LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+    return rank, _starts_a_process(item)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -283,6 +283,7 @@ def test_light_to_load(run_python: Callable[..., str], module: str, barred: set[
     assert not {name for name in loaded if name in barred or name.split(".")[0] in barred}
 
 
+@pytest.mark.process
 @pytest.mark.skipif(find_spec("mypy") is None, reason="mypy belongs to the environment of development")
 def test_typed_for_users(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     """A type checker sees decorated views with their own types, and refuses what is no view."""

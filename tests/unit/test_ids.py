@@ -228,6 +228,7 @@ def test_random_ids_do_not_follow_the_applications_seed() -> None:
     assert random_id() != first
 
 
+@pytest.mark.process
 def test_forked_children_do_not_repeat_ids() -> None:
     """Parent and forked children, which share all memory at the fork, make different ids."""
     code = """

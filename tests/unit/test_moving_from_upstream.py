@@ -182,6 +182,7 @@ for resource in reader.get_metrics_data().resource_metrics:
 """
 
 
+@pytest.mark.process
 def test_clients_cannot_make_up_methods_without_end() -> None:
     """Of methods that clients make up, 50 have their own name, then all others are _OTHER."""
     ran = subprocess.run(
@@ -326,6 +327,7 @@ print(app.test_client().get("/").text)
 """
 
 
+@pytest.mark.process
 def test_no_sql_comments_without_a_database_instrumentation() -> None:
     """Where no instrumentation that writes comments is loaded, and nobody asks, nothing is put into the context."""
     ran = subprocess.run([sys.executable, "-c", NO_DATABASE], check=True, capture_output=True, text=True)

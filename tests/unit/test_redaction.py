@@ -216,6 +216,7 @@ def test_long_texts_are_told_apart_by_head_and_length() -> None:
     assert hashes(head + "y") == hashes(head + "z")
 
 
+@pytest.mark.process
 def test_hashes_agree_between_processes() -> None:
     """Another process, with another hash seed, makes the same hash."""
     code = """

@@ -324,6 +324,7 @@ def test_a_thousand_dropped_bodies_burden_no_request(rig: Rig) -> None:
         assert len(records) == len(rig.servers()) == 31
 
 
+@pytest.mark.process
 def test_active_requests_of_a_parent(rig: Rig) -> None:
     """A child that is forked inside a request answers none of its parent's, and measures its own."""
     app = rig.app()

@@ -46,7 +46,7 @@ def make_record() -> Callable[..., RequestRecord]:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start_python() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a Python process that has ``record(number, who)`` at hand; its arguments are texts."""
     running: list[subprocess.Popen[str]] = []
 

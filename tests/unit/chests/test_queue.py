@@ -169,6 +169,7 @@ def test_passing_failure_is_tried_again_quietly(
         assert (len(notes.got), queue.lost, caplog.messages) == (1, 0, [])
 
 
+@pytest.mark.alone
 def test_lasting_failure_is_counted_and_logged_once(
     make_record: Callable[..., RequestRecord],
     caplog: pytest.LogCaptureFixture,
@@ -223,6 +224,7 @@ def test_hopeless_back_end_is_off(make_record: Callable[..., RequestRecord], cap
     assert queue.close(1)
 
 
+@pytest.mark.alone
 def test_close_gives_up_in_time(make_record: Callable[..., RequestRecord]) -> None:
     """Closing waits no longer than asked for a back end that hangs, and says so."""
     notes = Notes(gate=threading.Event())
@@ -247,6 +249,7 @@ def test_forgotten_queue_ends_its_thread(make_record: Callable[..., RequestRecor
     assert len(notes.got) == 1
 
 
+@pytest.mark.alone
 def test_drops_are_logged_once_a_minute_at_most(
     make_record: Callable[..., RequestRecord],
     caplog: pytest.LogCaptureFixture,
@@ -287,7 +290,7 @@ queue = RecordQueue("lines", lambda: Lines(sys.argv[1]))
 """
 
 
-def test_fork_writes_nothing_twice(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_fork_writes_nothing_twice(start_python: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     """A forked child has an empty queue and a thread of its own: each record is written once, by whoever put it."""
     script = (
         APPENDING
@@ -304,13 +307,15 @@ for number in range(200, 300):
     queue.put(record(number, "parent"))
 """
     )
-    _ends_well(start(script, tmp_path / "lines"))
+    _ends_well(start_python(script, tmp_path / "lines"))
     lines = (tmp_path / "lines").read_text().split()
     expected = [f"parent-{number}" for number in range(300)] + [f"child-{number}" for number in range(100)]
     assert sorted(lines) == sorted(expected)
 
 
-def test_multiprocessing_child_has_its_own_writer(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_multiprocessing_child_has_its_own_writer(
+    start_python: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
     """A child of multiprocessing that flushes loses nothing, although the parent's thread is not there."""
     script = (
         APPENDING
@@ -326,18 +331,21 @@ process.join()
 assert process.exitcode == 0
 """
     )
-    _ends_well(start(script, tmp_path / "lines"))
+    _ends_well(start_python(script, tmp_path / "lines"))
     assert sorted((tmp_path / "lines").read_text().split()) == ["child-1", "parent-1"]
 
 
-def test_interpreter_exit_writes_what_is_queued(start: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_interpreter_exit_writes_what_is_queued(
+    start_python: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
     """A process that just ends has written all it put."""
     script = APPENDING + "for number in range(3000): queue.put(record(number))"
-    _ends_well(start(script, tmp_path / "lines"))
+    _ends_well(start_python(script, tmp_path / "lines"))
     assert len((tmp_path / "lines").read_text().split()) == 3000
 
 
-def test_interpreter_exit_does_not_wait_for_ever(start: Callable[..., subprocess.Popen[str]]) -> None:
+@pytest.mark.alone
+def test_interpreter_exit_does_not_wait_for_ever(start_python: Callable[..., subprocess.Popen[str]]) -> None:
     """Three back ends that hang delay the exit by two seconds together."""
     script = """
     class Hanging:
@@ -350,7 +358,7 @@ def test_interpreter_exit_does_not_wait_for_ever(start: Callable[..., subprocess
     atexit._run_exitfuncs()
     print(time.monotonic() - begun)
     """
-    assert 1.5 < float(_ends_well(start(script))) < 3
+    assert 1.5 < float(_ends_well(start_python(script))) < 3
 
 
 def _ends_well(process: subprocess.Popen[str]) -> str:

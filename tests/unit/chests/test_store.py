@@ -159,9 +159,9 @@ assert store.flush(20) and not store.dropped and not store.lost
 """
 
 
-def test_many_processes_write_one_file(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_many_processes_write_one_file(path: Path, start_python: Callable[..., subprocess.Popen[str]]) -> None:
     """Four processes that begin together on a file that is not there yet lose nothing and say nothing."""
-    processes = [start(WRITING, path, f"worker{which}", 400) for which in range(4)]
+    processes = [start_python(WRITING, path, f"worker{which}", 400) for which in range(4)]
     for process in processes:
         _, errors = process.communicate(timeout=60)
         assert (process.returncode, errors) == (0, "")
@@ -170,7 +170,7 @@ def test_many_processes_write_one_file(path: Path, start: Callable[..., subproce
     assert rows(path, "SELECT count(*) FROM chest_variables") == [(3200,)]
 
 
-def test_kill_9_in_the_middle(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_kill_9_in_the_middle(path: Path, start_python: Callable[..., subprocess.Popen[str]]) -> None:
     """After kill -9 the file is sound, holds all that was flushed, and no request has only part of its variables."""
     script = """
     store = EmbeddedStore(sys.argv[1])
@@ -180,7 +180,7 @@ def test_kill_9_in_the_middle(path: Path, start: Callable[..., subprocess.Popen[
             assert store.flush(20)
             print(number + 1, flush=True)
     """
-    process = start(script, path)
+    process = start_python(script, path)
     assert process.stdout is not None
     for _ in range(3):
         flushed = int(process.stdout.readline())
@@ -195,7 +195,7 @@ def test_kill_9_in_the_middle(path: Path, start: Callable[..., subprocess.Popen[
         assert store.flush(0)
 
 
-def test_fork_with_an_open_store(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_fork_with_an_open_store(path: Path, start_python: Callable[..., subprocess.Popen[str]]) -> None:
     """Parent and children write on after a fork; children that end do the parent's connection no harm."""
     script = """
     import gc
@@ -216,7 +216,7 @@ def test_fork_with_an_open_store(path: Path, start: Callable[..., subprocess.Pop
         store.put(record(number, "parent"))
     assert store.flush(20) and not store.lost
     """
-    process = start(script, path)
+    process = start_python(script, path)
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     assert sound(path)
@@ -224,7 +224,7 @@ def test_fork_with_an_open_store(path: Path, start: Callable[..., subprocess.Pop
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
-def test_fork_in_the_middle_of_a_write(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_fork_in_the_middle_of_a_write(path: Path, start_python: Callable[..., subprocess.Popen[str]]) -> None:
     """A child is not born with the write lock that its parent's thread was holding: it stores what it gets."""
     script = """
     import threading
@@ -246,7 +246,7 @@ def test_fork_in_the_middle_of_a_write(path: Path, start: Callable[..., subproce
     ended.set()
     loading.join()
     """
-    process = start(script, path)
+    process = start_python(script, path)
     _, errors = process.communicate(timeout=100)
     assert (process.returncode, errors) == (0, "")
     assert rows(path, "SELECT count(*) FROM chest_requests WHERE request_id LIKE '%child%'") == [(12,)]
@@ -301,11 +301,13 @@ def test_a_damaged_schema(path: Path, make_record: Callable[..., RequestRecord],
         assert connection.execute("SELECT request_id FROM chest_requests").fetchall() == [("after",)]
 
 
-def test_processes_that_find_the_damage_together(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_processes_that_find_the_damage_together(
+    path: Path, start_python: Callable[..., subprocess.Popen[str]]
+) -> None:
     """Of four processes that meet a broken file at once, one sets it aside; none renames another's new store."""
     path.parent.mkdir()
     path.write_bytes(b"broken" * 5000)
-    processes = [start(WRITING, path, f"worker{which}", 200) for which in range(4)]
+    processes = [start_python(WRITING, path, f"worker{which}", 200) for which in range(4)]
     for process in processes:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
@@ -398,11 +400,11 @@ print(store.lost + store.dropped)
 
 
 @pytest.mark.parametrize("where", ["flask_chest.sqlite3", "instance/flask_chest.sqlite3"])
-def test_unwritable_folder_is_one_log_line(where: str, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_unwritable_folder_is_one_log_line(where: str, start_python: Callable[..., subprocess.Popen[str]]) -> None:
     """Where it may not write the store is off after one line that names the path and what to do."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o555)
-        process = start(UNWRITABLE, f"{folder}/{where}")
+        process = start_python(UNWRITABLE, f"{folder}/{where}")
         output, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         (line,) = errors.splitlines()
@@ -411,14 +413,14 @@ def test_unwritable_folder_is_one_log_line(where: str, start: Callable[..., subp
         assert output == "1001\n"
 
 
-def test_unwritable_file_is_one_log_line(start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_unwritable_file_is_one_log_line(start_python: Callable[..., subprocess.Popen[str]]) -> None:
     """A store that belongs to somebody else is left as it is; one line names it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "flask_chest.sqlite3")
         Path(folder).chmod(0o555)
         path.touch()
         path.chmod(0o444)
-        process = start(UNWRITABLE, path)
+        process = start_python(UNWRITABLE, path)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         (line,) = errors.splitlines()

@@ -169,7 +169,7 @@ def test_an_old_worker_deletes_what_it_does_not_know(path: Path, make_record: Ca
     assert rows(path, "SELECT count(*) FROM chest_details") == [(0,)]
 
 
-def test_workers_that_upgrade_together(path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_workers_that_upgrade_together(path: Path, start_python: Callable[..., subprocess.Popen[str]]) -> None:
     """Four processes that open an old store at once: all write, nothing is lost, each request is counted once."""
     script = """
     from flask_chest_otel._store import rolling
@@ -180,7 +180,7 @@ def test_workers_that_upgrade_together(path: Path, start: Callable[..., subproce
         assert number % 10 or store.flush(30)
     assert store.flush(30) and not store.lost and not store.dropped
     """
-    processes = [start(script, path, f"worker{which}") for which in range(4)]
+    processes = [start_python(script, path, f"worker{which}") for which in range(4)]
     for process in processes:
         _, errors = process.communicate(timeout=100)
         assert (process.returncode, errors) == (0, "")

@@ -302,6 +302,7 @@ def taken() -> Iterator[int]:
         listener.close()
 
 
+@pytest.mark.process
 def test_check_names_every_problem(taken: int, tmp_path: Path) -> None:
     """A missing variable, a silent server, a taken port, a folder that cannot be: a sentence for each."""
     (tmp_path / "file").touch()
@@ -329,6 +330,7 @@ def test_check_names_every_problem(taken: int, tmp_path: Path) -> None:
         assert [one for one in found if one.startswith(expected)], expected
 
 
+@pytest.mark.process
 def test_check_takes_folders_and_files_that_are_there(tmp_path: Path) -> None:
     """A folder for the queues and a file that exist already are no problem; a file in the folder's place is one."""
     path, composition = tmp_path / "telemetry.jsonl", Composition(("file",))
@@ -341,6 +343,7 @@ def test_check_takes_folders_and_files_that_are_there(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.process
 def test_check_knows_what_the_collector_misreads() -> None:
     """A variable that is set, but empty, and dollars that the collector takes for its own; secrets are not shown."""
     environ = {"CHEST_OTLP_HOST": "", "INFLUXDB_TOKEN": "pa$$word", "INFLUXDB_ORG": "a${b}c", "INFLUXDB_BUCKET": "$a${"}
@@ -353,6 +356,7 @@ def test_check_knows_what_the_collector_misreads() -> None:
     assert "pa$$word" not in str(found)
 
 
+@pytest.mark.process
 def test_check_ends_with_a_status(chest: Callable[..., Result]) -> None:
     """Problems are printed, and the exit code is 1."""
     result = chest("collector", "check", "--target", "influxdb", env={"INFLUXDB_URL": "http://127.0.0.1:9"})
@@ -360,6 +364,7 @@ def test_check_ends_with_a_status(chest: Callable[..., Result]) -> None:
     assert "INFLUXDB_TOKEN is not set" in result.stdout
 
 
+@pytest.mark.process
 def test_run_asks_for_what_must_be_set(tmp_path: Path) -> None:
     """Without its token a target's data would be dropped: nothing is started, and what to type is said."""
     # In a process of its own, which the collector would take over.
@@ -370,6 +375,7 @@ def test_run_asks_for_what_must_be_set(tmp_path: Path) -> None:
     assert done.stderr.startswith("Error: influxdb: INFLUXDB_TOKEN is not set. Type: export INFLUXDB_TOKEN=")
 
 
+@pytest.mark.process
 def test_check_knows_a_target_that_is_not_there(chest: Callable[..., Result], app: Flask) -> None:
     """A slip in a route's chests= is named, with what was meant; a direct chest and an alias are none."""
     FlaskChest(app)
@@ -389,6 +395,7 @@ def test_check_knows_direct_chests(app: Flask, tmp_path: Path) -> None:
     assert found.targets == ("fiel",)
 
 
+@pytest.mark.process
 def test_check_misses_a_scheme() -> None:
     """An address without one gets the address that was meant, and is not asked."""
     composition = Composition(("influxdb",))
@@ -407,6 +414,7 @@ def test_render_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert "cannot be written" in done.output
 
 
+@pytest.mark.process
 def test_what_comes_next(tmp_path: Path) -> None:
     """After a file there is a word on how to use it, and on a terminal on how to get one; in a pipe there is none."""
     script = "from flask_chest_otel._cli import chest_cli; chest_cli()"
@@ -450,6 +458,7 @@ class Guarded(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("target", ["zipkin", "influxdb1", "clickhouse"])
 def test_check_asks_servers_that_want_a_user(target: str) -> None:
     """A server that answers is there, also where its address has a user and a password."""
@@ -464,6 +473,7 @@ def test_check_asks_servers_that_want_a_user(target: str) -> None:
     assert not [problem for problem in found if problem.startswith(f"{target}:")]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "address",
     [
@@ -497,6 +507,7 @@ def test_an_application_without_code(app: Flask) -> None:
     assert found.targets == ("splunk",)
 
 
+@pytest.mark.process
 def test_an_application_without_code_in_its_environment(chest: Callable[..., Result], app: Flask) -> None:
     """The command is typed without `opentelemetry-instrument`, perhaps: FLASK_CHEST_… variables say the same."""
     assert look_at(app, config_of(app)) is None
@@ -537,6 +548,7 @@ def test_no_program_by_a_relative_path(entry: str, tmp_path: Path, monkeypatch: 
     assert not [path for path in places() if not path.is_absolute() or tmp_path in path.parents]
 
 
+@pytest.mark.process
 def test_run_where_a_process_cannot_become_another(tmp_path: Path) -> None:
     """There the collector is a child with the configuration in a file; its exit code is the command's."""
     program = tmp_path / "program"
@@ -546,6 +558,7 @@ def test_run_where_a_process_cannot_become_another(tmp_path: Path) -> None:
     assert (tmp_path / "seen").read_text() == "receivers: {}\n"
 
 
+@pytest.mark.process
 def test_render_prints_what_it_would_write(tmp_path: Path) -> None:
     """Printed where the locale has other characters, a configuration is the same as in a file."""
     script = "from flask_chest_otel._cli import chest_cli; chest_cli()"

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Rig
 
+pytestmark = pytest.mark.process
+
 SHOP = """
 from flask import Flask
 from flask_chest_otel import FlaskChest

@@ -247,6 +247,7 @@ def test_reading_changes_nothing(shop: Path, chest: Callable[..., Result]) -> No
     assert shop.read_bytes() == before
 
 
+@pytest.mark.process
 def test_copy_in_a_read_only_folder(shop: Path, chest: Callable[..., Result]) -> None:
     """A copy where nothing can be written beside it, such as a backup, can be read."""
     script = """
@@ -269,6 +270,7 @@ chest_cli(["requests", "--store", copy, "--json"])
         assert list(Path(folder).iterdir()) == [copy]
 
 
+@pytest.mark.process
 def test_settings_are_no_options(shop: Path) -> None:
     """FLASK_CHEST_… variables, the extension's settings, mean nothing to these commands; FLASK_CHEST_CLI_… do."""
     environment = {
@@ -290,6 +292,7 @@ group()
     assert [json.loads(line)["request_id"] for line in result.stdout.splitlines()] == ["r-5"]
 
 
+@pytest.mark.process
 def test_terminal_without_unicode(fill: Callable[..., Path], record: Callable[..., RequestRecord]) -> None:
     """A terminal that knows only ASCII gets the rest escaped instead of an error."""
     path = fill(record(1, 0, variables={"note": "Grüße"}))
@@ -298,6 +301,7 @@ def test_terminal_without_unicode(fill: Callable[..., Path], record: Callable[..
     assert "note=Gr\\xfc\\xdfe" in result.stdout
 
 
+@pytest.mark.process
 def test_commands_are_imported_when_asked_for() -> None:
     """Loading the group, which every flask command does, imports no command of it."""
     script = """

@@ -91,6 +91,7 @@ def spans(count: int) -> list[tuple[str, int, bytes]]:
     return found
 
 
+@pytest.mark.process
 def test_send(tmp_path: Path) -> None:
     """All that waits for the dead arrives, in its order; the exit status says that nothing is left."""
     outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
@@ -104,6 +105,7 @@ def test_send(tmp_path: Path) -> None:
     assert output.count("Nothing is left.") == 1
 
 
+@pytest.mark.process
 def test_send_to_nobody(tmp_path: Path) -> None:
     """It ends in time, with exit status 1, and says why, and what is left; nothing is lost."""
     outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
@@ -118,6 +120,7 @@ def test_send_to_nobody(tmp_path: Path) -> None:
     outbox.close()
 
 
+@pytest.mark.process
 def test_send_what_is_refused(tmp_path: Path) -> None:
     """What the collector refuses for good is left, and said."""
     outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
@@ -129,6 +132,7 @@ def test_send_what_is_refused(tmp_path: Path) -> None:
     assert "1 batch was refused for good: flask chest outbox list says why" in output
 
 
+@pytest.mark.process
 def test_send_with_a_wrong_token(tmp_path: Path) -> None:
     """It says that the caller is refused, and keeps what waits."""
     outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
@@ -142,6 +146,7 @@ def test_send_with_a_wrong_token(tmp_path: Path) -> None:
     outbox.close()
 
 
+@pytest.mark.process
 def test_send_beside_a_process_that_runs(tmp_path: Path) -> None:
     """Batches of the living are theirs to send."""
     outbox = Outbox(tmp_path / FILENAME, 2**28, 3600.0)
@@ -176,6 +181,7 @@ def test_nobody_to_ask(outbox: Outbox) -> None:
     assert "2 batches deleted" in run(outbox, "clear", "--everything")
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize(("answer", "left"), [("n", 2), ("y", 0)])
 def test_a_question_before_anything_is_lost(outbox: Outbox, answer: str, left: int) -> None:

@@ -142,6 +142,7 @@ def test_render_knows_how_a_variable_is_called(app: Flask, chest: Callable[..., 
     assert "sum by (flask_chest_slo_result, app_plan)" in expression
 
 
+@pytest.mark.process
 def test_render_prints_what_it_would_write(tmp_path: Path) -> None:
     """Printed where the locale has other characters, a service's name is the same as in a file."""
     (tmp_path / "shop.py").write_text(

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.record import RequestRecord
 
+pytestmark = pytest.mark.process
+
 PROGRAM = "from flask_chest_otel._cli import chest_cli; chest_cli()"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 

@@ -156,6 +156,7 @@ def test_a_damaged_schema(
         assert bodies(found) == [b"after"]
 
 
+@pytest.mark.alone
 def test_a_batch_does_not_wait_long(tmp_path: Path, other: sqlite3.Connection) -> None:
     """While the file is locked one second is waited for it, once: several threads together, and all that come after."""
     shelf = BatchBuffer(OutboxConfig(tmp_path, 2**28, 3600.0))
@@ -184,6 +185,7 @@ def test_a_batch_does_not_wait_long(tmp_path: Path, other: sqlite3.Connection) -
     other.execute("ROLLBACK")
 
 
+@pytest.mark.alone
 def test_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch is taken all the same, and goes the way of the others as soon as the disk answers."""
     shelf = BatchBuffer(OutboxConfig(tmp_path, 2**28, 3600.0))
@@ -221,6 +223,7 @@ def test_a_backlog_is_not_read_whole(tmp_path: Path) -> None:
     shelf.close()
 
 
+@pytest.mark.alone
 def test_draining_while_nothing_can_be_deleted(tmp_path: Path, other: sqlite3.Connection) -> None:
     """A batch costs as much at the end of a long backlog as at its beginning, and none is given out twice."""
     shelf = BatchBuffer(OutboxConfig(tmp_path, 2**28, 3600.0))

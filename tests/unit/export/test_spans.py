@@ -78,6 +78,7 @@ def wait_until_it_encodes(processor: OutboxSpanProcessor) -> None:
         time.sleep(0.001)
 
 
+@pytest.mark.alone
 def test_a_flush_waits_for_the_thread(nowhere: Route) -> None:
     """What another thread has taken and is encoding is kept, too, before a flush returns."""
     processor = OutboxSpanProcessor(OutboxSpanExporter(nowhere))
@@ -108,6 +109,7 @@ def test_an_end_waits_for_the_thread(nowhere: Route, monkeypatch: pytest.MonkeyP
     assert on_disk(nowhere) == names
 
 
+@pytest.mark.alone
 @pytest.mark.guard_on
 def test_what_an_end_cannot_wait_for_is_counted(
     nowhere: Route, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -130,6 +132,7 @@ def test_what_an_end_cannot_wait_for_is_counted(
     released.set()
 
 
+@pytest.mark.alone
 def test_a_request_waits_for_its_inner_spans(nowhere: Route) -> None:
     """With durability per request all its spans are on disk when its own has ended, whoever was writing them."""
     processor = OutboxSpanProcessor(OutboxSpanExporter(nowhere), each_request=True)

@@ -66,6 +66,7 @@ def test_many_batches_travel_together(begin: Begin, moody: Moody, tmp_path: Path
     assert len(moody.attempts) - before <= 4
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("mood", [401, 403, 407, 408, 429, 502, 503, 504, "reset", "hang", "drip"])
 def test_what_passes_is_waited_for(begin: Begin, moody: Moody, tmp_path: Path, mood: str | int) -> None:
     """A collector that is overloaded, broken or hangs, or wants another token, costs time only; all arrive once."""
@@ -110,6 +111,7 @@ def test_retry_after_is_honoured(begin: Begin, moody: Moody, tmp_path: Path, tex
     assert second - first >= (0.9 if text == "date" else 1.0)
 
 
+@pytest.mark.alone
 def test_pauses_grow(begin: Begin, moody: Moody, tmp_path: Path) -> None:
     """Each failure makes the next pause about twice as long, with jitter."""
     moody.mood = 503
@@ -356,6 +358,7 @@ def test_a_file_that_is_deleted_while_it_is_used(begin: Begin, tmp_path: Path, m
     assert names(moody.receiver) == ["b"]
 
 
+@pytest.mark.alone
 def test_a_file_that_is_replaced_during_a_post(begin: Begin, tmp_path: Path, receiver: OtlpReceiver) -> None:
     """What was sent out of the file before takes nothing out of the new one, whose first batch is another."""
     receiver.delay_s = 0.8
@@ -410,6 +413,7 @@ def test_memory_is_sent_and_bounded(
     assert [name for name in names(moody.receiver) if name != "s00"] == [f"s{number}" for number in range(15, 25)]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("mood", ["hang", "drip", 503, "nobody"])
 def test_shutdown_keeps_its_time(begin: Begin, tmp_path: Path, moody: Moody, mood: str | int) -> None:
     """Within the budget (here 1 s for all exporters together) whatever the collector does; the rest is kept."""
@@ -442,6 +446,7 @@ def test_a_post_that_hangs_lets_go_in_the_end(begin: Begin, tmp_path: Path, mood
     assert [path.name for path in tmp_path.iterdir()] == [FILENAME]
 
 
+@pytest.mark.alone
 def test_shutdown_sends_what_it_can(begin: Begin, route: Route, receiver: OtlpReceiver) -> None:
     """With a healthy collector nothing is left, and nobody waits."""
     dispatch = begin(route)
