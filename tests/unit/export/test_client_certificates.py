@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Begin = Callable[[Route], OutboxWorker]
 
-pytestmark = pytest.mark.usefixtures("impatient")
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("impatient")]
 
 SERVERS: dict[str, Any] = {HTTP: Moody, GRPC: MoodyGrpc}
 

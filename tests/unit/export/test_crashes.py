@@ -20,7 +20,10 @@ from tests.backends.otlp_receiver import OtlpReceiver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows"),
+]
 
 LIFE = """
 import os, signal, sys, time
