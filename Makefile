@@ -69,8 +69,8 @@ test-apps: $(DEV) ## Run real applications under opentelemetry-instrument, all o
 test-bare: ## Run .ci/run in a bare Debian 12, then 13, which debootstrap makes; needs root, takes hours, no part of CI.
 	tools/bare.sh $(SUITE)
 
-test-fast: $(DEV) ## Run the unit tests that start no process, on all cores.
-	$(BIN)/python -m pytest --numprocesses auto -m 'not process and not real' tests/unit
+test-fast: $(DEV) ## Run the unit tests that start no process and are quick, on all cores.
+	$(BIN)/python -m pytest --numprocesses auto -m 'not process and not slow and not real' tests/unit
 
 lint: $(DEV) ## Check style, formatting and types; the guard in Go too, where Go is installed.
 	$(BIN)/ruff check

@@ -122,3 +122,4 @@ def test_dead_targets_do_not_keep_it(
             collector.env["OTLP_TARGET_URL"] = again.url
             collector.start()
             assert len(again.wait_for_spans(7)) == 7
+            collector.kill9()  # how long it takes to stop is known by now

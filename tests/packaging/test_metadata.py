@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 tomllib = pytest.importorskip("tomllib", reason="Python 3.11 reads TOML")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-NEWEST_MINOR = 13
+NEWEST_MINOR = 14
 
 
 @pytest.fixture(scope="module")

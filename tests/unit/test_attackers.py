@@ -79,6 +79,7 @@ def by_id(span: Any) -> str:
     return f"{span.context.span_id:016x}"
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_cases(rig: Rig, log: Lines) -> None:
     """Names, values and headers from a seeded generator."""
     seed = random.SystemRandom().getrandbits(32)

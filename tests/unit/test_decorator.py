@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -136,7 +137,7 @@ def test_async_view(app: Flask) -> None:
         g.a = "1"
         return "ok"
 
-    assert asyncio.iscoroutinefunction(view)
+    assert inspect.iscoroutinefunction(view)
     assert seen(app) == {"a": "1"}
 
 

@@ -6,14 +6,13 @@ import tracemalloc
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from flask import Flask, Response, g, request, stream_with_context
 
 from flask_chest_otel import TrackedVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
     from tests.conftest import Rig
 
@@ -125,6 +124,7 @@ def test_a_variable_without_dimension_is_none(rig: Rig) -> None:
     assert not any(name.startswith("flask.g.") for name in point.attributes)
 
 
+@pytest.mark.slow
 def test_many_ids(rig: Rig) -> None:
     """However many values there are: no more series than the limit, exact sums, and no memory for each value."""
     app = rig.app(tracked_vars=[TrackedVar("user", dimension=True)], server_span="chest", cardinality_limit=100)

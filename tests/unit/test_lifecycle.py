@@ -358,6 +358,7 @@ def test_not_found_and_not_allowed(rig: Rig, put: Put) -> None:
     assert attributes == [{"http.request.method": "GET"}, {"http.request.method": "POST"}]
 
 
+@pytest.mark.slow
 def test_more_names_than_anyone_has_variables(rig: Rig, put: Put, caplog: pytest.LogCaptureFixture) -> None:
     """``*`` takes the first 1000 different names of a route; that more were not taken is counted and said once."""
     app = rig.plain()

@@ -6,6 +6,8 @@ import gc
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from benchmarks.memory import application, ask, environs
 from flask_chest_otel.chests import SQLChest
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 PART = 2_500
 
 
+@pytest.mark.slow
 def test_object_counts_stay(rig: Rig, tmp_path: Path) -> None:
     """Changing ids, routes and values, half of the requests failing: one object kept per request would be thousands."""
     chest = SQLChest(f"sqlite:///{tmp_path / 'records.sqlite3'}", name="records")

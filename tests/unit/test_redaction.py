@@ -128,6 +128,7 @@ def test_parts_of_words_are_harmless(name: str) -> None:
     assert not is_sensitive(name)
 
 
+@pytest.mark.slow
 @quick
 @given(st.text(max_size=200), st.sampled_from(WORDS), st.text(max_size=200), st.sampled_from(["_", "-", ".", " ", "/"]))
 def test_a_word_between_separators_is_always_found(before: str, word: str, after: str, border: str) -> None:

@@ -392,6 +392,7 @@ ANYTHING = st.recursive(SCALARS | EVIL, nest, max_leaves=30)
 ANY_LIMITS = st.just(LIMITS) | st.builds(Limits, st.integers(0, 40), st.integers(0, 5))
 
 
+@pytest.mark.slow
 @thorough
 @given(ANYTHING, ANY_LIMITS)
 def test_to_attribute_is_total_bounded_and_idempotent(value: Any, limits: Limits) -> None:
@@ -407,6 +408,7 @@ def test_to_attribute_is_total_bounded_and_idempotent(value: Any, limits: Limits
     assert (again, type(again)) == (result, type(result))
 
 
+@pytest.mark.slow
 @thorough
 @given(ANYTHING)
 def test_to_metric_is_total(value: Any) -> None:
@@ -416,6 +418,7 @@ def test_to_metric_is_total(value: Any) -> None:
         assert number is None or (type(number) is float and number - number == 0)
 
 
+@pytest.mark.slow
 @thorough
 @given(ANYTHING)
 def test_to_dimension_is_bounded_and_of_one_line(value: Any) -> None:
@@ -431,6 +434,7 @@ def test_to_dimension_is_bounded_and_of_one_line(value: Any) -> None:
         assert to_dimension(dimension) == dimension
 
 
+@pytest.mark.slow
 @settings(parent=thorough, max_examples=100)
 @given(ANYTHING)
 def test_the_real_encoder_takes_it_all(value: Any) -> None:

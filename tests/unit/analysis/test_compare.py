@@ -57,6 +57,7 @@ def test_a_slower_p95_is_found(seed: int) -> None:
     assert found["p50"].differs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("time_ms", [route_ms, site_ms])
 def test_like_with_like(time_ms: Callable[[Random], float]) -> None:
     """Of 200 comparisons of the same with the same, at most 5 in 100 name any difference at all."""
@@ -67,6 +68,7 @@ def test_like_with_like(time_ms: Callable[[Random], float]) -> None:
     assert alarms <= 10
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth() -> None:
     """The interval of P95's change, 20 % here, misses it about once in 20 times."""
     inside = 0

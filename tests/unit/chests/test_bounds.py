@@ -39,6 +39,7 @@ def put_numbers(store: EmbeddedStore, make_record: Callable[..., RequestRecord],
             assert store.flush(10)
 
 
+@pytest.mark.slow
 def test_size_is_bounded_on_disk(tmp_path: Path, make_record: Callable[..., RequestRecord]) -> None:
     """Many times more records than fit leave the newest ones, in no more bytes than allowed, all along."""
     path = tmp_path / "store.sqlite3"
@@ -103,6 +104,7 @@ def test_age_is_looked_at_seldom(
     assert ids(path) == [2]
 
 
+@pytest.mark.slow
 def test_reader_that_never_ends_its_transaction(tmp_path: Path, make_record: Callable[..., RequestRecord]) -> None:
     """While a reader holds an old state the log stops growing at its bound; afterwards writing goes on."""
     path = tmp_path / "store.sqlite3"

@@ -163,6 +163,7 @@ def test_a_socket(begin: Begin, tmp_path: Path) -> None:
         assert names(moody) == ["a"]
 
 
+@pytest.mark.process
 def test_tls(begin: Begin, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A collector is spoken to where its certificate is its own and known; else the batch waits."""
     right, wrong = certificate(tmp_path, "IP:127.0.0.1"), certificate(tmp_path, "DNS:elsewhere.example")

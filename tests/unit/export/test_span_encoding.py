@@ -69,6 +69,7 @@ def official(spans: Sequence[ReadableSpan]) -> list[tuple[bytes, str, bytes, str
     return sorted(found)
 
 
+@pytest.mark.slow
 @given(batches)
 @thorough
 def test_batches(batch: list[Any]) -> None:
