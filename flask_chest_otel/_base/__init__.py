@@ -1,1 +1,1 @@
-"""What everything else stands on, and knows nothing of OpenTelemetry or Flask: processes, files, libraries."""
+"""Helpers for processes, files and libraries. This room imports neither OpenTelemetry nor Flask."""

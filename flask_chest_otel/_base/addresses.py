@@ -1,4 +1,4 @@
-"""What of an address or of an environment variable may be shown: no user, no password, no query, no key."""
+"""Addresses and environment variables without secrets: user, password, query and keys are hidden."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["shown_address", "shown_url", "shown_variable", "without_secrets"]
 HIDDEN = "***"
 
 SHORTEST_SECRET = 4
-"""Characters; shorter ones would be found in every other word."""
+"""Characters. Shorter secrets are not replaced in log lines: they would match parts of ordinary words."""
 
 _SECRET_VARIABLE = re.compile(r"HEADERS|TOKEN|PASSWORD|_KEY$")
 _USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*:/+)?(.*)@", re.IGNORECASE)
-# Scheme, hosts, port, path: nothing that could be a password without its user.
+# Scheme, hosts, port, path. Text of this form cannot be a password that lost its user name.
 _PLAIN = re.compile(
     r"([a-z][a-z0-9+.-]*:/+(?!/))?(\*\*\*@)?([\w.-]+|\[[0-9a-f:.]+\])?(:\d*)?(,[\w.-]+(:\d*)?)*(/[^\s:@]*(:\d+)?)?",
     re.IGNORECASE,
@@ -30,17 +30,17 @@ _NAME = re.compile(r"^[\w.-]+=(?=[^=])")
 
 
 def shown_address(address: object, *, path: bool = True, user: str = f"{HIDDEN}@") -> str:
-    """``address`` without what may be secret: user, password, query and fragment; all of it where that is not clear.
+    """Return ``address`` without user, password, query and fragment; ``***`` where these cannot be told from the rest.
 
     Args:
-        address: An address, right or wrong.
-        path: Whether the path is shown, too.
-        user: What stands in the place of user and password.
+        address: An address; it need not be valid.
+        path: Whether the path is shown.
+        user: The text that replaces user and password.
     """
     if not isinstance(address, str):
         return HIDDEN
     found = _USER_INFO.match(address)
-    # A query with an @ looks like a password with a question mark: what follows may belong to either.
+    # A query that contains an @ looks like a password that contains a question mark, so the rest may be secret.
     if found is not None and re.search(r"[?#]", found[2]):
         return HIDDEN
     text = re.split(r"[?#]", _USER_INFO.sub(rf"\1{HIDDEN}@", address))[0]
@@ -51,7 +51,7 @@ def shown_address(address: object, *, path: bool = True, user: str = f"{HIDDEN}@
 
 
 def shown_url(url: str) -> str:
-    """``url`` as a request was sent to it, without user, password and query; host and path stay."""
+    """Return ``url`` without user, password and query; host and path stay."""
     head, mark, _ = _QUERY.sub("?", url, count=1).partition("?")
     scheme, between, rest = head.partition("://")
     if not between:
@@ -59,12 +59,12 @@ def shown_url(url: str) -> str:
     host, slash, path = rest.partition("/")
     before_at = rest.rpartition("@")[0]
     if "@" in path and ":" in before_at:
-        return HIDDEN  # a password with a slash in it, perhaps
+        return HIDDEN  # the password may contain a slash
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" + (f"?{HIDDEN}" if mark else "")
 
 
 def shown_variable(name: str, text: str) -> str:
-    """The value of an environment variable, as it may be shown."""
+    """Return the value of an environment variable without secrets; ``***`` where the name says that it is a secret."""
     if _SECRET_VARIABLE.search(name) or is_sensitive(name):
         return HIDDEN
     is_address = name.endswith(("_ENDPOINT", "_URL"))
@@ -73,7 +73,10 @@ def shown_variable(name: str, text: str) -> str:
 
 
 def without_secrets(line: str, environ: Mapping[str, str]) -> str:
-    """``line`` without what :func:`shown_variable` hides of ``environ``: others quote what they could not use."""
+    """Return ``line`` without the texts that :func:`shown_variable` hides in ``environ``.
+
+    Error messages of other libraries quote values that they could not use.
+    """
     for secret in sorted(_secrets(environ), key=len, reverse=True):
         line = line.replace(secret, HIDDEN)
     return line
@@ -89,6 +92,6 @@ def _hidden_parts(text: str, shown: str) -> Iterator[str]:
 
 
 def _parts(text: str) -> set[str]:
-    """What stands between the signs of an address or of a list, without its name; user and password also alone."""
+    """Split an address or a list at its separators. Names before ``=`` are left out, user and password also split."""
     found = {_NAME.sub("", part) for part in _BETWEEN.split(text)}
     return found | {one for part in found for one in re.split("[:/]", part)}

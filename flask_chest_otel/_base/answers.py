@@ -1,4 +1,4 @@
-"""Reading an HTTP answer that may come in a way the standard library does not expect: late, in drips, or announced."""
+"""Read HTTP responses that the standard library reads badly: slow ones, and those after interim responses (1xx)."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ if TYPE_CHECKING:
 __all__ = ["Answered", "Deadline", "Deadlined"]
 
 INTERIM = range(102, 200)
-"""Statuses after which the answer is still to come; 101 would end HTTP, and nobody has asked for that."""
+"""Statuses of interim responses: another response follows. 101 is left out: it would end HTTP on the connection."""
 
 
 class Answered(http.client.HTTPResponse):
-    """An answer; those before it (RFC 9110, section 15.2) are passed over, of which the standard library knows one."""
+    """An HTTP response that skips all interim responses before it; the standard library skips only 100.
+
+    See RFC 9110, section 15.2.
+    """
 
     def begin(self) -> None:
         super().begin()
         while self.status in INTERIM:
-            # Whatever is left of it would make the next call believe that all is read.
+            # With the headers of the interim response still set, begin() would return at once.
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
 
 
 class Deadline:
-    """The end of one exchange."""
+    """The moment at which one request and its response must be complete, on the monotonic clock."""
 
     def __init__(self) -> None:
         self._until = 0.0
@@ -37,7 +40,7 @@ class Deadline:
         self._until = time.monotonic() + seconds
 
     def extend(self, seconds: float) -> None:
-        """Leave so many seconds at least."""
+        """Move the end, where needed, so that at least ``seconds`` remain."""
         self._until = max(self._until, time.monotonic() + seconds)
 
     def left(self) -> float:
@@ -48,7 +51,7 @@ class Deadline:
 
 
 class Deadlined:
-    """A socket whose reads and writes, however many, all end at one moment."""
+    """A socket with one deadline for all its reads and writes together."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
@@ -69,7 +72,7 @@ class _Reader(io.RawIOBase):
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
         self._deadline = deadline
-        # Keeps the socket open until the answer is read, also when the connection is closed before.
+        # The file object keeps the socket open until the response is read, even if the connection closes before.
         self._raw = sock.makefile("rb", buffering=0)
 
     def readable(self) -> bool:

@@ -1,7 +1,7 @@
-"""Locks that are free when the process forks.
+"""Locks that no thread holds while the process forks.
 
-A thread inside of SQLite holds locks of the library's own, also on the file, and a child would find them taken for
-ever.
+A thread that runs inside SQLite holds locks of that library, on the file as well. If the process forked at that
+moment, these locks would stay held in the child for ever.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["UnforkedLock"]
 
 PATIENCE_S = 1.0
-"""How long a fork waits for all of them together, seconds: a disk may hang."""
+"""How long a fork waits for all locks together, seconds. It does not wait longer, because a disk may hang."""
 
 
 class UnforkedLock:
-    """A lock for what must not be in the middle of something when the process that made it forks."""
+    """A lock around work that must not be under way when its process forks: the fork waits until it is free."""
 
     def __init__(self) -> None:
         self.process = current_process()
@@ -32,27 +32,27 @@ class UnforkedLock:
         _all.add(self)
 
     def __enter__(self) -> None:
-        """Wait for it."""
+        """Acquire the lock; wait without limit."""
         self.lock.acquire()
 
     def acquire(self, timeout_s: float) -> bool:
-        """Wait for it, at most so many seconds; whether it is had."""
+        """Acquire the lock; wait at most ``timeout_s`` seconds. Return whether it was acquired."""
         return self.lock.acquire(timeout=max(0.0, timeout_s))
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         self.lock.release()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let go of it."""
+        """Release the lock."""
         self.lock.release()
 
 
 _all: weakref.WeakSet[UnforkedLock] = weakref.WeakSet()
 _held: dict[int, list[threading.Lock]] = {}
-"""By thread: two may fork at once."""
+"""The locks that a forking thread has acquired, by thread id: two threads may fork at the same time."""
 
 
 def _before() -> None:

@@ -1,7 +1,7 @@
-"""How values are spread: a histogram that can be added to, merged, kept in a few bytes, and asked for percentiles.
+"""A histogram that takes values, merges with others, is encoded in a few bytes, and gives percentiles.
 
-The buckets are those of OpenTelemetry's exponential histograms at scale 5, always: bucket ``i`` holds the values above
-``2 ** (i / 32)`` up to and including ``2 ** ((i + 1) / 32)``, so that any two histograms can be merged.
+It always has the buckets of OpenTelemetry's exponential histogram at scale 5, so that any two histograms can be merged:
+bucket ``i`` holds the values above ``2 ** (i / 32)`` up to and including ``2 ** ((i + 1) / 32)``.
 See https://opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram
 """
 
@@ -24,20 +24,20 @@ _PER_OCTAVE = 1 << SCALE
 _BASE = math.pow(2.0, 1 / _PER_OCTAVE)
 
 RELATIVE_ERROR = (_BASE - 1) / (_BASE + 1)
-"""How far a percentile is from the value of that rank at most, as a share of it: 1.1 %."""
+"""The largest relative difference between a percentile and the value of that rank: 1.1 %."""
 
 ZERO = -(2**15)
-"""Index of the bucket for 0, and for what is no number above it."""
+"""Index of the bucket for 0, and for every value that is not a positive finite number."""
 
 _WIDTHS = {"B": 2**8, "H": 2**16, "I": 2**32, "Q": 2**64}
-"""Letters of ``struct`` to the first number that does not fit."""
+"""Format letter of ``struct`` to the smallest number that does not fit into it."""
 
 
 class Histogram:
     """Counts of values by bucket.
 
     Attributes:
-        buckets: Index of a bucket to how many values it holds; buckets without one are missing.
+        buckets: Index of each bucket that is not empty, to the number of values in it.
     """
 
     __slots__ = ("buckets",)
@@ -65,20 +65,20 @@ class Histogram:
             mine[index] = mine.get(index, 0) + count
 
     def merge_encoded(self, data: bytes) -> None:
-        """Add all values of a histogram that was encoded; what is none counts as empty."""
+        """Add all values of an encoded histogram. Data that is not an encoded histogram counts as empty."""
         mine = self.buckets
         for index, count in _pairs(data):
             mine[index] = mine.get(index, 0) + count
 
     def quantile(self, share: float) -> float | None:
-        """The value of nearest rank, for example at ``share=0.95`` for P95; ``None`` where there are no values.
+        """The value of nearest rank, for example P95 for ``share=0.95``; ``None`` where there are no values.
 
-        At most ``RELATIVE_ERROR`` beside a value that was really added.
+        It differs by at most ``RELATIVE_ERROR`` from a value that was added.
         """
         return self.quantiles(share)[0]
 
     def quantiles(self, *shares: float) -> list[float | None]:
-        """The same for several shares, which ascend."""
+        """Several quantiles in one pass; ``shares`` must ascend."""
         found: list[float | None] = []
         total, passed = self.count, 0
         ordered = iter(sorted(self.buckets.items()))
@@ -92,7 +92,7 @@ class Histogram:
         return found
 
     def encode(self) -> bytes:
-        """Two bytes for the index of each bucket, and as many for each count as the largest needs."""
+        """Encode as bytes: two for the index of each bucket, and as many for each count as the largest count needs."""
         counts = self.buckets.values()
         largest = max(counts, default=0)
         width = next(width for width, bound in _WIDTHS.items() if largest < bound)
@@ -100,16 +100,16 @@ class Histogram:
 
     @classmethod
     def decode(cls, data: bytes) -> Histogram:
-        """What was encoded; empty where ``data`` is nothing of the kind."""
+        """The histogram that was encoded; an empty one where ``data`` is not an encoded histogram."""
         found = cls()
         found.merge_encoded(data)
         return found
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same values, as far as buckets tell them apart."""
+        """Whether both have the same counts in the same buckets."""
         return isinstance(other, Histogram) and self.buckets == other.buckets
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__ = None  # type: ignore[assignment]  # a histogram is mutable
 
 
 def bucket_of(value: float) -> int:
@@ -120,7 +120,7 @@ def bucket_of(value: float) -> int:
 
 
 def _middle(index: int) -> float:
-    """The value that is nearest, in proportion, to all of a bucket."""
+    """The value with the smallest relative difference to every value of the bucket."""
     if index == ZERO:
         return 0.0
     lower = math.pow(2.0, index / _PER_OCTAVE)
@@ -138,6 +138,6 @@ def _pairs(data: bytes) -> Iterable[tuple[int, int]]:
 
 @lru_cache(maxsize=1024)
 def _layout(width: str, size: int) -> tuple[int, struct.Struct]:
-    """How many buckets lie in so many bytes, and how."""
+    """The number of buckets in ``size`` bytes, and the format to unpack them."""
     buckets = size // struct.calcsize(f"<h{width}")
     return buckets, struct.Struct(f"<{buckets}h{buckets}{width}")

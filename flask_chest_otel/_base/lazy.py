@@ -1,4 +1,4 @@
-"""Libraries that only one chest needs: loaded when it is used, and the error for a missing one says what to type."""
+"""Optional libraries: loaded when a chest first uses one; the error for a missing one says what to type."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def library(module: str, install: str) -> Any:
 
     Args:
         module: Its name.
-        install: What pip calls that which brings it.
+        install: The requirement that ``pip install`` takes to bring it.
 
     Raises:
-        ModuleNotFoundError: It is not installed; the message says what to type.
+        ModuleNotFoundError: The module is not installed; the message says what to type.
     """
     try:
         return import_module(module)
@@ -51,6 +51,6 @@ def library(module: str, install: str) -> Any:
 
 
 def suppression() -> Callable[[], AbstractContextManager[Any]]:
-    """What keeps a block out of the application's traces, should it instrument the library that is used in it."""
+    """Return a context manager factory: inside such a block, instrumentations of libraries make no spans."""
     utils = library("opentelemetry.instrumentation.utils", "opentelemetry-instrumentation")
     return utils.suppress_instrumentation  # type: ignore[no-any-return]  # by its documentation

@@ -1,8 +1,8 @@
-"""Which process this is, asked on every request: forks are noticed, also those that Python does not see. And its end.
+"""The identity of the current process, cheap enough to check on every request, and what to do when it ends.
 
-``os.getpid`` costs a system call, about 1 µs, and ``os.register_at_fork`` is not called where a server written in C
-forks by itself (uWSGI). A page of memory that the kernel empties in the child (``MADV_WIPEONFORK``, Linux 4.14) tells
-both kinds for a tenth of that.
+Forks by Python and forks by servers written in C (uWSGI) are both noticed. ``os.getpid`` costs a system call, about
+1 µs, and ``os.register_at_fork`` is not called when C code forks. A page of memory that the kernel empties in the child
+(``MADV_WIPEONFORK``, Linux 4.14) shows both kinds of fork for a tenth of that cost.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ _process = object()
 
 
 def current_process() -> object:
-    """The process: one object as long as it lives, another one in each child."""
+    """Return an object that stands for this process: the same one as long as it lives, another one in each child."""
     if not _mark[0]:
         _begin()
     return _process
 
 
 class PerProcess(Generic[_T]):
-    """One object in each process: a child of a fork makes its own, and never touches that of its parent.
+    """One object for each process: after a fork the child makes its own and never uses the parent's.
 
-    No lock is taken: one that another thread holds at a fork would stay held in the child for ever.
+    There is no lock: a lock that another thread holds at a fork would stay held in the child for ever.
 
     Args:
-        make: Makes the object; of threads that ask together, several may make one, and all get the same.
+        make: Makes the object. Threads that ask at the same time may each call it; all of them get one object.
     """
 
     __slots__ = ("_made", "_make")
@@ -70,7 +70,7 @@ class PerProcess(Generic[_T]):
         self._made: dict[object, _T] = {}
 
     def found(self) -> _T | None:
-        """The object of this process, if there is one."""
+        """The object of this process; ``None`` where it was not made yet."""
         return self._made.get(current_process())
 
     def get(self) -> _T:
@@ -79,7 +79,7 @@ class PerProcess(Generic[_T]):
         return self.begin()[0] if found is None else found
 
     def begin(self) -> tuple[_T, bool]:
-        """The object of this process, and whether this call has made it."""
+        """The object of this process, and whether this call made it."""
         process, fresh = current_process(), self._make()
         # dict.setdefault is atomic: of several threads exactly one finds its own object.
         found = self._made.setdefault(process, fresh)
@@ -96,21 +96,21 @@ def notices_native_forks() -> bool:
 def at_end_of_child(work: Callable[[], object]) -> None:
     """Call ``work`` when this process ends, if it is a child of ``multiprocessing``.
 
-    Such a child ends with ``os._exit``: ``atexit`` is not run in it, or its parent's functions are forgotten
-    (Python 3.13). Its own finalizers are run. Those of the application come first.
+    Such a child ends with ``os._exit``, so functions of ``atexit`` are not called; in Python 3.13 the parent's are
+    dropped as well. ``multiprocessing`` calls its own finalizers, those of the application before ``work``.
     """
     loaded = sys.modules.get("multiprocessing.process")
     if loaded is not None and loaded.parent_process() is not None:
-        from multiprocessing.util import Finalize  # noqa: PLC0415 - loaded in such a child, and costly elsewhere
+        from multiprocessing.util import Finalize  # noqa: PLC0415 - such a child has loaded it; it is slow to import
 
         Finalize(None, work, exitpriority=_AFTER_ALL_OTHERS)
 
 
 def threads_run_here() -> bool:
-    """Whether a thread that begins here will run.
+    """Whether a new thread started from this thread will run.
 
-    Where gevent has patched them, it is a greenlet of the thread that it begins in. A thread that is older than the
-    patches, or one of gevent's pool, waits without gevent, and never lets its greenlets run.
+    Where gevent has patched ``threading``, a new thread is a greenlet of the current thread. A thread that was started
+    before the patches, or a thread of gevent's pool, blocks without gevent's hub, so its greenlets never run.
     """
     patches = sys.modules.get("gevent.monkey")
     if patches is None or not patches.is_module_patched("threading"):
@@ -119,13 +119,13 @@ def threads_run_here() -> bool:
 
 
 def in_greenlet() -> bool:
-    """Whether this code runs in a greenlet, as gevent's and eventlet's servers do: others use the thread in between."""
+    """Whether this code runs in a greenlet (gevent, eventlet): other greenlets may use the same thread meanwhile."""
     loaded = sys.modules.get("greenlet")
     return loaded is not None and loaded.getcurrent().parent is not None
 
 
 def _begin() -> None:
-    # setdefault is atomic: of several threads that come first, all find the same object.
+    # setdefault is atomic: threads that come here at the same time all get the same object.
     global _process  # noqa: PLW0603 - what a process knows about itself
     _process = _processes.setdefault(os.getpid(), object())
     _mark[0] = 1

@@ -1,4 +1,4 @@
-"""What may happen again only after a while, by key: a log line, above all."""
+"""Limits how often something happens, for each key: log lines, for example."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["RateLimit"]
 
 
 class RateLimit:
-    """Allows a thing once, and again when enough time has passed.
+    """Allows each key once, and again after ``every_s`` seconds.
 
     Args:
-        every_s: How long it is not allowed again, seconds; by default for ever.
+        every_s: The time until the same key is allowed again, seconds; by default it never is.
     """
 
     __slots__ = ("_every_s", "_next")
@@ -26,7 +26,7 @@ class RateLimit:
         self._next: dict[Hashable, float] = {}
 
     def allows(self, key: Hashable) -> bool:
-        """Whether it may happen now; if so, it counts as having happened."""
+        """Whether ``key`` is allowed now; if so, its time begins again."""
         now = time.monotonic()
         if now < self._next.get(key, -math.inf):
             return False

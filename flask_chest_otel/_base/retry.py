@@ -1,4 +1,4 @@
-"""Trying again: the pause between two tries, and the HTTP header by which a server asks for one (``Retry-After``)."""
+"""Retries: the pause between two tries, and the HTTP header ``Retry-After`` by which a server asks for one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["pause_s", "retry_after_s"]
 
 
 def retry_after_s(header: str | None) -> float | None:
-    """Seconds to wait, from seconds or a date (RFC 9110, section 10.2.3); ``None`` for anything else."""
+    """Seconds to wait, from a header with seconds or a date (RFC 9110, section 10.2.3); ``None`` for other texts."""
     text = (header or "").strip()
     if text.isascii() and text.isdecimal():
         return float(text)
@@ -29,10 +29,11 @@ def pause_s(
 
     Args:
         failures: How many tries have failed in a row, from 1.
-        asked_for_s: What the server asked for, seconds; ``None``: nothing. Not a moment less is waited.
-        first_s: The pause after the first failure at most, doubled after each further one, seconds.
-        longest_s: Bound of that pause, seconds.
-        longest_asked_s: Bound of what a server may ask for, seconds.
+        asked_for_s: The pause that the server asked for, seconds; ``None`` where it asked for none. The result is never
+            shorter, up to ``longest_asked_s``.
+        first_s: The longest pause after the first failure, seconds; it doubles after each further failure.
+        longest_s: Upper bound of that pause, seconds.
+        longest_asked_s: Upper bound of the pause that a server may ask for, seconds.
     """
     if asked_for_s is not None:
         return min(asked_for_s, longest_asked_s) + random.uniform(0.0, 0.1 * first_s)  # noqa: S311 - no secret

@@ -1,4 +1,4 @@
-"""Which names are sensitive: the list of words, and how a name is held against it."""
+"""Which names are sensitive: the list of words, and how a name is compared with it."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ SENSITIVE_WORDS: Final = frozenset(
 )
 _PAIRS: Final = frozenset((first, second) for first in ("api", "private", "access") for second in ("key", "keys"))
 
-# Borders inside a word: card|Number, API|Key.
+# Word boundaries in camel case: card|Number, API|Key.
 _CAMEL: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-# Digits part words too: oauth2token, card1.
+# Digits separate words, too: oauth2token, card1.
 _BETWEEN: Final = re.compile(r"[\W\d_]+")
-CACHED_CHARS: Final = 128  # longer names are no names of variables, and would only fill the cache
+CACHED_CHARS: Final = 128  # longer texts are hardly names of variables, and would fill the cache
 
 
 def is_sensitive(name: str) -> bool:
-    """Whether a whole word of ``name`` says that its value should not be recorded.
+    """Whether one whole word of ``name``, or two neighbours, say that its value is a secret.
 
     ``user_password``, ``accessToken``, ``X-API-Key`` and ``credit.cards`` are sensitive; ``discard``,
     ``tokenizer`` and ``cart_total`` are not.
@@ -55,11 +55,11 @@ def is_sensitive(name: str) -> bool:
 
 
 def _scan(name: str) -> bool:
-    """Look at each word and each pair of neighbours, with and without camel case."""
+    """Compare each word and each pair of neighbouring words, with and without splitting camel case."""
     camel = _BETWEEN.split(_CAMEL.sub("_", name).lower())
     if not SENSITIVE_WORDS.isdisjoint(camel) or not _PAIRS.isdisjoint(pairwise(camel)):
         return True
-    # Plain splitting as well: "passWord" and "IBANs" have camel-case borders inside the word.
+    # Without splitting camel case as well: "passWord" and "IBANs" have boundaries inside the sensitive word.
     return not SENSITIVE_WORDS.isdisjoint(_BETWEEN.split(name.lower()))
 
 

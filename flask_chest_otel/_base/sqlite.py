@@ -1,4 +1,4 @@
-"""A SQLite file that several processes write: made, recognised, upgraded, and set aside when it is broken."""
+"""A SQLite file that several processes write: create it, recognise it, upgrade it, rename it when it is damaged."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ __all__ = [
 ]
 
 BUSY_S = 5.0
-"""How long a worker waits for the others, seconds, unless a connection says otherwise."""
+"""How long one statement waits for other processes by default, seconds."""
 
 LONGEST_NAP_S = 0.025
-"""Bound of the pause between two looks whether a file is still locked, seconds."""
+"""Longest pause between two tries on a locked file, seconds."""
 
 PRIVATE = 0o700
-"""Mode of a folder that its owner alone uses."""
+"""Mode of a folder that only its owner may use."""
 
 _BROKEN = (
     "file is not a database",
@@ -52,7 +52,7 @@ _BROKEN = (
     "database disk image is malformed",
     "malformed database schema",
     "unsupported file format",
-    # A file that says that it is ours, and lacks what every version of ours has made.
+    # The file has our application id, but lacks tables that every version of this package creates.
     "no such table",
     "no such column",
     "Could not decode to UTF-8",
@@ -71,19 +71,20 @@ _PERMANENT = {
 
 
 class NotOursError(Exception):
-    """The file is a database of something else, or of a newer version of this package; it was not changed."""
+    """The file is another program's database, or a newer version of this package wrote it; it was not changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a file of ours looks like.
+    """The identity and the schema of a file of this package.
 
     Attributes:
-        application_id: The header field that SQLite has for saying whose a file is.
-        version: The newest schema that we know.
-        steps: The statements that lead from a version, 0 for an empty file, to ``version``.
-        additions: What a file of that version may lack, and older versions of this package do not mind: names of
-            tables, each with the statements that make it and the rest; in the order in which they came.
+        application_id: The number in the file's header that says which program the file belongs to
+            (https://sqlite.org/pragma.html#pragma_application_id).
+        version: The newest schema version that this package knows.
+        steps: Takes the file's version (0: an empty file) and gives the statements that upgrade it to ``version``.
+        additions: Tables that a file of that version may lack, and that older releases of this package ignore: the
+            name of each, and the statements that create it and what belongs to it; the oldest first.
     """
 
     application_id: int
@@ -93,22 +94,22 @@ class Layout:
 
 
 class Connection(sqlite3.Connection):
-    """Waits for other workers in Python: SQLite's own waiting, in C, would stop all of gevent's greenlets.
+    """A connection that waits for locked files in Python: SQLite waits in C, which would stop all gevent greenlets.
 
     Attributes:
         patience_s: How long one statement waits where there is no deadline, seconds.
-        deadline: Until when all statements wait, on the monotonic clock.
+        deadline: Time on the monotonic clock at which every statement stops waiting; ``None``: see ``patience_s``.
     """
 
     patience_s: float = BUSY_S
     deadline: float | None = None
 
     def execute(self, *arguments: object) -> sqlite3.Cursor:
-        """As ``sqlite3.Connection.execute``; waits while others have the file locked."""
+        """As ``sqlite3.Connection.execute``; waits while another connection has the file locked."""
         return self._patiently(super().execute, arguments)
 
     def executescript(self, *arguments: object) -> sqlite3.Cursor:
-        """As ``sqlite3.Connection.executescript``; waits while others have the file locked."""
+        """As ``sqlite3.Connection.executescript``; waits while another connection has the file locked."""
         return self._patiently(super().executescript, arguments)
 
     def _patiently(self, run: Callable[..., sqlite3.Cursor], arguments: tuple[object, ...]) -> sqlite3.Cursor:
@@ -126,22 +127,22 @@ class Connection(sqlite3.Connection):
 
 
 def make(path: Path) -> None:
-    """Make the file's folder and an empty file, readable by their owner only, where there is none.
+    """Create the folder and an empty file where they are missing; only their owner can read them.
 
     Raises:
-        OSError: See ``is_unusable``.
+        OSError: They cannot be created; :func:`is_unusable` says whether waiting helps.
     """
     make_folder(path.parent)
-    # SQLite would make the file with the umask's mode; -wal and -shm take theirs from it.
+    # SQLite would create the file with the umask's mode; the -wal and -shm files get the mode of this file.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, for this user alone, whatever the umask says.
+    """Create a folder and its missing parents with mode 700, whatever the umask is.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     for one in reversed(missing):
@@ -151,17 +152,18 @@ def make_folder(folder: Path) -> None:
 
 
 def connect(path: Path, layout: Layout, *, any_thread: bool = False, deadline: float | None = None) -> Connection:
-    """Open the file at ``path`` for writing; tables are made or upgraded.
+    """Open the file at ``path`` for writing; create or upgrade its tables.
 
     Args:
-        path: The file; see ``make``.
-        layout: What is to be found in it.
+        path: The file; :func:`make` creates it.
+        layout: The identity and schema of the file.
         any_thread: Whether several threads will use the connection, one at a time.
-        deadline: Until when all of this waits for other workers, on the monotonic clock; ``BUSY_S`` unless given.
+        deadline: Time on the monotonic clock until which opening waits for other processes; by default each statement
+            waits ``BUSY_S`` seconds.
 
     Raises:
-        NotOursError: The file is not ours, or of a newer version than we know. It was not changed.
-        sqlite3.Error: See ``is_unusable`` and ``is_broken``.
+        NotOursError: The file is another program's, or a newer version of this package wrote it. It was not changed.
+        sqlite3.Error: Opening failed; :func:`is_unusable` and :func:`is_broken` say of which kind the error is.
     """
     connection = sqlite3.connect(
         path, timeout=0, isolation_level=None, check_same_thread=not any_thread, factory=Connection
@@ -176,7 +178,7 @@ def connect(path: Path, layout: Layout, *, any_thread: bool = False, deadline: f
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another one that took its name; ``None`` when there is none."""
+    """Device and inode of the file at ``path``: they differ once another file has this name. ``None``: no file."""
     try:
         found = path.stat()
     except OSError:
@@ -185,46 +187,50 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def is_broken(error: Exception) -> bool:
-    """Whether SQLite says that the file is damaged or never was one of its own."""
+    """Whether SQLite's error says that the file is damaged or is not a database."""
     if isinstance(error, UnicodeDecodeError):
-        # SQLite quotes a schema that is no text any more, and Python cannot read what it says.
+        # The error message quotes a damaged schema that is not UTF-8, so Python cannot decode the message.
         return True
     said = str(error)
     return isinstance(error, sqlite3.DatabaseError) and (said.startswith(_BROKEN) or "has no column named" in said)
 
 
 def is_locked(error: Exception) -> bool:
-    """Whether another connection has the file locked: that passes."""
+    """Whether another connection has the file locked: a later try may succeed."""
     return isinstance(error, sqlite3.OperationalError) and str(error).startswith("database is locked")
 
 
 def is_full(error: Exception) -> bool:
-    """Whether the disk has no room: what is in the file can be read all the same."""
+    """Whether the disk is full: the file can still be read."""
     return isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error)
 
 
 def is_unusable(error: Exception, path: Path) -> bool:
-    """Whether no waiting makes the file writable: missing rights, a read-only disk, a folder in its place."""
+    """Whether waiting cannot help: permissions are missing, the disk is read-only, or a folder has the file's name."""
     if isinstance(error, sqlite3.OperationalError):
         words = ("unable to open database file", "attempt to write a readonly database")
         writable = os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
-        # With all rights there, too many open files or a file that was moved away are behind it: that passes.
+        # With all permissions, the cause is too many open files or a file that was moved: a later try may succeed.
         return str(error).startswith(words) and (path.is_dir() or not writable)
     return isinstance(error, OSError) and error.errno in _PERMANENT
 
 
 def set_aside(path: Path, broken: tuple[int, int] | None) -> Path | None:
-    """Rename the file ``broken`` (with what lies beside it) so that a new one can be begun.
+    """Rename a damaged file, and its -wal and -shm files, so that a new file can be created.
+
+    Args:
+        path: Path of the file.
+        broken: The :func:`identity` of the damaged file.
 
     Returns:
-        Its new path; ``None`` when another worker has done it already.
+        Its new path; ``None`` when another process has renamed it already.
     """
     aside = path.with_name(f"{path.name}.corrupt-{datetime.now(timezone.utc):%Y%m%dT%H%M%S%fZ}")
     with _locked(path) as found:
-        # All workers find the damage at the same moment: the second must not rename the first one's new file.
+        # All processes find the damage at the same time: the second must not rename the new file of the first.
         if found is None or found != broken:
             return None
-        # The log first: a new file must not find it, or SQLite would play it into that one.
+        # The log (-wal) first: SQLite would apply an old log to a new file of the same name.
         for end in ("-wal", "-shm", ""):
             with suppress(FileNotFoundError):
                 path.with_name(path.name + end).rename(aside.with_name(aside.name + end))
@@ -233,7 +239,7 @@ def set_aside(path: Path, broken: tuple[int, int] | None) -> Path | None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """One transaction. ``IMMEDIATE`` takes the write lock at its beginning, when SQLite still waits for it."""
+    """One transaction. ``IMMEDIATE`` takes the write lock at the beginning, where waiting for it is still possible."""
     connection.execute(f"BEGIN {kind}")
     try:
         yield
@@ -244,13 +250,13 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
 
 
 def pragma(connection: sqlite3.Connection, name: str) -> int:
-    """The number that SQLite has for ``name``."""
+    """The value of an integer pragma."""
     return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[tuple[int, int] | None]:
-    """Keep other workers from renaming ``path``; gives the identity of what is there."""
+    """Keep other processes from renaming ``path``. Yield the identity of the file; ``None`` where it was renamed."""
     if sys.platform == "win32":  # an open file cannot be renamed there
         yield identity(path)
         return
@@ -266,13 +272,13 @@ def _locked(path: Path) -> Iterator[tuple[int, int] | None]:
 def _prepare(connection: sqlite3.Connection, path: Path, layout: Layout) -> None:
     with transaction(connection, "DEFERRED"):
         version = _recognise(connection, path, layout)
-    # Before the log is switched on: that writes the first page, and then it is too late for auto_vacuum.
+    # auto_vacuum before journal_mode: WAL writes the first page, after which auto_vacuum has no effect.
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     if version < layout.version:
         with transaction(connection):
-            # Again, as another worker may have come first.
+            # Read the version again: another process may have upgraded the file meanwhile.
             for statement in layout.steps(_recognise(connection, path, layout)):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {layout.application_id}")
@@ -280,7 +286,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, layout: Layout) -> None
     for name, statements in layout.additions:
         if not _has_table(connection, name):
             with transaction(connection):
-                # Again, as above.
+                # Look again, for the same reason.
                 for statement in () if _has_table(connection, name) else statements:
                     connection.execute(statement)
 
@@ -291,9 +297,13 @@ def _has_table(connection: sqlite3.Connection, name: str) -> bool:
 
 
 def _recognise(connection: sqlite3.Connection, path: Path, layout: Layout) -> int:
-    """The schema version of a file that is ours, 0 for an empty one. Reads only, in the caller's transaction.
+    """The schema version of a file of this package; 0 for an empty file. Only reads.
 
-    Without one, a file that another worker is just making would look like somebody else's.
+    The caller opens a transaction: without one, a file that another process is creating at this moment would look like
+    another program's.
+
+    Raises:
+        NotOursError: The file is another program's, or a newer version of this package wrote it.
     """
     owner = pragma(connection, "application_id")
     version = pragma(connection, "user_version")

@@ -6,5 +6,5 @@ __all__ = ["counted"]
 
 
 def counted(count: int, one: str, many: str) -> str:
-    """``1 batch waits`` or ``3 batches wait``."""
+    """A number with its noun in the right form: ``1 batch waits`` or ``3 batches wait``."""
     return f"{count} {one if count == 1 else many}"
