@@ -1,1 +1,1 @@
-"""From whatever an application puts on `g` to what may be sent: converted, bounded, masked."""
+"""Turns the objects that an application puts on ``g`` into values that may be sent: converted, bounded, masked."""

@@ -1,4 +1,4 @@
-"""How many attribute sets one instrument may have: the SDK for Python has no limit of its own."""
+"""The cardinality limit: the number of attribute sets that one instrument may have."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["OVERFLOW_ATTRIBUTES", "AttributeSets"]
 
 OVERFLOW_ATTRIBUTES = {OVERFLOW: True}
-"""The one point beyond the limit."""
+"""The attribute set for all measurements beyond the limit."""
 
 
 class AttributeSets:
     """The attribute sets that one instrument has seen.
 
-    The Python SDK has no cardinality limit, so it is kept here: ``limit - 1`` sets and one overflow point, as the
-    metrics SDK specification has it. Sums stay exact.
+    The Python SDK has no cardinality limit, so this class applies that of the metrics SDK specification: ``limit - 1``
+    attribute sets and one overflow point. Sums over all points stay exact.
+    https://opentelemetry.io/docs/specs/otel/metrics/sdk/#cardinality-limits
+
+    Args:
+        limit: The largest number of attribute sets, the overflow point included.
     """
 
     __slots__ = ("_admitting", "_limit", "seen")
@@ -32,10 +36,10 @@ class AttributeSets:
         self._admitting = PerProcess(threading.Lock)
 
     def admit(self, key: Hashable, attributes: Mapping[str, object]) -> Mapping[str, object]:
-        """The set to record under: ``attributes``, or the overflow point where all places are taken."""
-        # Nobody waits once all places are taken, which is when this is called often.
+        """The set to record under: ``attributes``, or the overflow point where the limit is reached."""
+        # No lock once the limit is reached: from then on this is called often.
         if len(self.seen) < self._limit - 1:
-            # By process: what another thread holds at a fork, nobody in the child would ever let go of.
+            # One lock for each process: a lock that another thread holds at a fork stays held in the child for ever.
             with self._admitting.get():
                 if len(self.seen) < self._limit - 1:
                     return self.seen.setdefault(key, attributes)

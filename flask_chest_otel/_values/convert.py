@@ -1,7 +1,8 @@
-"""Anything found on ``g`` becomes a legal, bounded OTLP value: total, idempotent, quick for what is common.
+"""Converts any Python object into a legal, bounded OTLP value.
 
-Types are read with ``type()`` and containers through the methods of the built-in types, so that a value's own
-code runs only where its text or number is asked for. To teach a new type, add a line to ``_CONVERTERS``.
+The conversion takes every object, is idempotent, and is fast for common types. It reads types with ``type()`` and
+containers through the methods of the built-in types, so that a value's own code runs only where its text or number is
+needed. To support a new type, add a line to ``_CONVERTERS``.
 
 OTLP attribute values are strings, booleans, 64-bit integers, doubles and homogeneous arrays of one of these:
 https://opentelemetry.io/docs/specs/otel/common/#attribute
@@ -55,8 +56,8 @@ class Limits(NamedTuple):
     """How large a recorded value may be.
 
     Attributes:
-        chars: Longest text, in characters; elements of a list count each for itself.
-        items: Most elements of a list or mapping.
+        chars: Longest text, in characters; each element of a list has this limit.
+        items: Largest number of elements of a list or mapping.
     """
 
     chars: int = 1024
@@ -72,7 +73,7 @@ _MAX_INT: Final = 2**63 - 1
 _MAX_DIGITS: Final = 4300
 _SAFE: Final = 1e308  # any int or float below it becomes a finite double
 _DIMENSION_CHARS: Final = 255  # SignalFx drops a dimension whose value is over 256 characters
-# What protobuf's UTF-8 check or a terminal chokes on: C0 but for \t \n \r, DEL, C1, lone surrogates.
+# Characters that protobuf's UTF-8 check or a terminal cannot take: C0 except \t \n \r, DEL, C1, lone surrogates.
 _BAD_CHARS: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
 _ADDRESS: Final = re.compile(r" at 0x[0-9A-Fa-f]")
@@ -81,19 +82,19 @@ _BLANKS: Final = re.compile("[\t\n\r]+")
 _DICT_VIEWS: Final[tuple[type, ...]] = (type({}.keys()), type({}.values()), type({}.items()))
 
 
-def to_attribute(value: Any, limits: Limits = DEFAULT_LIMITS) -> Attribute | None:
-    """The OTLP attribute value for anything at all.
+def to_attribute(value: object, limits: Limits = DEFAULT_LIMITS) -> Attribute | None:
+    """Convert any object into an OTLP attribute value.
 
     Args:
-        value: What a view left on ``g``; ``None`` means "not set".
+        value: The object that a view left on ``g``; ``None`` means "not set".
         limits: How large the result may be.
 
     Returns:
         A legal value within the limits, or ``None`` for ``None``.
 
     Raises:
-        Refused: the value's own code raised, or returned what its contract forbids. Nothing else is raised,
-            except what is no `Exception` (``KeyboardInterrupt``, gevent's ``Timeout``), which is not ours.
+        Refused: The value's own code raised, or returned something that its contract forbids. Other subclasses of
+            ``Exception`` are never raised; ``KeyboardInterrupt`` and gevent's ``Timeout`` pass.
     """
     if value is None or value is True or value is False:
         return value
@@ -101,14 +102,14 @@ def to_attribute(value: Any, limits: Limits = DEFAULT_LIMITS) -> Attribute | Non
 
 
 def to_metric(value: Any) -> float | None:
-    """The number that an instrument records, or ``None`` where the value is not a number.
+    """Convert a value into the number that an instrument records; ``None`` where it is not a number.
 
     Args:
-        value: What a view left on ``g``. Booleans and strings are no numbers; a ``timedelta`` is its
+        value: The object that a view left on ``g``. Booleans and strings are not numbers; a ``timedelta`` becomes its
             seconds.
 
     Raises:
-        Refused: a number that no instrument takes: NaN, infinity, too large for a double.
+        Refused: No instrument takes this number: NaN, infinity, or too large for a double.
     """
     kind = type(value)
     if kind is str or kind is bool or value is None:
@@ -119,14 +120,14 @@ def to_metric(value: Any) -> float | None:
 
 
 def to_dimension(attribute: Attribute) -> Scalar:
-    """A metric attribute: one value, of one line, at most 255 characters.
+    """Convert an attribute value into a metric attribute: one value on one line, at most 255 characters.
 
     Args:
-        attribute: A result of `to_attribute`.
+        attribute: A result of :func:`to_attribute`.
 
     Returns:
-        Texts without tabs and line breaks, which end a point in InfluxDB's line protocol, and without
-        trailing backslashes, which there escape the separator that follows.
+        The value. Texts have no tabs and line breaks, which end a point in InfluxDB's line protocol, and no trailing
+        backslash, which would escape the separator after it.
     """
     if isinstance(attribute, tuple):
         text = ",".join([_item_text(item) for item in attribute])
@@ -137,8 +138,8 @@ def to_dimension(attribute: Attribute) -> Scalar:
     return _BLANKS.sub(" ", text[:_DIMENSION_CHARS]).rstrip("\\")
 
 
-def _guarded(function: Callable[[Any, Limits], Any], value: Any, limits: Limits) -> Any:
-    """Call a converter; whatever the value's own code raises becomes `Refused`."""
+def _guarded(function: Callable[[object, Limits], object], value: object, limits: Limits) -> Any:
+    """Call a converter. An exception of the value's own code becomes `Refused`."""
     try:
         return function(value, limits)
     except Refused:
@@ -147,22 +148,22 @@ def _guarded(function: Callable[[Any, Limits], Any], value: Any, limits: Limits)
         raise Refused(f"{_type_name(value)}: {_type_name(error)}") from error
 
 
-def _type_name(value: Any) -> str:
-    """The name of a value's type, also where a metaclass hides it; never the value's own text."""
+def _type_name(value: object) -> str:
+    """The name of a value's type; ``object`` where a metaclass refuses to give it. Never the value's own text."""
     try:
         return _text(type(value).__name__, 80)
     except Exception:  # noqa: BLE001 - a reason must not fail
         return "object"
 
 
-def _convert(value: Any, limits: Limits) -> Attribute | None:
-    """Find the converter for the value's type; the text of what has none."""
+def _convert(value: object, limits: Limits) -> Attribute | None:
+    """Convert a value with the converter for its type."""
     kind = type(value)
     return (_EXACT.get(kind) or _converter(kind))(value, limits)
 
 
 def _converter(kind: type) -> _Converter:
-    """The converter for a type that is none of the listed ones, but may be derived from one."""
+    """The converter for a type that is not listed itself: that of a listed base class, else by what the type can do."""
     for kinds, converter in _CONVERTERS:
         if issubclass(kind, kinds):
             return converter
@@ -179,7 +180,7 @@ def _converter(kind: type) -> _Converter:
 
 
 def _text(value: str, chars: int) -> str:
-    """An exact ``str``, cut before it is looked at: 10 MB cost as little as `chars` characters."""
+    """Cut a text and replace its illegal characters. It is cut first, so that 10 MB cost no more than ``chars``."""
     return _BAD_CHARS.sub(_REPLACEMENT, str.__getitem__(value, slice(chars)))
 
 
@@ -188,18 +189,18 @@ def _from_str(value: str, limits: Limits) -> str:
 
 
 def _from_bytes(value: bytes | bytearray | memoryview, limits: Limits) -> str:
-    # A character has at most 4 bytes: enough for `chars` of them, whatever the cut does to the last one.
+    # A character has at most 4 bytes, so this many bytes hold at least `chars` characters.
     head = memoryview(value)[: 4 * limits.chars].tobytes()
     return _text(head.decode("utf-8", "replace"), limits.chars)
 
 
-def _from_any(value: Any, limits: Limits) -> str:
-    """The text of an object: the first place where its own code runs."""
+def _from_any(value: object, limits: Limits) -> str:
+    """The text of an object; this runs the object's own code."""
     return _text(str(value), limits.chars)
 
 
-def _from_object(value: Any, limits: Limits) -> Attribute | None:
-    """An object of an unknown type: its fields, masked, where it has any to show; else its text."""
+def _from_object(value: object, limits: Limits) -> Attribute | None:
+    """Convert an object of an unknown type: its public fields, masked, as JSON; its text where it has none."""
     kind = type(value)
     if _is_mute(kind):
         return _from_mute(value, limits)
@@ -210,23 +211,23 @@ def _is_mute(kind: Any) -> bool:
     return kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__
 
 
-def _is_shown_by_fields(value: Any, kind: type) -> bool:
+def _is_shown_by_fields(value: object, kind: type) -> bool:
     return not _is_mute(kind) and not issubclass(kind, (BaseException, type)) and any(True for _ in shown_fields(value))
 
 
-def _from_text(value: Any, limits: Limits) -> str:
-    """The object's own text, unless that is a mere address: ``<generator object f at 0x7f…>``."""
+def _from_text(value: object, limits: Limits) -> str:
+    """The object's own text; the type's name where the text only tells an address (``<generator … at 0x7f…>``)."""
     text = str(value)
     mute = text.startswith("<") and _ADDRESS.search(text, 0, _ADDRESS_WITHIN) is not None
     return _type_name(value)[: limits.chars] if mute else _text(text, limits.chars)
 
 
-def _from_mute(value: Any, limits: Limits) -> str:
-    """What has no text of its own, or must not be asked for it, is called after its class."""
+def _from_mute(value: object, limits: Limits) -> str:
+    """The name of its class, for an object that has no text of its own or whose code must not run."""
     return _type_name(value)[: limits.chars]
 
 
-def _from_proxy(value: Any, limits: Limits) -> Attribute | None:
+def _from_proxy(value: object, limits: Limits) -> Attribute | None:
     behind = unwrapped(value)
     return _from_mute(value, limits) if is_proxy(type(behind)) else to_attribute(behind, limits)
 
@@ -243,9 +244,9 @@ def _from_int(value: int, limits: Limits) -> Scalar:
     if _MIN_INT <= number <= _MAX_INT:
         return number
     bits = number.bit_length()
-    # log10(2) = 0.30103; asked first, as the conversion takes quadratic time.
+    # log10(2) = 0.30103. The number of digits is estimated first, as the conversion to text takes quadratic time.
     if bits * 0.30103 < min(limits.chars, _MAX_DIGITS) - 1:
-        with contextlib.suppress(ValueError):  # the administrator set a lower limit
+        with contextlib.suppress(ValueError):  # PYTHONINTMAXSTRDIGITS may set a lower limit
             return str(number)
     return _text(f"int of {bits} bits", limits.chars)
 
@@ -263,7 +264,7 @@ def _from_rational(value: Decimal | Rational, limits: Limits) -> Scalar:
     except OverflowError:
         return _text(f"{type(value).__name__} too large for a double", limits.chars)
     if isinstance(value, Decimal) and value.is_finite() and not isfinite(number):
-        return _text(str(value), limits.chars)  # Decimal("1E+400"), which float() takes for infinity
+        return _text(str(value), limits.chars)  # Decimal("1E+400"): float() makes infinity of it
     return _from_float(number, limits)
 
 
@@ -272,10 +273,10 @@ def _from_timedelta(value: timedelta, limits: Limits) -> float:  # noqa: ARG001 
 
 
 def _is_number_like(kind: type) -> bool:
-    """Whether a foreign type is a number, as numpy's scalars are.
+    """Whether a type of another library is a number, as numpy's scalars are.
 
-    Neither arrays (they have a length) nor stand-ins such as LocalProxy and mocks (they have
-    ``__getattr__``): these offer every conversion, whatever is behind them.
+    Arrays are not (they have ``__len__``), nor are proxies and mocks (they have ``__getattr__``): these have every
+    conversion method, whatever they stand for.
     """
     return (hasattr(kind, "__index__") or hasattr(kind, "__float__")) and not (
         hasattr(kind, "__len__") or hasattr(kind, "__getattr__")
@@ -283,7 +284,7 @@ def _is_number_like(kind: type) -> bool:
 
 
 def _plain_number(value: Any) -> bool | int | float | None:
-    """The plain number behind a number-like value, or ``None`` where it refuses to give it."""
+    """The Python number for a number-like value, or ``None`` where its conversion raises."""
     kind = type(value)
     try:
         if kind.__name__ in {"bool", "bool_"}:  # numpy's, which also has __float__
@@ -291,17 +292,17 @@ def _plain_number(value: Any) -> bool | int | float | None:
         if hasattr(kind, "__index__"):
             return int.__int__(operator.index(value))
         return float(value)
-    except Exception:  # noqa: BLE001 - its text may still be had
+    except Exception:  # noqa: BLE001 - the caller then takes its text
         return None
 
 
-def _from_number_like(value: Any, limits: Limits) -> Attribute | None:
+def _from_number_like(value: object, limits: Limits) -> Attribute | None:
     number = _plain_number(value)
     return _from_text(value, limits) if number is None else to_attribute(number, limits)
 
 
 def _number(value: Any, limits: Limits) -> float | None:  # noqa: ARG001 - a converter's shape
-    """The finite double for a value that may be a number; `Refused` when it is one without a double."""
+    """The finite double for a number, ``None`` for other values; raises `Refused` for a number without one."""
     kind = type(value)
     number: Any = None
     if issubclass(kind, timedelta):
@@ -328,38 +329,38 @@ def _number(value: Any, limits: Limits) -> float | None:  # noqa: ARG001 - a con
 # Containers
 
 
-def _from_sequence(value: Iterable[Any], limits: Limits) -> Attribute:
+def _from_sequence(value: Iterable[object], limits: Limits) -> Attribute:
     """A homogeneous tuple of at most ``limits.items`` elements, without ``None``."""
     items = [_element(item, limits) for item in _masked_items(value, limits)]
     return _homogeneous([item for item in items if item is not None], limits.chars)
 
 
-def _masked_items(value: Any, limits: Limits) -> Iterator[Any]:
-    """The first elements; those of a named tuple are masked by their names."""
+def _masked_items(value: object, limits: Limits) -> Iterator[object]:
+    """The first elements; those of a named tuple are masked where the field's name is sensitive."""
     items = islice(_iterate(value), limits.items)
     names = names_of_tuple(type(value))
     return items if names is None else (_masked(name, item) for name, item in zip(names, items, strict=False))
 
 
-def _masked(name: str, item: Any) -> Any:
+def _masked(name: str, item: object) -> object:
     return MASK if is_sensitive(name) else item
 
 
-def _from_set(value: Iterable[Any], limits: Limits) -> Attribute:
-    """As a sequence, in an order that does not change from process to process (as hashes of texts do)."""
+def _from_set(value: Iterable[object], limits: Limits) -> Attribute:
+    """Convert a set like a sequence, sorted: the order of a set of texts differs from process to process."""
     items: Any = _from_sequence(value, limits)
     return tuple(sorted(items))
 
 
-def _iterate(value: Any) -> Iterator[Any]:
-    """Iterate as the built-in type does: a subclass's own ``__iter__`` may do anything, or never end."""
+def _iterate(value: Any) -> Iterator[object]:
+    """Iterate as the built-in base type does: a subclass's own ``__iter__`` may have effects, or never end."""
     kind = type(value)
     base = kind if kind in _EXACT else next(each for each in _ITERATED if issubclass(kind, each))
     return base.__iter__(value)  # type: ignore[no-any-return]
 
 
-def _element(item: Any, limits: Limits) -> Scalar | None:
-    """One element of a list: containers, which OTLP arrays cannot hold, as JSON text."""
+def _element(item: object, limits: Limits) -> Scalar | None:
+    """Convert one element of a list. A container becomes JSON text, as an attribute's array cannot hold containers."""
     kind = type(item)
     if kind in _SCALARS:
         return to_attribute(item, limits)  # type: ignore[return-value]
@@ -370,7 +371,7 @@ def _element(item: Any, limits: Limits) -> Scalar | None:
 
 
 def _homogeneous(items: list[Any], chars: int) -> Attribute:
-    """Elements of one type: ints beside floats become floats, any other mixture texts."""
+    """Make all elements of one type: ints and floats together become floats, any other mixture becomes texts."""
     kinds = set(map(type, items))
     if len(kinds) <= 1:
         return tuple(items)
@@ -389,7 +390,7 @@ def _item_text(item: Scalar) -> str:
 # Nested data
 
 
-def _json(value: Any, limits: Limits) -> str:
+def _json(value: object, limits: Limits) -> str:
     """JSON text of nested data, cut to ``limits.chars`` characters (so a long one no longer parses)."""
     plain = _Plain(limits).data(value, _DEPTH)
     return _text(json.dumps(plain, ensure_ascii=False), limits.chars)
@@ -399,8 +400,8 @@ class _Plain:
     """Nested data as plain data for ``json``: bounded, masked, cycles cut off by the depth.
 
     Attributes:
-        limits: Of the whole text, and of each container in it.
-        left: Characters still wanted; without this budget a cycle of 64 elements would be visited 64^4 times.
+        limits: ``chars`` bounds the whole text, ``items`` each container in it.
+        left: Characters that are still needed; without this budget a cycle of 64 elements would be visited 64^4 times.
     """
 
     __slots__ = ("left", "limits")
@@ -409,7 +410,7 @@ class _Plain:
         self.limits = limits
         self.left = limits.chars
 
-    def data(self, value: Any, depth: int) -> Any:
+    def data(self, value: object, depth: int) -> object:
         """The value as dicts, lists and scalars."""
         value = unwrapped(value)
         kind = type(value)
@@ -418,14 +419,14 @@ class _Plain:
             if depth == 0 or self.left <= 0:
                 self.left -= 5
                 return "…"
-            return self.array(value, depth) if nested else self.object(value, depth)
+            return self.json_array(value, depth) if nested else self.json_object(value, depth)
         converted = to_attribute(value, self.limits)
         if isinstance(converted, tuple):  # an Enum whose value is a container
             return list(converted)
         self.left -= len(converted) + 2 if isinstance(converted, str) else 4
         return converted
 
-    def array(self, value: Any, depth: int) -> list[Any]:
+    def json_array(self, value: object, depth: int) -> list[object]:
         """A sequence or set as a list."""
         self.left -= 2
         if type(value) is tuple and len(value) == _PAIR and type(value[0]) is str:
@@ -437,10 +438,10 @@ class _Plain:
             result.append(self.data(item, depth - 1))
         return result
 
-    def object(self, value: Any, depth: int) -> dict[str, Any]:
+    def json_object(self, value: object, depth: int) -> dict[str, object]:
         """A mapping or an object with fields as a dict with texts as keys and sensitive values masked."""
         self.left -= 2
-        result: dict[str, Any] = {}
+        result: dict[str, object] = {}
         for key, item in islice(_pairs(value), self.limits.items):
             if self.left <= 0:
                 break
@@ -459,8 +460,8 @@ class _Plain:
         return "null" if converted is None else _item_text(converted)
 
 
-def _has_fields(value: Any, kind: type) -> bool:
-    """Whether a value that is no list is shown by its fields."""
+def _has_fields(value: object, kind: type) -> bool:
+    """Whether a value that is not a list becomes a JSON object."""
     if kind in _EXACT:
         return kind is dict
     converter = _converter(kind)
@@ -469,10 +470,10 @@ def _has_fields(value: Any, kind: type) -> bool:
     return converter is _json
 
 
-def _pairs(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Keys and values: of a ``dict`` and its subclasses without running their code."""
+def _pairs(value: Any) -> Iterator[tuple[object, object]]:
+    """Keys and values of a mapping or an object; for a ``dict`` and its subclasses without running their code."""
     kind = type(value)
-    if kind.__name__ == "CombinedMultiDict":  # Werkzeug's `request.values`: what it has is not in itself
+    if kind.__name__ == "CombinedMultiDict":  # Werkzeug's `request.values`: it holds other dicts
         return iter(value.lists())
     if issubclass(kind, dict):
         return iter(dict.items(value))
@@ -490,7 +491,7 @@ def _from_enum(value: Enum, limits: Limits) -> Attribute | None:
 _SCALARS: Final = frozenset({str, bool, int, float, type(None)})
 _ITERATED: Final[tuple[type[Any], ...]] = (list, tuple, set, frozenset, deque, range, *_DICT_VIEWS)
 
-# Asked from the top: subclasses before their bases (IntEnum is an int, datetime a date).
+# The first line that fits counts: subclasses stand before their bases (IntEnum is an int, datetime a date).
 _CONVERTERS: Final[tuple[tuple[tuple[type, ...], _Converter], ...]] = (
     ((Enum,), _from_enum),
     ((str,), _from_str),
@@ -505,7 +506,7 @@ _CONVERTERS: Final[tuple[tuple[tuple[type, ...], _Converter], ...]] = (
     ((Decimal, Rational), _from_rational),
     ((UUID, PurePath), _from_any),
 )
-# The first line that names a type counts, as above.
+# As above, the first line that names a type counts.
 _EXACT: Final[dict[type, _Converter]] = {
     kind: converter for kinds, converter in reversed(_CONVERTERS) for kind in kinds
 }

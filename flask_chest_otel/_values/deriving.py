@@ -1,4 +1,4 @@
-"""What a tracked variable takes of the object that its view left on ``g``: along a path, by a function."""
+"""How a tracked variable's value is read from the object on ``g``: along a path of attributes, by a function."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["deriver"]
 
 
 def deriver(path: Sequence[str], convert: Callable[[object], object] | None) -> Callable[[object], object] | None:
-    """How to get from the object on ``g`` to the value, decided once.
+    """Make the function that turns the object on ``g`` into the variable's value.
 
     Args:
-        path: Attributes to follow.
-        convert: The wish of `TrackedVar`, for what is at its end.
+        path: Names of the attributes to follow.
+        convert: ``convert`` of the `TrackedVar`; it gets the object at the end of the path.
 
     Returns:
-        ``None`` where the object is the value; else a function, which may raise `Refused`, and gives ``None`` where
-        there is no value.
+        ``None`` where the object itself is the value; else a function that returns the value, or ``None`` where there
+        is none, and that may raise `Refused`.
     """
     if not path and convert is None:
         return None

@@ -1,4 +1,4 @@
-"""An exception on a span, in words that every exporter can encode: client data may stand in them."""
+"""Describes exceptions by the semantic conventions, in texts that are bounded and that every exporter can encode."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ __all__ = [
 ]
 
 EXCEPTION_OPT_IN = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"
-"""``logs``: log records in place of events of the span; ``logs/dup``: both. Other words say nothing.
+"""Environment variable. ``logs``: exceptions are log records, not span events; ``logs/dup``: both. Others: ignored.
 
 https://opentelemetry.io/docs/specs/semconv/exceptions/
 """
 
 STACKTRACE_CHARS = 16_384
-"""Longest stack trace, in characters; of a longer one both ends are kept."""
+"""Longest stack trace, in characters. A longer one loses its middle."""
 
 _STATUSES = range(300, 600)
 _CUT = "\n[...]\n"
 
 
 def type_name(error: object) -> str:
-    """The class of an exception, or of anything, as ``error.type`` says it: with its module, unless it is built in."""
+    """The value of ``error.type`` for an object: its class with module; without module where it is built in."""
     return class_name(type(error))
 
 
@@ -52,11 +52,11 @@ def class_name(kind: type) -> str:
 
 
 def status_of(error: BaseException | None) -> int:
-    """The status of what is answered for an exception that leaves the application.
+    """The status that the client gets for an exception that leaves the application.
 
-    500, as servers have it, but for exceptions that are made to be an answer, and carry a status: of a class
-    ``HTTPException`` (Werkzeug's, Starlette's), or raised in place of one, as Connexion does. Others may carry a status
-    that somebody has answered to *them*.
+    It is 500, except for exceptions that stand for a response and carry its status: those of a class named
+    ``HTTPException`` (Werkzeug's, Starlette's), and those raised in place of one, as Connexion does. The status of any
+    other exception is ignored: HTTP clients raise exceptions with the status that another server has answered.
     """
     if error is None or not any(map(_is_http, (error, error.__cause__, error.__context__))):
         return SERVER_ERROR
@@ -72,14 +72,14 @@ def _is_http(error: BaseException | None) -> bool:
 
 
 def words_of(error: BaseException, chars: int) -> str:
-    """The exception's own text.
+    """The exception's own text, cleaned, masked and bounded.
 
     Args:
-        error: Its text is the application's code, and may quote what a client sent.
+        error: The exception. Its ``__str__`` may be the application's code, and may quote what a client sent.
         chars: Longest result, in characters.
     """
     try:
-        # What comes may be of a class of the application's; a plain text has no code of its own.
+        # str() may return a subclass of str with code of its own; str.__str__ makes a plain text of it.
         text = str.__str__(str(error))
     except Exception:  # noqa: BLE001 - the application's own code
         return "(without a text)"
@@ -87,12 +87,12 @@ def words_of(error: BaseException, chars: int) -> str:
 
 
 def exception_attributes(error: BaseException, chars: int, stack: str | None = None) -> dict[str, str]:
-    """What a signal says of an exception, by the semantic conventions.
+    """The attributes of an exception by the semantic conventions.
 
     Args:
-        error: What was raised.
+        error: The exception.
         chars: Longest message, in characters.
-        stack: What :func:`stack_text` says of the exception, where it was asked already; ``""``: nothing is said of it.
+        stack: The result of :func:`stack_text`, where the caller has it already; ``""`` leaves the attribute out.
     """
     found = {"exception.type": type_name(error), "exception.message": words_of(error, chars)}
     stack = stack_text(error) if stack is None else stack
@@ -100,16 +100,16 @@ def exception_attributes(error: BaseException, chars: int, stack: str | None = N
 
 
 def record_exception(span: Span, error: BaseException, chars: int, stack: str | None = None) -> None:
-    """The event that ``span.record_exception`` makes, but cleaned, and bounded as in :func:`exception_attributes`."""
+    """Add the event that ``span.record_exception`` would add, with cleaned and bounded texts."""
     span.add_event("exception", {**exception_attributes(error, chars, stack), "exception.escaped": "False"})
 
 
 class ExceptionSignals(NamedTuple):
-    """Where exceptions go.
+    """Which signals carry exceptions.
 
     Attributes:
-        on_span: Onto the span, as events.
-        as_log: Out as log records.
+        on_span: Whether exceptions become span events.
+        as_log: Whether exceptions become log records.
     """
 
     on_span: bool
@@ -117,14 +117,14 @@ class ExceptionSignals(NamedTuple):
 
 
 def exception_signals(environ: Mapping[str, str]) -> ExceptionSignals:
-    """What OpenTelemetry's opt-in says; by default exceptions are events of the span."""
+    """Read ``OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN``; by default exceptions are span events only."""
     words = {word.strip().lower() for word in environ.get(EXCEPTION_OPT_IN, "").split(",")}
     both = "logs/dup" in words
     return ExceptionSignals(on_span=both or "logs" not in words, as_log=both or "logs" in words)
 
 
 def stack_text(error: BaseException) -> str:
-    """The exception's traceback, without frames of this package, bounded; the application's own text is in it."""
+    """The exception's traceback as text: bounded, without frames of this package. It contains the exception's text."""
     try:
         text = stack_of(error)
     except Exception:  # noqa: BLE001 - the application's own code

@@ -1,6 +1,6 @@
-"""Which types have names inside: the fields by which a value is shown, and masked.
+"""Which types have named fields: a value of such a type is shown, and masked, field by field.
 
-It looks at types, and reads fields where that runs no code of the value's own.
+This module looks at types. It reads fields only where that does not run the value's own code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def names_of_tuple(kind: type) -> tuple[str, ...] | None:
 
 
 def is_record(kind: type) -> bool:
-    """Whether a type is a dataclass, attrs' or pydantic's, whose text would show fields that must be masked."""
+    """Whether a type is a dataclass, an attrs class or a pydantic model: its text would show fields unmasked."""
     return (
         hasattr(kind, "__dataclass_fields__")
         or hasattr(kind, "__attrs_attrs__")
@@ -37,7 +37,7 @@ def is_record(kind: type) -> bool:
 
 
 def field_names(kind: Any) -> list[str]:
-    """The fields of such a type, without those that it keeps out of its own text (``repr=False``)."""
+    """The names of the fields of such a type, without those declared with ``repr=False``."""
     if hasattr(kind, "__dataclass_fields__"):
         return [field.name for field in dataclasses.fields(kind) if field.repr]
     if hasattr(kind, "__attrs_attrs__"):
@@ -46,16 +46,17 @@ def field_names(kind: Any) -> list[str]:
 
 
 def is_mapping(kind: type) -> bool:
-    """Whether a type has keys and values: also Werkzeug's headers and SQLAlchemy's rows, which are no ``Mapping``."""
+    """Whether a type has keys and values; Werkzeug's headers and SQLAlchemy's rows do without being a ``Mapping``."""
     if issubclass(kind, Mapping) or hasattr(kind, "_asdict"):
         return True
     return hasattr(kind, "items") and hasattr(kind, "keys") and hasattr(kind, "__getitem__")
 
 
 def is_machinery(kind: type) -> bool:
-    """Whether a type is what an application is made of and no data: a module, a model, a request, an application.
+    """Whether a type is a part of the program and not data: a module, an ORM model, a request, an application.
 
-    Models work when they are asked; the others lead to the configuration and to whole requests.
+    Reading a model's attributes may query the database; the fields of the others lead to the configuration and to
+    whole requests.
     """
     if kind is ModuleType or is_model(kind):
         return True
@@ -64,14 +65,14 @@ def is_machinery(kind: type) -> bool:
 
 
 def shown_fields(value: object) -> Iterator[tuple[str, object]]:
-    """Public attributes of the object itself, read without running its code, one by one: it may have a million."""
+    """Yield the public attributes of the object without running its code. A generator, as there may be very many."""
     found = chain(_own_dict(value).items(), _slots(value))
     return ((name, item) for name, item in found if type(name) is str and not name.startswith("_"))
 
 
 def _slots(value: object) -> Iterator[tuple[str, object]]:
     for base in type(value).__mro__:
-        # Types of C have members without having slots.
+        # Types written in C have member descriptors, but no __slots__.
         for name, member in vars(base).items() if "__slots__" in vars(base) else ():
             if type(member) is MemberDescriptorType:
                 with contextlib.suppress(AttributeError):  # not set

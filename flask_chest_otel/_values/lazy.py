@@ -1,6 +1,6 @@
-"""Objects that would work if they were asked: proxies that look something up, models that read from a database.
+"""Objects that do work when they are read: proxies call a function, models query a database.
 
-They are never made to: what they have already is taken, and nothing else.
+This module never triggers that work: it takes only what such an object has loaded already.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _MODEL_MARKS: Final = ("__mapper__", "_meta")
 
 
 def unwrapped(value: object) -> object:
-    """The object behind a proxy that only looks into a variable of the context, as ``session`` and ``request`` do.
+    """The object behind a proxy that only reads a context variable, as ``session`` and ``request`` do.
 
-    Other proxies call a function of somebody's, which may open a connection or load a user: they stay as they are,
-    but for ``current_user`` where Flask-Login has loaded the user already.
+    Other proxies call a function, which may open a connection or load a user: they are returned unchanged, except
+    ``current_user`` where Flask-Login has loaded the user already.
     """
     for _ in range(_MOST_PROXIES):
         if not _is_werkzeugs(type(value)):
@@ -35,7 +35,7 @@ def unwrapped(value: object) -> object:
 
 
 def is_proxy(kind: type) -> bool:
-    """Whether a type passes itself off as another: Werkzeug's ``LocalProxy``, wrapt's, Django's lazy objects, mocks."""
+    """Whether a type pretends to be another one: Werkzeug's ``LocalProxy``, wrapt's, Django's lazy objects, mocks."""
     return any("__class__" in vars(base) for base in kind.__mro__ if base is not object)
 
 
@@ -45,12 +45,12 @@ def _is_werkzeugs(kind: type) -> bool:
 
 
 def is_model(kind: type) -> bool:
-    """Whether a type is an object-relational mapper's, whose attributes may read from a database."""
+    """Whether a type is a model of an object-relational mapper: reading its attributes may query the database."""
     return any(hasattr(kind, mark) for mark in _MODEL_MARKS)
 
 
 def loaded_field(value: Any, name: str) -> object:
-    """An attribute, or a dictionary's entry; ``None`` where it is not there, or would have to be loaded."""
+    """An attribute or a dictionary's entry; ``None`` where there is none, or where reading it would load it."""
     value = unwrapped(value)
     kind = type(value)
     if issubclass(kind, dict):
@@ -63,12 +63,12 @@ def loaded_field(value: Any, name: str) -> object:
 
 
 def _behind(proxy: Any) -> object:
-    # Werkzeug has no public name for what a proxy was made of; without this one nothing is unwrapped.
+    # Werkzeug has no public name for the source of a proxy. If this private one goes, proxies stay as they are.
     try:
         source = object.__getattribute__(proxy, "_LocalProxy__wrapped")
     except AttributeError:
         return proxy
-    # By type: a proxy of a proxy says that it is of the class of whatever is behind.
+    # type(), not isinstance(): a proxy of a proxy pretends to have the class of the object behind it.
     if type(source) is ContextVar or type(source).__qualname__ in _LOCALS:
         return proxy._get_current_object()
     login = sys.modules.get("flask_login")
@@ -79,13 +79,13 @@ def _behind(proxy: Any) -> object:
 
 
 def _of_ours(proxy: Any, source: object) -> object:
-    """The typed context: made when it is asked for, and asked for by whoever put it on ``g``."""
+    """The typed context. Reading it is safe: the code that put its proxy on ``g`` has asked for it."""
     ours = getattr(source, "__module__", None) == "flask_chest_otel.extension"
     return proxy._get_current_object() if ours else proxy
 
 
 def _of_mapped(value: Any, name: str) -> object:
-    """An attribute of an SQLAlchemy model, if it is loaded; its primary key is known also after a commit."""
+    """An attribute of an SQLAlchemy model if it is loaded; the primary key stays known after a commit."""
     kind = type(value)
     mapper = kind.__mapper__
     state = sys.modules["sqlalchemy"].inspect(value)
@@ -94,5 +94,5 @@ def _of_mapped(value: Any, name: str) -> object:
             return state.dict[name]
         keys = [mapper.get_property_by_column(column).key for column in mapper.primary_key]
         return state.identity[keys.index(name)] if name in keys and state.identity is not None else None
-    # A property of the class may read any attribute.
+    # A property may read any attribute, so it is read only where no attribute has expired.
     return None if state.expired_attributes else getattr(value, name, None)

@@ -1,4 +1,4 @@
-"""A log record with a name, before it is anybody's message."""
+"""``LogEvent``: an OTLP log record with an event name, independent of any exporter."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ INFO, ERROR = 9, 17
 
 
 class LogEvent(NamedTuple):
-    """A log record with a name.
+    """An OTLP log record with an event name.
 
     Attributes:
-        name: Its ``event_name``.
+        name: The ``event_name``.
         time_unix_ns: When it happened, nanoseconds since 1970 UTC.
-        severity: Number of its severity: ``INFO`` or ``ERROR``.
-        trace_id: 32 lower-case hex digits of the server span, or ``None``.
-        span_id: 16 of the same, or ``None``.
+        severity: The severity number: ``INFO`` or ``ERROR``.
+        trace_id: Trace id of the server span, 32 lower-case hex digits, or ``None``.
+        span_id: Span id of the server span, 16 lower-case hex digits, or ``None``.
         sampled: Whether that span is exported.
-        body: One line for people.
-        attributes: Everything else.
+        body: One line of text for people.
+        attributes: The attributes.
     """
 
     name: str
@@ -38,5 +38,5 @@ class LogEvent(NamedTuple):
 
     @property
     def severity_text(self) -> str:
-        """The severity in words."""
+        """The severity text."""
         return "ERROR" if self.severity == ERROR else "INFO"

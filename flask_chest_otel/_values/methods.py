@@ -1,4 +1,4 @@
-"""HTTP methods as metrics and figures know them."""
+"""HTTP methods as values of metric attributes: their number is bounded."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from flask_chest_otel.names import KNOWN_METHODS, OTHER_METHOD
 __all__ = ["CAPTURE_ALL", "known_method", "metric_method"]
 
 CAPTURE_ALL = "OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS"
-"""Any text in this variable, which OpenTelemetry's instrumentations read: unknown methods keep their names, too."""
+"""Environment variable of OpenTelemetry's instrumentations. With any text in it, unknown methods keep their names."""
 
 _MOST_CAPTURED = 50
 _captured: set[str] = set()
 
 
 def known_method(method: str) -> str:
-    """The method for figures that are kept: one of those that HTTP knows, ``_OTHER`` for all others."""
+    """The method for stored counts: one of ``KNOWN_METHODS``, ``_OTHER`` for all others."""
     return method if method in KNOWN_METHODS else OTHER_METHOD
 
 
 def metric_method(method: str) -> str:
-    """The method as spans and metrics may carry it: bounded, whatever clients send."""
+    """The method for spans and metrics. The number of different results is bounded, whatever clients send."""
     if method in KNOWN_METHODS or (os.environ.get(CAPTURE_ALL) and _has_place(method)):
         return method
     return OTHER_METHOD
 
 
 def _has_place(method: str) -> bool:
-    """Whether an unknown method is among the first ones; clients may make up any number of them."""
+    """Whether an unknown method is among the first ones that came: clients may invent any number of them."""
     if len(_captured) < _MOST_CAPTURED:
         _captured.add(method)
     return method in _captured

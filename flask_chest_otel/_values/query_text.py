@@ -1,7 +1,7 @@
-"""The text of a database query without what is in it: literals become ``?``.
+"""Replaces the literals in the text of a database query by ``?``.
 
-Texts that take all values from parameters stay as they are. This is no parser of SQL: where it is not clear where a
-literal ends, everything that follows is left out.
+A query that takes all its values from parameters stays as it is. This is not a full parser of SQL: where the end of a
+literal is not certain, the rest of the text is left out.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Final
 __all__ = ["CUT", "without_literals"]
 
 CUT: Final = "?…"
-"""What stands in the place of all that follows a literal whose end is not clear."""
+"""Replaces the rest of a text after a literal whose end is not certain."""
 
 _QUOTED_IDENTIFIERS: Final = frozenset(
     ("postgresql", "oracle", "oracle.db", "mssql", "microsoft.sql_server", "cockroachdb", "aws.redshift", "redshift")
 )
-"""Systems in which double quotes stand around names only."""
+"""Database systems in which double quotes enclose names only."""
 
 _COMMANDS: Final = frozenset(("redis", "valkey", "memcached"))
-"""Systems whose commands have values without any quotes."""
+"""Database systems whose commands contain values without quotes."""
 
 _TOKEN: Final = re.compile(
     r"""
@@ -37,15 +37,15 @@ _TOKEN: Final = re.compile(
 )
 _AFTER_THEM_NAMES: Final = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|TABLE|AS)\s+$", re.IGNORECASE)
 _LITERAL_SIGNS: Final = re.compile(r"['\"\d\\]|\$\w*\$|/\*|--")
-_AHEAD: Final = 16  # characters before a name in double quotes that are looked at
+_AHEAD: Final = 16  # how many characters before a name in double quotes are examined
 
 
 def without_literals(text: str, system: str = "") -> str:
-    """``text`` with ``?`` for each text and number in it.
+    """Return ``text`` with ``?`` in place of each text and number in it.
 
     Args:
-        text: A query in SQL or a language like it.
-        system: The database system, as ``db.system.name`` says it; what double quotes are depends on it.
+        text: A query in SQL or a similar language.
+        system: The database system, as in ``db.system.name``; it decides what double quotes enclose.
     """
     if system in _COMMANDS:
         command, _, values = text.strip().partition(" ")
@@ -57,7 +57,7 @@ def without_literals(text: str, system: str = "") -> str:
 def _masked(text: str, quoted_identifiers: bool) -> str:
     quote = _first_quote(text)
     if quote >= 0 and "\\" in text:
-        # A backslash escapes a quote in some systems, and is a sign like others elsewhere.
+        # A backslash escapes a quote in some systems and is an ordinary character in others.
         text, rest = text[:quote], CUT
     else:
         rest = ""
@@ -82,7 +82,7 @@ def _first_quote(text: str) -> int:
 
 
 def _is_name(text: str, found: re.Match[str]) -> bool:
-    """Whether what stands in double quotes is the name of a table or column: some systems have texts there."""
+    """Whether a text in double quotes is the name of a table or column, judged by the characters around it."""
     begin, end = found.span()
     beside = text[begin - 1 : begin] + text[end : end + 1]
     return "." in beside or _AFTER_THEM_NAMES.search(text[max(0, begin - _AHEAD) : begin]) is not None

@@ -1,7 +1,6 @@
-"""What becomes of the values of sensitive names.
+"""Redaction of sensitive values: mask, hash, drop, or a function of the user's.
 
-It owns the kinds of redaction. It decides by name only: a password in a variable called
-``note`` is recorded as it is.
+The decision depends on the name only: a password in a variable called ``note`` is recorded as it is.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ __all__ = [
 ]
 
 MASK: Final = "[REDACTED]"
-"""What is recorded in place of a masked value."""
+"""The text that is recorded in place of a masked value."""
 
-Redact: TypeAlias = Literal["auto", "mask", "hash", "drop"] | Callable[[Any], Any] | None
-"""What `TrackedVar` takes as ``redact``."""
+Redact: TypeAlias = Literal["auto", "mask", "hash", "drop"] | Callable[[Any], object] | None
+"""The values that ``TrackedVar(redact=…)`` takes."""
 
 
 class Dropped(Enum):
@@ -43,16 +42,16 @@ class Dropped(Enum):
 
 
 DROPPED: Final = Dropped.DROPPED
-"""What the ``"drop"`` redaction returns: record nothing at all for this variable."""
+"""The result of the ``"drop"`` redaction: nothing is recorded for this variable."""
 
 
 class Refused(Exception):  # noqa: N818 - an outcome that is counted, not an error that is shown
     """A value cannot be recorded.
 
-    It is defined here, because both this module and ``convert``, which builds on it, raise it.
+    It is defined in this module because ``convert``, which imports this module, raises it, too.
 
     Attributes:
-        reason: Why, in a few words, without any part of the value.
+        reason: Why, in a few words that contain no part of the value.
     """
 
     def __init__(self, reason: str) -> None:
@@ -63,23 +62,23 @@ class Refused(Exception):  # noqa: N818 - an outcome that is counted, not an err
 
 _HASHED_CHARS: Final = 65_536  # about 0.1 ms; a 10 MB value would take ten
 
-# Beside the words above: OAuth's code, and what the HTTP conventions want to be redacted.
+# Beside the sensitive words: OAuth's code, and the parameters that the HTTP semantic conventions redact.
 _PARAMETERS: Final = frozenset({"code", "sig", "signature", "awsaccesskeyid", "x-goog-signature", "x-amz-signature"})
-_MASKED_PARAMETER: Final = "REDACTED"  # the conventions' own word
-# No name is sensitive without one of these in it. Looking for them takes longer than a few names that are known.
+_MASKED_PARAMETER: Final = "REDACTED"  # the word that the semantic conventions prescribe
+# Every sensitive name contains one of these. Searching for all of them takes longer than a few cached names.
 _HINTS: Final = ("%", "code", "sig", "key", *(word for word in SENSITIVE_WORDS if word[:-1] not in SENSITIVE_WORDS))
 _FEW: Final = 16
-# A name begins where a word does, and has a bound: each character is looked at few times, whatever the text is.
+# A name begins at the beginning of a word and has a length limit, so that matching takes linear time on any text.
 _NAMED: Final = r"""(?<![\w.-])([A-Za-z_][\w.-]{0,63})["']?\s{0,2}(?:=>|=|:)\s{0,2}"""
 _QUOTED: Final = r"""(["'])(?:(?!\1)[^\n])*\1|(?:Bearer|Basic)\s[^\s,;&"']+|["']?[^\s,;&"'()\[\]{}]+"""
 _USER_IN_ADDRESS: Final = r"(://)[^\s/@?#]{1,255}@"
-_QUERY_CHARS: Final = 8192  # gunicorn and uWSGI take no more; others take 256 KiB, and a name may stand every 4
+_QUERY_CHARS: Final = 8192  # gunicorn and uWSGI refuse longer ones; others take 256 KiB, with a name every 4 bytes
 
 
 def redacted_query(query: str) -> str:
-    """A query string, the values of sensitive parameters replaced: https://opentelemetry.io/docs/specs/semconv/url/.
+    """Replace the values of sensitive parameters in a query string, cut to 8192 characters.
 
-    It is cut before it is looked at.
+    See https://opentelemetry.io/docs/specs/semconv/url/.
     """
     query = query[:_QUERY_CHARS]
     if query.count("&") > _FEW and not _is_hinted(query):
@@ -88,9 +87,9 @@ def redacted_query(query: str) -> str:
 
 
 def redacted_words(text: str) -> str:
-    """A sentence for people, such as an exception's message: what it quotes of passwords and tokens is masked.
+    """Mask passwords and tokens in a sentence for people, such as an exception's message.
 
-    ``password=…``, ``'token': '…'``, ``Authorization: Bearer …``, and the user in an address.
+    Examples: ``password=…``, ``'token': '…'``, ``Authorization: Bearer …``, and the user in an address.
     """
     if "=" not in text and ":" not in text:
         return text
@@ -108,12 +107,12 @@ def redacted_words(text: str) -> str:
 
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Compiled for the first sentence, as that takes 1 ms of every start otherwise."""
+    """Compile the patterns when they are first needed: compiling them at import would delay every start by 1 ms."""
     return re.compile(_NAMED), re.compile(_QUOTED), re.compile(_USER_IN_ADDRESS)
 
 
-def redacted_entry(name: str, item: Any) -> Any:
-    """An entry of a mapping, queries in it redacted, as those of a WSGI environment."""
+def redacted_entry(name: str, item: object) -> object:
+    """An entry of a mapping. The query strings of a WSGI environment are redacted; other values stay as they are."""
     if type(item) is str:
         if name == "QUERY_STRING":
             return redacted_query(item)
@@ -142,17 +141,17 @@ def _is_hinted(text: str) -> bool:
 _cached_parameter = lru_cache(maxsize=1024)(_is_secret_parameter)
 
 
-def redactor(name: str, redact: Redact, secret: str | None) -> Callable[[Any], Any] | None:
-    """What to do with the values of one variable, decided once.
+def redactor(name: str, redact: Redact, secret: str | None) -> Callable[[object], Any] | None:
+    """Make the function that redacts the values of one variable.
 
     Args:
         name: The variable's name on ``g``.
-        redact: The wish of `TrackedVar`.
-        secret: Key of the hashes; without one, short values can be guessed from theirs.
+        redact: ``redact`` of the `TrackedVar`.
+        secret: Key of the hashes. Without a key, short values can be guessed from their hashes.
 
     Returns:
-        ``None`` when values are recorded as they are; else a function from the raw value to its replacement,
-        which may be `DROPPED` and may raise `Refused`. ``None`` on ``g`` means "not set" and stays ``None``.
+        ``None`` where values are recorded as they are; else a function from the raw value to its replacement. The
+        function may return `DROPPED` and may raise `Refused`; it returns ``None`` for ``None``, which means "not set".
     """
     if redact == "auto":
         redact = "mask" if is_sensitive(name) else None
@@ -167,41 +166,41 @@ def redactor(name: str, redact: Redact, secret: str | None) -> Callable[[Any], A
     return _called(redact)
 
 
-def _mask(value: Any) -> str | None:
+def _mask(value: object) -> str | None:
     return None if value is None else MASK
 
 
-def _drop(value: Any) -> Dropped:  # noqa: ARG001 - the same shape as the others
+def _drop(value: object) -> Dropped:  # noqa: ARG001 - the same signature as the others
     return DROPPED
 
 
-def _hasher(secret: str | None) -> Callable[[Any], str | None]:
-    """A function from a value to 16 hexadecimal digits: same text, same digits, for any variable and process.
+def _hasher(secret: str | None) -> Callable[[object], str | None]:
+    """Make the function from a value to 16 hexadecimal digits: equal for equal texts, in every variable and process.
 
     Args:
-        secret: Key of the hash; hashed itself, since BLAKE2b takes keys of up to 64 bytes only.
+        secret: Key of the hash. It is hashed first, as BLAKE2b takes keys of at most 64 bytes (RFC 7693).
     """
     key = hashlib.blake2b((secret or "").encode("utf-8", "surrogatepass")).digest() if secret else b""
     prepared = hashlib.blake2b(digest_size=8, key=key, person=b"chest-redact-1")
 
-    def hashed(value: Any) -> str | None:
+    def hashed(value: object) -> str | None:
         if value is None:
             return None
         text = _text_of(value)
         hasher = prepared.copy()
         hasher.update(text[:_HASHED_CHARS].encode("utf-8", "surrogatepass"))
         if len(text) > _HASHED_CHARS:
-            # A lone 0xff is no UTF-8: no shorter text can have this encoding.
+            # UTF-8 has no byte 0xff, so no shorter text can produce the same bytes.
             hasher.update(b"\xff%d" % len(text))
         return hasher.hexdigest()
 
     return hashed
 
 
-def _called(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The user's own redaction, whose exception must not let the raw value through."""
+def _called(function: Callable[[object], object]) -> Callable[[object], object]:
+    """Wrap the user's own redaction: where it raises, the value is refused and not recorded."""
 
-    def replaced(value: Any) -> Any:
+    def replaced(value: object) -> object:
         if value is None:
             return None
         try:
@@ -212,8 +211,8 @@ def _called(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return replaced
 
 
-def _text_of(value: Any) -> str:
-    """The text that is hashed; raises `Refused` where there is none."""
+def _text_of(value: object) -> str:
+    """The text to hash; raises `Refused` where the value has none that may be asked for."""
     if is_proxy(type(value)) or is_model(type(value)):
         raise Refused("not asked for its text: TrackedVar(…, convert=…) says what to hash")
     try:

@@ -1,4 +1,4 @@
-"""The stack of an exception as text: as Python writes it, but bounded, and without frames of this package."""
+"""The traceback of an exception as text: in Python's format, bounded, without frames of this package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OURS = str(Path(__file__).parents[1]) + os.sep
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _PLACE_CHARS = 255
 
-# A deep recursion has a thousand frames, and a loop of attempts a chain without end.
+# A deep recursion has a thousand frames; retries in a loop may chain any number of exceptions.
 _MOST_FRAMES = 64
 _MOST_CHAINED = 8
 _MOST_GROUPED = 8
@@ -31,14 +31,14 @@ _CONTEXT = "\nDuring handling of the above exception, another exception occurred
 
 
 class _Link(NamedTuple):
-    """One exception of a chain, and how it came from the one before."""
+    """One exception of a chain, and the sentence that connects it with the exception that followed from it."""
 
     error: BaseException
     came_by: str
 
 
 def stack_of(error: BaseException) -> str:
-    """The traceback of an exception and of those that led to it; of long ones both ends."""
+    """The traceback of an exception and of the exceptions that led to it; a long traceback loses its middle."""
     parts: list[str] = []
     for link in reversed(_chain(error)):
         parts += _one(link.error)
@@ -47,22 +47,22 @@ def stack_of(error: BaseException) -> str:
 
 
 def place_of(error: BaseException, root: str) -> str:
-    """``module:function:line`` of the last frame of code below the folder ``root``; ``""`` where there is none.
+    """``module:function:line`` of the last frame whose file is below the folder ``root``; ``""`` where there is none.
 
-    What is installed in a virtual environment below ``root`` is not the application's own.
+    Files in a virtual environment below ``root`` do not count: they are not the application's own code.
     """
     below = root.rstrip(os.sep) + os.sep
     for frame, line in reversed(_frames(error.__traceback__)):
         filename = frame.f_code.co_filename
         if filename.startswith(below) and _INSTALLED.isdisjoint(Path(filename[len(below) :]).parts):
-            # A template's module is its file.
+            # Jinja sets a template's __name__ to its file name.
             module = str(frame.f_globals.get("__name__", "")).removeprefix(below)
             return f"{module}:{frame.f_code.co_name}:{line}"[:_PLACE_CHARS]
     return ""
 
 
 def _chain(error: BaseException) -> list[_Link]:
-    """From the exception back to where it began, each once."""
+    """The exception and its causes, back to the first one; each exception once."""
     links: list[_Link] = []
     seen: set[int] = set()
     came_by = ""
@@ -71,7 +71,7 @@ def _chain(error: BaseException) -> list[_Link]:
         links.append(_Link(one, came_by))
         seen.add(id(one))
         came_by = _CAUSE if one.__cause__ is not None else _CONTEXT
-        # Compared with None: an exception may have no length, or refuse to be true.
+        # "is not None": the truth value of an exception is the application's code, and may be false or raise.
         one = one.__context__ if one.__cause__ is None and not one.__suppress_context__ else one.__cause__
     return links
 
@@ -90,7 +90,7 @@ def _one(error: BaseException) -> Iterator[str]:
 
 
 def _words(error: BaseException) -> Iterator[str]:
-    """Type and message; of a group also those of its members."""
+    """The type and message of an exception; for an exception group those of its members as well."""
     yield _said(error)
     for member in _members(error)[:_MOST_GROUPED]:
         if isinstance(member, BaseException):
@@ -98,7 +98,7 @@ def _words(error: BaseException) -> Iterator[str]:
 
 
 def _members(error: BaseException) -> tuple[object, ...]:
-    """Those of a group; other exceptions may have something else of that name."""
+    """The members of an exception group. Another exception may have an attribute of that name with other content."""
     try:
         found = getattr(error, "exceptions", ())
     except Exception:  # noqa: BLE001 - the application's own code
@@ -110,7 +110,7 @@ def _said(error: BaseException) -> str:
     said = "".join(traceback.format_exception_only(type(error), error))
     if len(said) <= _MOST_SAID:
         return redacted_words(said)
-    # Cut after it is masked: half of an address does not look like one.
+    # Mask before the final cut: an address that was cut in the middle is not recognised as one.
     return redacted_words(said[: 2 * _MOST_SAID])[:_MOST_SAID] + "\n"
 
 
