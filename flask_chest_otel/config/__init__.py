@@ -1,4 +1,4 @@
-"""Settings: one table says what there is, and from where each value comes."""
+"""Settings: the table of all settings, their checks, and the sources that their values come from."""
 
 from flask_chest_otel.config.checks import check_chest_name
 from flask_chest_otel.config.choices import (

@@ -1,4 +1,4 @@
-"""What settings take: each check turns what was given, text from the environment or a value, into what is kept."""
+"""The checks of settings: each turns a given value, or a text from the environment, into the value that is kept."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = [
     "url_patterns",
 ]
 
-# Texts, as `re` compiles and keeps what is used: most settings are never given.
+# Patterns are texts: `re` compiles those that are used, and most settings are never given.
 _HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}"  # RFC 9110, section 5.6.2: token
 _LOG_FIELD = r"[A-Za-z_][A-Za-z0-9_.]{0,254}"
 # https://docs.python.org/3/library/logging.html#logrecord-attributes
@@ -52,7 +52,7 @@ _TAKEN_BY_LOGGING = frozenset(
     }
 )
 _FIELD = r"[A-Za-z][A-Za-z0-9_]{0,254}"
-# Names and addresses, without scheme and port; a star for everything below a domain.
+# Host names and IP addresses, without scheme and port; "*." in front stands for all hosts below a domain.
 _HOST = r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?|[0-9a-f:]*:[0-9a-f:.]*"
 _CHEST_NAME = r"[A-Za-z0-9_.-]{1,64}"
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"  # RFC 3986, section 3.1
@@ -62,15 +62,15 @@ _FALSE = frozenset({"0", "false", "no", "off", ""})
 
 
 class NotAllowedError(ValueError):
-    """A value that a setting's check refuses."""
+    """A check refuses the value; the message may say why."""
 
 
 def _matches(value: object, pattern: str) -> TypeGuard[str]:
     return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
-def boolean(value: Any) -> bool:
-    """A truth value, or one of the usual words for it."""
+def boolean(value: object) -> bool:
+    """A truth value, or one of the words 1, true, yes, on, 0, false, no, off."""
     if isinstance(value, str) and value.strip().lower() in _TRUE | _FALSE:
         return value.strip().lower() in _TRUE
     if isinstance(value, bool):
@@ -78,10 +78,10 @@ def boolean(value: Any) -> bool:
     raise NotAllowedError
 
 
-def integer_from(minimum: int, maximum: int = sys.maxsize) -> Callable[[Any], int]:
+def integer_from(minimum: int, maximum: int = sys.maxsize) -> Callable[[object], int]:
     """A whole number from ``minimum`` to ``maximum``."""
 
-    def check(value: Any) -> int:
+    def check(value: object) -> int:
         number = int(value) if isinstance(value, str) else value
         if isinstance(number, bool) or not isinstance(number, int) or not minimum <= number <= maximum:
             raise NotAllowedError
@@ -90,8 +90,8 @@ def integer_from(minimum: int, maximum: int = sys.maxsize) -> Callable[[Any], in
     return check
 
 
-def seconds(value: Any) -> float:
-    """A time above zero."""
+def seconds(value: object) -> float:
+    """A number of seconds greater than 0."""
     number = float(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
     if not isinstance(number, float) or not 0 < number < math.inf:
         raise NotAllowedError
@@ -103,29 +103,29 @@ def folder(value: Any) -> str:
     return text(os.fspath(value))
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """A text that is not empty."""
     if isinstance(value, str) and value:
         return value
     raise NotAllowedError
 
 
-def prefix(value: Any) -> str:
+def prefix(value: object) -> str:
     """The beginning of attribute names."""
     if _matches(value, _PREFIX):
         return value
     raise NotAllowedError
 
 
-def header(value: Any) -> str:
+def header(value: object) -> str:
     """The name of one HTTP header."""
     if _matches(value, _HEADER):
         return value
     raise NotAllowedError
 
 
-def entries(value: Any) -> list[Any]:
-    """What stands between commas, or in a list."""
+def entries(value: object) -> list[Any]:
+    """The entries of a text with commas between them, or of a list; ``none``: no entries."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()] if value.strip().lower() != "none" else []
     if isinstance(value, Iterable) and not isinstance(value, (Mapping, bytes)):
@@ -133,21 +133,21 @@ def entries(value: Any) -> list[Any]:
     raise NotAllowedError
 
 
-def headers(value: Any) -> tuple[str, ...]:
+def headers(value: object) -> tuple[str, ...]:
     """Names of HTTP headers."""
     return tuple(header(entry) for entry in entries(value))
 
 
-def field_names(value: Any) -> tuple[str, ...]:
-    """Names of fields, each once."""
+def field_names(value: object) -> tuple[str, ...]:
+    """Names of fields without duplicates."""
     found = tuple(entries(value))
     if all(_matches(name, _FIELD) for name in found) and len(set(found)) == len(found):
         return found
     raise NotAllowedError
 
 
-def log_fields(value: Any) -> tuple[str, ...]:
-    """Names of attributes that log records do not have by themselves, each once."""
+def log_fields(value: object) -> tuple[str, ...]:
+    """Names of attributes for log records, without duplicates and without those that ``logging`` sets itself."""
     found = tuple(entries(value))
     if all(_matches(name, _LOG_FIELD) for name in found) and len(set(found)) == len(found):
         if _TAKEN_BY_LOGGING.isdisjoint(found):
@@ -157,7 +157,7 @@ def log_fields(value: Any) -> tuple[str, ...]:
     raise NotAllowedError
 
 
-def hosts(value: Any) -> tuple[str, ...]:
+def hosts(value: object) -> tuple[str, ...]:
     """Names of hosts, in lower case."""
     given = entries(value)
     found = tuple(host.lower().rstrip(".").strip("[]") for host in given if isinstance(host, str))
@@ -166,9 +166,9 @@ def hosts(value: Any) -> tuple[str, ...]:
     raise NotAllowedError
 
 
-def chests(value: Any) -> tuple[Any, ...]:
+def chests(value: object) -> tuple[object, ...]:
     """Direct chests, and names of the collector's targets."""
-    # First of all: what is refused for another reason is shown.
+    # Look for addresses first: the error for another reason would show the entries, with their passwords.
     for entry in value.values() if isinstance(value, Mapping) else (value := entries(value)):
         _refuse_address(entry)
     found = tuple(_chest(entry) for entry in entries(value))
@@ -178,8 +178,8 @@ def chests(value: Any) -> tuple[Any, ...]:
     return found
 
 
-def _refuse_address(entry: Any) -> None:
-    """Refuse the address of a back end without showing it: it may have a password."""
+def _refuse_address(entry: object) -> None:
+    """Refuse the address of a back end. The error does not show the address, as it may contain a password."""
     if isinstance(entry, str) and ("://" in entry or "@" in entry):
         scheme = re.match(_SCHEME, entry)
         raise ChestConfigError(
@@ -190,7 +190,7 @@ def _refuse_address(entry: Any) -> None:
         )
 
 
-def _chest(entry: Any) -> Any:
+def _chest(entry: object) -> object:
     if _matches(entry, _CHEST_NAME):
         return entry
     has_name = _matches(getattr(entry, "name", None), _CHEST_NAME)
@@ -200,22 +200,22 @@ def _chest(entry: Any) -> Any:
 
 
 def chest_name(entry: Any) -> str:
-    """The name by which routes speak of a chest: a collector target's own, or a direct chest's ``name``."""
+    """The name that routes use for a chest: the collector target itself, or a direct chest's ``name``."""
     return entry if isinstance(entry, str) else str(entry.name)
 
 
 def names_for_routes(chests: Iterable[Any]) -> tuple[str, ...]:
-    """The names by which routes may speak of ``chests``, other names of collector targets included."""
+    """All names that routes may use for ``chests``, with both names of targets that have two."""
     either = {"splunk": ("splunk", "signalfx"), "signalfx": ("signalfx", "splunk")}
     names = (either.get(entry, (entry,)) if isinstance(entry, str) else (chest_name(entry),) for entry in chests)
     return tuple(dict.fromkeys(name for group in names for name in group))
 
 
-def check_chest_name(name: Any) -> str:
-    """``name``, as a route may write it in ``chests=``.
+def check_chest_name(name: object) -> str:
+    """Return ``name`` where a route may write it in ``chests=``.
 
     Raises:
-        ChestConfigError: It is no text, or has characters that would not survive a comma-separated attribute.
+        ChestConfigError: It is not a text, or has characters that a comma-separated attribute cannot carry.
     """
     _refuse_address(name)
     if _matches(name, _CHEST_NAME):
@@ -227,21 +227,21 @@ def check_chest_name(name: Any) -> str:
     raise ChestConfigError("chests", name, allowed)
 
 
-def url_patterns(value: Any) -> tuple[str, ...]:
-    """Regular expressions without a comma."""
+def url_patterns(value: object) -> tuple[str, ...]:
+    """Regular expressions without commas."""
     patterns = tuple(entries(value))
     for pattern in patterns:
         re.compile(pattern)
-        # Upstream's instrumentation takes them as one text and parts it at commas.
+        # Upstream's instrumentation takes all patterns as one text and splits it at commas.
         if "," in pattern:
             raise NotAllowedError
     return patterns
 
 
-def one_of(*words: str) -> Callable[[Any], str]:
+def one_of(*words: str) -> Callable[[object], str]:
     """One of these words."""
 
-    def check(value: Any) -> str:
+    def check(value: object) -> str:
         if isinstance(value, str) and value.lower() in words:
             return value.lower()
         raise NotAllowedError
@@ -249,30 +249,30 @@ def one_of(*words: str) -> Callable[[Any], str]:
     return check
 
 
-def _imported(value: Any) -> Any:
-    """Load ``module:attribute``; anything that is no text passes."""
+def _imported(value: object) -> Any:
+    """Import the object that a text ``module:attribute`` names; return other objects unchanged."""
     if not isinstance(value, str):
         return value
     module, separator, attribute = value.partition(":")
     if not separator:
         raise NotAllowedError
-    found: Any = importlib.import_module(module)
+    found: object = importlib.import_module(module)
     for name in attribute.split("."):
         found = getattr(found, name)
     return found
 
 
-def callable_(value: Any) -> Callable[[], Any]:
-    """A function without arguments, or where it is: ``module:attribute``."""
+def callable_(value: object) -> Callable[[], object]:
+    """A callable without arguments, or a text ``module:attribute`` that names one."""
     return _called_with(value)
 
 
-def hook(value: Any) -> Callable[[Any, Any], Any]:
-    """A function of a span and a WSGI environment, or where it is: ``module:attribute``."""
+def hook(value: object) -> Callable[[object, object], object]:
+    """A callable that takes a span and a WSGI environment, or a text ``module:attribute`` that names one."""
     return _called_with(value, None, {})
 
 
-def _called_with(value: Any, *arguments: Any) -> Callable[..., Any]:
+def _called_with(value: object, *arguments: object) -> Callable[..., object]:
     found = _imported(value)
     if not callable(found):
         raise NotAllowedError
@@ -287,10 +287,10 @@ def _called_with(value: Any, *arguments: Any) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # as above
 
 
-def provider(method: str) -> Callable[[Any], Any]:
-    """An object with this method, or where it is: ``module:attribute``."""
+def provider(method: str) -> Callable[[object], object]:
+    """An object with the method ``method``, or a text ``module:attribute`` that names one."""
 
-    def check(value: Any) -> Any:
+    def check(value: object) -> object:
         found = _imported(value)
         if callable(getattr(found, method, None)):
             return found
@@ -299,6 +299,6 @@ def provider(method: str) -> Callable[[Any], Any]:
     return check
 
 
-def tracked_vars(value: Any) -> TrackedVars:
-    """Variables to track, as the decorator takes them."""
+def tracked_vars(value: object) -> TrackedVars:
+    """Variables to track, in every form that the decorator takes."""
     return NOTHING if isinstance(value, str) and value.strip().lower() == "none" else parse_tracked_vars(value)

@@ -1,4 +1,4 @@
-"""The words that a setting takes, as types: a type checker finds a typo in them."""
+"""The words that settings take, as ``Literal`` types: a type checker finds a mistyped word."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Literal
 __all__ = ["Durability", "EventsMode", "ExportMode", "QueryText", "RequestLogForm", "ServerSpanMode", "SpansKept"]
 
 ExportMode = Literal["auto", "otlp", "store"]
-"""Who exports; ``None``: nobody."""
+"""What exports telemetry; ``None``: nothing."""
 
 Durability = Literal["batch", "request"]
-"""When data is safe from ``kill -9``."""
+"""When data has been written to disk, so that ``kill -9`` does not lose it."""
 
 EventsMode = Literal["none", "unsampled", "all"]
-"""Which requests leave as log records."""
+"""Which requests are exported as log records."""
 
 QueryText = Literal["parametrised", "all", "none"]
 """What records keep of the text of database queries."""
 
 RequestLogForm = Literal["logfmt", "json"]
-"""How the line of a finished request is written; ``None``: there is none."""
+"""The format of the log line of a finished request; ``None``: no line."""
 
 ServerSpanMode = Literal["auto", "upstream", "chest"]
-"""Who makes the server span; ``None``: nobody."""
+"""Which instrumentation makes the server span; ``None``: this package neither makes nor brings one."""
 
 SpansKept = Literal["all", "slow", "none"]
-"""Of which requests the embedded store keeps child spans."""
+"""The requests whose child spans the embedded store keeps."""

@@ -1,4 +1,4 @@
-"""Settings as environment variables: what would have to be exported for the same effect."""
+"""Writes settings as environment variables that have the same effect."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["effective_environment"]
 
 
 def effective_environment(config: ChestConfig) -> dict[str, str]:
-    """The environment that would settle to ``config``, for what can be written there.
+    """The environment variables from which ``settle`` would make ``config`` again.
 
-    Objects have no text and are left out: callables, providers, chests, variables with a callable in
-    ``redact`` or ``convert``, objectives with one in ``good``.
+    Objects that have no text form are left out: callables, providers, chests, variables with a callable in ``redact``
+    or ``convert``, objectives with a callable in ``good``.
     """
     found: dict[str, str] = {}
     for row in fields(config):
         value = getattr(config, row.name)
         text = slos_as_text(value) if row.name == "slos" else _as_text(value)
-        # What it names are fields of an object that has no text.
+        # propagate is left out: it names fields of context, which has no text form.
         if text is not None and value != row.default and row.name != "propagate":
             found[PREFIX + row.name.upper()] = text
     return found
@@ -43,7 +43,7 @@ def _as_text(value: object) -> str | None:
     if isinstance(value, TrackedVars):
         return _tracked_as_text(value)
     if isinstance(value, tuple) and all(isinstance(entry, str) for entry in value):
-        # An empty text would be the absence of the variable.
+        # An empty text would mean that the variable is not set; a comma is an empty list.
         return ",".join(value) or ","
     return None
 

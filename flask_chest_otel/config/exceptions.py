@@ -1,10 +1,9 @@
-"""Exceptions as settings name them."""
+"""The check of the setting ``handled_exceptions``."""
 
 from __future__ import annotations
 
 import builtins
 import re
-from typing import Any
 
 from flask_chest_otel._values.exceptions import class_name
 from flask_chest_otel.config.checks import NotAllowedError, boolean, entries
@@ -17,8 +16,8 @@ _NAME = rf"{_PART}(?:\.{_PART})*"
 _BUILT_IN = "builtins."
 
 
-def handled_exceptions(value: Any) -> bool | tuple[str, ...]:
-    """Whether any, or the names of the classes that are left out."""
+def handled_exceptions(value: object) -> bool | tuple[str, ...]:
+    """``True``: all exceptions; ``False``: none; else the full names of the classes that are left out."""
     if isinstance(value, (bool, str)):
         try:
             return boolean(value)
@@ -27,7 +26,7 @@ def handled_exceptions(value: Any) -> bool | tuple[str, ...]:
     return tuple(_exception_name(entry) for entry in entries(value)) or True
 
 
-def _exception_name(entry: Any) -> str:
+def _exception_name(entry: object) -> str:
     if isinstance(entry, type) and issubclass(entry, BaseException):
         return class_name(entry)
     if isinstance(entry, str) and re.fullmatch(_NAME, entry):
@@ -36,7 +35,11 @@ def _exception_name(entry: Any) -> str:
 
 
 def _told(name: str) -> str:
-    """The name as exceptions are told by; one without a module is built in, or could never be met."""
+    """Return the full name of an exception class.
+
+    Raises:
+        NotAllowedError: The name has no module and is not a built-in exception, so it would never match.
+    """
     known = [
         name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)
     ]

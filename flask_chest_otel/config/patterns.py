@@ -1,4 +1,4 @@
-"""Regular expressions from standard environment variables: one that is malformed is left out, and said."""
+"""Regular expressions from standard environment variables. A malformed one is ignored and logged."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["from_variable", "joined", "usable_in"]
 
 
 def from_variable(environ: Mapping[str, str], variable: str, flags: int = 0) -> re.Pattern[str] | None:
-    """One expression for all that a variable lists with commas, or ``None`` where it lists none that can be used."""
+    """Compile all valid expressions of a comma-separated variable into one; ``None`` where there is none."""
     return joined(usable_in(environ, variable), flags)
 
 
 def usable_in(environ: Mapping[str, str], variable: str) -> tuple[str, ...]:
-    """Those expressions of a list with commas that can be used."""
+    """The valid expressions of a comma-separated environment variable; malformed ones are logged."""
     usable = []
     for part in environ.get(variable, "").split(","):
         pattern = part.strip()

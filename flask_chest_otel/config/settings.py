@@ -1,6 +1,6 @@
-"""Every setting, once: its type, its default, its sentence; kept in one frozen object.
+"""The table of settings: the type, default, check and description of each, in one frozen class.
 
-The reference page ``docs/reference/settings.md`` is made from :class:`ChestConfig`.
+The reference page ``docs/reference/settings.md`` is generated from :class:`ChestConfig`.
 """
 
 from __future__ import annotations
@@ -36,16 +36,17 @@ __all__ = ["PREFIX", "UNSET", "ChestConfig", "Setting", "Unset", "setting_of", "
 _logger = Log("flask_chest_otel")
 
 PREFIX = "FLASK_CHEST_"
-"""What settings begin with in ``app.config`` and in the environment."""
+"""Prefix of settings in ``app.config`` and in the environment."""
 
 COMMAND_LINE_PREFIX = "FLASK_CHEST_CLI_"
-"""Options of ``flask chest`` in the environment; no settings."""
+"""Prefix of environment variables that are options of ``flask chest`` and not settings."""
 
 
 class Unset:
-    """The absence of an argument, where ``None`` says something: look further, in ``app.config`` and so on.
+    """The default of an argument that was not given, where ``None`` has a meaning of its own.
 
-    In signatures it stands as the default that is used where nothing is found anywhere.
+    The setting is then looked up in ``app.config`` and in the environment. In signatures, its ``repr`` is the default
+    that applies where the setting is found nowhere.
     """
 
     def __init__(self, setting: str = "") -> None:
@@ -57,23 +58,24 @@ class Unset:
 
 
 UNSET: object = Unset()
-"""The absence of any argument."""
+"""Marks an argument that was not given."""
 
 
 def unset(setting: str) -> Any:
-    """The default of an argument: its absence, which shows as the setting's default."""
+    """Make the default of an argument: it means "not given", and its ``repr`` is the setting's default."""
     return Unset(setting)
 
 
 class Setting(NamedTuple):
-    """What is fixed about one setting.
+    """The check and the descriptions of one setting.
 
     Attributes:
-        check: Turns what was given (text from the environment, or a value) into what is kept, or raises.
-        allowed: What it takes, in words that end the sentence "give …".
-        sentence: What it does, for the reference.
+        check: Turns the given value, or a text from the environment, into the value that is kept; raises where it
+            cannot.
+        allowed: The values that it takes, in words that end the sentence "give …".
+        sentence: What the setting does, for the reference page.
         optional: Whether ``None`` may be given (``none`` in the environment).
-        secret: Whether its value must not be shown.
+        secret: Whether the value must not be shown.
     """
 
     check: Callable[[object], object]
@@ -249,7 +251,7 @@ class ChestConfig:
         "`none`: never make or bring one.",
         optional=True,
     )
-    request_hook: Callable[[Any, Any], Any] | None = _setting(
+    request_hook: Callable[[object, object], Any] | None = _setting(
         None,
         checks.hook,
         "a callable that takes the span and the WSGI environment, or 'module:attribute'",
@@ -366,12 +368,12 @@ class ChestConfig:
     )
 
     def __init__(self, settled: Mapping[str, object] = MappingProxyType({})) -> None:
-        """Take what was settled; the rest keeps its default."""
+        """Set the given settings; all others have their default."""
         for row in fields(self):
             object.__setattr__(self, row.name, settled.get(row.name, row.default))
 
     def __repr__(self) -> str:
-        """Show every setting but the secrets' values."""
+        """Show every setting, with secrets masked."""
         return f"ChestConfig({', '.join(f'{name}={text}' for name, text in self.shown().items())})"
 
     def shown(self) -> dict[str, str]:
@@ -383,11 +385,11 @@ class ChestConfig:
 
     @property
     def chest_names(self) -> tuple[str, ...]:
-        """Names that ``chests=`` of a route may use; empty: any."""
+        """Names that ``chests=`` of a route may use; empty: any name."""
         return checks.names_for_routes(self.chests)
 
 
 def setting_of(row: Field[object]) -> Setting:
-    """The fixed part of a field of :class:`ChestConfig`."""
+    """The check and the descriptions of a field of :class:`ChestConfig`."""
     found: Setting = row.metadata["setting"]
     return found

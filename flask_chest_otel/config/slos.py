@@ -1,4 +1,4 @@
-"""The shapes in which ``slos`` may be written: objects in Python, JSON in the environment."""
+"""The setting ``slos``: reads a list of objects in Python, or JSON in the environment."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["parse_slos", "slos_as_text"]
 
 _EXAMPLE = '{"name": "checkout", "objective": 99.9, "routes": ["/checkout"]}'
 _CODE = "good"
-"""The field that JSON cannot say."""
+"""The field that holds a callable, which JSON cannot express."""
 
 
-def parse_slos(value: Any, setting: str = "slos") -> tuple[SLO, ...]:
-    """Read every spelling of ``slos``.
+def parse_slos(value: object, setting: str = "slos") -> tuple[SLO, ...]:
+    """Read ``slos`` in each of its forms.
 
     Args:
-        value: A list of ``SLO``, or of objects with its fields; or a text from the environment, JSON of the same.
-        setting: What the user calls it, for error messages.
+        value: A list of ``SLO`` or of mappings with its fields, or JSON of such a list.
+        setting: The name that error messages use.
 
     Raises:
-        ChestConfigError: It is none of these, or two objectives have one name.
+        ChestConfigError: The value has another form, or two objectives have the same name.
     """
     if isinstance(value, str):
         value = _from_text(value, setting)
@@ -36,18 +36,18 @@ def parse_slos(value: Any, setting: str = "slos") -> tuple[SLO, ...]:
     found: dict[str, SLO] = {}
     for entry in value:
         slo = _one(entry, setting)
-        # Names become those of files and rules, too, some of which know no case.
+        # Names of objectives become names of files and rules, and some systems compare these without case.
         if found.setdefault(slo.name.lower(), slo) is not slo:
             raise ChestConfigError(setting, slo.name, "each objective a name of its own: this one is there twice")
     return tuple(found.values())
 
 
 def slos_as_text(slos: Iterable[SLO]) -> str:
-    """JSON that is read as the same; an objective with a callable has no text, and is left out."""
+    """JSON from which :func:`parse_slos` makes the same objectives; those with a callable are left out."""
     return json.dumps([_as_json(slo) for slo in slos if slo.good is None])
 
 
-def _from_text(text: str, setting: str) -> Any:
+def _from_text(text: str, setting: str) -> object:
     if text.strip().lower() == "none":
         return []
     try:
@@ -56,7 +56,7 @@ def _from_text(text: str, setting: str) -> Any:
         raise ChestConfigError(setting, text, f"JSON, such as [{_EXAMPLE}] ({error})") from error
 
 
-def _one(entry: Any, setting: str) -> SLO:
+def _one(entry: object, setting: str) -> SLO:
     if isinstance(entry, SLO):
         return entry
     if isinstance(entry, Mapping):
@@ -81,7 +81,7 @@ def _from_json(entry: Mapping[Any, Any], setting: str) -> SLO:
     return SLO(**entry)
 
 
-def _as_json(slo: SLO) -> dict[str, Any]:
+def _as_json(slo: SLO) -> dict[str, object]:
     values = {row.name: getattr(slo, row.name) for row in fields(slo)}
     plain = SLO(slo.name, objective=slo.objective)
     return {name: value for name, value in values.items() if name in _NEEDED or value != getattr(plain, name)}

@@ -1,4 +1,4 @@
-"""From where each setting comes: arguments beat ``app.config``, which beats the environment, which beats defaults."""
+"""The sources of settings: arguments beat ``app.config``, which beats the environment, which beats defaults."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _NAMES_CODE = frozenset({"request_id_generator", "context", "tracer_provider", "
 
 
 def check_arguments(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Those of ``arguments`` that were given, checked as far as that goes without an application.
+    """Return the arguments that were given, checked as far as possible before there is an application.
 
-    A text that names code stays as it is: its module may be one of the application's, which is not made yet.
+    A text that names code is not checked: it may name a module of the application, which cannot be imported yet.
 
     Raises:
         ChestConfigError: A value cannot be used.
@@ -49,7 +49,7 @@ def resolve(
     *,
     on_malformed: Callable[[ChestConfigError], None] | None = None,
 ) -> ChestConfig:
-    """The settings alone; see :func:`settle`.
+    """Determine every setting as :func:`settle` does; return the settings without their sources.
 
     Raises:
         ChestConfigError: A value cannot be used, or a key of ``app_config`` is unknown.
@@ -64,16 +64,17 @@ def settle(
     *,
     on_malformed: Callable[[ChestConfigError], None] | None = None,
 ) -> tuple[ChestConfig, dict[str, str]]:
-    """Settle every setting: arguments beat ``app.config``, which beats the environment, which beats defaults.
+    """Determine every setting: arguments beat ``app.config``, which beats the environment, which beats defaults.
 
     Args:
-        arguments: By setting; ``UNSET`` where nothing was given.
-        app_config: Flask's configuration; keys that begin with ``FLASK_CHEST_`` count.
+        arguments: Name of each setting to its value; ``UNSET`` where none was given.
+        app_config: Flask's configuration; only keys that begin with ``FLASK_CHEST_`` are read.
         environ: The environment; ``os.environ`` unless given.
-        on_malformed: Told of values that cannot be used, which then keep their default; where absent they raise.
+        on_malformed: Called with the error of each value that cannot be used; that setting keeps its default. Where
+            ``on_malformed`` is ``None``, the error is raised.
 
     Returns:
-        The settings, and where each comes from that is no default: ``argument``, ``app.config`` or ``environment``.
+        The settings, and the source of each that is not a default: ``argument``, ``app.config`` or ``environment``.
 
     Raises:
         ChestConfigError: A value cannot be used, or a key of ``app_config`` is unknown.
@@ -114,7 +115,7 @@ def _checked(setting: Setting, label: str, given: object) -> object:
     try:
         return setting.check(given)
     except ChestConfigError as error:
-        # The parsers speak of the argument; the user wrote it as an environment variable, perhaps.
+        # The parsers name the argument; the user may have written an environment variable.
         name = label.removeprefix(PREFIX).lower()
         if not error.setting.startswith(name):
             raise
@@ -133,12 +134,12 @@ def _refuse_unknown_keys(app_config: Mapping[str, object]) -> None:
 
 
 def unknown_setting(label: str, name: str, value: object) -> ChestConfigError:
-    """The error about a name that is no setting, with the nearest one that is.
+    """Make the error about a name that is not a setting; it suggests the nearest setting.
 
     Args:
-        label: Name and place, as the user wrote them.
-        name: The name: an argument's, or a key with ``FLASK_CHEST_`` before it.
-        value: What was given; not shown where the name, or the setting that is meant by it, is a secret's.
+        label: The name and where it stands, as the user wrote it.
+        name: The name of an argument, or a key that begins with ``FLASK_CHEST_``.
+        value: The given value. It is hidden where the name is sensitive or the nearest setting is a secret.
     """
     known = _KEYS if name.upper().startswith(PREFIX) else tuple(_SETTINGS)
     meant = _nearest_setting(name, known)
@@ -157,14 +158,14 @@ def _warn_of_unknown_variables(environ: Mapping[str, str]) -> None:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str | None]]:
-    """Environment variables that look like settings and are none, each with the nearest one that is."""
+    """Environment variables with the prefix of settings that are not settings, each with the nearest setting."""
     for key in environ:
         if key.startswith(PREFIX) and key not in _KEYS and not key.startswith(COMMAND_LINE_PREFIX):
             yield key, _nearest_setting(key, _KEYS)
 
 
 def _nearest_setting(name: str, known: tuple[str, ...]) -> str | None:
-    """The setting that a name means; what all of them begin with says nothing."""
+    """The setting whose name is nearest; names are compared without the prefix that all of them share."""
     if known is not _KEYS:
         return nearest(name.lower(), known)
     meant = nearest(name.upper().removeprefix(PREFIX).lower(), _SETTINGS)

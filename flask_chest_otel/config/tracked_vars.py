@@ -1,4 +1,4 @@
-"""The shapes in which ``tracked_vars`` may be written, and what they mean."""
+"""``tracked_vars``: reads each of its forms into one structure."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from flask_chest_otel.tracked import TrackedVar
 __all__ = ["EVERYTHING", "NOTHING", "TrackedVars", "parse_tracked_vars"]
 
 EVERYTHING = "*"
-"""Stands for every public name in ``g``."""
+"""Tracks every public name in ``g``."""
 
 _LEFT_OUT = "-"
-"""Stands before a name that ``"*"`` leaves out: ``"*,-ledger"``."""
+"""Prefix of a name that ``"*"`` leaves out: ``"*,-ledger"``."""
 
-_SLIP = 0.75  # GETT is GET; PROPPATCH, MOVE and PURGE are themselves
+_SLIP = 0.75  # so alike that it is a typing error: GETT means GET, but PROPPATCH, MOVE and PURGE are accepted
 
 
 class TrackedVars(NamedTuple):
     """A parsed ``tracked_vars``.
 
     Attributes:
-        all_methods: Variables tracked whatever the method; used where ``by_method`` is ``None``.
+        all_methods: Variables tracked for every method; used where ``by_method`` is ``None``.
         by_method: Variables by HTTP method; a method that is not listed tracks nothing.
     """
 
     all_methods: tuple[TrackedVar, ...] = ()
     by_method: Mapping[str, tuple[TrackedVar, ...]] | None = None
     everything_for: frozenset[str] | None = frozenset()
-    """Methods that track every public name; ``None``: all methods do."""
+    """Methods for which every public name is tracked; ``None``: all methods."""
     left_out: Mapping[str | None, frozenset[str]] = MappingProxyType({})
-    """Names that they do not track all the same, by method; under ``None`` those of all methods."""
+    """Method to the names that ``"*"`` leaves out there; the key ``None`` holds those of all methods."""
 
     def for_method(self, method: str) -> tuple[TrackedVar, ...]:
         """The variables that a request with this method tracks by name."""
@@ -48,11 +48,11 @@ class TrackedVars(NamedTuple):
         return self.everything_for is None or method in self.everything_for
 
     def leaves_out(self, method: str) -> frozenset[str]:
-        """The public names that a request with this method does not track for all its ``"*"``."""
+        """The public names that ``"*"`` leaves out in a request with this method."""
         return self.left_out.get(None if self.by_method is None else method, frozenset())
 
     def every_var(self) -> tuple[TrackedVar, ...]:
-        """All variables, of whatever method."""
+        """All variables of all methods."""
         listed = (var for group in (self.by_method or {}).values() for var in group)
         return (*self.all_methods, *listed)
 
@@ -66,15 +66,15 @@ NOTHING = TrackedVars()
 
 
 def parse_tracked_vars(value: object, setting: str = "tracked_vars") -> TrackedVars:
-    """Read every spelling of ``tracked_vars``.
+    """Read ``tracked_vars`` in each of its forms.
 
     Args:
-        value: A name, a ``TrackedVar``, a list of both, a dict of lists by HTTP method, ``"*"``; or text from the
+        value: A name, a ``TrackedVar``, a list of both, a dict of lists by HTTP method, ``"*"``; or a text from the
             environment: names with commas between them, or JSON.
-        setting: What the user calls it, for error messages.
+        setting: The name that error messages use.
 
     Raises:
-        ChestConfigError: It is none of these, or two variables would get one name.
+        ChestConfigError: The value has another form, or two different variables have the same name.
     """
     if isinstance(value, TrackedVars):
         return value
@@ -106,7 +106,11 @@ def _by_method(value: Mapping[Any, object], setting: str) -> TrackedVars:
 
 
 def _check_method(method: object, setting: str) -> None:
-    """Take the usual methods in any case, and others, such as WebDAV's, in capitals if they are no slip of the pen."""
+    """Accept known methods in upper or lower case, and others, such as WebDAV's, in capitals.
+
+    Raises:
+        ChestConfigError: It is not a method, or it looks like a mistyped known one.
+    """
     if not isinstance(method, str) or not method.isascii() or not method.replace("-", "").isalpha():
         raise ChestConfigError(setting, method, "HTTP methods as keys, for example {'GET': ['user_id']}")
     if method.upper() in KNOWN_METHODS:
@@ -146,7 +150,7 @@ def _group(value: object, setting: str) -> tuple[tuple[TrackedVar, ...], bool, f
 
 
 def _parts(entry: object) -> list[object]:
-    """``"*,-ledger"`` as one text among others, as in ``@flask_chest("*,-ledger")``."""
+    """Split one entry such as ``"*,-ledger"``, as in ``@flask_chest("*,-ledger")``, at its commas."""
     if isinstance(entry, str) and entry[:1] in (EVERYTHING, _LEFT_OUT):
         return [part.strip() for part in entry.split(",") if part.strip()]
     return [entry]
