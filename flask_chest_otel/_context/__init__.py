@@ -1,1 +1,1 @@
-"""The typed context, and how its fields travel to other services."""
+"""The typed context of a request, and the propagation of its fields to other services as W3C baggage."""

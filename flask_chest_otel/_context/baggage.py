@@ -1,4 +1,4 @@
-"""The W3C baggage header, ``key=value;property,key=value``: some of its entries read, and some written.
+"""Reads and writes single entries of the W3C baggage header (``key=value;property,key=value``).
 
 https://www.w3.org/TR/baggage/
 """
@@ -16,16 +16,16 @@ __all__ = ["HEADER", "MOST_BYTES", "read", "written"]
 HEADER = "baggage"
 
 MOST_BYTES = 8192
-"""How long a header may be, bytes: the specification (section 3.2.2) has nobody pass on more."""
+"""Longest header, bytes: the limit of W3C Baggage, section 3.2.2."""
 
 MOST_MEMBERS = 64
-"""How many entries a header may have; from the same section."""
+"""Largest number of entries in a header: the limit of the same section."""
 
 
 def read(header: str, names: Collection[str]) -> dict[str, str]:
-    """The decoded values of the entries called ``names``; of several with one name the last.
+    """The decoded values of the entries called ``names``; the last one where a name occurs several times.
 
-    A ``+`` is no blank here, as the specification has it. What is beyond the longest header is not looked at.
+    A ``+`` stays a plus sign, as the specification prescribes. Text beyond the longest header is ignored.
     """
     found = {}
     if len(header) > MOST_BYTES:
@@ -39,14 +39,14 @@ def read(header: str, names: Collection[str]) -> dict[str, str]:
 
 
 def written(there: str, entries: Mapping[str, str | None]) -> tuple[str, list[str]]:
-    """Put entries into a header, in place of those that have their names; all others stay as they are.
+    """Set or remove entries of a header; all others stay as they are.
 
     Args:
-        there: The header, or an empty text.
-        entries: By name; ``None`` takes the entry out.
+        there: The present header, or an empty text.
+        entries: Name of each entry to its value; ``None`` removes the entry.
 
     Returns:
-        The header, and the names of entries for which there was no room.
+        The new header, and the names of the entries for which it had no room.
     """
     kept = [member for member in there.split(",") if member.strip(" \t") and _name(member) not in entries]
     header, members = ",".join(kept), len(kept)

@@ -1,8 +1,8 @@
-"""Baggage that holds for some hosts, wherever a client takes it along.
+"""Baggage for certain hosts only, even when a client follows a redirection to another host.
 
-``requests``, ``urllib3`` and ``urllib`` put the headers of a call onto the call to which a redirection leads, and ask
-nobody. All of them write their headers with the standard library's ``HTTPConnection``: it is wrapped where
-``propagate_to`` is used, and does what it did before to every header but those made here.
+``requests``, ``urllib3`` and ``urllib`` copy the headers of a call to the call that follows a redirection. All of them
+write headers with the standard library's ``HTTPConnection``. This module wraps that class where ``propagate_to`` is
+used; the wrapper changes only headers that this module made.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ __all__ = ["BoundBaggage", "install", "uninstall"]
 
 
 class BoundBaggage(str):
-    """A header's value for some hosts.
+    """The value of a header for certain hosts.
 
     Attributes:
-        elsewhere: What all others get; an empty text: no such header.
-        is_meant: Whether it is for a host.
+        elsewhere: The value for all other hosts; an empty text: they get no such header.
+        is_meant: Says whether a host gets this value.
     """
 
     __slots__ = ("elsewhere", "is_meant")
@@ -34,14 +34,14 @@ class BoundBaggage(str):
 
     @classmethod
     def of(cls, text: str, elsewhere: str, is_meant: Callable[[str], bool]) -> BoundBaggage:
-        """Such a value."""
+        """Make such a value."""
         made = cls(text)
         made.elsewhere, made.is_meant = elsewhere, is_meant
         return made
 
 
 def install() -> None:
-    """Wrap the two methods, where they are not wrapped."""
+    """Wrap the two methods of ``HTTPConnection``, unless they are wrapped already."""
     for name, wrapping in _WRAPPINGS.items():
         current = getattr(HTTPConnection, name)
         if not hasattr(current, _MARK):
@@ -51,7 +51,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Restore those of the two that nobody has wrapped since."""
+    """Restore each of the two methods, unless other code has wrapped it since."""
     for name in _WRAPPINGS:
         original = vars(HTTPConnection)[name].__dict__.get(_MARK)
         if original is not None:
@@ -61,7 +61,7 @@ def uninstall() -> None:
 def _noting_target(putrequest: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(putrequest)
     def wrapper(self: object, method: str, url: object, *args: object, **kwargs: object) -> None:
-        # Only a proxy is sent whole addresses.
+        # A request line with a whole URL goes to a proxy; the URL names the real host.
         if isinstance(url, str) and "://" in url:
             _through_proxies[self] = urlsplit(url).hostname or ""
         elif _through_proxies:
@@ -86,7 +86,7 @@ def _binding(putheader: Callable[..., None]) -> Callable[..., None]:
 
 
 def _host_of(connection: Any) -> str:
-    """Whom a connection reaches in the end."""
+    """The host that a connection reaches: the tunnel's destination where it goes through a proxy."""
     found = _through_proxies.get(connection) or getattr(connection, "_tunnel_host", None) or connection.host
     return str(found).strip("[]")
 

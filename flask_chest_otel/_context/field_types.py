@@ -1,7 +1,6 @@
-"""A field of the typed context as a text that travels, and such a text as a value of the type that the field has.
+"""Converts fields of the typed context to text for outgoing calls, and received text to the type of the field.
 
-The text comes from a client: each expression below takes time that grows no faster than its text, and a number has
-few digits.
+Received text comes from a client, so each pattern below takes linear time, and the length of numbers is bounded.
 """
 
 from __future__ import annotations
@@ -23,21 +22,22 @@ if TYPE_CHECKING:
 
 __all__ = ["as_text", "as_type"]
 
-_WHOLE: Final = Limits(chars=baggage.MOST_BYTES + 1)  # what is longer does not fit, and must not be sent cut off
-_MOST_DIGITS: Final = 300  # a double has no more
+# A text longer than the header is kept one character too long, so that it is refused and not sent cut off.
+_WHOLE: Final = Limits(chars=baggage.MOST_BYTES + 1)
+_MOST_DIGITS: Final = 300  # a double has fewer
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
-# No digit can be matched in two ways, or a text that does not match would take quadratic time. The exponent is short,
-# as Decimal("1e999999999") is a small text and a number that fills the memory.
+# Each digit can match in one way only, so that a text that does not match takes linear time. The exponent is short:
+# Decimal("1e999999999") is a short text, but the number would fill the memory.
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
-# Version 4 or any other, as str() writes it: UUID() itself takes braces and URNs, too.
+# A UUID of any version in the form of str(): UUID() itself would also take braces and URNs.
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def as_text(value: object) -> str | None:
-    """What is sent for a value; ``None`` for ``None``.
+    """Convert a value to the text that is sent; ``None`` for ``None``.
 
     Raises:
-        Refused: It has no text, or is a list.
+        Refused: The value has no text form, is a list, or its text is too long.
     """
     converted = to_attribute(value, _WHOLE)
     if isinstance(converted, tuple):
@@ -48,15 +48,15 @@ def as_text(value: object) -> str | None:
 
 
 def as_type(text: str, hint: object) -> object:
-    """The value that an annotation allows for a text that arrived.
+    """Convert a received text to the type of a field.
 
     Args:
-        text: Anything.
-        hint: The field's type. ``None`` (no annotation), ``Any`` and ``object`` take every text, as ``str`` does; of a
-            union the first type that takes it counts, these last.
+        text: Any text.
+        hint: The field's type. ``None`` (no annotation), ``Any``, ``object`` and ``str`` take every text. Of a union,
+            the first type that takes the text counts; types that take every text come last.
 
     Raises:
-        Refused: The text is no value of this type, or there is no text for values of this type.
+        Refused: The text is not a value of this type, or no text can become a value of this type.
     """
     hint = _plain(hint)
     if hint in (None, Any, object, str):
@@ -85,7 +85,7 @@ def _plain(hint: object) -> object:
 
 def _first(text: str, options: tuple[object, ...]) -> object:
     wanted = [option for option in options if option is not NoneType]
-    wanted.sort(key=lambda option: _plain(option) in (str, Any, object))  # they take everything
+    wanted.sort(key=lambda option: _plain(option) in (str, Any, object))  # these take every text
     reason = "of a type that no text becomes"
     for option in wanted:
         try:
@@ -138,7 +138,7 @@ def _uuid(text: str) -> UUID:
 
 
 def _from_iso(kind: type[date | time]) -> Callable[[str], object]:
-    """Python 3.10 reads what ``isoformat`` writes, and nothing else."""
+    """Make the converter for a date or time type. Python 3.10 reads only the form that ``isoformat`` writes."""
 
     def convert(text: str) -> object:
         try:

@@ -1,7 +1,7 @@
-"""Fields of the typed context on outgoing calls: as W3C baggage, when an instrumented client injects its headers.
+"""Adds fields of the typed context to outgoing calls, as W3C baggage, when an instrumented client injects headers.
 
-Clients know no hook but OpenTelemetry's global propagator. It is wrapped, once for the process and only where an
-application propagates fields; outside of requests of such an application it does what it did before.
+The only hook that such clients have is OpenTelemetry's global propagator. This module wraps it, once per process and
+only where an application propagates fields. Outside of that application's requests the wrapper adds nothing.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
 __all__ = ["FieldsPropagator", "Rule", "find_with", "install", "uninstall"]
 
-_HOSTS = ("server.address", "net.peer.name")  # semantic conventions of HTTP, and the names they had before
+_HOSTS = ("server.address", "net.peer.name")  # HTTP semantic conventions: the stable name, and the one before it
 _URLS = ("url.full", "http.url")
 
 
 class Rule:
-    """Fields that travel to some hosts only, by the wish of one application.
+    """The fields that one application sends to certain hosts only.
 
     Attributes:
-        names: The fields.
-        hosts: The hosts.
+        names: The names of the fields.
+        hosts: The hosts that get them.
     """
 
     def __init__(self, names: tuple[str, ...], hosts: tuple[str, ...] | None) -> None:
-        """Remember it; it counts once it is installed, as long as somebody keeps it."""
+        """Store both. The rule applies from :func:`install` on, as long as there is a reference to it."""
         self.names = names
         self.hosts = hosts or ()
 
@@ -56,13 +56,13 @@ _find: Callable[[Flask], TypedContext | None] | None = None
 
 
 def find_with(find: Callable[[Flask], TypedContext | None]) -> None:
-    """Say once how the typed context of an application is found: this room does not know where it is kept."""
+    """Set the function that finds the typed context of an application; this room does not know where it is kept."""
     global _find  # noqa: PLW0603 - set when the package is loaded
     _find = find
 
 
 def install(rule: Rule | None = None) -> None:
-    """Wrap the global propagator, where it is not wrapped; and HTTP connections where fields go to some hosts only."""
+    """Wrap the global propagator unless it is wrapped; with a ``rule`` for certain hosts, HTTP connections as well."""
     if rule is not None and rule.hosts:
         _rules.add(rule)
         bound_baggage.install()
@@ -75,7 +75,7 @@ def install(rule: Rule | None = None) -> None:
 
 
 def uninstall() -> None:
-    """Restore the global propagator, if ours is still outermost."""
+    """Restore the global propagator, unless other code has wrapped ours."""
     _rules.clear()
     bound_baggage.uninstall()
     with _installing:
@@ -88,10 +88,10 @@ _installing = threading.Lock()
 
 
 class FieldsPropagator(TextMapPropagator):
-    """Does what another propagator does, and adds fields of the running request's typed context to the baggage.
+    """Wraps another propagator and adds fields of the running request's typed context to the baggage header.
 
     Attributes:
-        inner: The other one.
+        inner: The wrapped propagator.
     """
 
     def __init__(self, inner: TextMapPropagator) -> None:
@@ -99,19 +99,19 @@ class FieldsPropagator(TextMapPropagator):
 
     @property
     def fields(self) -> set[str]:
-        """Headers that may be set."""
+        """The names of the headers that ``inject`` may set."""
         return {*self.inner.fields, baggage.HEADER}
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
     ) -> Context:
-        """What the other one extracts: fields are read where the typed context is made."""
+        """Extract as the wrapped propagator does; the typed context reads its fields itself when it is made."""
         return self.inner.extract(carrier, context, getter=getter)
 
     def inject(
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
     ) -> None:
-        """What the other one injects, with our entries in its baggage."""
+        """Inject as the wrapped propagator does, with the fields added to its baggage."""
         entries = _leaving(context)
         if not entries:
             self.inner.inject(carrier, context, setter=setter)
@@ -133,7 +133,7 @@ class FieldsPropagator(TextMapPropagator):
 
 
 class _HeldBaggage(Setter[object]):
-    """Passes on every header but the baggage."""
+    """A setter that sets every header except the baggage, and keeps the baggage for :meth:`FieldsPropagator.inject`."""
 
     def __init__(self, setter: Setter[Any]) -> None:
         self._setter = setter
@@ -147,7 +147,7 @@ class _HeldBaggage(Setter[object]):
 
 
 def _bound(text: str, entries: Mapping[str, str | None]) -> str:
-    """The baggage, so that a redirection to a host that is not listed leaves our entries out."""
+    """The baggage header's value. A client that is redirected to a host that is not listed drops our entries."""
     hosts = getattr(entries, "hosts", ())
     if not hosts:
         return text
@@ -156,10 +156,10 @@ def _bound(text: str, entries: Mapping[str, str | None]) -> str:
 
 
 class _Entries(dict[str, "str | None"]):
-    """What leaves for a host of a list.
+    """The entries for an outgoing call, with the hosts that may get them.
 
     Attributes:
-        hosts: The list; empty: for all hosts.
+        hosts: The hosts; empty: all hosts.
     """
 
     hosts: tuple[str, ...] = ()
@@ -167,7 +167,7 @@ class _Entries(dict[str, "str | None"]):
 
 @guarded("propagate")
 def _leaving(context: Context | None) -> Mapping[str, str | None] | None:
-    """Entries to send, those to take out as ``None``; nothing where this is not our business."""
+    """The entries to set; ``None`` as value removes an entry. ``None``: leave the baggage as it is."""
     if not has_request_context():
         return _held_back(context)
     typed = _find(current_app) if _find is not None else None
@@ -183,7 +183,7 @@ def _leaving(context: Context | None) -> Mapping[str, str | None] | None:
             " (no tracer provider is set up, or it was sampled out)",
         )
     if hosts and not _is_among(host, hosts):
-        # OpenTelemetry passes on what arrived, to whomever.
+        # Remove the entries: OpenTelemetry would pass on the baggage that arrived, to every host.
         return dict.fromkeys(names)
     fields = typed.leaving()
     if fields is None:
@@ -194,7 +194,10 @@ def _leaving(context: Context | None) -> Mapping[str, str | None] | None:
 
 
 def _held_back(context: Context | None) -> Mapping[str, None] | None:
-    """Outside of a request: in a stream and in threads, OpenTelemetry's context may still hold what arrived in one."""
+    """The entries to remove outside of a request.
+
+    In a streamed response and in threads, OpenTelemetry's context may still hold the baggage that a request received.
+    """
     rules = list(_rules)
     if not rules:
         return None
@@ -208,10 +211,10 @@ def _is_among(host: str | None, hosts: tuple[str, ...]) -> bool:
 
 
 def _host(context: Context | None) -> str | None:
-    """Whom the client of the current span is about to call, as far as its instrumentation says so."""
+    """The host that the current client span is about to call, where its instrumentation has set it; else ``None``."""
     span = trace.get_current_span(context)
     if getattr(span, "kind", None) is not trace.SpanKind.CLIENT:
-        return None  # a server span has addresses, too: ours
+        return None  # server.address of a server span is our own address
     attributes: Mapping[str, object] = getattr(span, "attributes", None) or {}
     named = next((str(attributes[name]) for name in _HOSTS if attributes.get(name)), None)
     url = next((str(attributes[name]) for name in _URLS if attributes.get(name)), "")
@@ -219,7 +222,7 @@ def _host(context: Context | None) -> str | None:
 
 
 def _set_before(carrier: object) -> tuple[str, str]:
-    """The baggage that the application, or an earlier try of the same call, has put into a carrier; and its name."""
+    """The baggage that the application, or an earlier try of the same call, has set; and the header's spelling."""
     if isinstance(carrier, Mapping):
         for key, value in carrier.items():
             if isinstance(key, str) and key.lower() == baggage.HEADER and isinstance(value, str):

@@ -1,7 +1,7 @@
-"""The typed context: one object of the application's own per request, and which of its fields travel.
+"""The typed context: one object of the application's own class for each request, and the fields that it propagates.
 
-What arrives is read from the ``baggage`` header itself and not from OpenTelemetry's context, so that it is there
-whatever ``OTEL_PROPAGATORS`` says, on excluded URLs, and where the request has no span.
+Received fields are read from the ``baggage`` header and not from OpenTelemetry's context. They are therefore there for
+any value of ``OTEL_PROPAGATORS``, on excluded URLs, and in requests without a span.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TypedContext:
     """Makes, fills and reads the typed contexts of one application.
 
     Attributes:
-        propagates: Whether fields travel.
+        propagates: Whether any field is sent with outgoing calls.
     """
 
     def __init__(self, config: ChestConfig) -> None:
@@ -45,17 +45,17 @@ class TypedContext:
         self._types: tuple[type, Mapping[str, object]] = (NoneType, {})
 
     def current(self) -> object:
-        """The object of the running request, made when it is first asked for.
+        """The typed context of the running request; it is made on the first call.
 
         Raises:
-            RuntimeError: There is no typed context, or no request.
+            RuntimeError: The application has no typed context, or no request is running.
         """
         if self._make is None:
             raise RuntimeError("there is no typed context: give its class with FlaskChest(app, context=MyContext)")
         if not has_request_context():
             raise RuntimeError("there is no typed context outside of a request: ask for it in a view")
-        # With the request, not with g, which an application context pushed outside shares between requests; and
-        # whether or not the request is recorded, as the application lives from it.
+        # Keep the object with the request, not on g: an application context pushed outside shares g between requests.
+        # Make it even where the request is not recorded: the application depends on it.
         http = present_request()
         kept = http.__dict__
         typed = kept.get(_KEPT)
@@ -68,20 +68,20 @@ class TypedContext:
 
     @guarded("typed context")
     def complete(self, live: LiveRequest) -> None:
-        """At the end of a request: make the object that nobody asked for where a value arrived, to record it."""
+        """At the end of a request: make the object if it was not made but a field was received, to record the field."""
         if live.typed is None and self._arriving(request.environ):
             self.current()
 
     def leaving(self) -> dict[str, str] | None:
-        """Fields of the running request as texts, by name; ``None`` while the object is being made.
+        """The propagated fields of the running request: name to text. ``None`` while the object is being made.
 
         Raises:
-            Exception: The application's own, from its class or a property of it.
+            Exception: Code of the application's class raised it.
         """
-        from flask_chest_otel._context.field_types import as_text  # noqa: PLC0415 - where fields travel
+        from flask_chest_otel._context.field_types import as_text  # noqa: PLC0415 - only where fields are sent
 
         if _making.get():
-            return None  # its class calls another service
+            return None  # the class calls another service while it makes the object
         typed = self.current()
         found = {}
         for name in self.names:
@@ -112,7 +112,7 @@ class TypedContext:
 
     @guarded("baggage")
     def _receive(self, typed: object, environ: Mapping[str, object]) -> None:
-        from flask_chest_otel._context.field_types import as_type  # noqa: PLC0415 - where fields travel
+        from flask_chest_otel._context.field_types import as_type  # noqa: PLC0415 - only where fields are sent
 
         for name, text in self._arriving(environ).items():
             try:
@@ -125,7 +125,7 @@ class TypedContext:
                     name,
                     refused.reason,
                 )
-            except Exception as error:  # noqa: BLE001 - a frozen class, a slot that is not there, a property's own
+            except Exception as error:  # noqa: BLE001 - a frozen class, a missing slot, or an error of a property
                 kind = type(error).__name__
                 count_refusal(
                     Refusal.BAGGAGE,
@@ -155,7 +155,7 @@ class TypedContext:
 def _hints(cls: type) -> Mapping[str, object]:
     try:
         return get_type_hints(cls)
-    except Exception as error:  # noqa: BLE001 - names that only a type checker knows, for example
+    except Exception as error:  # noqa: BLE001 - annotations may use names that only a type checker knows
         count_refusal(
             Refusal.BAGGAGE,
             f"types of {cls.__name__}",

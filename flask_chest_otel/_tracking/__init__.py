@@ -1,1 +1,1 @@
-"""What a route tracks: marks of the decorator, the plan made of them, and the instruments."""
+"""What a route tracks: the marks that the decorator sets, the plan compiled from them, and the instruments."""

@@ -1,4 +1,4 @@
-"""CloudWatch's names of units, in UCUM, which OpenTelemetry uses."""
+"""Maps CloudWatch's names of units to UCUM, which OpenTelemetry uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNITS: dict[str, str] = {
     "Microseconds": "us",
     "Milliseconds": "ms",
     "Percent": "%",
-    # Not "1", which Prometheus takes for a ratio.
+    # Not "1": exporters for Prometheus treat that unit as a ratio.
     "Count": "{count}",
     "Count/Second": "{count}/s",
     "None": "",
@@ -24,5 +24,5 @@ UNITS: dict[str, str] = {
 
 
 def ucum(unit: str | None) -> str:
-    """A unit in UCUM; what is none of CloudWatch's is taken for UCUM already."""
+    """The UCUM unit for one of CloudWatch's; a unit of any other name is returned as it is."""
     return UNITS.get(unit or "None", unit or "")

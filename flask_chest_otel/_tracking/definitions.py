@@ -1,4 +1,4 @@
-"""What an application says of each variable: once is enough, a bare name elsewhere takes it from there."""
+"""The definitions of an application's variables: a variable defined once is known wherever only its name stands."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ __all__ = ["Definitions", "is_bare"]
 
 
 class Definitions:
-    """The definitions of one application's variables, in whatever order they are met."""
+    """The definitions of one application's variables; their order does not matter."""
 
     def __init__(self) -> None:
         self._found: dict[str, TrackedVar | None] = {}
 
     def learn(self, variables: Iterable[TrackedVar]) -> None:
-        """Remember what is more than a name; two that differ on one name leave bare names bare."""
+        """Store definitions that are more than a name. Two different ones of the same name cancel each other."""
         for var in variables:
             if not is_bare(var) and self._found.setdefault(var.name, var) != var:
                 self._found[var.name] = None
 
     def of(self, var: TrackedVar) -> TrackedVar:
-        """``var``, or where it is a bare name, its one definition."""
+        """The definition of ``var`` where it is only a name and has exactly one definition; else ``var``."""
         return (self._found.get(var.name) or var) if is_bare(var) else var
 
     def attribute_of(self, name: str, prefix: str) -> str:
-        """The attribute of the variable with this name, wherever it is defined."""
+        """The span attribute of the variable with this name."""
         found = self._found.get(name)
         return (found.attribute if found is not None else None) or prefix + name
 
 
 def is_bare(var: TrackedVar) -> bool:
-    """Whether ``var`` says no more than a name does."""
-    # A name that is not ASCII cannot be bare: it needs an attribute.
+    """Whether ``var`` is only a name, with all other fields at their defaults."""
+    # TrackedVar(name) raises for a name that is not ASCII: such a variable needs attribute=.
     return var.name.isascii() and var == TrackedVar(var.name)

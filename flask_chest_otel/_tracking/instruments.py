@@ -1,4 +1,4 @@
-"""One instrument per metric name, behind a guard on its number of attribute sets."""
+"""One instrument for each metric name, with a limit on its number of attribute sets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_NEGATIVES = frozenset({"histogram", "counter"})
 
 
 class Instrument:
-    """An instrument of the SDK, and the attribute sets it has seen."""
+    """An instrument of the SDK, and the attribute sets that were recorded with it."""
 
     __slots__ = ("_record", "_sets", "kind", "name", "refuses_negatives", "unit")
 
@@ -38,16 +38,16 @@ class Instrument:
     def record(
         self, value: float, key: Hashable, attributes: Mapping[str, object], context: Context | None
     ) -> Mapping[str, object]:
-        """Record ``value`` and return the attributes it went under.
+        """Record ``value`` and return the attributes under which it was recorded.
 
         Args:
             value: A finite number, in the instrument's unit.
-            key: What tells this attribute set from others; cheaper to hash than the set itself.
-            attributes: The set; not changed afterwards.
-            context: Where the exemplar's span is current; ``None``: the present context.
+            key: Identifies the attribute set; it is cheaper to hash than the set itself.
+            attributes: The attribute set; the caller does not change it afterwards.
+            context: The OpenTelemetry context whose span becomes the exemplar; ``None``: the current context.
 
         Raises:
-            Refused: The instrument does not take negative values.
+            Refused: The value is negative, and the instrument does not take negative values.
         """
         if value < 0:
             self.check(value)
@@ -58,17 +58,17 @@ class Instrument:
         return known
 
     def check(self, value: float) -> None:
-        """Refuse what the instrument does not take.
+        """Check that the instrument takes ``value``.
 
         Raises:
-            Refused: The value is negative, which histograms and counters drop.
+            Refused: The value is negative. The SDK drops negative values of histograms and counters.
         """
         if value < 0 and self.refuses_negatives:
             raise Refused(f'a {self.kind} takes no negative value: type TrackedVar(…, metric="gauge")')
 
 
 class Instruments:
-    """All instruments of one application, by name without regard to case, as the specification compares them."""
+    """All instruments of one application. Names are compared without case, as the metrics API specification says."""
 
     def __init__(self, meter: Meter, limit: int) -> None:
         self._meter = meter
@@ -77,16 +77,17 @@ class Instruments:
         self._declared: dict[str, tuple[str, TrackedVar]] = {}
 
     def declare(self, name: str, var: TrackedVar) -> None:
-        """Check that ``var`` and what was declared before can live together.
+        """Check that ``var`` does not contradict the variables declared before.
 
         Raises:
-            ChestConfigError: The metric name is another variable's, or has another spelling, kind, unit or buckets.
+            ChestConfigError: Another variable has the metric name, or it was declared with another spelling, kind,
+                unit or buckets.
         """
         if var.kind is None:
             return
         known_name, known = self._declared.setdefault(name.lower(), (name, var))
         if known.name == var.name and is_bare(known) and name.lower() not in self._made:
-            # It said nothing: who says more has the word.
+            # The earlier declaration was only a name, so the new one replaces it.
             self._declared[name.lower()] = known_name, known = name, var
         if known.name != var.name:
             allowed = f"another name: {known_name!r} is a metric of {known.name!r} already"
@@ -100,7 +101,7 @@ class Instruments:
         raise ChestConfigError(f"TrackedVar({var.name!r}, metric_name)", name, allowed)
 
     def get(self, name: str, kind: str, var: TrackedVar) -> Instrument:
-        """The instrument with this name, made at its first number; a second definition keeps the first."""
+        """The instrument with this name, made when its first number is recorded; later definitions do not change it."""
         found = self._made.get(name.lower())
         if found is None:
             made = Instrument(name, kind, var, self._meter, self._limit)

@@ -1,4 +1,4 @@
-"""What ``@flask_chest`` left on a view, found again from whatever Flask holds."""
+"""Finds the marks that ``@flask_chest`` has set on a view, from the object that Flask holds."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _marked: WeakSet[Any] = WeakSet()
 
 
 def remember(target: object) -> None:
-    """Keep in mind that ``target`` is marked, as long as it lives: some are on no route."""
-    with suppress(TypeError):  # of a kind that cannot be referred to weakly, or has no hash
+    """Remember weakly that ``target`` is marked, so that marks of functions that are on no route can be found."""
+    with suppress(TypeError):  # the object has no hash, or weak references to its type are impossible
         _marked.add(target)
 
 
 def marked() -> Iterator[tuple[str, tuple[RouteMark, ...]]]:
-    """Every function and class that was marked in this process: its name, and its marks."""
+    """The name and marks of every function and class that was marked in this process."""
     found = ((f"{target.__module__}.{target.__qualname__}", own_marks(target)) for target in list(_marked))
     yield from sorted(found, key=lambda pair: pair[0])
 
 
 def own_marks(target: object) -> tuple[RouteMark, ...]:
-    """Marks on one object; ``functools.wraps`` has carried them up from what it wraps."""
+    """The marks on one object. ``functools.wraps`` copies them to a wrapper from the function that it wraps."""
     found: tuple[RouteMark, ...] = getattr(target, MARK, ())
     return found
 
 
 def marks_of(view: object, method: str) -> tuple[RouteMark, ...]:
-    """Marks for one request: the view's, its class's, and those of the method that will run."""
+    """The marks that apply to one request: those of the view, its class, and the class's method that will run."""
     if view is None:
         return ()
     cls = getattr(view, "view_class", None)
@@ -49,7 +49,7 @@ def marks_of(view: object, method: str) -> tuple[RouteMark, ...]:
 
 
 def every_mark(view: object) -> tuple[RouteMark, ...]:
-    """All marks that any request to the view may meet, for checks at registration."""
+    """All marks that may apply to any request to the view, for checks when it is registered."""
     cls = getattr(view, "view_class", None)
     if cls is None:
         return own_marks(view)
@@ -59,7 +59,7 @@ def every_mark(view: object) -> tuple[RouteMark, ...]:
 
 
 def _handler(cls: object, method: str) -> object:
-    """The method of a class-based view that answers, as ``MethodView.dispatch_request`` chooses it."""
+    """The method of a class-based view that will run, chosen as ``MethodView.dispatch_request`` chooses it."""
     found = getattr(cls, method.lower(), None)
     if found is None and method == "HEAD":
         found = getattr(cls, "get", None)

@@ -1,9 +1,9 @@
-"""Objectives: which requests belong to one, whether each was good, and the counters of that."""
+"""Service level objectives of an application: decide whether each request was good, and count the results."""
 
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry import metrics
 from opentelemetry.metrics import Observation
@@ -35,8 +35,8 @@ class Objective(NamedTuple):
     """One objective of an application.
 
     Attributes:
-        slo: As it was given.
-        attribute: The metric attribute of its variable ``by``; ``None`` where it has none.
+        slo: The objective.
+        attribute: The metric attribute of its variable ``by``; ``None`` where it has no ``by``.
     """
 
     slo: SLO
@@ -44,7 +44,7 @@ class Objective(NamedTuple):
 
 
 def objectives(slos: Iterable[SLO], planner: Planner) -> tuple[Objective, ...]:
-    """The objectives with their attributes; ``planner`` knows what routes say of variables."""
+    """Join the objectives with the attributes of their ``by``; ``planner`` knows the attribute of each variable."""
     return tuple(Objective(slo, planner.attribute_of(slo.by) if slo.by is not None else None) for slo in slos)
 
 
@@ -52,12 +52,12 @@ class Objectives:
     """Judges and counts the finished requests of one application.
 
     Args:
-        found: Its objectives.
+        found: The application's objectives.
         meter: Makes the instruments.
-        meter_provider: Whose that is; ``None``: the global one's, whenever that is set.
-        limit: Attribute sets of the counter.
-        make_visible: Called in each process when both series of each objective stand at 0, before the first count:
-            back ends take a series that begins at 1 for one that has not changed.
+        meter_provider: The provider of ``meter``; ``None``: the global one, even if it is set later.
+        limit: Cardinality limit of the counter.
+        make_visible: Called once in each process after both series of each objective were set to 0, and before the
+            first count. It exports the zeros: a back end cannot see the increase of a series that begins at 1.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Objectives:
         self._counter = meter.create_counter(
             SLO_REQUESTS, "{request}", "Requests that belong to a service level objective, by whether they were good."
         )
-        # What is there in any case: both results, and those with an overflow.
+        # These attribute sets always exist: both results, and both with the overflow attribute.
         reserved = sum(4 if objective.attribute is not None else 2 for objective in found)
         sets = AttributeSets(max(1, limit - reserved + 1))
         self._judges = tuple(_Judge(objective, self._counter.add, sets) for objective in found)
@@ -81,11 +81,15 @@ class Objectives:
         _observe(meter, meter_provider, [objective.slo for objective in found])
 
     def begin(self) -> None:
-        """Put both series of each objective at 0, once in each process."""
+        """Set both series of each objective to 0, once in each process."""
         self._begun.get()
 
     def judge(self, record: RequestRecord) -> RequestRecord:
-        """Decide once on a finished request, and count it; the record with what was decided."""
+        """Decide for each objective whether a finished request was good, and count it.
+
+        Returns:
+            The record with the decisions in ``slos``.
+        """
         judges = self._judges_of(record.route, record.method)
         if not judges:
             return record
@@ -102,14 +106,14 @@ class Objectives:
         found = self._by_place.get((route or "", method))
         if found is None:
             found = tuple(judge for judge in self._judges if judge.slo.is_for(route, method))
-            # Clients choose the method where no rule was matched.
+            # The number is bounded, as clients choose the method where no rule matches.
             if len(self._by_place) < _MOST_PLACES:
                 self._by_place[route or "", method] = found
         return found
 
 
 class _Judge:
-    """One objective: whether a request was good, and how many were."""
+    """Decides and counts for one objective."""
 
     def __init__(self, objective: Objective, add: Callable[..., None], sets: AttributeSets) -> None:
         self.slo = slo = objective.slo
@@ -122,12 +126,12 @@ class _Judge:
         self._plain = {good: {SLO_NAME: slo.name, SLO_RESULT: result} for good, result in _RESULTS.items()}
 
     def begin(self) -> None:
-        """Both series begin at 0."""
+        """Set both series to 0."""
         for attributes in self._plain.values():
             self._add(0, attributes)
 
     def count(self, record: RequestRecord) -> bool:
-        """Whether a request was good; it is counted."""
+        """Decide whether a request was good, and count it."""
         good = self._is_good(record)
         self._add(1, self._plain[good] if self._by is None else self._told_apart(record, self._by, good=good))
         return good
@@ -136,24 +140,24 @@ class _Judge:
         slo, error = self.slo, record.error
         if record.status in self._bad_statuses or (error is not None and not error.handled):
             return False
-        # How long a web socket was open is nothing that a server answers faster or slower.
+        # The time that a web socket was open says nothing about the server's latency.
         if slo.latency_s is not None and record.duration_s > slo.latency_s and record.status != SWITCHING_PROTOCOLS:
             return False
         if self._bad_when and any(_is_one_of(record.variables.get(name), values) for name, values in self._bad_when):
             return False
         return slo.good is None or self._says(slo.good, record)
 
-    def _says(self, good: Callable[[Any], object], record: RequestRecord) -> bool:
+    def _says(self, good: Callable[[object], object], record: RequestRecord) -> bool:
         try:
             return bool(good(record))
         except Exception as error:  # noqa: BLE001 - the application's own code
             report_error(f"SLO {self.name}", error)
             return True
 
-    def _told_apart(self, record: RequestRecord, by: str, *, good: bool) -> Mapping[str, Any]:
-        """The attribute set with the variable's value; past the limit those without have an overflow."""
+    def _told_apart(self, record: RequestRecord, by: str, *, good: bool) -> Mapping[str, object]:
+        """The attribute set with the value of the variable ``by``; beyond the limit, the overflow attribute instead."""
         value = record.variables.get(self.slo.by or "")
-        # An empty one is none to InfluxDB and Prometheus.
+        # InfluxDB and Prometheus treat an empty value as a missing one.
         if value is None or (value := to_dimension(value)) == "":
             return self._plain[good]
         key = (self.name, good, type(value), value)
@@ -162,9 +166,9 @@ class _Judge:
             return found
         found = self._sets.admit(key, {**self._plain[good], by: value})
         if found is OVERFLOW_ATTRIBUTES:
-            # Not that set alone: what an objective has counted must stay its own.
+            # Keep the objective's own attributes beside the overflow attribute: its counts must not mix with others'.
             return {**self._plain[good], **OVERFLOW_ATTRIBUTES}
-        # The other one begins at 0 now, or its first request could not be seen.
+        # Set the series of the other result to 0 now, so that its first request is seen as an increase.
         other = self._sets.admit((self.name, not good, type(value), value), {**self._plain[not good], by: value})
         if other is not OVERFLOW_ATTRIBUTES:
             self._add(0, other)
@@ -172,7 +176,7 @@ class _Judge:
 
 
 def _is_one_of(value: object, bad: tuple[object, ...]) -> bool:
-    # To Python, True is 1.
+    # Compare the types as well: in Python True == 1.
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in bad)
 
 
@@ -183,13 +187,13 @@ class _Gauge:
         self.slos: list[SLO] = []
 
     def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
-        """Which share of requests has to be good."""
+        """Observe the share of requests that has to be good, for each objective."""
         for slo in list(self.slos):
             yield Observation(round(slo.objective / 100, 12), {SLO_NAME: slo.name})
 
 
 def _observe(meter: Meter, meter_provider: object, slos: list[SLO]) -> None:
-    """Observe the objectives; of a second instrument with this name, the SDK ignores the callback."""
+    """Observe ``slos`` with the one gauge of the provider: the SDK ignores the callback of a second instrument."""
     key = metrics.get_meter_provider if meter_provider is None else meter_provider
     fresh = _Gauge()
     found = _by_provider.setdefault(key, fresh)
@@ -200,4 +204,4 @@ def _observe(meter: Meter, meter_provider: object, slos: list[SLO]) -> None:
         )
 
 
-_by_provider: weakref.WeakKeyDictionary[Any, _Gauge] = weakref.WeakKeyDictionary()
+_by_provider: weakref.WeakKeyDictionary[object, _Gauge] = weakref.WeakKeyDictionary()

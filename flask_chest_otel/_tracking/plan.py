@@ -1,4 +1,4 @@
-"""What to record for one (endpoint, method), compiled once so that a request only looks it up."""
+"""The plan of an endpoint and method: what to record, compiled once so that a request only looks it up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Count", "Plan", "PlannedVar", "Planner", "RouteMark"]
 
 _MOST_WILD_NAMES = 1000
 _ARGUMENT = re.compile(r"(\w+)>")
-"""Of a rule: the name in ``<token>``, ``<path:token>`` and ``<string(length=2):token>``."""
+"""Matches the name of an argument in a URL rule: ``<token>``, ``<path:token>``, ``<string(length=2):token>``."""
 
 
 class Count(NamedTuple):
@@ -38,12 +38,12 @@ class Count(NamedTuple):
     statuses: range
 
     def value_of(self, status: int) -> int:
-        """What a request with this status counts."""
+        """1 where the status is in the range, else 0."""
         return int(status in self.statuses)
 
 
 class RouteMark(NamedTuple):
-    """What one ``@flask_chest(…)`` says about the function below it."""
+    """The arguments of one ``@flask_chest(…)``, set on the function below it."""
 
     tracked_vars: TrackedVars = NOTHING
     request_id_generator: Callable[[], object] | None = None
@@ -53,7 +53,7 @@ class RouteMark(NamedTuple):
 
 
 class PlannedVar:
-    """One variable, with everything decided that does not depend on its value."""
+    """One variable with every decision that does not depend on its value."""
 
     __slots__ = (
         "attribute",
@@ -79,19 +79,19 @@ class PlannedVar:
         self.metric = var.metric_name or self.attribute
         self.kind = var.kind
         self.dimension = var.dimension
-        # With an instrument chosen by hand, a value that is no number is a mistake worth counting.
+        # Where the user chose the instrument, a value that is not a number is a mistake, and is counted.
         self.strict = var.metric not in (None, "auto")
         self.redact = redactor(var.name, var.redact, config.request_id_secret)
         self.root, *path = var.name.split(".")
         self.derive = deriver(path, var.convert)
         self.special = self.redact is not None or self.derive is not None
-        # Nobody asked for it, so a number that loses its metric by it is worth a word.
+        # The name alone caused the redaction, so it is logged when a number loses its metric by that.
         self.masked = self.redact is not None and var.redact == "auto"
         self.instrument: Instrument | None = None
         self.problem: ChestConfigError | None = None
 
     def declare(self, instruments: Instruments) -> None:
-        """Keep the attribute but not the metric, where that could not live beside those already there."""
+        """Declare the metric; keep only the attribute where the metric contradicts one that was declared before."""
         try:
             self._declare(instruments)
         except ChestConfigError as error:
@@ -110,13 +110,13 @@ class PlannedVar:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Plan:
-    """What to record for one (endpoint, method).
+    """What to record for one endpoint and method.
 
     Attributes:
-        rule: The URL rule as it stands in the application.
-        route: The same behind the application's root: ``http.route``.
-        has_secret: Whether an argument in the rule is a secret by its name, as in ``/reset/<token>``.
-        is_socket: Whether the rule is one for web sockets, which Werkzeug matches with no other requests.
+        rule: The URL rule as the application has it.
+        route: The rule with the application's root before it: the value of ``http.route``.
+        has_secret: Whether an argument of the rule has a sensitive name, as in ``/reset/<token>``.
+        is_socket: Whether the rule is for web sockets; Werkzeug matches it with no other requests.
     """
 
     variables: tuple[PlannedVar, ...]
@@ -151,11 +151,11 @@ class Planner:
         self._definitions.learn(config.tracked_vars.every_var())
 
     def check(self, marks: tuple[RouteMark, ...]) -> None:
-        """Refuse, when a route is registered, what could not be recorded later, and learn its definitions.
+        """Check the marks of a route when it is registered, and store their definitions of variables.
 
         Raises:
-            ChestConfigError: Two metrics under one name, or two variables under one attribute.
-            UnknownChestError: A chest that the application does not have.
+            ChestConfigError: Two metrics have the same name, or two variables have the same attribute.
+            UnknownChestError: A mark names a chest that the application does not have.
         """
         known = self._config.chest_names
         for name in (name for mark in marks for name in mark.chests or ()):
@@ -178,22 +178,23 @@ class Planner:
                     )
 
     def learn(self, marks: tuple[RouteMark, ...]) -> None:
-        """Learn what marks say of variables."""
+        """Store the definitions of variables in these marks."""
         for source in self._sources(marks):
             self._definitions.learn(source.every_var())
 
     def attribute_of(self, name: str) -> str:
-        """The attribute of a variable, as far as it is defined by now."""
+        """The attribute of a variable, by the definitions that are known so far."""
         return self._definitions.attribute_of(name, self._config.attribute_prefix)
 
     def compile(self, marks: tuple[RouteMark, ...], method: str, rule: str | None, root: str = "") -> Plan:
-        """The plan for one route and method; of several marks the last has the last word.
+        """Compile the plan for one route and method; later marks override earlier ones.
 
         Args:
-            marks: What stands above the view.
+            marks: The marks of the view.
             method: The HTTP method.
-            rule: The URL rule that matched, if one did.
-            root: Where the application is mounted; it belongs to ``http.route``, by the semantic conventions.
+            rule: The URL rule that matched; ``None`` where none did.
+            root: The path at which the application is mounted. The semantic conventions make it a part of
+                ``http.route``.
         """
         route = root + rule if rule is not None else None
         of_route = [mark.request_id_generator for mark in marks if mark.request_id_generator][-1:]
@@ -219,7 +220,7 @@ class Planner:
         )
 
     def wild(self, plan: Plan, name: str) -> PlannedVar | None:
-        """The plan for a name that only ``*`` tracks; ``None`` when there have been too many different ones."""
+        """The plan of a variable that only ``*`` tracks; ``None`` where too many different names have come."""
         found = plan.wild.get(name)
         if found is not None or not (name.isidentifier() and name.isascii()):
             return found
@@ -238,7 +239,7 @@ class Planner:
         return found
 
     def instrument(self, planned: PlannedVar) -> Instrument:
-        """The instrument of one variable, made at its first number."""
+        """The instrument of one variable, made when its first number is recorded."""
         if planned.instrument is None:
             planned.instrument = self._instruments.get(planned.metric, planned.kind or "histogram", planned.var)
         return planned.instrument
@@ -258,7 +259,7 @@ class Planner:
         try:
             key: Hashable = var
             hash(var)
-        except TypeError:  # a callable as redact= may have no hash
+        except TypeError:  # a callable given as redact= may be unhashable
             key = id(var)
         found = self._planned.get(key)
         if found is None:

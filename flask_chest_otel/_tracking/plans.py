@@ -1,4 +1,4 @@
-"""The plans of an application: one for each endpoint, method and root, made when a request first needs it."""
+"""The plans of an application: one for each endpoint, method and root, compiled when a request first needs it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["Plans"]
 
 _MOST_ROOTS = 50
-"""Roots that one application is told apart by: a proxy may pass on whatever a client says is its prefix."""
+"""Largest number of different roots in plans. It is bounded, as a proxy may pass on a prefix that a client chose."""
 
 
 class Plans:
     """Finds the plan of a request.
 
     Attributes:
-        counts: Whether any plan so far counts its requests.
+        counts: Whether any plan compiled so far counts requests.
     """
 
     def __init__(self, planner: Planner) -> None:
@@ -34,13 +34,13 @@ class Plans:
         self._roots: set[str] = set()
 
     def of(self, app: Flask, http: Request) -> Plan:
-        """The plan of one request, whose URL is matched."""
+        """The plan of one request. Flask has matched its URL."""
         rule = http.url_rule
         method = http.method
-        # Only a matched rule bounds what a client may send as its method.
+        # Without a matched rule, a client may send any method.
         if rule is None or rule.methods is None:
             method = metric_method(method)
-        # Where the application is mounted: most are nowhere, and then nothing is to be built.
+        # The path at which the application is mounted; most applications have none.
         root = http.root_path and self._root(http.root_path)
         key = (method,) if rule is None else (method, rule.endpoint, rule.rule, root)
         plan = self._made.get(key)
@@ -54,7 +54,7 @@ class Plans:
         return plan
 
     def _root(self, root: str) -> str:
-        """The application's root for ``http.route``; none where there are so many that it says who is asking."""
+        """The application's root for ``http.route``; an empty text for a new root beyond ``_MOST_ROOTS``."""
         if root not in self._roots:
             if len(self._roots) >= _MOST_ROOTS:
                 count_refusal(

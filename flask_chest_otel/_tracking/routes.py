@@ -1,4 +1,4 @@
-"""Checks of what routes say with ``@flask_chest``: raised where that is possible, else in the log."""
+"""Checks the marks of routes: problems are raised when a route is registered, else logged."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["check_route", "note_unmatched", "note_unusable", "unknown_variables"
 
 
 def check_route(planner: Planner, endpoint: str | None, view: object) -> None:
-    """Check what is written above one view.
+    """Check the marks of one view.
 
     Raises:
-        ChestConfigError: It cannot be used; the error names the route.
-        UnknownChestError: It names a chest that the application does not have.
+        ChestConfigError: A mark cannot be used; the error names the route.
+        UnknownChestError: A mark names a chest that the application does not have.
     """
     marks = every_mark(view)
     if not marks:
@@ -39,14 +39,18 @@ def check_route(planner: Planner, endpoint: str | None, view: object) -> None:
 
 
 def note_unusable(planner: Planner, app: Flask) -> None:
-    """Say what nothing could refuse: zero code, ``@app.endpoint`` and marks above ``@app.route`` come past no check."""
+    """Log marks that cannot be used and were not checked when their route was registered.
+
+    That check does not happen without code in the application, with ``@app.endpoint``, and for marks above
+    ``@app.route``.
+    """
     _noted(planner.check, ())
     for endpoint, view in app.view_functions.items():
         _noted(check_route, planner, endpoint, view)
 
 
 def note_unmatched(slos: Iterable[SLO], tracked: TrackedVars, app: Flask) -> None:
-    """Say which objectives name a route, a method or a variable that the application does not have."""
+    """Log the objectives that name a route, a method or a variable that the application does not have."""
     slos = tuple(slos)
     for slo in slos:
         _noted(_check_routes, slo, app)
@@ -55,7 +59,7 @@ def note_unmatched(slos: Iterable[SLO], tracked: TrackedVars, app: Flask) -> Non
 
 
 def unknown_variables(slos: Iterable[SLO], tracked: TrackedVars, app: Flask) -> list[ChestConfigError]:
-    """What is wrong with variables that objectives name, and no route of the application tracks."""
+    """The errors about variables that objectives name and that no route of the application tracks."""
     sources = [tracked, *(mark.tracked_vars for view in app.view_functions.values() for mark in every_mark(view))]
     if any(source.everything_for != frozenset() for source in sources):
         return []
