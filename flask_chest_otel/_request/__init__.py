@@ -1,1 +1,1 @@
-"""One request while it runs: its state, its ids, its response, and what is recorded at its end."""
+"""A request while it runs: its state, its ids, its response headers, and its record at the end."""

@@ -1,6 +1,6 @@
-"""Metrics that an application adds by itself, in the words of CloudWatch: name, value, unit, dimensions.
+"""Metrics that an application adds with ``add_metric``, in CloudWatch's terms: name, value, unit, dimensions.
 
-Within a request they wait, and are recorded together at its end, whatever becomes of it.
+Values added within a request are kept and recorded together at its end, even if the request fails.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MOST_WAITING = 1000
 
 
 class AddedMetrics:
-    """What ``add_metric`` and the counting decorators know of one application."""
+    """Records the values of ``add_metric`` and of the counting decorators, for one application."""
 
     def __init__(self, instruments: Instruments, limits: Limits) -> None:
         self._instruments = instruments
@@ -45,7 +45,7 @@ class AddedMetrics:
         self._made: dict[tuple[str, str], Instrument] = {}
 
     def add(self, live: LiveRequest | None, name: str, value: object, unit: str | None, dimensions: Dimensions) -> None:
-        """Take one value, for the end of the request where one is running; what cannot be recorded is counted."""
+        """Take one value: for the end of the running request, else recorded at once. Refused values are counted."""
         entry = self._entry(live, name, value, unit, dimensions)
         if entry is None:
             return
@@ -53,12 +53,12 @@ class AddedMetrics:
             _record(entry, otel_context.get_current())
             return
         live.added.append(entry)
-        if _is_over(live):  # another thread has ended it in between
+        if _is_over(live):  # another thread has ended the request meanwhile
             self._record_waiting(live)
 
     @guarded("add_metric")
     def finish(self, live: LiveRequest) -> list[Measurement]:
-        """At the end of a request: count it where its route says so, and record all that waited."""
+        """At the end of a request: count it where its route says so, and record the values that were added."""
         for count in live.plan.counts:
             dimensions = count.dimensions or live.plan.metric_attributes
             entry = self._entry(live, count.name, count.value_of(live.status), "Count", dimensions)
@@ -104,7 +104,7 @@ class AddedMetrics:
     def _make(self, name: Any, unit: str) -> Instrument:
         legal = legal_name(name)
         try:
-            # Its description has the name as it was given, for targets that take it: the SDK makes it lower case.
+            # The SDK makes names lower case; the description keeps the given name for targets that can use it.
             variable = TrackedVar(
                 "added", metric="histogram", metric_name=legal, unit=unit, description=CLOUDWATCH_NAME + name
             )
@@ -119,7 +119,7 @@ class AddedMetrics:
     def _attributes(self, live: LiveRequest | None, dimensions: Dimensions) -> dict[str, Any]:
         converted = ((name, to_attribute(value, self._limits)) for name, value in dimension_pairs(dimensions))
         settled = ((name, to_dimension(value)) for name, value in converted if value is not None)
-        # An empty one is none to InfluxDB and Prometheus, where its series would overwrite that without it.
+        # InfluxDB and Prometheus treat an empty value as a missing one: two series would become the same.
         attributes = {name: value for name, value in settled if value != ""}
         destinations = live.plan.chests_text if live is not None else None
         return attributes | ({CHESTS: destinations} if destinations is not None else {})
@@ -131,17 +131,19 @@ def _is_over(live: LiveRequest) -> bool:
 
 def _record(entry: _Entry, context: Context) -> Measurement:
     instrument, number, attributes = entry
-    # Without order, and with the types: True, 1 and 1.0 are equal, but three attribute sets.
+    # The types belong to the key: True, 1 and 1.0 are equal in Python, but make three attribute sets.
     key = frozenset((name, type(value), value) for name, value in attributes.items())
     used = instrument.record(number, key, attributes, context)
     return Measurement(instrument.name, instrument.kind, number, instrument.unit, used)
 
 
 def legal_name(name: object) -> str:
-    """A name as instruments take it: OpenTelemetry metrics API specification, "Instrument name syntax".
+    """Turn a name into a legal instrument name: illegal characters become ``_``.
+
+    The rule is "Instrument name syntax" of the OpenTelemetry metrics API specification.
 
     Raises:
-        Refused: It is no text, empty, or has characters that cannot be printed.
+        Refused: The name is not a text, is empty, or has characters that cannot be printed.
     """
     if not isinstance(name, str) or not name.isprintable() or not name.strip():
         raise Refused("not a name")
@@ -150,10 +152,10 @@ def legal_name(name: object) -> str:
 
 
 def dimension_pairs(dimensions: Any) -> Iterator[tuple[str, object]]:
-    """Names and values of dimensions in either form.
+    """The names and values of dimensions, given as a dict or in CloudWatch's form.
 
     Raises:
-        Refused: They have another form.
+        Refused: The dimensions have another form.
     """
     if isinstance(dimensions, Mapping):
         yield from ((str(name), value) for name, value in dimensions.items())

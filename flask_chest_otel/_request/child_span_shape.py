@@ -1,4 +1,4 @@
-"""What a record keeps of a child span: bounded, its texts cleaned, what may be secret masked."""
+"""Makes the ``ChildSpan`` that a record keeps of a span: bounded, with cleaned texts and masked secrets."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 __all__ = ["DROPPED_ATTRIBUTES", "DROPPED_EVENTS", "MOST_ATTRIBUTES", "MOST_CHARS", "MOST_EVENTS", "SpanShape"]
 
 MOST_ATTRIBUTES: Final = 32
-"""Attributes that are kept of one span, and of one event."""
+"""Largest number of attributes that are kept of one span, and of one event."""
 
 MOST_EVENTS: Final = 8
-"""Events that are kept of one span; the first."""
+"""Largest number of events that are kept of one span: the first ones."""
 
 MOST_CHARS: Final = 8192
-"""Characters of all texts of one span, or of one event, together."""
+"""Largest total of characters in the texts of one span, or of one event."""
 
 DROPPED_ATTRIBUTES: Final = "dropped_attributes"
-"""Where a kept span or event says how many more attributes it had."""
+"""Attribute of a kept span or event: how many more attributes it had."""
 
 DROPPED_EVENTS: Final = "dropped_events"
-"""Where the last kept event says how many more there were."""
+"""Attribute of the last kept event: how many more events the span had."""
 
 _NAME_CHARS: Final = 255
 _MOST_NAMES: Final = 1000
@@ -46,7 +46,7 @@ _STATUSES: Final = {code: code.name.lower() for code in StatusCode}
 
 
 class SpanShape:
-    """Shapes child spans, by an application's limits and wishes.
+    """Makes child spans for records, by an application's settings.
 
     Args:
         config: The application's settings.
@@ -58,7 +58,7 @@ class SpanShape:
         self._maskings: dict[str, Masking | None] = {}
 
     def shaped(self, span: ReadableSpan) -> ChildSpan:
-        """What is kept of a span that has ended."""
+        """Return the ``ChildSpan`` for a span that has ended."""
         try:
             attributes = _attributes_of(span)
             kept, events = self._attributes(attributes, attributes), self._events(span.events, attributes)
@@ -121,7 +121,7 @@ class SpanShape:
 
     def _masking_of(self, name: str) -> Masking | None:
         found = self._masking.of(name)
-        # Names may be made up by the application.
+        # The cache is bounded: an application may invent any number of names.
         if len(self._maskings) < _MOST_NAMES and len(name) <= _NAME_CHARS:
             self._maskings[name] = found
         return found
@@ -137,7 +137,7 @@ class SpanShape:
 
 
 def _attributes_of(span: ReadableSpan) -> dict[str, object]:
-    """A span's attributes as a plain dict: the SDK's mapping takes a call for each item."""
+    """A span's attributes as a plain dict, which is faster to read than the SDK's mapping."""
     found: Any = span.attributes
     copied: dict[str, object] = found.copy() if found else {}
     return copied

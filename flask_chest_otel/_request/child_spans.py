@@ -1,8 +1,8 @@
-"""The child spans of a request, from their start to the request's record.
+"""Collects the child spans of a request, from their start to the request's record.
 
-The span processor says which spans start and end; a span belongs to the request that runs where it starts, else to the
-request of its parent. Nothing here waits: several threads of one request may end spans at once, and the garbage
-collector may do so in the middle of anything.
+The span processor reports which spans start and end. A span belongs to the request that runs where the span starts,
+else to the request of its parent. Nothing in this module waits: several threads of one request may end spans at the
+same time, and the garbage collector may end a span at any point of the program.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ __all__ = [
 ]
 
 MOST_SPANS = 100
-"""Child spans that one record keeps; the slowest."""
+"""Largest number of child spans in one record: the slowest are kept."""
 
 _MOST_OPEN = 10_000
-"""Spans that are followed at once; of those that never end, the oldest are forgotten."""
+"""Largest number of open spans that are tracked at the same time; beyond it, the oldest are forgotten."""
 
 _DB, _HTTP, _OTHER = "db", "http", "other"
 _CLIENT, _SERVER = SpanKind.CLIENT, SpanKind.SERVER
 
 
 class TakenSpans(NamedTuple):
-    """What a record says of a request's child spans.
+    """The child spans of a request, as its record holds them.
 
     Attributes:
-        timings: Kind of child span to how many there were and their seconds together.
-        spans: Those that are kept, in the order of their begin.
-        dropped: How many more there were.
+        timings: Kind of child span to the number of spans and the sum of their durations in seconds.
+        spans: The spans that are kept, in the order of their start times.
+        dropped: The number of spans that are not kept.
     """
 
     timings: Mapping[str, tuple[int, float]]
@@ -71,7 +71,7 @@ NOTHING = TakenSpans(MappingProxyType({}), (), 0)
 """No child spans."""
 
 open_spans: dict[int, ref[LiveRequest]] = {}
-"""Span id to request, of spans that have not ended; cleared of a request's spans when its record is made."""
+"""Id of each open span to its request; the spans of a request are removed when its record is made."""
 
 _serial = itertools.count()
 
@@ -79,15 +79,15 @@ _Key = TypeVar("_Key", str, "tuple[int, str]")
 
 
 class ChildSpans:
-    """What one request's child spans add up to.
+    """The child spans of one request: their number, the sum of their durations, and the spans themselves.
 
-    Sums are changed without a call between reading and writing: no other thread gets its turn there.
+    Sums are changed without a call between reading and writing, so that no other thread runs in between.
 
     Args:
         keeps: Whether spans are kept, or only counted and timed.
 
     Attributes:
-        running: Ids of those that have not ended.
+        running: Ids of the spans that have not ended.
     """
 
     __slots__ = ("_count", "_inner", "_keeps", "_slowest", "_totals", "running")
@@ -101,16 +101,16 @@ class ChildSpans:
         self.running: set[int] = set()
 
     def ended(self, span: ReadableSpan, span_id: int) -> None:
-        """Take one span; written without calls where that can be, as it is done for each."""
+        """Take one span that has ended. It makes few calls, as it runs for every span."""
         found: Any = span.attributes
-        attributes = found.copy() if found else found  # to ask the SDK's own mapping takes ten times as long
+        attributes = found.copy() if found else found  # reading the SDK's mapping takes ten times as long
         kind = _OTHER
         if attributes:
             if "db.system.name" in attributes or "db.system" in attributes:
                 kind = _DB
             elif span.kind is _CLIENT and ("http.request.method" in attributes or "http.method" in attributes):
                 kind = _HTTP
-        # The wall clock may have been set back meanwhile.
+        # The wall clock may have been set back between start and end.
         duration_ns = max(0, (span.end_time or 0) - (span.start_time or 0))
         total = self._totals.get(kind)
         if total is None:
@@ -129,20 +129,20 @@ class ChildSpans:
                 heappush(self._slowest, entry)
             elif entry > self._slowest[0]:
                 heappushpop(self._slowest, entry)
-        # Last: whoever closes the record in between counts it among those that have not ended.
+        # Last: if another thread closes the record before this line, the span counts as one that has not ended.
         self.running.discard(span_id)
 
     def close(self, shape: Shape) -> TakenSpans:
-        """Sum up; spans that have not ended are counted, and nothing more is known of them."""
+        """Return the result. Spans that have not ended are counted as dropped."""
         entries = [*self._slowest]
-        if len(entries) > MOST_SPANS:  # several threads came at once
+        if len(entries) > MOST_SPANS:  # several threads added spans at the same time
             entries = sorted(entries, reverse=True)[:MOST_SPANS]
         timings = {kind: (count, ns / 1e9) for kind, (count, ns) in [*self._totals.items()]}
         spans = ShapedSpans(entries, shape) if entries else ()
         return TakenSpans(timings, spans, self._count + len(self.running) - len(entries))
 
     def _leave_out_inner(self, span_id: int, kind: str) -> None:
-        """Of one call that two libraries have seen, one inside the other, the outer span counts."""
+        """Where two instrumentations made spans of one call, one inside the other, count the outer span only."""
         for inner_kind in (_DB, _HTTP, _OTHER):
             inner = self._inner.pop((span_id, inner_kind), None)
             if inner is not None and inner_kind == kind:
@@ -158,13 +158,13 @@ def _add_to(sums: dict[_Key, list[int]], key: _Key, count: int, ns: int) -> None
 
 
 def request_of_parent(parent: SpanContext | None) -> LiveRequest | None:
-    """The request that a parent's span belongs to, while both are open."""
+    """The request of the parent span; ``None`` where the span or the request has ended."""
     found = open_spans.get(parent.span_id) if parent is not None else None
     return found() if found is not None else None
 
 
 def collecting_request(context: Context | None) -> LiveRequest | None:
-    """The request that a span would belong to if it started now, if anybody wants its child spans."""
+    """The request that a span started now would belong to; ``None`` where no child spans are collected."""
     live = live_request.get()
     if live is None or live.finished:
         live = request_of_parent(trace.get_current_span(context).get_span_context())
@@ -172,12 +172,12 @@ def collecting_request(context: Context | None) -> LiveRequest | None:
 
 
 def started(live: LiveRequest, span: Span, box: list[ChildSpans]) -> None:
-    """A span has started in a request that collects: its server span, or a child span.
+    """Note that a span has started in a request that collects spans: its server span or a child span.
 
     Args:
         live: The request.
         span: The span.
-        box: Its ``child_spans``.
+        box: ``child_spans`` of the request.
     """
     span_id = span.get_span_context().span_id
     if box:
@@ -190,7 +190,7 @@ def started(live: LiveRequest, span: Span, box: list[ChildSpans]) -> None:
 
 
 def _first(live: LiveRequest, box: list[ChildSpans]) -> ChildSpans:
-    """What takes the child spans of a request, at the first of them; of several threads the first one decides."""
+    """The ``ChildSpans`` of a request, made at its first span; threads that come at the same time get the same."""
     if len(open_spans) >= _MOST_OPEN:
         for oldest in list(open_spans)[: _MOST_OPEN // 10]:
             open_spans.pop(oldest, None)
@@ -199,18 +199,18 @@ def _first(live: LiveRequest, box: list[ChildSpans]) -> ChildSpans:
 
 
 def ended(span: ReadableSpan, span_id: int, request: ref[LiveRequest]) -> None:
-    """A span that was followed has ended: take it if its request is still open."""
+    """Take a tracked span that has ended, if its request is still open."""
     live = request()
     if live is not None and live.child_spans:
         live.child_spans[0].ended(span, span_id)
 
 
 def finish(live: LiveRequest, shape: Shape) -> TakenSpans:
-    """The record of a request is made: sum up, and follow its spans no longer.
+    """Return the child spans of a request for its record, and stop tracking its spans.
 
     Args:
         live: The request.
-        shape: Makes what a record keeps of a span.
+        shape: Makes the ``ChildSpan`` for a span.
     """
     box, live.child_spans = live.child_spans, None
     if live.server_span_id:
@@ -226,6 +226,6 @@ def finish(live: LiveRequest, shape: Shape) -> TakenSpans:
 
 
 def _hand_to_outer(span_id: int, outer: LiveRequest, box: list[ChildSpans]) -> None:
-    """The server span of a request inside another one is a child span of that."""
+    """Make the server span of a request that ran inside another request a child span of the outer request."""
     (box[0] if box else _first(outer, box)).running.add(span_id)
     open_spans[span_id] = ref(outer)

@@ -1,4 +1,4 @@
-"""Exceptions of requests as log records, where OpenTelemetry's opt-in asks for them.
+"""Records the exceptions of requests: as span events, and as log records where OpenTelemetry's opt-in asks for them.
 
 https://opentelemetry.io/docs/specs/semconv/http/http-exceptions/
 """
@@ -33,32 +33,32 @@ __all__ = ["ExceptionLog"]
 
 
 class TakesEvents(Protocol):
-    """Passes log records on."""
+    """Takes log records for export."""
 
     def put_event(self, event: LogEvent) -> None:
-        """Take one, inside the request: nothing here waits."""
+        """Take one log record inside the request; must not wait."""
 
 
 class HasEvents(Protocol):
-    """Knows who passes log records on."""
+    """Knows where log records go."""
 
     @property
     def events(self) -> TakesEvents | None:
-        """Nobody before the first request, and where nobody wants them."""
+        """The object that takes log records; ``None`` before the first request, and where none are exported."""
 
 
 class ExceptionLog:
     """Makes events of spans and log records of an application's exceptions.
 
     Args:
-        outlet: Has who takes log records, once that is decided.
+        outlet: Knows where log records go; the first request decides it.
         chars: Longest text of an exception, in characters.
-        wanted: Whether those that an error handler answers are wanted; or the names of those that are not.
-        recorder: Notes them for the record.
+        wanted: Whether to record exceptions that an error handler answers; or the names of the classes to leave out.
+        recorder: Stores exceptions in the request's record.
 
     Attributes:
-        on_span: Whether exceptions are events of the span.
-        as_log: Whether they are log records.
+        on_span: Whether exceptions become span events.
+        as_log: Whether exceptions become log records.
     """
 
     def __init__(self, outlet: HasEvents, chars: int, wanted: bool | tuple[str, ...], recorder: Recorder) -> None:
@@ -69,30 +69,30 @@ class ExceptionLog:
         self._recorder = recorder
 
     def listen(self, live: LiveRequest, served: ServedRequest) -> None:
-        """Be told by a server span of ours with what its request ends: it knows the last word."""
+        """Let our own server span report the exception that ends its request: it sees the end of the response."""
         if self.as_log and live.span is not None:
             live.is_told = True
             served.telling(partial(self.failed, live))
 
     def failed(self, live: LiveRequest, error: BaseException) -> None:
-        """A request ended with an exception; one that is made to be an answer is no failure."""
+        """Record the exception with which a request ended. An exception that stands for a response is not a failure."""
         if self.as_log and status_of(error) >= SERVER_ERROR:
             self._tell(live, error, live.span)
 
     def answered(self, live: LiveRequest, error: BaseException, *, failed: bool, handled: bool = True) -> None:
-        """The application has answered an exception.
+        """Record an exception that the application has answered.
 
         Args:
             live: The request.
             error: What was raised.
-            failed: Whether the answer is 500 or above.
-            handled: Whether an error handler has answered; else the exception itself was the answer.
+            failed: Whether the status of the response is 500 or above.
+            handled: Whether an error handler made the response; else the exception itself stood for it.
         """
         if isinstance(self._wanted, tuple) and is_one_of(error, self._wanted):
             return
-        # Of an answer that is no failure the stack tells little, and takes longer to write than all the rest.
+        # Without failure, the stack trace says little, and formatting it takes longer than everything else here.
         stack = self._recorder.fail(live, error, handled=handled, with_stack=failed)
-        # An HTTPException is how views say 404: an answer, not an error.
+        # Views raise an HTTPException to answer 404: it is a response, not an error.
         if self._wanted and not isinstance(error, HTTPException):
             self._tell_answered(live, error, stack if failed else "")
 

@@ -1,4 +1,4 @@
-"""Which URLs are left alone altogether."""
+"""Excluded URLs: their requests are not recorded at all."""
 
 from __future__ import annotations
 
@@ -20,15 +20,19 @@ VARIABLES = (
     "OTEL_PYTHON_FLASK_EXCLUDED_URLS",
     "OTEL_PYTHON_EXCLUDED_URLS",
 )
-"""Where patterns stand when no setting gives any: the first variable that is set counts, as upstream has it."""
+"""Environment variables with patterns, used where the setting is not given; the first that is set counts.
+
+OpenTelemetry's Flask instrumentation reads the same variables in the same order.
+"""
 
 _SCHEME_END = "://"
 
 
 class ExcludedUrls:
-    """Patterns for the path, and for the URL before its query where a pattern names a scheme.
+    """Patterns that are matched with the path; a pattern with a scheme is matched with the URL before its query.
 
-    Never the query, and the host only where it is asked for: with a match there, a client would hide any request.
+    The query is never matched, and the host only where a pattern names it: clients choose both, and could otherwise
+    hide any request from being recorded.
     """
 
     __slots__ = ("_of_path", "_of_url")
@@ -40,15 +44,15 @@ class ExcludedUrls:
 
     @classmethod
     def of(cls, patterns: tuple[str, ...] | None) -> ExcludedUrls | None:
-        """Those of the setting, or of the first variable that is set; ``None`` where there are none."""
+        """The patterns of the setting, else of the first environment variable that is set; ``None``: no patterns."""
         if patterns is None:
             variable = next((name for name in VARIABLES if name in os.environ), None)
             patterns = usable_in(os.environ, variable) if variable is not None else ()
         return cls(patterns) if patterns else None
 
     def covers(self, http: Request) -> re.Match[str] | None:
-        """Whether a request is left alone."""
-        # With the root that the application is mounted at.
+        """The match where a request is excluded, else ``None``."""
+        # The path includes the root at which the application is mounted.
         path = http.root_path + http.path
         found = self._of_path.search(path) if self._of_path is not None else None
         if found is None and self._of_url is not None:
@@ -58,7 +62,7 @@ class ExcludedUrls:
 
 
 def for_upstream(patterns: tuple[str, ...]) -> str:
-    """The same patterns for upstream's instrumentation, which searches in the whole URL."""
+    """The same patterns for OpenTelemetry's Flask instrumentation, which matches them with the whole URL."""
     return ",".join(
         f"^(?=[^?]*?(?:{pattern}))" if _SCHEME_END in pattern else f"^[^/]*//[^/?]*(?=/)[^?]*?(?:{pattern})"
         for pattern in patterns

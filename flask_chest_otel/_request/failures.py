@@ -1,8 +1,8 @@
-"""Why a request failed: the exception, as its record tells of it."""
+"""The exception with which a request failed, in the form that its record holds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from werkzeug.exceptions import HTTPException
 
@@ -21,9 +21,9 @@ __all__ = ["answers_failures", "describe_error", "failure_in", "is_failure", "is
 
 
 def failure_in(error: BaseException | None) -> BaseException | None:
-    """What failed, where an exception tells of a failure; ``None`` where it is an answer, as of ``abort(404)``.
+    """The exception that is the failure; ``None`` where it only stands for a response, such as that of ``abort(404)``.
 
-    ``InternalServerError(original_exception=error)`` tells of ``error``.
+    For ``InternalServerError(original_exception=error)``, the failure is ``error``.
     """
     if isinstance(error, HTTPException):
         return getattr(error, "original_exception", None)
@@ -34,14 +34,14 @@ def failure_in(error: BaseException | None) -> BaseException | None:
 def describe_error(
     error: BaseException, root: str, chars: int, *, handled: bool, with_stack: bool = True
 ) -> RequestError:
-    """An exception as texts, bounded and masked.
+    """Describe an exception in texts that are bounded and masked.
 
     Args:
-        error: What was raised.
+        error: The exception.
         root: The folder of the application's own code.
         chars: Longest message, in characters.
         handled: Whether an error handler of the application has answered it.
-        with_stack: Whether its stack is wanted, which takes most of the time.
+        with_stack: Whether to format its stack trace, which takes most of the time.
     """
     return RequestError(
         type=type_name(error),
@@ -52,24 +52,24 @@ def describe_error(
     )
 
 
-def is_failure(answer: Any) -> bool:
-    """Whether what an error handler returns says that the server has failed: whether its status is 500 or more."""
+def is_failure(answer: object) -> bool:
+    """Whether the return value of an error handler has a status of 500 or above."""
     body, *rest = answer if isinstance(answer, tuple) and answer else (answer,)
     stated = next((part for part in rest if isinstance(part, (int, str))), None)
     if stated is None:
         stated = getattr(body, "status_code", None) or getattr(body, "code", None)
-    if isinstance(stated, str):  # as of a status line
+    if isinstance(stated, str):  # a status line such as "503 Service Unavailable"
         stated = int(stated[:3]) if stated[:3].isdecimal() else None
     return isinstance(stated, int) and stated >= SERVER_ERROR
 
 
 def is_one_of(error: BaseException | None, names: Iterable[str]) -> bool:
-    """Whether an exception is of a class with one of these names, or derived from one."""
+    """Whether the class of an exception, or one of its bases, has one of these full names."""
     return not {class_name(kind) for kind in type(error).__mro__}.isdisjoint(names)
 
 
 def answers_failures(app: Flask, blueprints: Iterable[str], answer: type[HTTPException]) -> bool:
-    """Whether the application has an error handler for the exception that Flask makes of every failure."""
+    """Whether the application handles ``answer``, the exception class that Flask makes of every failure."""
     by_scope: Mapping[str | None, Mapping[int | None, Mapping[type, object]]] = app.error_handler_spec
     scopes = [by_scope.get(scope, {}) for scope in (*blueprints, None)]
     kinds = [scope.get(code, {}) for scope in scopes for code in (answer.code, None)]

@@ -1,4 +1,4 @@
-"""What is known of one request while it runs."""
+"""``LiveRequest``: the state of one request while it runs."""
 
 from __future__ import annotations
 
@@ -23,51 +23,53 @@ __all__ = ["LiveRequest", "live_request"]
 
 
 class LiveRequest:
-    """What is known of a request between its begin and its finish; changed in place, by one thread at a time.
+    """The state of a request from its begin to its finish; changed in place, by one thread at a time.
 
     Attributes:
-        ids: What decides its id, one for each application.
+        ids: Decides the request id; one object for each application.
         plan: What to record for this endpoint and method.
-        g: The ``flask.g`` object that this request began with; a step acts only on its own.
-        context_id: The ``id`` of the Flask context that it began in, which holds this record by its environ: a
-            reference back would keep both alive.
-        before: What stood in ``g`` already (an application context pushed outside), or ``None``.
-        span_at_begin: The span that was current at begin.
+        g: The ``flask.g`` object with which this request began; the steps act only where ``g`` is this object.
+        context_id: The ``id`` of the Flask context in which it began. That context holds this object through its
+            environ; a reference back would keep both alive.
+        before: The content of ``g`` at the begin, where an application context was pushed outside; or ``None``.
+        span_at_begin: The span that was current at the begin.
         outer: The request inside which this one runs, or ``None``.
-        displaced: The record whose place in the WSGI environ this one took, or ``None``.
+        displaced: The object that this one replaced in the WSGI environ, or ``None``.
         span: The server span, once it is known.
         context: The OpenTelemetry context in which that span is current.
-        server_span: The server span from the WSGI border to the body's end, where the border is ours.
-        has_page: Whether an ``HTTPException`` is the answer, whose body is complete.
-        reached_upstream: Whether it came past the function in which upstream begins its server span.
-        is_told: Whether a server span of ours tells of the exception that it ends with, for a log record.
-        stands_in: Whether the server span is ours because upstream's never began.
-        request_id: The id, once it is decided.
-        own_id: Whether the request brought or generated it (else it was made here).
-        root_trace_id: Trace id for roots started before the view, once one was asked for.
-        dispatched: Whether the view was reached, after which roots are somebody else's.
-        at_border: Whether its WSGI border is ours, where headers are put on.
-        answered: Whether the application had a response.
-        finished: Whether the record is closed.
-        status: HTTP status code, 500 until a response is there.
-        logs: What is done with the log lines of this request, once its id can be told.
-        log_fields: What its log lines got last, after the OpenTelemetry context and the set of fields that it is of.
-        log_lines: Its log lines, where a chest keeps them.
+        server_span: Our own server span, from the WSGI entry to the end of the body; ``None`` where we make none.
+        has_page: Whether an ``HTTPException`` is the response, whose body is complete.
+        reached_upstream: Whether the function was called in which OpenTelemetry's instrumentation begins its span.
+        is_told: Whether our own server span reports the exception with which the request ends, for a log record.
+        stands_in: Whether the server span is ours because the one of OpenTelemetry's instrumentation never began.
+        request_id: The request id, once it is decided.
+        own_id: Whether the client sent the id or the application generated it; else this package made it.
+        root_trace_id: Trace id for root spans started before the view, once one was needed.
+        dispatched: Whether the view was reached; root spans started later are not the server span.
+        at_border: Whether we wrap the WSGI entry of this request, so that headers can be added there.
+        answered: Whether the application has made a response.
+        finished: Whether the record was made.
+        status: HTTP status code; 500 until there is a response.
+        logs: Handles the log lines of this request, from the moment at which its id is known.
+        log_fields: The last fields given to a log line, with the OpenTelemetry context and the set of names they are
+            for.
+        log_lines: The request's log lines, where a chest keeps them.
         method: HTTP method as it was received.
-        span_watch: Who watches its child spans; ``None``: nobody wants its record.
-        child_spans: What takes its child spans, once there is one; ``None``: nobody wants them, or its record is made.
-        server_span_id: Of the server span that was started in it, or 0.
-        path: Its path as records have it; ``""`` where nobody wants records.
-        error: Why it failed, or what was raised and handled, as far as it is known.
-        raised: What the view has raised, until it is known who answers it.
+        span_watch: Watches the child spans; ``None`` where no record of this request is made.
+        child_spans: Holds the collector of child spans, once there is one; ``None`` where none are collected, or the
+            record was made.
+        server_span_id: Span id of the server span that was started in this request, or 0.
+        path: The path for the record; ``""`` where no record is made.
+        error: The exception that is known so far: with which the request failed, or that was handled.
+        raised: The exception that the view raised, until it is known whether a handler answers it.
         recovered: Whether an error handler of the application answers failures.
         first_byte_s: Monotonic clock when the response began, or ``None``.
-        thread: The thread that it began in; with ``cpu_s`` only.
-        cpu_s: That thread's processor time at the begin, or ``None``.
-        added: What ``add_metric`` took, to be recorded at the end.
-        typed: The typed context, once the application asked for it.
-        start_unix_ns: Wall-clock time of the begin.
-        start_s: Monotonic clock at the begin.
+        thread: The thread in which the request began; set only together with ``cpu_s``.
+        cpu_s: Processor time of that thread at the begin, seconds; or ``None``.
+        added: The values of ``add_metric``, recorded at the end.
+        typed: The typed context, once the application has asked for it.
+        start_unix_ns: Wall-clock time of the begin, nanoseconds since 1970 UTC.
+        start_s: Monotonic clock at the begin, seconds.
     """
 
     __slots__ = (
@@ -116,7 +118,7 @@ class LiveRequest:
     )
 
     def __init__(self, ids: RequestIds, plan: Plan, g: object, context_id: int, method: str) -> None:
-        """Start with nothing but the place where the request stands."""
+        """Start with what is known at the begin."""
         self.ids = ids
         self.plan = plan
         self.g = g
@@ -158,4 +160,4 @@ class LiveRequest:
 
 
 live_request: ContextVar[LiveRequest | None] = ContextVar("flask_chest_live_request", default=None)
-"""The request that encloses the running code; what id generators and span processors go by."""
+"""The request in which the running code runs; id generators and span processors read it."""

@@ -1,4 +1,4 @@
-"""Finding a request's record, and its server span, from where code runs."""
+"""Finds the state of the running request, and its server span."""
 
 from __future__ import annotations
 
@@ -36,39 +36,39 @@ __all__ = [
     "upstream_is_disabled",
 ]
 
-# Looked up once, not in every request: what the proxies stand for.
+# The methods that return the objects behind Flask's proxies, looked up once and not in every request.
 present_g = g._get_current_object
-# The context of a request; Flask 3.2 has one kind of context only.
+# The proxy for the request's context. Flask 3.2 has only one kind of context.
 _contexts: Any = flask_globals.app_ctx if "request_ctx" not in vars(flask_globals) else flask_globals.request_ctx
 present_context: Callable[[], object] = _contexts._get_current_object
 present_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]  # typed as a Request
 
 UPSTREAM = "opentelemetry.instrumentation.flask"
-"""The module of upstream's functions that Flask calls; in one of them its server span begins."""
+"""The module of OpenTelemetry's Flask instrumentation. Flask calls functions of it; one begins the server span."""
 
 _ABSENT = object()
 
 ENVIRON_KEY = "flask_chest_otel.request"
-"""Where a request's record lives in its WSGI environment."""
+"""Key of the WSGI environment under which the state of a request is kept."""
 
 
 def request_in(environ: Mapping[str, Any]) -> LiveRequest | None:
-    """The record of the request with this WSGI environment."""
+    """The state of the request with this WSGI environment."""
     found: LiveRequest | None = environ.get(ENVIRON_KEY)
     return found
 
 
 def request_of_context() -> LiveRequest | None:
-    """The record of the request whose context is here: its own, or a thread's copy, also after its end."""
+    """The state of the request whose Flask context is active: its own, or a copy in a thread, also after its end."""
     return request_in(request.environ) if has_request_context() else None
 
 
 def current_request() -> LiveRequest | None:
-    """The record of the request that runs here, if the present context and its ``g`` are its own.
+    """The state of the running request, if the active context and its ``g`` are those with which it began.
 
-    A thread with a copied request context, ``Response.from_app`` and an application inside an application share
-    the environ: ``g`` tells them apart. A context opened inside a view, by ``test_request_context`` or a function
-    with a copied one, shares ``g``: the context itself tells these apart.
+    A thread with a copied request context, ``Response.from_app`` and an application inside an application share the
+    environ; ``g`` differs. A context opened inside a view, by ``test_request_context`` or by a function with a copied
+    context, shares ``g``; the context itself differs.
     """
     present, here = present_g(), id(present_context())
     live = live_request.get()
@@ -80,7 +80,7 @@ def current_request() -> LiveRequest | None:
 
 
 def find_span(live: LiveRequest) -> None:
-    """Find the server span of a request from where it runs, and the context that holds it."""
+    """Store the current span and context as those of the request, unless the span belongs to an outer request."""
     context = otel_context.get_current()
     current = trace.get_current_span(context)
     if _is_own(live, current):
@@ -102,9 +102,10 @@ def _is_own(live: LiveRequest, current: Span) -> bool:
 
 
 def _belongs_to_outer(live: LiveRequest, current: Span) -> bool:
-    """Whether the span that was current at begin is not this request's, which runs inside another one.
+    """Whether a request runs inside another one and the span at its begin belongs to the outer one.
 
-    A server span in between was made for this request: by an instrumentation around the inner application.
+    A different server span at the begin belongs to this request: an instrumentation around the inner application
+    made it.
     """
     outer = live.outer
     if outer is None or outer.finished:
@@ -113,7 +114,7 @@ def _belongs_to_outer(live: LiveRequest, current: Span) -> bool:
 
 
 def is_root(live: LiveRequest, span: Span) -> bool:
-    """Whether a request's span begins its trace; one that the sampler did not want cannot tell by itself."""
+    """Whether a request's span begins its trace. A span that is not sampled does not know its parent."""
     parent = getattr(span, "parent", _ABSENT)
     if parent is not _ABSENT:
         return parent is None and span.is_recording()
@@ -121,22 +122,22 @@ def is_root(live: LiveRequest, span: Span) -> bool:
         return False
     arrived = live.server_span.parent if live.server_span is not None else None
     if arrived is None:
-        from opentelemetry import propagate  # noqa: PLC0415 - it loads all propagators; who made the span has used it
+        from opentelemetry import propagate  # noqa: PLC0415 - it loads all propagators; the maker of the span has loaded it
 
         arrived = propagate.extract(request.environ, otel_context.Context(), environ_getter)
     return not trace.get_current_span(arrived).get_span_context().is_valid
 
 
 def is_suppressed() -> bool:
-    """Whether whoever runs this code has asked that it be left out of traces; only a non-empty context can ask."""
-    # Imported here: it brings asyncio, and takes longer than this package. Who suppresses has imported it.
+    """Whether tracing is suppressed in the current context. In an empty context it never is."""
+    # Imported here: it imports asyncio and takes longer than this package. Code that suppresses has imported it.
     from opentelemetry.instrumentation.utils import is_instrumentation_enabled  # noqa: PLC0415
 
     return not is_instrumentation_enabled()
 
 
 def inside_server_span() -> bool:
-    """Whether this request has a server span already, made by an instrumentation around the application."""
+    """Whether an instrumentation around the application has made a server span for this request."""
     if is_suppressed():
         return True
     current = trace.get_current_span()
@@ -146,6 +147,6 @@ def inside_server_span() -> bool:
 
 
 def upstream_is_disabled() -> bool:
-    """Whether the user switched the Flask instrumentation off: server spans are not wanted then."""
+    """Whether ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS`` disables the Flask instrumentation: no server spans then."""
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     return not {"flask", "*"}.isdisjoint(part.strip() for part in disabled.split(","))

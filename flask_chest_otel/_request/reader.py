@@ -1,7 +1,7 @@
-"""What a request left on ``g``, turned into span attributes, numbers for instruments and dimensions.
+"""Reads the values on ``g`` into span attributes, numbers for instruments, and dimensions.
 
-This runs in every request: values that are common pass through few calls, everything else through the modules that
-know better (``convert``, ``redaction``, ``instruments``).
+This runs in every request: common values take few calls; all others go through ``convert``, ``redaction`` and
+``instruments``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["NO_METRIC", "Reading", "ValueReader"]
 
 NO_METRIC = "no metric: "
-"""How a reason begins where the attribute is there, and an instrument did not take the number."""
+"""Prefix of the reason where the attribute was recorded, but the instrument did not take the number."""
 
 _NUMBERS = frozenset({int, float})
 _PLAIN_FLOAT = 1e308  # any float below it is finite
@@ -31,13 +31,13 @@ _PLAIN_INT = 2**63  # OTLP's integers have 64 bits
 
 
 class Reading(NamedTuple):
-    """What became of one request's values.
+    """The values of one request.
 
     Attributes:
         attributes: Span attribute to value.
-        numbers: Variables that go to an instrument, with their number.
-        dimensions: Attributes for this request's metrics.
-        refused: Variable to reason, for what could not be recorded.
+        numbers: Variables that have an instrument, with their number.
+        dimensions: Attributes for the metrics of this request.
+        refused: Name of each variable that could not be recorded, to the reason.
     """
 
     attributes: dict[str, object]
@@ -47,7 +47,7 @@ class Reading(NamedTuple):
 
 
 class ValueReader:
-    """Reads and converts, by an application's plans and limits."""
+    """Reads and converts the values of requests, by an application's plans and limits."""
 
     def __init__(self, config: ChestConfig, planner: Planner) -> None:
         self._planner = planner
@@ -56,7 +56,7 @@ class ValueReader:
         self._most = config.variables_limit
 
     def read(self, live: LiveRequest) -> Reading:  # noqa: C901, PLR0912 - in every request, so one loop, few calls
-        """Convert every tracked value that this request set; a refused one leaves the others alone."""
+        """Convert every tracked value that this request has set. A refused value does not affect the others."""
         attributes: dict[str, object] = {}
         numbers: list[tuple[PlannedVar, float]] = []
         dimensions: dict[str, object] = {}
@@ -69,7 +69,7 @@ class ValueReader:
             value = values.get(planned.root)
             if value is None and live.typed is not None:
                 value = _field(live.typed, planned.root)
-            # By identity: a value's own == may raise, and setting the same object again is no news either.
+            # By identity: a value's own == may raise. A value that was there at the begin was not set by this request.
             if value is None or (before is not None and before.get(planned.root) is value):
                 continue
             try:
@@ -87,7 +87,7 @@ class ValueReader:
                     if converted is None:
                         continue
                 attributes[planned.attribute] = converted
-                # An empty one is none to InfluxDB and Prometheus, where its series would overwrite that without it.
+                # InfluxDB and Prometheus treat an empty value as a missing one: two series would become the same.
                 if planned.dimension and (dimension := to_dimension(converted)) != "":
                     dimensions[planned.attribute] = dimension
                 if planned.kind is None:
@@ -101,15 +101,15 @@ class ValueReader:
         return Reading(attributes, numbers, dimensions, refused)
 
     def variables(self, live: LiveRequest, attributes: Mapping[str, object]) -> dict[str, object]:
-        """What was recorded, by the variables' own names."""
+        """The recorded values, by the names of their variables."""
         planned = (*live.plan.variables, *live.plan.wild.values())
         return {one.name: attributes[one.attribute] for one in planned if one.attribute in attributes}
 
     def value(self, live: LiveRequest, name: str) -> object:
-        """One tracked variable at this moment, as it would be recorded; ``None``: there is nothing.
+        """The present value of one tracked variable, as it would be recorded; ``None``: it has none.
 
         Raises:
-            Refused: It cannot be recorded.
+            Refused: The value cannot be recorded.
         """
         planned = self._planned(live, name)
         if planned is None:
@@ -134,7 +134,7 @@ class ValueReader:
         return self._planner.wild(plan, name) if wanted else None
 
     def check(self, live: LiveRequest) -> None:
-        """Refuse aloud, for development.
+        """Raise where a value cannot be recorded (``raise_exceptions=True``).
 
         Raises:
             ChestValueError: A value on ``g`` cannot be recorded.
@@ -150,13 +150,13 @@ class ValueReader:
             raise ChestValueError(name, reason)
 
     def _chosen(self, live: LiveRequest, values: dict[str, object]) -> tuple[PlannedVar, ...]:
-        """The variables of a route that tracks every public name, or more than may be recorded."""
+        """The variables to read, where a route tracks every public name or more variables than may be recorded."""
         plan = live.plan
         variables = self._with_wild(plan, values) if plan.everything else plan.variables
         return variables if len(variables) <= self._most else self._limited(live, variables, values)
 
     def _with_wild(self, plan: Plan, values: dict[str, object]) -> tuple[PlannedVar, ...]:
-        """The variables of a route that tracks every public name."""
+        """The variables of a route that tracks every public name in ``g``."""
         named = plan.left_out.union(planned.root for planned in plan.variables)
         wild = (name for name in list(values) if name not in named and not name.startswith("_"))
         found = (self._planner.wild(plan, name) for name in wild)
@@ -165,7 +165,7 @@ class ValueReader:
     def _limited(
         self, live: LiveRequest, variables: tuple[PlannedVar, ...], values: dict[str, object]
     ) -> tuple[PlannedVar, ...]:
-        """The first of those that are set."""
+        """The first ``variables_limit`` of the variables that are set; further ones are counted as refused."""
         present = tuple(
             planned
             for planned in variables
@@ -180,7 +180,7 @@ class ValueReader:
 def _number(
     planned: PlannedVar, value: object, numbers: list[tuple[PlannedVar, float]], refused: dict[str, str]
 ) -> None:
-    """A value whose attribute is no number: too large, NaN, or no number at all."""
+    """Convert a value for its instrument, where its attribute is not a number: too large, NaN, or another type."""
     try:
         number = to_metric(value)
     except Refused as refusal:
@@ -193,7 +193,7 @@ def _number(
 
 
 def _redacted(planned: PlannedVar, value: object) -> Any:
-    """What may be recorded of what a view left on ``g``; ``None``: nothing."""
+    """The derived and redacted value of a variable; ``None``: there is nothing to record."""
     if planned.derive is not None:
         value = planned.derive(value)
     if planned.masked and planned.kind is not None and type(value) in _NUMBERS:
@@ -209,7 +209,7 @@ def _redacted(planned: PlannedVar, value: object) -> Any:
 
 
 def _field(typed: object, name: str) -> object:
-    """A field of the typed context; a property of the application's may do anything."""
+    """A field of the typed context; reading it may run a property of the application, which may raise."""
     with guarded("typed context"):
         return getattr(typed, name, None)
     return None

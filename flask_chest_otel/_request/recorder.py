@@ -1,4 +1,4 @@
-"""The record of a request: what only its begin can tell, and at its end values, span, instruments and the record."""
+"""Finishes requests: reads the values, describes the server span, records metrics, and makes the record."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ _PATH_CHARS = 255
 
 
 class Application(NamedTuple):
-    """What is known of the application by its first request.
+    """The application, as its records name it; known at its first request.
 
     Attributes:
-        service: Its name.
-        version: Its version; ``None``: nobody said.
-        root: The folder of its own code.
+        service: The service name.
+        version: The version; ``None`` where none was given.
+        root: The folder of the application's own code.
     """
 
     service: str = ""
@@ -58,14 +58,14 @@ class Recorder:
     Args:
         reader: Reads what a request left on ``g``.
         planner: Makes instruments.
-        added: What ``add_metric`` took.
-        router: Says whether anybody wants records.
-        span_watch: Takes child spans.
+        added: Records the values of ``add_metric``.
+        router: Knows whether any chest wants records.
+        span_watch: Collects child spans.
         chars: Longest text of an exception, in characters.
-        quiet: Leave no trace on requests that track nothing.
+        quiet: Whether to leave requests that track nothing unchanged.
 
     Attributes:
-        application: What records say of the application.
+        application: The application, as records name it.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class Recorder:
         self._quiet = quiet
 
     def begin(self, live: LiveRequest, path: str) -> None:
-        """Note what only the begin can tell; where somebody wants records."""
+        """Note what can only be measured at the begin, where a chest wants records."""
         plan = live.plan
-        # The rule where one of its arguments is a secret by its name.
+        # The rule and not the path, where the rule has an argument with a sensitive name.
         live.path = plan.rule if plan.has_secret and plan.rule is not None else cut_path(path, _PATH_CHARS)
         if not in_greenlet():
             live.thread = get_ident()
@@ -106,14 +106,17 @@ class Recorder:
         is_answer: bool = True,
         with_stack: bool = True,
     ) -> str | None:
-        """Note what was raised, where it tells of a failure and somebody wants records; its stack, if that was made.
+        """Note the exception of a request, where it is a failure and a chest wants records.
 
         Args:
             live: The request.
-            error: What was raised.
+            error: The exception.
             handled: Whether an error handler of the application has answered it.
-            is_answer: Whether it is its own answer, if it is made to be one.
-            with_stack: Whether its stack is noted, too.
+            is_answer: Whether an exception that stands for a response was the response.
+            with_stack: Whether to note its stack trace.
+
+        Returns:
+            The stack trace, if it was formatted.
         """
         if not self._router.wanted:
             return None
@@ -130,7 +133,7 @@ class Recorder:
         return describe_error(error, root, self._chars, handled=handled, with_stack=with_stack)
 
     def finish(self, live: LiveRequest) -> RequestRecord | None:
-        """Read, describe, measure and record one request, once; ``None``: nobody wants its record."""
+        """Read, describe, measure and record one request, once. Return its record; ``None`` where no chest wants it."""
         reading = self._reader.read(live)
         if reading.dimensions and live.server_span is not None:
             live.server_span.dimensions = reading.dimensions
@@ -139,27 +142,27 @@ class Recorder:
         _count_refused(reading.refused)
         taken = self._span_watch.finish(live)
         record = self._record(live, reading, measurements, taken) if self._router.wanted else None
-        # Whoever keeps the live request, a thread's context for example, does not keep others, or the response.
+        # A thread's context may keep the live request for long: it must not keep other requests or the response.
         live.before = live.outer = live.displaced = live.server_span = None
         return record
 
     def hand_over(
         self, record: RequestRecord, known: BaseException | None, error: BaseException | None, status: int
     ) -> None:
-        """The application has returned: give its record to those who want it.
+        """Pass the record of a finished request to the chests, once the application has returned.
 
         Args:
-            record: As it was at the end of the request.
-            known: The exception that it was finished with.
-            error: What has failed since: in a teardown function, or as a body was sent.
-            status: What was sent, or 0.
+            record: The record as it was at the end of the request.
+            known: The exception with which the request was finished.
+            error: An exception raised since, in a teardown function or while the body was sent.
+            status: The status that was sent, or 0.
         """
         if error is not None and error is not known and (failed := failure_in(error)) is not None:
             record = record._replace(error=self._told(failed), status=status or status_of(error))
         self._router.put(record)
 
     def finish_streamed(self, live: LiveRequest, error: BaseException | None, status: int) -> None:
-        """The body was made while it was sent, or has failed; the record was not finished before."""
+        """Finish a request whose body was made while it was sent, after the body has ended or failed."""
         if error is not None:
             self.fail(live, error)
             live.status = status or status_of(error)
@@ -168,9 +171,9 @@ class Recorder:
             self._router.put(record)
 
     def _describe(self, live: LiveRequest, attributes: dict[str, Any]) -> None:
-        """Write onto the server span."""
+        """Set the attributes on the server span."""
         span = live.span
-        # Each part for itself: a provider that raises takes nothing from the others.
+        # Guard each part on its own: a provider that raises must not affect the other parts.
         try:
             if span is None or not span.is_recording():
                 return
@@ -187,7 +190,7 @@ class Recorder:
             report_error("span", error)
 
     def _measure(self, live: LiveRequest, reading: Reading) -> list[Measurement]:
-        """Give numbers to their instruments; what was measured, where somebody wants to know."""
+        """Record the numbers with their instruments; return the measurements where a chest wants them."""
         measurements: list[Measurement] = []
         if reading.numbers:
             try:
@@ -200,7 +203,7 @@ class Recorder:
 
     def _give(self, live: LiveRequest, reading: Reading) -> list[Measurement]:
         plan, wanted = live.plan, self._router.wanted
-        context = live.context or otel_context.get_current()  # where exemplars find the server span
+        context = live.context or otel_context.get_current()  # exemplars take the server span from it
         attributes, key = plan.metric_attributes, plan.key
         if reading.dimensions:
             attributes, key = _point(plan, reading.dimensions)
@@ -255,7 +258,7 @@ class Recorder:
 
 
 def begin_response(live: LiveRequest) -> None:
-    """The response begins."""
+    """Note the time at which the response begins."""
     live.first_byte_s = time.perf_counter()
 
 
@@ -266,7 +269,7 @@ def _count_refused(refused: Mapping[str, str]) -> None:
 
 
 def _point(plan: Plan, dimensions: dict[str, object]) -> tuple[Mapping[str, object], Hashable]:
-    """The attribute set of a request's metrics with its dimensions, and what tells it from others."""
-    # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
+    """The attribute set of a request's metrics with its dimensions, and its key."""
+    # The types belong to the key: True, 1 and 1.0 are equal in Python, but make three attribute sets.
     key = (plan.key, *((name, type(value), value) for name, value in dimensions.items()))
     return {**plan.metric_attributes, **dimensions}, key

@@ -1,6 +1,7 @@
-"""Response headers: the request id, and the trace for browsers. Never over one that the application set.
+"""Response headers: the request id, and the trace for browsers. Headers that the application set are never replaced.
 
-They are put on at the WSGI border: a response is the application's object, which several threads may send at once.
+The headers are added to the list that goes to the WSGI server. The response object is not changed: it belongs to the
+application, and several threads may send it at the same time.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _EXPOSE = "Access-Control-Expose-Headers"
 
 
 class ResponseHeaders:
-    """The headers that one application wants on its responses.
+    """Adds headers to the responses of one application.
 
     Args:
-        names: ``traceresponse``, ``Server-Timing``, and names that carry the request id.
+        names: The headers to add: ``traceresponse``, ``Server-Timing``; every other name carries the request id.
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
@@ -36,7 +37,7 @@ class ResponseHeaders:
         self._request_id = tuple(by_lower.items())
 
     def added_to(self, headers: list[tuple[str, str]], request_id: str, span: Span | None) -> list[tuple[str, str]]:
-        """A new list, with what is not there yet: many requests may be answered with one response."""
+        """Return a new list with the missing headers added; one response may answer many requests."""
         present = {name.lower() for name, _ in headers}
         added = [(name, request_id) for lower, name in self._request_id if lower not in present]
         if span is not None and (self._trace_response or self._server_timing):
@@ -46,7 +47,7 @@ class ResponseHeaders:
         return [*headers, *added]
 
     def on_copy(self, response: Response, request_id: str, span: Span | None) -> Response:
-        """The same response with the headers, where they cannot be put on at the border; ``response`` stays."""
+        """Return a copy of the response with the headers, for applications whose WSGI entry is not wrapped."""
         answer = copy.copy(response)
         answer.headers = type(response.headers)(self.added_to(list(response.headers), request_id, span))
         return answer
@@ -62,13 +63,13 @@ class ResponseHeaders:
             added.append((self._trace_response, text))
         timings = ",".join(value for name, value in headers if name.lower() == SERVER_TIMING.lower())
         if self._server_timing and "traceparent" not in timings and SERVER_TIMING.lower() not in others:
-            # A list-valued header: the application's own timings stay beside ours.
+            # Server-Timing may occur several times, so ours is added to the application's own.
             added.append((self._server_timing, f'traceparent;desc="{text}"'))
         return added
 
 
 def _of_global_propagator() -> frozenset[str]:
-    """Names, in lower case, that upstream's instrumentation is about to add by itself."""
+    """Names, in lower case, of the headers that OpenTelemetry's Flask instrumentation will add itself."""
     propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
     if propagator is None:
         return frozenset()
@@ -78,7 +79,7 @@ def _of_global_propagator() -> frozenset[str]:
 
 
 def _exposing(headers: list[tuple[str, str]], names: list[str]) -> list[tuple[str, str]]:
-    """Let scripts of other origins read the headers, where the application lets them read the response."""
+    """Add ``names`` to ``Access-Control-Expose-Headers`` where the application lets other origins read the response."""
     present = ", ".join(value for name, value in headers if name.lower() == _EXPOSE.lower())
     exposed = {name.strip().lower() for name in present.split(",")}
     missing = [name for name in names if name.lower() not in exposed]

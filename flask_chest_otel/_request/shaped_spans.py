@@ -1,7 +1,7 @@
-"""The child spans of a record, which take their final shape when somebody reads them.
+"""The child spans of a record, converted to their final form only when they are read.
 
-To bound, clean and mask a span takes longer than to take it, and the request need not wait for that: it is done by the
-thread that writes the record, and not at all for records whose spans nobody keeps.
+To bound, clean and mask a span takes longer than to collect it, so the request does not do it. The thread that writes
+the record does it when it reads the spans; spans that no chest keeps are never converted.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 __all__ = ["EndedSpan", "Shape", "ShapedSpans"]
 
 EndedSpan = tuple[int, int, Any]
-"""How long a span took in nanoseconds, which number it had in the order of ends, and the span."""
+"""The duration of a span in nanoseconds, its number in the order in which spans ended, and the span."""
 
 Shape = Callable[[Any], Any]
-"""Makes what a record keeps (a ``ChildSpan``) of a span that has ended."""
+"""Makes the ``ChildSpan`` for a span that has ended."""
 
 
 class ShapedSpans(Sequence["ChildSpan"]):
-    """A sequence that is a tuple to whoever reads it.
+    """A sequence of ``ChildSpan`` that behaves like a tuple.
 
     Args:
-        ended: Spans, in any order.
-        shape: Makes what is kept of one.
+        ended: The spans that have ended, in any order.
+        shape: Makes the ``ChildSpan`` for one span.
     """
 
     __slots__ = ("_count", "_ended", "_shape", "_shaped")
@@ -58,12 +58,12 @@ class ShapedSpans(Sequence["ChildSpan"]):
     def _tuple(self) -> tuple[ChildSpan, ...]:
         ended, shaped = self._ended, self._shaped
         if shaped is None:
-            # Of two threads that come at once, each does the same.
+            # Two threads at the same time both compute the same result.
             shaped = self._shaped = tuple([self._shape(span) for _, _, span in sorted(ended, key=_begin_of)])
-            self._ended = ()  # the SDK's objects go
+            self._ended = ()  # release the SDK's objects
         return shaped
 
 
 def _begin_of(ended: EndedSpan) -> tuple[int, int]:
     _, number, span = ended
-    return span.start_time or 0, -number  # of two that began at once, the outer one ended last
+    return span.start_time or 0, -number  # of two spans that began at the same time, the outer one ended last

@@ -1,4 +1,4 @@
-"""Follows every span of a request: names its route's destinations on it, and takes it for the request's record."""
+"""The span processor for requests: sets the route's destinations on each span, and collects child spans."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ __all__ = ["RequestSpanProcessor", "ensure_on"]
 
 
 class RequestSpanProcessor(SpanProcessor):
-    """Sets ``flask.chests`` at the start of a span, and takes child spans where a request's record wants them.
+    """Sets ``flask.chests`` at the start of a span, and collects child spans for the records of requests.
 
     Args:
-        of_context: The record of the request whose context is here, in a thread with a copy of it, too.
+        of_context: Returns the request whose Flask context is active, also in a thread with a copy of it.
 
     Attributes:
-        names_destinations: Whether any route has named destinations.
+        names_destinations: Whether any route names destinations.
     """
 
     def __init__(self, of_context: Callable[[], LiveRequest | None] = lambda: None) -> None:
@@ -39,11 +39,11 @@ class RequestSpanProcessor(SpanProcessor):
         self.names_destinations = False
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Ask the running request, the parent, then the request's context: work may go on in threads without either."""
+        """Find the request of a new span: the running one, that of the parent span, that of the Flask context."""
         try:
             live = live_request.get()
             if live is None or live.finished:
-                # A copied context has the request, but no variables of the thread that it is from; it may outlive it.
+                # A thread with a copied Flask context has no context variables of the request, and may outlive it.
                 live = child_spans.request_of_parent(span.parent) or self._of_context()
             if live is not None and (box := live.child_spans) is not None:
                 child_spans.started(live, span, box)
@@ -53,7 +53,7 @@ class RequestSpanProcessor(SpanProcessor):
             report_error("span processor", error)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Take the span, if it began in a request that is still open."""
+        """Collect the span, if it began in a request that is still open."""
         try:
             context = span.get_span_context()
             span_id = context.span_id if context is not None else 0
@@ -64,7 +64,10 @@ class RequestSpanProcessor(SpanProcessor):
             report_error("span processor", error)
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 - the base class's signature
-        """Nothing is held. In SDK 1.30 the base class answers ``None``, which keeps later processors from flushing."""
+        """Return ``True``: there is nothing to flush.
+
+        In SDK 1.30 the base class returns ``None``, which stops the flush before later processors.
+        """
         return True
 
 
@@ -84,10 +87,10 @@ _carriers: weakref.WeakKeyDictionary[object, RequestSpanProcessor] = weakref.Wea
 def ensure_on(
     provider: object, of_context: Callable[[], LiveRequest | None] = lambda: None, *, destinations: bool = False
 ) -> bool:
-    """Give ``provider`` the processor, once; a provider that takes none (no SDK) is left alone.
+    """Add the processor to ``provider``, once. A provider that takes no processors (no SDK) is left unchanged.
 
     Args:
-        provider: A tracer provider of anybody's.
+        provider: Any tracer provider.
         of_context: See :class:`RequestSpanProcessor`.
         destinations: Whether a route names destinations.
 
@@ -99,9 +102,9 @@ def ensure_on(
     found = _carriers.get(provider)
     if found is None:
         fresh = RequestSpanProcessor(of_context)
-        # Providers of several services in one process share their processors: one of them has it for all.
+        # Our providers for several services in one process share their processors: the first one holds the entry.
         found = _carriers.setdefault(getattr(provider, "first", provider), fresh)
-        # Of several first requests, one finds its own in the dictionary.
+        # Of several threads at the same time, exactly one finds its own object in the dictionary.
         if found is fresh:
             provider.add_span_processor(fresh)
         _carriers[provider] = found

@@ -1,4 +1,4 @@
-"""Watches the child spans of an application's requests, for their records."""
+"""Makes sure that the child spans of an application's requests are collected for their records."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 __all__ = ["SpanWatch"]
 
 _LOOK_EVERY = 64
-"""Requests between two looks at the global provider, which may be set at any time; to ask for it may take 1 µs."""
+"""Number of requests between two checks of the global provider. It may be set at any time; a check may take 1 µs."""
 
 
 class _Export(Protocol):
-    """Who makes an application's spans.
+    """Knows the tracer provider of an application.
 
     Attributes:
-        private_tracer: Of the provider that only this application has, and that exports nothing.
+        private_tracer: Tracer of a provider that only this application uses and that exports nothing.
     """
 
     private_tracer: trace.Tracer | None
 
     def tracer_provider(self) -> object:
-        """The provider that the application's spans come from, as things stand."""
+        """The provider that makes the application's spans at present."""
 
 
 class SpanWatch:
-    """Sees to it that child spans are taken, whoever records them.
+    """Makes sure that child spans are collected, whichever provider makes them.
 
     Args:
         config: The application's settings.
-        export: Who makes its spans.
-        router: Says whether spans are kept, or only counted.
-        of_context: The record of the request whose context is here.
+        export: Knows the application's tracer provider.
+        router: Knows whether any chest keeps spans.
+        of_context: Returns the request whose Flask context is active.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class SpanWatch:
 
     @property
     def keeps_spans(self) -> bool:
-        """Whether somebody keeps child spans, and not only what they add up to."""
+        """Whether any chest keeps child spans; else only their number and durations are recorded."""
         return self._router.keeps_spans
 
     @property
     def private_tracer(self) -> trace.Tracer | None:
-        """Makes the spans of tracers that have no provider."""
+        """The tracer for spans where no provider of an SDK is set."""
         return self._export.private_tracer
 
     def begin(self, live: LiveRequest) -> None:
-        """A request begins whose record somebody wants."""
+        """Begin to watch a request whose record is wanted."""
         live.span_watch = self
         live.child_spans = []
         self._left -= 1
@@ -80,34 +80,34 @@ class SpanWatch:
             self._look()
 
     def name_destinations(self) -> None:
-        """A request begins whose route names destinations."""
+        """Set destinations on spans from now on: the route of a request names some."""
         ensure_on(self._export.tracer_provider(), self._of_context, destinations=True)
 
     def finish(self, live: LiveRequest) -> child_spans.TakenSpans:
-        """The record is made."""
+        """Return the child spans of a request for its record."""
         if live.child_spans or live.outer is not None:
             return child_spans.finish(live, self._shape or self._load_shape())
-        # Most requests: nothing but a server span was followed.
+        # Most requests have no span except the server span.
         live.child_spans = None
         child_spans.open_spans.pop(live.server_span_id, None)
         return child_spans.NOTHING
 
     def sees(self, live: LiveRequest) -> bool:
-        """Whether child spans of this request could be seen: there is an SDK, and it recorded them."""
+        """Whether child spans of this request were visible: an SDK recorded them."""
         if not self._sees_spans:
             return False
         span = live.span
         return span is None or span.is_recording() or (self._sees_sampled_out and span.get_span_context().is_valid)
 
     def _load_shape(self) -> Shape:
-        """What shapes child spans, made with the first request that has any."""
+        """Make the object that shapes child spans, for the first request that has any."""
         from flask_chest_otel._request.child_span_shape import SpanShape  # noqa: PLC0415 - many applications need none
 
         self._shape = SpanShape(self._config).shaped
         return self._shape
 
     def _look(self) -> None:
-        """At the first request, the second, the fourth, and so on."""
+        """Check both providers. The number of requests until the next check doubles, up to ``_LOOK_EVERY``."""
         self._left = self._wait
         self._wait = min(_LOOK_EVERY, 2 * self._wait + 1)
         provider, global_one = self._export.tracer_provider(), trace.get_tracer_provider()

@@ -1,4 +1,4 @@
-"""A server span in place of upstream's, for a request that ended before upstream began one."""
+"""A server span of our own for a request that ended before OpenTelemetry's Flask instrumentation began one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["end_stand_in", "settle_span"]
 
 
 def settle_span(live: LiveRequest, stand_ins: ServerSpanFactory | None) -> None:
-    """The server span is there by now, or upstream's never began: a URL preprocessor has ended the request."""
+    """Find the server span. Where upstream never began one, as a URL preprocessor ended the request, start our own."""
     find_span(live)
     if live.span is None and stand_ins is not None and not (live.reached_upstream or live.dispatched):
         plan = live.plan
@@ -28,7 +28,7 @@ def settle_span(live: LiveRequest, stand_ins: ServerSpanFactory | None) -> None:
 
 
 def end_stand_in(live: LiveRequest, stand_ins: ServerSpanFactory | None, error: BaseException | None) -> None:
-    """End it with the request, if there is one."""
+    """End the stand-in span with the request, if there is one."""
     if live.stands_in and stand_ins is not None and live.span is not None:
         end_unix_ns = live.start_unix_ns + int((time.perf_counter() - live.start_s) * 1e9)
         stand_ins.end_stand_in(live.span, live.status, error, end_unix_ns)

@@ -1,7 +1,7 @@
-"""The trace id of a request that has an id of its own.
+"""Makes the trace id of a request from its request id.
 
-A tracer keeps the generator that its provider had when the tracer was made, so the provider's generator *object* is
-shadowed rather than replaced: that reaches every tracer, old and new.
+A tracer keeps the id generator that its provider had when the tracer was made. Methods are therefore set on the
+provider's generator object, which is not replaced: this reaches every tracer, old and new.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _IS_RANDOM = "is_trace_id_random"
 
 
 class ChestIdGenerator(RandomIdGenerator):
-    """Random ids, but for a request's first root spans: theirs is the request id, mapped.
+    """Generates random ids; the trace id of a request's root span is made from its request id.
 
-    For ``OTEL_PYTHON_ID_GENERATOR=flask_chest``, for declarative configuration and for
-    ``TracerProvider(id_generator=ChestIdGenerator())``. Providers without it are taught the same at the first
-    request, so it is needed only where a provider has slots or forbids changes.
+    Use it with ``OTEL_PYTHON_ID_GENERATOR=flask_chest``, in declarative configuration, or with
+    ``TracerProvider(id_generator=ChestIdGenerator())``. Other generators get the same behaviour at the first request,
+    so this class is needed only where a generator has slots or forbids changes.
     """
 
     def generate_trace_id(self) -> int:
@@ -41,7 +41,7 @@ class ChestIdGenerator(RandomIdGenerator):
 
 
 def _mapped_trace_id() -> int | None:
-    """The trace id for a root span started now, where the running request has a say in it."""
+    """The trace id for a root span that starts now, where it is made from the request id; else ``None``."""
     live = live_request.get()
     if live is None or live.dispatched or live.finished:
         return None
@@ -51,9 +51,9 @@ def _mapped_trace_id() -> int | None:
 
 
 def _random_flag(otherwise: Callable[[], bool]) -> bool:
-    """``True`` for an id whose low bits nobody outside can choose.
+    """Whether the trace id just made counts as random: no client can choose its low bits.
 
-    Without a secret a client may search for request ids whose hash it likes, so the flag stays off for those.
+    Without a secret, a client may search for request ids whose hash suits it, so the result is then ``False``.
     """
     live = live_request.get()
     if live is None or live.root_trace_id is None or live.dispatched or live.finished:
@@ -62,7 +62,7 @@ def _random_flag(otherwise: Callable[[], bool]) -> bool:
 
 
 class _ShadowGenerate:
-    """Stands in front of a generator's ``generate_trace_id``."""
+    """Replaces ``generate_trace_id`` on a generator object; calls the original where no request decides the id."""
 
     def __init__(self, original: Callable[[], int]) -> None:
         self._original = original
@@ -72,7 +72,7 @@ class _ShadowGenerate:
 
 
 class _ShadowIsRandom:
-    """Stands in front of a generator's ``is_trace_id_random``."""
+    """Replaces ``is_trace_id_random`` on a generator object; calls the original where no request decided the id."""
 
     def __init__(self, original: Callable[[], bool]) -> None:
         self._original = original
@@ -82,7 +82,7 @@ class _ShadowIsRandom:
 
 
 def shadow(provider: object) -> None:
-    """Make the generator of ``provider`` ask the running request first; again and again is harmless."""
+    """Make the id generator of ``provider`` use the running request's trace id; calling it again has no effect."""
     generator = getattr(provider, "id_generator", None)
     if generator is None or isinstance(generator, ChestIdGenerator):
         return
@@ -100,7 +100,7 @@ def _shadow(generator: Any) -> None:
 
 
 def unshadow(provider: object) -> None:
-    """Take off what :func:`shadow` put on."""
+    """Undo :func:`shadow`."""
     generator = getattr(provider, "id_generator", None)
     for name, kind in ((_GENERATE, _ShadowGenerate), (_IS_RANDOM, _ShadowIsRandom)):
         if isinstance(getattr(generator, "__dict__", {}).get(name), kind):
