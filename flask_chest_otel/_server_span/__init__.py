@@ -1,1 +1,1 @@
-"""The server span of our own: its attributes, its metrics, its end."""
+"""The server span that this package makes: its attributes, its metrics, its end."""

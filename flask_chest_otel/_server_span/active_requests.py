@@ -1,4 +1,7 @@
-"""``http.server.active_requests``: observed when metrics are collected, as counting would measure twice a request."""
+"""The metric ``http.server.active_requests``.
+
+It is observed when metrics are collected: to count up and down would take two measurements in each request.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,10 @@ __all__ = ["ActiveRequests", "active_requests"]
 
 
 class ActiveRequests:
-    """The requests that are being answered, of all applications with one meter provider."""
+    """The requests that are being answered, by all applications with the same meter provider."""
 
     def __init__(self) -> None:
-        # What the parent was answering at a fork, it answers still.
+        # One dict for each process: a child does not answer the requests that its parent was answering at the fork.
         self._here: PerProcess[dict[tuple[str, str], set[object]]] = PerProcess(dict)
 
     def enter(self, key: tuple[str, str], server_span: object) -> None:
@@ -35,23 +38,25 @@ class ActiveRequests:
         active.add(server_span)
 
     def leave(self, key: tuple[str, str], server_span: object) -> None:
-        """It is over; a child that was forked inside the request never had it."""
+        """Remove a request that is over. A child process that was forked during the request does not have it."""
         active = self._here.get().get(key)
         if active is not None:
             active.discard(server_span)
 
     def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
-        """How many there are just now."""
+        """Observe the number of active requests."""
         for (method, scheme), active in list(self._here.get().items()):
             yield Observation(len(active), {HTTP_REQUEST_METHOD: method, "url.scheme": scheme})
 
 
 def active_requests(meter: Meter, meter_provider: object) -> ActiveRequests:
-    """The active requests of one meter provider: of a second instrument with this name, the SDK ignores the callback.
+    """Return the ``ActiveRequests`` of a meter provider, made on the first call.
+
+    There is one for each provider, as the SDK ignores the callback of a second instrument with the same name.
 
     Args:
-        meter: Where the instrument is made, if it is the first.
-        meter_provider: Whose it is; ``None``: the global one's, whenever that is set.
+        meter: Makes the instrument on the first call.
+        meter_provider: The provider of ``meter``; ``None``: the global one, even if it is set later.
     """
     key = metrics.get_meter_provider if meter_provider is None else meter_provider
     fresh = ActiveRequests()

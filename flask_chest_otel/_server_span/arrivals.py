@@ -1,8 +1,8 @@
-"""The trace that a request arrives in: extracted from its headers by OpenTelemetry's global propagator."""
+"""Extracts the incoming trace context from a request's headers, with OpenTelemetry's global propagator."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 __all__ = ["Arrivals"]
 
 _W3C = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE", "baggage": "HTTP_BAGGAGE"}
-"""Headers of the propagators of OpenTelemetry's API, which find nothing where none of them is there."""
+"""Headers that the propagators of OpenTelemetry's API read, to their WSGI keys. Without them they find nothing."""
 
 
 class Arrivals:
-    """Finds the context in which a request arrives.
+    """Extracts the OpenTelemetry context of incoming requests.
 
-    Most requests bring none of the W3C's headers. The propagator is not asked then, if it knows no others: some read
-    further headers, and the one for AWS Lambda reads a variable of the environment.
+    Most requests have none of the W3C headers. The propagator is then not called, unless it may find something
+    elsewhere: some propagators read other headers, and the one for AWS Lambda reads an environment variable.
     """
 
     __slots__ = ("_global", "_known")
 
     def __init__(self) -> None:
-        from opentelemetry import propagate  # noqa: PLC0415 - it loads all propagators; at the first request
+        from opentelemetry import propagate  # noqa: PLC0415 - it loads all propagators, so it is imported at the first request
 
         self._global: Callable[[], TextMapPropagator] = propagate.get_global_textmap
-        # One tuple, as several threads may come at once.
+        # One tuple, so that a thread never sees the propagator of one and the keys of another.
         self._known: tuple[TextMapPropagator | None, tuple[str, ...]] = (None, ())
 
-    def context_in(self, environ: dict[str, Any]) -> Context:
-        """The present context, with what the propagator finds in a WSGI environment."""
+    def context_in(self, environ: dict[str, object]) -> Context:
+        """The current context, extended by what the propagator extracts from a WSGI environment."""
         propagator = self._global()
         known, keys = self._known
         if known is not propagator:  # the application may set another one at any time
@@ -54,9 +54,9 @@ class Arrivals:
 
 
 def _keys_of(propagator: TextMapPropagator) -> tuple[str, ...]:
-    """What has to be in the environment for a propagator to find anything; nothing where that is not known."""
+    """The WSGI keys of which a propagator needs at least one; an empty tuple where they are not known."""
     try:
         fields = set(propagator.fields)
-    except Exception:  # noqa: BLE001 - one of the application's own
+    except Exception:  # noqa: BLE001 - the propagator may be the application's code
         return ()
     return tuple(_W3C[field] for field in fields) if fields <= _W3C.keys() else ()

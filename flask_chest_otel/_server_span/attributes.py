@@ -1,4 +1,4 @@
-"""HTTP semantic conventions of a server span, read from a WSGI environment; no Flask, no span.
+"""Attributes of a server span by the HTTP semantic conventions, read from a WSGI environment.
 
 https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server
 """
@@ -36,37 +36,37 @@ __all__ = [
 ]
 
 _PROTOCOL = "HTTP/"
-# Beside letters and digits: https://www.rfc-editor.org/rfc/rfc3986#section-3.3
+# Characters of a path beside letters and digits: https://www.rfc-editor.org/rfc/rfc3986#section-3.3
 _PATH_CHARACTERS = "/:@!$&'()*+,;=-._~"
 _PLAIN_PATH = re.compile(f"[A-Za-z0-9{re.escape(_PATH_CHARACTERS)}]*").fullmatch
 _CUT_ESCAPE = re.compile("%.?$")
-# A query comes encoded, as far as it is: only what is not ASCII has to be.
+# The client has encoded the query already; only characters outside of ASCII are encoded here.
 _QUERY_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
-# A proxy may pass on whatever a client says; these are attributes of metrics, so they have to be few.
+# The scheme is an attribute of metrics, so its values are bounded: a proxy may pass on any text from a client.
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _VERSIONS = frozenset({"1.0", "1.1", "2", "2.0", "3", "3.0"})
 
 
 _MEASURED = (HTTP_REQUEST_METHOD, "url.scheme", HTTP_ROUTE, "network.protocol.version")
-"""Attributes of a span that the duration has, too."""
+"""Attributes of the span that the metric ``http.server.request.duration`` has as well."""
 
 LONGEST_TEXT = 255
-"""Characters of a host or an unknown method: a name in the DNS has no more."""
+"""Longest host or unknown method, in characters: the limit of a DNS name (RFC 1035, section 2.3.4)."""
 
 _PORT_DIGITS = 5
 _LAST_PORT = 65_535
 
 
 class SpanTemplate:
-    """What does not change between requests with one method, route, host and protocol.
+    """The constant parts of the spans of requests with the same method, route, host and protocol.
 
     Attributes:
-        name: The span's.
-        method: As metrics may carry it.
-        scheme: ``http`` or ``https``, ``_OTHER`` for what is none.
-        attributes: The constant part of the span's.
-        durations: Attribute sets that the duration is recorded under, by status and error type.
-        measured: What all of these have in common.
+        name: The span's name.
+        method: The method as metrics carry it.
+        scheme: ``http``, ``https``, ``ws`` or ``wss``; ``_OTHER`` for others.
+        attributes: The constant attributes of the span.
+        durations: Status and error type to the attribute set of the duration.
+        measured: The attributes that all these sets have in common.
     """
 
     __slots__ = ("attributes", "durations", "measured", "method", "name", "scheme")
@@ -78,8 +78,8 @@ class SpanTemplate:
         scheme: str = environ.get("wsgi.url_scheme", "http")
         self.scheme = scheme if scheme in _SCHEMES else OTHER_METHOD
         self.name = span_name(method, route)
-        self.durations: dict[tuple[int, str | None], Mapping[str, Any]] = {}
-        self.attributes: dict[str, Any] = {HTTP_REQUEST_METHOD: self.method, "url.scheme": self.scheme}
+        self.durations: dict[tuple[int, str | None], Mapping[str, object]] = {}
+        self.attributes: dict[str, object] = {HTTP_REQUEST_METHOD: self.method, "url.scheme": self.scheme}
         if self.method == OTHER_METHOD:
             self.attributes["http.request.method_original"] = method[:LONGEST_TEXT]
         if route is not None:
@@ -95,7 +95,7 @@ class SpanTemplate:
         self._add_server(environ.get("HTTP_HOST") or environ.get("SERVER_NAME"), environ.get("SERVER_PORT"))
 
     def _add_server(self, host: str | None, port: str | None) -> None:
-        """Behind proxies as ``ProxyFix`` has put it into the environment."""
+        """Add the server's address; behind proxies, the one that ``ProxyFix`` has put into the environment."""
         if host:
             name, port_of_host = _host_and_port(host)
             number = _port_number(port_of_host or port or "")
@@ -103,19 +103,22 @@ class SpanTemplate:
             if number is not None:
                 self.attributes["server.port"] = number
 
-    def duration_attributes(self, status: int, error_type: str | None) -> dict[str, Any]:
+    def duration_attributes(self, status: int, error_type: str | None) -> dict[str, object]:
         """The attribute set of ``http.server.request.duration``."""
-        found: dict[str, Any] = dict(self.measured)
+        found: dict[str, object] = dict(self.measured)
         found[HTTP_RESPONSE_STATUS_CODE] = status
         if error_type is not None:
             found["error.type"] = error_type
         return found
 
     def told_apart(
-        self, sets: AttributeSets, end: tuple[int, str | None], dimensions: Mapping[str, Any]
+        self, sets: AttributeSets, end: tuple[int, str | None], dimensions: Mapping[str, object]
     ) -> Mapping[str, Any]:
-        """The same with dimensions, within the limit; not kept here, as clients make many templates."""
-        # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
+        """The attribute set of the duration with dimensions, within the cardinality limit.
+
+        It is not stored in the template: clients can cause many templates.
+        """
+        # The types belong to the key: True, 1 and 1.0 are equal in Python, but make three attribute sets.
         key = (self.measured, end, *[(name, type(value), value) for name, value in dimensions.items()])
         found = sets.seen.get(key)
         if found is None:
@@ -123,8 +126,8 @@ class SpanTemplate:
         return found
 
 
-def full_name(view: Any) -> str | None:
-    """The name of a view function with its module, or of the class whose view it is; ``None`` where it has none."""
+def full_name(view: object) -> str | None:
+    """The full name of a view function, or of the class of a class-based view; ``None`` where it has no name."""
     named = getattr(view, "view_class", view)
     module, name = getattr(named, "__module__", None), getattr(named, "__qualname__", None)
     return f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else None
@@ -137,12 +140,12 @@ def url_path(environ: Mapping[str, Any]) -> str:
 
 
 def cut_path(path: str, chars: int) -> str:
-    """At most so many characters of an encoded path; a cut inside of %C3 would make another path of it."""
+    """Cut an encoded path to at most ``chars`` characters, never inside an escape such as ``%C3``."""
     return path if len(path) <= chars else _CUT_ESCAPE.sub("", path[:chars])
 
 
 def request_attributes(environ: Mapping[str, Any], template: SpanTemplate, path: str) -> dict[str, Any]:
-    """What the conventions want at the start of the span, where samplers look at it."""
+    """The attributes that the conventions require at the start of the span, so that samplers can read them."""
     get = environ.get
     attributes = dict(template.attributes)
     attributes["url.path"] = path
@@ -159,7 +162,7 @@ def request_attributes(environ: Mapping[str, Any], template: SpanTemplate, path:
 
 
 def _as_uri(path: str, safe: str = _PATH_CHARACTERS) -> str:
-    """A part as in a URI, percent-encoded, whatever its bytes mean: WSGI has decoded them as Latin-1."""
+    """Percent-encode the original bytes of a part of a URI: WSGI has decoded them as Latin-1 (PEP 3333)."""
     return quote(path, safe=safe, encoding="latin-1", errors="replace")
 
 
@@ -171,25 +174,25 @@ def _host_and_port(host: str) -> tuple[str, str]:
 
 
 def _port_number(port: str) -> int | None:
-    """A port; none where a client's words are no number of 16 bits."""
+    """The port as a number; ``None`` where the text, which a client sent, is not a number of 16 bits."""
     if port.isascii() and port.isdecimal() and len(port) <= _PORT_DIGITS and int(port) <= _LAST_PORT:
         return int(port)
     return None
 
 
 def _as_text(value: str) -> str:
-    """A header as text: WSGI hands bytes over as Latin-1."""
+    """The text of a header: WSGI decodes the bytes of headers as Latin-1 (PEP 3333), whatever their encoding is."""
     return value if value.isascii() else value.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def span_name(method: str, route: str | None) -> str:
-    """``{method} {route}``; the method is ``HTTP`` where it is none of the known."""
+    """The name of a span: ``{method} {route}``; ``HTTP`` in place of an unknown method."""
     known = metric_method(method)
     name = "HTTP" if known == OTHER_METHOD else known
     return f"{name} {route}" if route is not None else name
 
 
-class _EnvironGetter(Getter[Any]):
+class _EnvironGetter(Getter[object]):
     """Reads propagation headers from a WSGI environment."""
 
     def get(self, carrier: Any, key: str) -> list[str] | None:
@@ -200,7 +203,7 @@ class _EnvironGetter(Getter[Any]):
         return [key[5:].lower().replace("_", "-") for key in carrier if key.startswith("HTTP_")]
 
 
-class _HeaderSetter(Setter[Any]):
+class _HeaderSetter(Setter[object]):
     """Appends to the list of headers that ``start_response`` takes."""
 
     def set(self, carrier: Any, key: str, value: str) -> None:
@@ -212,10 +215,10 @@ header_setter = _HeaderSetter()
 
 
 class HeaderCapture:
-    """Headers that the standard variables ask for, as span attributes ``http.request.header.<name>``.
+    """Captures headers as span attributes ``http.request.header.<name>``, by OpenTelemetry's environment variables.
 
-    Patterns are regular expressions without regard to case. Those of headers to capture match whole names; those of
-    headers to sanitise match anywhere in a name, and make ``[REDACTED]`` of the value.
+    Patterns are regular expressions and ignore case. A pattern of headers to capture matches the whole name. A pattern
+    of headers to sanitise matches any part of the name, and the value becomes ``[REDACTED]``.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
@@ -241,16 +244,16 @@ class HeaderCapture:
                 if self._sanitised is not None and self._sanitised.search(name):
                     found[attribute] = ["[REDACTED]"]
                 else:
-                    # One text, as WSGI has the request's headers: https://www.rfc-editor.org/rfc/rfc9110#section-5.3
+                    # Join repeated headers, as WSGI does for requests: https://www.rfc-editor.org/rfc/rfc9110#section-5.3
                     found[attribute] = [",".join([*found.get(attribute, ()), _as_text(value)])]
         return found
 
 
 class LegacyNames:
-    """The names before the conventions became stable, beside the stable ones.
+    """Adds the attribute names from before the HTTP conventions became stable, beside the stable names.
 
-    ``OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`` asks for both, to move dashboards over; otherwise only stable names are
-    used: https://opentelemetry.io/docs/specs/semconv/non-normative/http-migration/
+    ``OTEL_SEMCONV_STABILITY_OPT_IN=http/dup`` asks for both, so that dashboards can be moved step by step. Otherwise
+    only the stable names are used: https://opentelemetry.io/docs/specs/semconv/non-normative/http-migration/
     """
 
     _SPAN: ClassVar[dict[str, str]] = {
@@ -270,8 +273,8 @@ class LegacyNames:
         modes = environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")
         return cls() if "http/dup" in (mode.strip() for mode in modes) else None
 
-    def add_to(self, attributes: Mapping[str, Any], environ: Mapping[str, Any]) -> dict[str, Any]:
-        """A span's attributes under both names, and two that have no new one."""
+    def add_to(self, attributes: Mapping[str, Any], environ: Mapping[str, object]) -> dict[str, Any]:
+        """A span's attributes under both names, and two old attributes that have no stable name."""
         both = dict(attributes)
         of_wsgi = {"http.host": environ.get("HTTP_HOST"), "http.server_name": environ.get("SERVER_NAME")}
         both.update((old, value) for old, value in of_wsgi.items() if value)
@@ -280,9 +283,9 @@ class LegacyNames:
         both["http.target"] = attributes["url.path"] + (f"?{query}" if query else "")
         return both
 
-    def of_metric(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    def of_metric(self, attributes: Mapping[str, object]) -> dict[str, Any]:
         """A measurement's attributes under the old names."""
         found = {old: attributes[new] for new, old in self._SPAN.items() if new in attributes}
         if HTTP_ROUTE in attributes:
             found["http.target"] = attributes[HTTP_ROUTE]
-        return found or dict(attributes)  # of the overflow point
+        return found or dict(attributes)  # the overflow point has none of these attributes

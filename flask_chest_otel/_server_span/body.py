@@ -1,4 +1,4 @@
-"""A response's body that is made while it is sent."""
+"""Wraps a response body that is made while it is sent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Body"]
 
 
 class Body:
-    """The application's body: the span is current inside it, and ends with it."""
+    """Wraps the application's body: the server span is current while a piece is made, and ends with the body."""
 
     __slots__ = ("_body", "_context", "_iterator", "_process", "_span")
 
@@ -44,7 +44,7 @@ class Body:
                 self._iterator = iter(self._body)
             piece = next(self._iterator)
             server_span.send()
-            return piece  # noqa: TRY300 - an application's body may raise anything
+            return piece  # noqa: TRY300 - the application's body may raise anything
         except StopIteration:
             server_span.end()
             raise
@@ -56,7 +56,7 @@ class Body:
             otel_context.detach(token)
 
     def close(self) -> None:
-        """End the body, as every WSGI server must; a client may have gone before the last byte."""
+        """Close the body and end the span. Every WSGI server must call it (PEP 3333), even if the client has gone."""
         __traceback_hide__ = True
         server_span = self._span
         token = self._resume()
@@ -76,6 +76,6 @@ class Body:
         return otel_context.attach(self._context)
 
     def __del__(self) -> None:
-        # A server that forgets close() must not keep the request open for ever.
+        # End the span even if a server does not call close().
         if not self._span.ended:
             abandoned.abandon(self._span, self._process)

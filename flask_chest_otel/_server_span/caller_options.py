@@ -1,4 +1,4 @@
-"""What callers say about server spans, with the arguments of upstream's ``FlaskInstrumentor``."""
+"""The options for server spans that callers of the instrumentor give, as for upstream's ``FlaskInstrumentor``."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["CallerOptions", "SqlComments"]
 
 _SQL_COMMENTS = "SQLCOMMENTER_ORM_TAGS_AND_VALUES"
-"""Where in the context the instrumentations of databases look for what stands in their comments."""
+"""Key of the OpenTelemetry context under which database instrumentations find the content of SQL comments."""
 
 _READER = "opentelemetry.instrumentation.sqlcommenter_utils"
-"""The module with which they do: where it is not loaded, nobody looks."""
+"""The module with which they read it. Where it is not loaded, no instrumentation reads the key."""
 
 
 class CallerOptions(NamedTuple):
-    """What the caller of an instrumentor says.
+    """The options that a caller of the instrumentor gives.
 
     Attributes:
         response_hook: Called with the span, the status line and the headers when the response starts.
-        enable_commenter: Whether SQL comments say which route asks; ``None``: where a database instrumentation can
-            write any.
-        commenter_options: Of ``framework``, ``controller`` and ``route``, those with ``False`` are left out.
+        enable_commenter: Whether SQL comments name the route; ``None``: where a database instrumentation that can
+            write comments is loaded.
+        commenter_options: ``framework``, ``controller`` and ``route`` to ``False`` where the comment leaves it out.
     """
 
     response_hook: ResponseHook | None = None
@@ -43,12 +43,12 @@ class CallerOptions(NamedTuple):
     commenter_options: Mapping[str, object] = MappingProxyType({})
 
     def sql_comments(self) -> SqlComments | None:
-        """What makes the comments; ``None`` where nobody wants any. Asked with the first request."""
+        """The object that makes SQL comments; ``None`` where none are wanted. Called at the first request."""
         wanted = _READER in sys.modules if self.enable_commenter is None else self.enable_commenter
         return SqlComments(self.commenter_options) if wanted else None
 
     def for_upstream(self, request_hook: RequestHook | None) -> dict[str, object]:
-        """The same as arguments of upstream's instrumentor, with a hook that is a setting here."""
+        """The same options as arguments of upstream's instrumentor, with the setting ``request_hook`` added."""
         return {
             "request_hook": request_hook,
             "response_hook": self.response_hook,
@@ -58,10 +58,10 @@ class CallerOptions(NamedTuple):
 
 
 class SqlComments:
-    """What SQL comments say of a request: https://google.github.io/sqlcommenter/.
+    """Makes the content of SQL comments for a request: https://google.github.io/sqlcommenter/.
 
     Args:
-        options: Of ``framework``, ``controller`` and ``route``, those with ``False`` are left out.
+        options: ``framework``, ``controller`` and ``route`` to ``False`` where the comment leaves it out.
     """
 
     __slots__ = ("_controller", "_framework", "_route")
@@ -72,7 +72,7 @@ class SqlComments:
         self._route = options.get("route", True)
 
     def put(self, context: Context, rule: Rule | None) -> Context:
-        """Put what is said of a request with this matched rule into a context; ``None`` where no rule matched."""
+        """Return ``context`` with the content of comments for a request; ``rule`` is ``None`` where none matched."""
         found = dict(self._framework)
         if rule is not None:
             if self._controller:

@@ -1,4 +1,4 @@
-"""What the server spans of one application have in common: tracer, instruments, hooks, templates."""
+"""Makes the server spans of one application: holds their tracer, instruments, hooks and templates."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ _MOST_TEMPLATES = 2000
 
 
 class ServerSpanFactory:
-    """What the server spans of one application have in common.
+    """Makes the server spans of one application, and records their metrics.
 
     Args:
-        tracer: Makes them.
+        tracer: Makes the spans.
         meter: Makes ``http.server.request.duration``.
         active: Counts ``http.server.active_requests``.
         config: The application's settings.
-        options: The caller's hook, and whether SQL comments are wanted.
-        views: The application's view functions by endpoint, which may still grow.
+        options: The response hook and the options for SQL comments of the instrumentor's caller.
+        views: The application's view functions by endpoint. It is the live dict: routes may be added later.
     """
 
     def __init__(
@@ -96,9 +96,10 @@ class ServerSpanFactory:
     def template(
         self, environ: dict[str, Any], method: str, route: str | None, chests: str | None, rule: Rule | None = None
     ) -> SpanTemplate:
-        """What is known beforehand of a request like this one.
+        """The template for requests like this one.
 
-        Clients choose the host, the method and the protocol: only so many are kept, and only short ones.
+        Clients choose the host, the method and the protocol, so the number of stored templates and the length of these
+        texts are bounded.
         """
         get = environ.get
         host, protocol = get("HTTP_HOST"), get("SERVER_PROTOCOL")
@@ -116,7 +117,7 @@ class ServerSpanFactory:
     def start(
         self, environ: dict[str, object], template: SpanTemplate, path: str, start_unix_ns: int
     ) -> tuple[Span, Context]:
-        """Start a server span of our own; with it the context that its parent arrived in."""
+        """Start a server span of our own; return it with the context of its parent."""
         attributes = request_attributes(environ, template, path)
         if self.capture.request is not None:
             attributes.update(self.capture.of_request(environ))
@@ -125,17 +126,19 @@ class ServerSpanFactory:
         span = self.tracer.start_span(template.name, parent, SpanKind.SERVER, given, start_time=start_unix_ns)
         return span, parent
 
-    def call_request_hook(self, span: Span, environ: dict[str, Any]) -> None:
-        """A server span has started, and is current."""
+    def call_request_hook(self, span: Span, environ: dict[str, object]) -> None:
+        """Call the application's hook with a server span that has started and is current."""
         if self._request_hook is not None:
             with guarded("request_hook"):
                 self._request_hook(span, environ)
 
     def start_inside(self, server: Span, template: SpanTemplate, route: str | None, start_unix_ns: int) -> Span:
-        """Say the route on a server span of others; where it says another one already, on a span inside it.
+        """Set the route on a server span that another instrumentation made.
+
+        Where that span has another route already, start a span of our own inside it, with our route.
 
         Returns:
-            ``server``, or the span of our own inside it.
+            ``server``, or our own span inside it.
         """
         if route is None or not server.is_recording():
             return server
@@ -146,7 +149,7 @@ class ServerSpanFactory:
         return self.tracer.start_span(template.name, attributes=attributes, start_time=start_unix_ns)
 
     def respond(self, span: Span, context: Context, status: str, headers: list[tuple[str, str]]) -> None:
-        """The response begins: add what the global response propagator says, capture headers, call the hook."""
+        """At the begin of the response: call the global response propagator, capture headers, call the hook."""
         propagator = get_global_response_propagator()  # type: ignore[no-untyped-call]
         if propagator is not None:
             propagator.inject(headers, context, header_setter)
@@ -157,16 +160,16 @@ class ServerSpanFactory:
                 self.response_hook(span, status, headers)
 
     def measure(
-        self, template: SpanTemplate, duration_s: float, end: End, context: Context, dimensions: Mapping[str, Any]
+        self, template: SpanTemplate, duration_s: float, end: End, context: Context, dimensions: Mapping[str, object]
     ) -> None:
-        """Record the duration of a request; a web socket has none.
+        """Record the duration of a request; nothing is recorded for a web socket.
 
         Args:
-            template: The request's.
-            duration_s: Seconds.
-            end: The status, and the error's type where it failed.
-            context: Where exemplars find the span.
-            dimensions: Values of the application's variables by which the duration is told apart, too.
+            template: The template of the request.
+            duration_s: The duration, seconds.
+            end: The status, and the error type where the request failed.
+            context: The OpenTelemetry context with the span, for exemplars.
+            dimensions: Further attributes: values of the application's variables.
         """
         if end[0] == SWITCHING_PROTOCOLS:
             return
@@ -180,12 +183,12 @@ class ServerSpanFactory:
             self.legacy_duration.record(duration_s * 1000, under_old_names, context)
 
     def _duration_attributes(self, template: SpanTemplate, end: End) -> Mapping[str, Any]:
-        """What the duration is recorded under, within the limit."""
+        """The attribute set of the duration, within the cardinality limit."""
         found = template.durations.get(end)
         if found is None:
             attributes = template.duration_attributes(*end)
             found = self._durations.admit(tuple(attributes.items()), attributes)
-            # Not the overflow point: an application that makes up types of exceptions would fill the memory.
+            # Do not store the overflow point: an application that invents exception types would fill the memory.
             if found is not OVERFLOW_ATTRIBUTES:
                 template.durations[end] = found
         return found
@@ -193,7 +196,7 @@ class ServerSpanFactory:
     def start_stand_in(
         self, environ: dict[str, object], method: str, route: str | None, chests: str | None, start_unix_ns: int
     ) -> tuple[Span, Context]:
-        """Start the server span of a request that ended before upstream began one; its duration upstream measures."""
+        """Start the server span of a request that ended before upstream began one. Upstream records its duration."""
         template = self.template(environ, method, route, chests)
         parent = self._arrivals.context_in(environ)
         attributes = request_attributes(environ, template, url_path(environ))
@@ -201,7 +204,7 @@ class ServerSpanFactory:
         return span, trace.set_span_in_context(span, parent)
 
     def end_stand_in(self, span: Span, status: int, error: BaseException | None, end_unix_ns: int) -> None:
-        """End it with the request."""
+        """End a stand-in span with its request."""
         error_type = error_type_of(error, status)
         span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
         self.describe_failure(span, error_type, error)
@@ -216,7 +219,7 @@ class ServerSpanFactory:
         error: BaseException | None,
         stack: str | None,
     ) -> None:
-        """What a span of ours says at its end, beside the status that it has been ``described`` with."""
+        """Set the status and the failure on our own span at its end; ``described`` is the status set on it before."""
         if described != status:
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
         if self.legacy is not None:
@@ -226,7 +229,7 @@ class ServerSpanFactory:
     def describe_failure(
         self, span: Span, error_type: str | None, error: BaseException | None, stack: str | None = None
     ) -> None:
-        """What a server span says of a request that failed; nothing where ``error_type`` is ``None``."""
+        """Set ``error.type``, the span status and the exception of a failed request; ``error_type=None``: nothing."""
         if error_type is None:
             return
         span.set_attribute("error.type", error_type)
@@ -237,13 +240,13 @@ class ServerSpanFactory:
         self.record_exception(span, error, stack)
 
     def record_exception(self, span: Span, error: BaseException, stack: str | None = None) -> None:
-        """Make an event of an exception, unless exceptions are log records alone."""
+        """Add an exception to a span as an event, unless exceptions become log records only."""
         if self._events:
             record_exception(span, error, self._text_chars, stack)
 
 
 def error_type_of(error: BaseException | None, status: int) -> str | None:
-    """What ``error.type`` says of a request; ``None``: it did not fail."""
+    """The value of ``error.type`` for a request; ``None`` where it did not fail."""
     if error is not None:
         return type_name(error)
     return str(status) if status >= SERVER_ERROR else None

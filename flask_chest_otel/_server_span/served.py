@@ -1,4 +1,4 @@
-"""A request as the WSGI server sees it: the entry, ``start_response``, the body that comes back."""
+"""A request at the WSGI entry of an application: the call, ``start_response``, and the body that is returned."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 __all__ = ["SERVED_KEY", "ServedRequest"]
 
 SERVED_KEY = "flask_chest_otel.served"
-"""Where it lives in the WSGI environment, from the WSGI entry until the application returns."""
+"""Key of the WSGI environment under which the request is kept until the application returns."""
 
-# How flask-sock tells gunicorn and Werkzeug, in place of start_response(), that it has used the connection itself:
+# flask-sock raises these to tell gunicorn and Werkzeug that it has used the connection itself, without start_response:
 # https://github.com/miguelgrinberg/flask-sock
 _SOCKET_ENDS = (StopIteration, ConnectionError)
 
 
 class ServedRequest(ServerSpan):
-    """One request at the WSGI border of one application, and its server span.
+    """One request at the WSGI entry of an application, with its server span.
 
     Args:
-        key: What :meth:`waits_for` is asked with.
-        spans: Makes the server span; ``None``: none is wanted.
+        key: Identifies the application; see :meth:`waits_for`.
+        spans: Makes the server span; ``None``: no server span is wanted.
         environ: The WSGI environment.
     """
 
@@ -47,11 +47,11 @@ class ServedRequest(ServerSpan):
         environ[SERVED_KEY] = self
 
     def waits_for(self, key: object) -> bool:
-        """Whether this is the entry to the application with this key, whose dispatch has not been reached."""
+        """Whether this request entered the application with this key, and Flask has not begun to dispatch it."""
         return self._key is key and not self._opened
 
     def adding(self, add_headers: Callable[[Headers], Headers]) -> None:
-        """Send what ``add_headers`` makes of the application's headers."""
+        """Send the headers that ``add_headers`` returns for the application's headers."""
         self._add_headers = add_headers
 
     def telling(self, tell: Callable[[BaseException], None]) -> None:
@@ -59,7 +59,7 @@ class ServedRequest(ServerSpan):
         self._tell = tell
 
     def starting(self, start_response: Callable[..., object]) -> Callable[..., object]:
-        """``start_response``, listened to."""
+        """Wrap ``start_response`` to see the status and to add headers."""
 
         def listening(status: str, headers: Headers, *exc_info: object) -> object:
             try:
@@ -71,7 +71,7 @@ class ServedRequest(ServerSpan):
         return listening
 
     def _started(self, status: str, headers: Headers) -> Headers:
-        """What goes to the server in place of ``headers``, which may be an object of the application's."""
+        """The headers for the server. ``headers`` may belong to the application, so the list is not changed."""
         code = status[:3]
         if code.isdecimal() and self._answered != SWITCHING_PROTOCOLS:
             self._status = int(code)
@@ -82,7 +82,7 @@ class ServedRequest(ServerSpan):
         return headers
 
     def returned(self, body: object) -> object:
-        """The application has returned: what is left is the body."""
+        """Take the body that the application has returned; wrap it where it is made while it is sent."""
         try:
             return self._returned(body)
         except Exception as error:  # noqa: BLE001 - the guard decides
@@ -94,16 +94,16 @@ class ServedRequest(ServerSpan):
         self._step_out()
         wrapper = self._environ.get("wsgi.file_wrapper")
         if self._span is None or not self._streamed or (isinstance(wrapper, type) and isinstance(body, wrapper)):
-            # In memory, or a file that the server sends by itself if it is handed over unwrapped.
+            # The body is in memory, or it is a file that the server sends itself, which needs the original object.
             self.end()
             return body
         return Body(body, self, self._context)
 
     def raised(self, error: BaseException) -> None:
-        """The application has let an exception out."""
+        """End the request with an exception that has left the application."""
         ends_socket = isinstance(error, _SOCKET_ENDS)
         if not ends_socket:
-            # A teardown function, perhaps: no byte has left yet, and the server says 500 whatever was begun.
+            # Nothing was sent yet, so the server answers 500, even if start_response was called before.
             self._status = NO_STATUS
         if self._status or not self._answered or not ends_socket:
             self._answered = NO_STATUS

@@ -1,7 +1,8 @@
-"""A server span of our own: from the WSGI entry to the last byte of the body.
+"""Our own server span: from the WSGI entry to the last byte of the body.
 
-It starts its clock at the WSGI entry, its span when the URL is matched and the request id is known (with the entry's
-time), and ends both with the body. Its methods tell it what happens; it knows nothing of the request's record.
+The clock starts at the WSGI entry. The span starts when the URL is matched and the request id is known, but with the
+time of the entry. Both end with the body. The methods are called at each step of the request; this module does not know
+the request's record.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_STATUS", "ServerSpan"]
 
-NO_DIMENSIONS: Mapping[str, Any] = MappingProxyType({})
+NO_DIMENSIONS: Mapping[str, object] = MappingProxyType({})
 
 NO_STATUS = 0
-"""Stands for a status that is not known yet."""
+"""The status while it is not known."""
 
 
 class ServerSpan:
     """The span of one request, from its start to the last byte of the response.
 
     Attributes:
-        dimensions: Values of the application's variables by which the duration is told apart, too.
-        parent: The OpenTelemetry context in which a server span of our own was started.
-        ended: Whether the span has ended and was measured.
+        dimensions: Values of the application's variables that become attributes of the duration.
+        parent: The OpenTelemetry context in which our own server span was started.
+        ended: Whether the span has ended and its duration was recorded.
     """
 
     __slots__ = (
@@ -79,42 +80,45 @@ class ServerSpan:
     _context: Context
 
     def __init__(self, spans: ServerSpanFactory | None, environ: dict[str, object]) -> None:
-        """Start the clock; where ``spans`` is ``None``, no span is wanted."""
+        """Start the clock. With ``spans=None``, no span is made."""
         self._start_ns = time.time_ns()
         self._start_s = time.perf_counter()
         self._spans: Any = spans
         self._environ = environ
         self.parent: Context | None = None
-        # The server span of our own or of others, or a span inside that; None where neither is wanted.
+        # Our own server span, that of another instrumentation, or our span inside that; None where none is wanted.
         self._span: Span | None = None
         self._complete: Complete | None = None
         self._sent: Callable[[], None] | None = None
         self._tell: Callable[[BaseException], None] | None = None
         self._stack: str | None = None
-        self.dimensions: Mapping[str, Any] = NO_DIMENSIONS
+        self.dimensions: Mapping[str, object] = NO_DIMENSIONS
         self._token: Any = None
         self._error: BaseException | None = None
         self._opened = self._ends = self._counted = self._streamed = self.ended = False
-        # The status: on the wire, of the application's response, and as it stands on the span already.
+        # Three statuses: the one that was sent, that of the application's response, that set on the span already.
         self._status = self._answered = self._described = NO_STATUS
 
     @property
     def is_own(self) -> bool:
-        """Whether the server span is our own."""
+        """Whether this package made the server span."""
         return self._counted
 
     def open(
         self, method: str, route: str | None, chests: str | None, path: str, rule: Rule | None, *, inside: bool
     ) -> tuple[Span | None, Context | None]:
-        """The URL is matched, the request id chosen: start the span, make it current, return it with its context.
+        """Start the span and make it current, once the URL is matched and the request id is chosen.
 
         Args:
-            method: The request's.
-            route: The matched rule, below the application's root; ``None`` where there is none.
-            chests: The request's destinations, as they stand on spans; ``None``: everywhere.
-            path: The request's, as in a URL.
-            rule: The matched rule itself: it names the view.
+            method: The HTTP method.
+            route: The matched rule with the application's root before it; ``None`` where no rule matched.
+            chests: The value of ``flask.chests``; ``None``: the data may go everywhere.
+            path: The path of the URL, percent-encoded.
+            rule: The matched rule, which names the view.
             inside: Whether an instrumentation around the application has made a server span.
+
+        Returns:
+            The span and the OpenTelemetry context in which it is current.
         """
         self._opened = True
         if self._spans is None:
@@ -147,39 +151,42 @@ class ServerSpan:
         return server, context
 
     def respond(self, status: int, *, streamed: bool) -> None:
-        """The application has a response, whose body is made while it is sent if it is ``streamed``."""
+        """Note the application's response; ``streamed``: its body is made while it is sent."""
         self._answered = status
         self._streamed = streamed
 
     def describe(self, attributes: dict[str, Any], status: int) -> None:
-        """Write attributes of the request onto the span, and the status with them."""
+        """Set attributes of the request, and the status, on the span."""
         if self._span is not None:
             self._described = attributes[HTTP_RESPONSE_STATUS_CODE] = status
             self._span.set_attributes(attributes)
 
     def send(self) -> None:
-        """A piece of the body is there."""
+        """Note that a piece of the body is ready to be sent."""
         if self._sent is not None:
             self._sent()
             self._sent = None
 
     def fail(self, error: BaseException | None, stack: str | None = None) -> None:
-        """Remember the exception that ends this request, and its stack; what is answered for it is complete."""
+        """Note the exception that ends this request, and its stack trace. The response for it is not streamed."""
         if error is not None:
             self._error, self._stack = error, stack
             self._streamed = False
 
     @property
     def streams(self) -> bool:
-        """Whether a body that is still to be made belongs to a server span of our own."""
+        """Whether the body is still to be made, and our own server span ends with it."""
         return self._streamed and self._counted and not self.ended
 
     def at_end(self, complete: Complete, sent: Callable[[], None] | None = None) -> bool:
-        """Whether what is given will be called: the response has not ended yet, and its end will be seen.
+        """Register callbacks for the end of the response.
 
         Args:
-            complete: Called before the span ends, with what failed, and the status that was sent or 0.
-            sent: Called with the first piece of a body that is made while it is sent.
+            complete: Called before the span ends, with the exception or ``None``, and the status that was sent or 0.
+            sent: Called when the first piece of a streamed body is ready.
+
+        Returns:
+            Whether they will be called: the response has not ended, and we will see its end.
         """
         if self.ended or (self._streamed and not self._counted):
             return False
@@ -187,10 +194,10 @@ class ServerSpan:
         return True
 
     def end(self, ended_s: float | None = None) -> None:
-        """End the span and measure it; once.
+        """End the span and record its duration; further calls do nothing.
 
         Args:
-            ended_s: When it was over, on the monotonic clock; ``None``: now.
+            ended_s: The time of the end on the monotonic clock, seconds; ``None``: now.
         """
         if self.ended:
             return
@@ -206,7 +213,7 @@ class ServerSpan:
                 self._end(self._span, duration_s)
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("end", error)
-        # Frames of the server's hold this object, and an exception holds frames.
+        # Break the reference cycle: the server's frames hold this object, and an exception holds frames.
         self._complete = self._sent = self._tell = self._error = None
 
     def _end(self, span: Span, duration_s: float) -> None:
@@ -222,19 +229,19 @@ class ServerSpan:
                 if self._ends:
                     self._spans.describe_end(span, status, self._described, error_type, self._error, self._stack)
                 elif self._error is not None:
-                    # Its own instrumentation says the rest, and cannot see what Flask has answered with a 500.
+                    # The instrumentation that made the span sets the rest, but cannot see the exception behind a 500.
                     self._spans.record_exception(span, self._error, self._stack)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 report_error("describe", error)
         try:
             if self._ends:
-                # Not what the clock says now: that may have been set meanwhile, and put the end before the beginning.
+                # Start plus duration, not the wall clock: if that was set back, the end would lie before the start.
                 span.end(self._start_ns + int(duration_s * 1e9))
-        except Exception as error:  # noqa: BLE001 - a span processor of the application's, and the guard decides
+        except Exception as error:  # noqa: BLE001 - a span processor may be the application's code; the guard decides
             report_error("span processor", error)
         spans.measure(template, duration_s, (status, error_type), self._context, self.dimensions)
 
     def _status_of_error(self) -> int:
         status = status_of(self._error)
-        self._error = self._error if status >= SERVER_ERROR else None  # else an answer, which is given further out
+        self._error = self._error if status >= SERVER_ERROR else None  # else the exception stands for a response
         return status
