@@ -1,1 +1,1 @@
-"""The steps of a request, and how they are put on an application and taken off again."""
+"""The steps of a request, and the code that installs them on an application and removes them."""

@@ -30,12 +30,12 @@ __all__ = ["Attachment", "attach"]
 class Attachment:
     """What was put on one target; :meth:`remove` takes it off."""
 
-    def __init__(self, target: Any, fixed: Lifecycle | None, find: Find | None) -> None:
+    def __init__(self, target: object, fixed: Lifecycle | None, find: Find | None) -> None:
         """Remember; :func:`attach` does the work."""
         self.target = target
         self.fixed = fixed
         self.find = find or _nobody
-        self._replaced: dict[str, tuple[Any, Any]] = {}
+        self._replaced: dict[str, tuple[object, object]] = {}
 
     def wrap(self, name: str, around: Callable[[Attachment, Method], Method]) -> None:
         """Replace one method by what ``around`` makes of it."""
@@ -111,7 +111,7 @@ def _without_self(function: Method) -> Method:
 
 
 def _around_wsgi(attachment: Attachment, original: Method) -> Method:
-    def wsgi_app(self: Flask, environ: dict[str, Any], start_response: Method) -> Any:
+    def wsgi_app(self: Flask, environ: dict[str, object], start_response: Method) -> object:
         __traceback_hide__ = True
         lifecycle = attachment.fixed or attachment.find(self)
         server_span = None
@@ -136,7 +136,7 @@ def _around_wsgi(attachment: Attachment, original: Method) -> Method:
 
 
 def _around_request(attachment: Attachment, original: Method) -> Method:
-    def full_dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
+    def full_dispatch_request(self: Flask, *args: object, **kwargs: object) -> object:
         __traceback_hide__ = True
         lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:
@@ -150,7 +150,7 @@ def _around_request(attachment: Attachment, original: Method) -> Method:
 
 
 def _around_call(attachment: Attachment, original: Method) -> Method:
-    def ensure_sync(self: Flask, func: Method, *args: Any, **kwargs: Any) -> Any:
+    def ensure_sync(self: Flask, func: Method, *args: object, **kwargs: object) -> object:
         live = live_request.get()
         # Several times in a request: nothing is asked any more once upstream was reached.
         if live is not None and not live.reached_upstream:
@@ -163,7 +163,7 @@ def _around_call(attachment: Attachment, original: Method) -> Method:
 
 
 def _around_view(attachment: Attachment, original: Method) -> Method:
-    def dispatch_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
+    def dispatch_request(self: Flask, *args: object, **kwargs: object) -> object:
         __traceback_hide__ = True
         lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is None:
@@ -188,7 +188,7 @@ def _around_view(attachment: Attachment, original: Method) -> Method:
 
 
 def _around_handler(attachment: Attachment, original: Method) -> Method:
-    def handle_user_exception(self: Flask, *args: Any, **kwargs: Any) -> Any:
+    def handle_user_exception(self: Flask, *args: object, **kwargs: object) -> object:
         __traceback_hide__ = True
         answer = original(self, *args, **kwargs)  # raises again where no handler takes the exception
         lifecycle = attachment.fixed or attachment.find(self)
@@ -203,7 +203,7 @@ def _around_handler(attachment: Attachment, original: Method) -> Method:
 
 
 def _around_failure(attachment: Attachment, original: Method) -> Method:
-    def handle_exception(self: Flask, *args: Any, **kwargs: Any) -> Any:
+    def handle_exception(self: Flask, *args: object, **kwargs: object) -> object:
         __traceback_hide__ = True
         answer = original(self, *args, **kwargs)  # raises again where exceptions are propagated
         lifecycle = attachment.fixed or attachment.find(self)
@@ -217,7 +217,7 @@ def _around_failure(attachment: Attachment, original: Method) -> Method:
     return handle_exception
 
 
-def _exception_in(args: tuple[Any, ...]) -> BaseException | None:
+def _exception_in(args: tuple[object, ...]) -> BaseException | None:
     for one in args:  # a generator would take as long as all else here
         if isinstance(one, BaseException):
             return one
@@ -225,7 +225,7 @@ def _exception_in(args: tuple[Any, ...]) -> BaseException | None:
 
 
 def _around_response(attachment: Attachment, original: Method) -> Method:
-    def process_response(self: Flask, *args: Any, **kwargs: Any) -> Any:
+    def process_response(self: Flask, *args: object, **kwargs: object) -> object:
         __traceback_hide__ = True
         response = original(self, *args, **kwargs)
         lifecycle = attachment.fixed or attachment.find(self)
@@ -240,7 +240,7 @@ def _around_response(attachment: Attachment, original: Method) -> Method:
 
 
 def _around_teardown(attachment: Attachment, original: Method) -> Method:
-    def do_teardown_request(self: Flask, *args: Any, **kwargs: Any) -> Any:
+    def do_teardown_request(self: Flask, *args: object, **kwargs: object) -> object:
         __traceback_hide__ = True
         lifecycle = attachment.fixed or attachment.find(self)
         if lifecycle is not None:

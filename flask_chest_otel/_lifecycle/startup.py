@@ -1,4 +1,4 @@
-"""The first request of an application: it sets up exports and chests, once in each process that serves."""
+"""The start of an application at its first request: exports and chests are set up once in each serving process."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ __all__ = ["StartOnce", "keep_metrics", "make_server_spans"]
 
 
 class StartOnce:
-    """Runs ``build`` for the first request, while others wait.
+    """Runs ``build`` once, at the first request; other requests wait until it is done.
 
     Attributes:
-        done: Whether that has happened.
+        done: Whether ``build`` has run.
     """
 
     def __init__(self, build: Callable[[Flask], None]) -> None:
@@ -42,13 +42,13 @@ class StartOnce:
         self._running_in: object = None
 
     def run(self, app: Flask, patience_s: float = -1) -> None:
-        """Build, if nobody has; wait at most ``patience_s`` seconds for a thread that does (-1: without end)."""
-        # Made here: a lock from before gevent's patches, or held by another thread at a fork, would never be free.
+        """Run ``build`` unless it has run. Wait at most ``patience_s`` seconds for another thread (-1: no limit)."""
+        # Make the lock here: one made before gevent's patches, or held by another thread at a fork, never gets free.
         turn = self._turns.setdefault(current_process(), threading.RLock())
         if not turn.acquire(timeout=patience_s):
             return
         try:
-            # Come past here a second time, the thread is starting: a log handler of its own has called us.
+            # This thread may be inside ``build`` already: a log handler of the application may call us from there.
             if not self.done and self._running_in is not current_process():
                 self._running_in = current_process()
                 try:
@@ -61,7 +61,7 @@ class StartOnce:
 
 
 def keep_metrics(export: ExportPolicy) -> None:
-    """Put what the metrics say now into the outbox, where one takes them: a local write, nothing is sent."""
+    """Write the present metrics to the outbox, where metrics go through one. This only writes to the local disk."""
     if hasattr(export.meter_provider(), "for_service"):
         # Imported here: it brings the SDK.
         from flask_chest_otel._providers.metric_reader import keep_all  # noqa: PLC0415
@@ -72,9 +72,12 @@ def keep_metrics(export: ExportPolicy) -> None:
 def make_server_spans(
     app: Flask, config: ChestConfig, export: ExportPolicy, meter: Meter, options: CallerOptions, *, quiet: bool
 ) -> tuple[ServerSpanFactory | None, ServerSpanFactory | None]:
-    """What makes our own server spans, and what makes those that stand in where upstream makes none.
+    """Make the factory of our own server spans, and the factory of stand-ins for spans that upstream never began.
 
-    Decided with the first request: upstream may instrument the application at any time before.
+    This is decided at the first request, as upstream may instrument the application at any time before it.
+
+    Returns:
+        Both factories; ``None`` for one that is not needed.
     """
     mode, by_upstream = config.server_span, upstream.is_instrumented_by_upstream(app)
     if mode is None or (mode == "upstream" and not by_upstream):

@@ -1,4 +1,4 @@
-"""What this package knows of one application, kept in ``app.extensions`` under one of two keys."""
+"""The state of this package for one application, kept in ``app.extensions`` under one of two keys."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ __all__ = [
 ]
 
 EXTENSION_KEY = "flask_chest"
-"""Of an application with an extension."""
+"""Key of the state of an application with the extension ``FlaskChest``."""
 
 INSTRUMENTOR_KEY = "flask_chest_instrumentor"
-"""Of an application that the instrumentor records."""
+"""Key of the state of an application that the instrumentor records."""
 
 _PATIENCE_S = 1.0
-"""How long ``add_metric`` waits for a first request to set up exports, seconds; then it records all the same."""
+"""How long ``add_metric`` waits while another thread sets up exports, seconds; then it records without them."""
 
 ADDED_NOWHERE = (
     "add_metric(%r) goes nowhere: outside of a request only a meter provider takes it, and there is none; "
@@ -77,16 +77,16 @@ ADDED_NOWHERE = (
 
 
 class ChestState:
-    """What this package knows of one application.
+    """The state of this package for one application.
 
     Attributes:
         config: The application's settings.
-        planner: Compiles what to record.
-        router: Who gets the records of finished requests.
-        logs: What is done with the log lines of its requests.
-        typed: The typed contexts of its requests.
-        alone: Whether it is known that no other instrumentation makes the server spans of this application.
-        borderless: Whether it is known that nothing is to be done at the WSGI border.
+        planner: Compiles the plans of routes.
+        router: Passes the records of finished requests to the chests.
+        logs: Handles the log lines of requests.
+        typed: Makes the typed contexts of requests.
+        alone: Whether it is certain that no other instrumentation makes server spans of this application.
+        borderless: Whether it is certain that there is nothing to do at the WSGI entry.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ class ChestState:
         options: CallerOptions = CallerOptions(),  # noqa: B008 - frozen
         prepare: Callable[[Flask], None] | None = None,
     ) -> None:
-        """Prepare; nothing is built before the first request.
+        """Store the parts; providers and chests are made at the first request.
 
         Args:
-            config: The settled settings.
-            export: Providers and chests, made at the first request.
-            quiet: Leave no trace on requests that track nothing, and none in responses (zero code).
-            options: What the instrumentor's caller says about server spans.
-            prepare: Called before the first request goes on; others wait for it.
+            config: The settings.
+            export: Makes providers and chests at the first request.
+            quiet: Leave requests that track nothing, and all responses, unchanged (instrumentation without code).
+            options: The options for server spans that the instrumentor's caller gave.
+            prepare: Called once before the first request continues; other requests wait for it.
         """
         self.config = config
         self.export = export
@@ -129,22 +129,25 @@ class ChestState:
         self._headers = None if quiet or not config.response_headers else ResponseHeaders(config.response_headers)
         self._excluded = ExcludedUrls.of(config.excluded_urls)
         self.excluded_urls = for_upstream(config.excluded_urls) if config.excluded_urls is not None else None
-        # Puts the propagator of typed fields in place, where any travel.
+        # Installs the propagator of typed fields, where any are sent.
         self._propagate: Callable[[], None] | None = None
         self._spans: ServerSpanFactory | None = None
         self._stand_ins: ServerSpanFactory | None = None
         self._quiet = quiet
         self._options = options
-        # Called by upstream where that was brought here.
+        # None where upstream calls the hook, because we installed it with the hook.
         self._hook = config.request_hook
         self._prepare = prepare
         self._startup = StartOnce(self._build)
 
     def bring_upstream(self, app: Flask) -> bool:
-        """Instrument with upstream's Flask instrumentation where that is wanted; whether that was done.
+        """Install OpenTelemetry's Flask instrumentation where ``server_span="upstream"`` asks for it.
+
+        Returns:
+            Whether this call has installed it.
 
         Raises:
-            AssertionError: Flask's own, for an application that has served requests already.
+            AssertionError: Flask raises it where the application has served requests already.
         """
         if self.config.server_span != "upstream":
             return False
@@ -160,14 +163,14 @@ class ChestState:
         return brought
 
     def _find_span(self, live: LiveRequest) -> None:
-        """Find the server span that others have made, who do not call the hook."""
+        """Find the server span that another instrumentation made, and call our request hook with it."""
         find_span(live)
         if self._hook is not None and live.span is not None:
             with guarded("request_hook"):
                 self._hook(live.span, request.environ)
 
     def force_flush(self, timeout_s: float) -> bool:
-        """Wait until chests and providers have passed on what they hold, at most ``timeout_s`` seconds."""
+        """Flush chests and providers; wait at most ``timeout_s`` seconds. Return whether all was done in time."""
         deadline = time.monotonic() + timeout_s
         abandoned.work_off()
         flushed = self.router.flush(timeout_s)
@@ -175,13 +178,13 @@ class ChestState:
 
     def add_metric(self, name: str, value: object, unit: str | None, dimensions: Dimensions) -> None:
         """Record one value of the application's own, inside or outside of a request."""
-        # By the environ: what a thread with a copied context adds belongs to the request, too.
+        # Look into the environ: a value that a thread with a copied context adds belongs to the request as well.
         live = request_in(request.environ) if has_request_context() else None
         if live is not None and live.ids is not self._ids:
             live = None
         if live is None and not self._startup.done:
-            # In a command or a job: there will be no first request to set up exports.
-            # Perhaps by a log handler, under its lock, which the thread that starts waits for: not for ever.
+            # In a command or a job there is no first request that sets up exports, so set them up here.
+            # The wait is bounded: a log handler may call this under its lock, for which the starting thread waits.
             self._startup.run(current_app._get_current_object(), _PATIENCE_S)  # type: ignore[attr-defined]  # as a Flask
         if live is None and not self.export.has_metrics:
             count_refusal(Refusal.VALUE, "add_metric nowhere", ADDED_NOWHERE, name)
@@ -206,7 +209,7 @@ class ChestState:
             self._spans, self._stand_ins = made
             self.alone = self._stand_ins is None
             self.borderless = self._spans is None and self._headers is None and not self.router.wanted
-        except Exception as error:  # noqa: BLE001 - the guard decides; requests keep their ids all the same
+        except Exception as error:  # noqa: BLE001 - the guard decides; request ids work without it
             report_error("export", error)
 
     @guarded("objectives")
@@ -227,31 +230,31 @@ _also: list[Callable[[Flask], ChestState | None]] = []
 
 
 def register_finder(find: Callable[[Flask], ChestState | None] | None) -> None:
-    """Ask ``find`` about applications that nothing is known of yet: the instrumentor, while it is on."""
+    """Set the function that finds the state of applications without one: the instrumentor's, while it is active."""
     _also[:] = [find] if find is not None else []
 
 
 def state_of(app: Flask) -> ChestState | None:
-    """The state of an application, from its extension or the instrumentor; ``None`` where neither records it."""
+    """The state of an application, from its extension or from the instrumentor; ``None`` where it is not recorded."""
     found: ChestState | None = app.extensions.get(EXTENSION_KEY) or app.extensions.get(INSTRUMENTOR_KEY)
     return found or next((find(app) for find in _also), None)
 
 
 def state_here() -> ChestState | None:
-    """The state of the application that is running; ``None`` where none is, or nothing records it."""
+    """The state of the current application; ``None`` where there is none, or where it is not recorded."""
     if not has_app_context():
         return None
     return state_of(current_app._get_current_object())  # type: ignore[attr-defined]  # typed as a Flask
 
 
 def config_of(app: Flask | None) -> ChestConfig | None:
-    """The settings by which an application is recorded; ``None`` where nothing records it."""
+    """The settings of an application; ``None`` where it is not recorded."""
     state = state_of(app) if app is not None else None
     return state.config if state is not None else None
 
 
 def objectives_of(app: Flask) -> tuple[Objective, ...]:
-    """The service level objectives of an application, whether it has served a request yet or not."""
+    """The service level objectives of an application, also before its first request."""
     state = state_of(app)
     if state is None:
         return ()
@@ -261,7 +264,11 @@ def objectives_of(app: Flask) -> tuple[Objective, ...]:
 
 
 def current_typed_context() -> Any:
-    """The typed context of the application that is running."""
+    """The typed context of the running request.
+
+    Raises:
+        RuntimeError: No recorded application is active here, or the application has no typed context.
+    """
     state = state_here()
     if state is None:
         raise RuntimeError("there is no typed context here: ask for it in a view of an application with a FlaskChest")
@@ -274,7 +281,7 @@ def _typed_of(app: Flask) -> TypedContext | None:
 
 
 def _propagation(config: ChestConfig) -> Callable[[], None]:
-    """What puts the propagator of an application's typed fields in place, again and again."""
+    """Make the function that installs the propagator of an application's typed fields; it may be called repeatedly."""
     from flask_chest_otel._context import propagator  # noqa: PLC0415 - it brings an HTTP client; few need it
 
     propagator.find_with(_typed_of)

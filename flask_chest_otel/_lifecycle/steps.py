@@ -1,6 +1,6 @@
-"""One request, from begin to finish, seen by the package.
+"""The steps of a request, from its WSGI entry to its finish.
 
-It changes nothing on the application; ``attach`` calls it.
+``attach`` installs wrappers on the application that call these steps; this module changes nothing on the application.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ __all__ = ["Lifecycle"]
 _LEAST_REDIRECT = 300
 
 _ABANDONED_AT_ONCE = 8
-"""Requests without an end that one request ends for others: it should not wait for a thousand of them."""
+"""Largest number of abandoned requests that one new request ends: it must not wait for a thousand of them."""
 
 
 class Lifecycle(ChestState):
-    """Everything that happens to the requests of one application, in the order in which Flask comes past it."""
+    """The steps of the requests of one application, in the order in which Flask calls them."""
 
     def enter(self, app: Flask, environ: dict[str, Any]) -> ServedRequest | None:
-        """The WSGI entry: start the clock of a server span of our own; ``None`` where there will be none."""
+        """The WSGI entry: start the clock of our own server span; return ``None`` where there will be none."""
         if not self._startup.done:
             self._startup.run(app)
         if abandoned.waiting:
@@ -61,11 +61,11 @@ class Lifecycle(ChestState):
             return None
         entered: ServedRequest | None = environ.get(SERVED_KEY)
         if entered is not None and entered.waits_for(self):
-            return None  # by the other one of __call__ and wsgi_app
+            return None  # __call__ has entered it already, and now calls wsgi_app
         return ServedRequest(self, self._spans, environ)
 
     def begin(self, app: Flask) -> None:
-        """Open the record: before every ``before_request`` function, the URL already matched."""
+        """Begin the request: the URL is matched, and no ``before_request`` function has run."""
         http = present_request()
         if self._excluded is not None and self._excluded.covers(http):
             return
@@ -109,9 +109,9 @@ class Lifecycle(ChestState):
         self.logs.begin(live)
 
     def dispatch(self) -> None:
-        """The view comes next: what starts a root span from here on is not the server."""
-        # Not looked up by its g, which costs: a record that is not this request's (one inside it that was left
-        # open) has been dispatched already, and nothing changes.
+        """The view comes next: a root span that starts from here on is not the server span."""
+        # The check by g is skipped, as it costs time. If live_request belongs to an inner request that was left open,
+        # that one has been dispatched already, and nothing changes.
         live = live_request.get()
         if live is not None and not live.dispatched:
             live.dispatched = True
@@ -119,7 +119,7 @@ class Lifecycle(ChestState):
                 self._find_span(live)
 
     def viewed(self) -> None:
-        """After the view, with ``raise_exceptions``: refuse like the view itself would.
+        """After the view, with ``raise_exceptions``: raise as if the view had raised.
 
         Raises:
             ChestValueError: A value on ``g`` cannot be recorded.
@@ -129,28 +129,33 @@ class Lifecycle(ChestState):
             self._reader.check(live)
 
     def handled(self, error: BaseException | None, answer: object) -> None:
-        """``answer`` is what is said for ``error``, by itself or a handler: no failure, but worth an event."""
+        """Record an exception that was answered, by an error handler or by itself as an ``HTTPException``.
+
+        Args:
+            error: The exception.
+            answer: The return value of the error handler, or ``error`` itself.
+        """
         live = current_request()
         if live is None:
             return
-        # Flask makes a response of the exception itself by calling it, which leaves an iterator of a body that is there
-        # already; unless the view gave it a response to carry.
+        # Flask makes the response by calling the exception. Its body is complete, although it is an iterator; unless
+        # the view gave the exception a response of its own.
         live.has_page = isinstance(answer, HTTPException) and answer.response is None
         live.raised = None
         if error is not None:
             self._exceptions.answered(live, error, failed=is_failure(answer), handled=answer is not error)
 
     def recover(self, app: Flask, answer: object) -> object:
-        """Flask has answered an exception that nobody handled: by an error handler of the application, or by itself."""
+        """Record that Flask has answered an unhandled exception, by the application's handler for 500 or by itself."""
         live = current_request()
         if live is None:
             return answer
         live.recovered = answers_failures(app, request.blueprints, InternalServerError)
-        # Where an after_request function has failed, nothing was told of the response.
+        # If an after_request function raised, ``respond`` was not called for this response.
         return answer if live.answered or not isinstance(answer, Response) else self.respond(answer)
 
     def respond(self, response: Response) -> Response:
-        """The response is there, after every ``after_request`` function; what is sent in its place."""
+        """Note the response, after every ``after_request`` function; return the response to send."""
         if (
             self._headers is None
             and not self.router.wanted
@@ -162,12 +167,12 @@ class Lifecycle(ChestState):
         live = current_request()
         if live is None or live.finished:
             return response
-        # What a socket's response says goes to no client: the view has used the connection itself.
+        # The response of a web socket's view is not sent: the view has used the connection itself.
         is_socket = live.plan.is_socket and response.status_code < _LEAST_REDIRECT
         live.status, live.answered = SWITCHING_PROTOCOLS if is_socket else response.status_code, True
         begin_response(live)
         if live.server_span is not None:
-            # An after_request function may have made a stream of an exception's own page.
+            # An after_request function may have replaced the exception's page by a stream.
             is_page = live.has_page and response.content_length is not None
             live.server_span.respond(live.status, streamed=not response.is_sequence and not is_page)
         if live.span is None:
@@ -175,11 +180,11 @@ class Lifecycle(ChestState):
         live.dispatched = True
         if self._headers is None or live.at_border:
             return response
-        # A framework has taken the application's WSGI callable before the extension was put on, as Connexion does.
+        # The WSGI entry is not wrapped: a framework such as Connexion took it before the extension was installed.
         return self._headers.on_copy(response, live.request_id or self._ids.decide(live), live.span)
 
     def _with_headers(self, live: LiveRequest, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The response begins: its headers, and those that are wanted of us; ``headers`` stays as it is."""
+        """At the begin of the response: return its headers with ours added; ``headers`` is not changed."""
         if self._headers is None:
             return headers
         if live.span is None and not live.finished:
@@ -187,24 +192,24 @@ class Lifecycle(ChestState):
         return self._headers.added_to(headers, live.request_id or self._ids.decide(live), live.span)
 
     def finish(self, error: BaseException | None) -> None:
-        """Teardown: close the record, before any teardown function ends the server span.
+        """Teardown: make the record, before any teardown function ends the server span.
 
         Args:
-            error: What the view raised and nobody handled.
+            error: The unhandled exception of the view, or ``None``.
         """
         live = current_request()
         if live is None or live.finished:
             return
         if self._propagate is not None:
             self.typed.complete(live)
-            # The application may have set a global propagator of its own meanwhile.
+            # Install it again: the application may have set another global propagator meanwhile.
             self._propagate()
         live.finished = True
         raised, live.raised = live.raised, None
         if error is None and raised is not None:
-            # A framework has put itself in the place of Flask's handling of exceptions, as Flask-RESTX does.
+            # A framework such as Flask-RESTX has answered the exception in place of Flask's own handling.
             self._exceptions.answered(live, raised, failed=live.status >= InternalServerError.code)
-        # What one raises to give an answer is a failure where another answer was given in its place.
+        # An exception that stands for a response is a failure where a response of 500 or above was sent instead.
         refused = live.answered and live.status >= InternalServerError.code
         stack = self._recorder.fail(live, error, handled=live.recovered, is_answer=not refused)
         self.logs.finish(live)
@@ -214,7 +219,7 @@ class Lifecycle(ChestState):
             request.environ[ENVIRON_KEY] = live.displaced
         if live.server_span is not None:
             live.server_span.fail(error, stack)
-            # A generator that makes the body may still set values, on this g.
+            # The generator of a streamed body may still set values on this g.
             if live.server_span.streams:
                 live.server_span.at_end(partial(self._recorder.finish_streamed, live), partial(begin_response, live))
                 return
@@ -225,7 +230,7 @@ class Lifecycle(ChestState):
         self._span_watch.name_destinations()
         span = span_here(live)
         if span is not None and live.plan.chests_text is not None:
-            # Started before the request, by an instrumentation around the application.
+            # An instrumentation around the application started the span before the request, so on_start did not set it.
             span.set_attribute(CHESTS, live.plan.chests_text)
 
     # Parts of finish
@@ -235,12 +240,12 @@ class Lifecycle(ChestState):
             live.status = status_of(error)
         if live.span is None:
             settle_span(live, self._stand_ins)
-        # Where there is a server span of ours, that knows the last word.
+        # Our own server span, where there is one, reports the exception at the end of the response.
         if error is not None and not live.is_told:
             self._exceptions.failed(live, error)
         server_span = live.server_span
         record = self._recorder.finish(live)
-        # Teardown functions come next, and may fail.
+        # Wait with the record where possible: teardown functions come next, and may raise.
         if record is not None and (
             server_span is None or not server_span.at_end(partial(self._recorder.hand_over, record, error))
         ):
