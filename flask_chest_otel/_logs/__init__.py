@@ -1,1 +1,1 @@
-"""What a request puts on log lines, what it keeps of them, and the line that each request gets."""
+"""Log lines of requests: the fields added to them, the lines kept in records, and one line for each request."""

@@ -1,4 +1,4 @@
-"""What one application does with the log lines of its requests."""
+"""The handling of log lines for one application."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ __all__ = ["RequestLogs", "names_for"]
 
 
 def names_for(config: ChestConfig, sources: Mapping[str, str], *, quiet: bool) -> tuple[str, ...]:
-    """The fields of log lines; none by default where the application has no code of ours."""
+    """The fields of log lines; by default none where the application is instrumented without code."""
     return () if quiet and "log_fields" not in sources else config.log_fields
 
 
 class RequestLogs(LogFields):
-    """Fields on lines, and lines on records; one per application.
+    """Adds fields to log lines, and collects log lines for records; one object per application.
 
     Args:
         config: The application's settings.
-        sources: Where each of them comes from.
-        reader: Reads the values of its variables.
-        router: Gets the line of each request, and knows whether a chest keeps others.
-        quiet: Whether the application has no code of ours.
+        sources: The source of each setting.
+        reader: Reads the values of the application's variables.
+        router: Gets the chest that writes a line for each request, and knows whether a chest keeps log lines.
+        quiet: Whether the application is instrumented without code.
     """
 
     def __init__(
         self, config: ChestConfig, sources: Mapping[str, str], reader: ValueReader, router: ChestRouter, *, quiet: bool
     ) -> None:
         super().__init__(names_for(config, sources, quiet=quiet), reader)
-        # An extension stays on its application for ever: several with the same fields are one.
+        # Extensions are never removed, so extensions with the same fields share one entry.
         self._user: object = object() if quiet else self.names
         self._router = router
         self._stores = config.store_logs
@@ -49,24 +49,24 @@ class RequestLogs(LogFields):
             router.add(RequestLog(config.request_log))
 
     def put_on(self) -> None:
-        """Fields stand on every line from now on."""
+        """Add the fields to every log line from now on."""
         stdlib.put_fields(self._user, self.names)
 
     def listen(self) -> None:
-        """Lines are collected from now on, if a chest keeps any."""
+        """Collect log lines from now on, if a chest keeps them."""
         if self._stores and self._router.keeps_logs:
             stdlib.listen(self._user)
 
     def take_off(self) -> None:
-        """Undo both."""
+        """Undo :meth:`put_on` and :meth:`listen`."""
         stdlib.leave(self._user)
 
     def begin(self, live: LiveRequest) -> None:
-        """The request's id can be told from here on."""
+        """Begin to handle the log lines of a request; its id is known from now on."""
         live.logs = self
         if self._stores and self._router.keeps_logs:
             live.log_lines = LogLines()
 
     def finish(self, live: LiveRequest) -> None:
-        """The request is over, but for what the server writes of it."""
+        """Remember a finished request for the line that the server still writes about it."""
         request_is_over(live)

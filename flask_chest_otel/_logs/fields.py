@@ -1,4 +1,4 @@
-"""The fields that log lines get: ids of the running request, and values of its tracked variables."""
+"""The fields of log lines: ids of the running request, and values of its tracked variables."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 __all__ = ["ABSENT", "LogFields", "fields_of", "finished_here", "finished_request", "request_here", "request_is_over"]
 
 ABSENT = "-"
-"""What a field holds where there is nothing: outside of requests, or before a value is there."""
+"""The value of a field that has none: outside of requests, or before a variable is set."""
 
 _IDS = frozenset(LOG_FIELDS)
 
 finished_request: ContextVar[weakref.ref[LiveRequest] | None] = ContextVar("flask_chest_finished_request", default=None)
-"""The request that has ended last in this thread: the server writes its access line after that.
+"""The request that ended last in this thread: the server writes its access log line after the end.
 
-Weak: the WSGI environment keeps the request, and the server drops the environment when it is done with the request.
+The reference is weak: the WSGI environment holds the request, and the server frees the environment afterwards.
 """
 
 _reading: ContextVar[bool] = ContextVar("flask_chest_reading_log_fields", default=False)
 
 
 class LogFields:
-    """What the lines of one application's requests say.
+    """Computes the fields for log lines of one application's requests.
 
     Args:
-        names: The fields that every line of these requests gets; none: lines are left alone.
+        names: The fields that every log line gets; empty: lines are not changed.
         reader: Reads the values of variables.
     """
 
@@ -54,19 +54,19 @@ class LogFields:
         self._reader = reader
 
     def ids(self, live: LiveRequest, context: Context) -> dict[str, object]:
-        """The ids of a request, and of the span that is current in an OpenTelemetry context."""
+        """The request id, and the ids of the span that is current in an OpenTelemetry context."""
         span = trace.get_current_span(context).get_span_context()
         if not span.is_valid and live.span is not None:
-            span = live.span.get_span_context()  # a thread has Flask's context, and not OpenTelemetry's
+            span = live.span.get_span_context()  # a thread with a copy of Flask's context has no OpenTelemetry context
         request_id = live.request_id or live.ids.decide(live)
         if not span.is_valid:
             return dict(zip(LOG_FIELDS, (request_id, ABSENT, ABSENT), strict=True))
         return dict(zip(LOG_FIELDS, (request_id, format_trace_id(span.trace_id), f"{span.span_id:016x}"), strict=True))
 
     def values(self, live: LiveRequest, names: Iterable[str]) -> dict[str, object]:
-        """The values of tracked variables at this moment, bounded and masked, each as one line."""
+        """The present values of tracked variables, bounded and masked, each on one line."""
         if _reading.get():
-            return {}  # code of the application's, which is asked for a value, logs
+            return {}  # reading a value runs code of the application, and that code logs
         token = _reading.set(True)
         try:
             return {name: self._value(live, name) for name in names}
@@ -78,8 +78,8 @@ class LogFields:
         try:
             value = self._reader.value(live, name)
         except Refused:
-            pass  # counted when the request ends
-        except Exception as error:  # noqa: BLE001 - a property or a conversion of the application's
+            pass  # it is counted when the request ends
+        except Exception as error:  # noqa: BLE001 - a property or a conversion of the application may raise anything
             report_error("log field", error)
         if value is None:
             return ABSENT
@@ -89,7 +89,7 @@ class LogFields:
 def request_here() -> LiveRequest | None:
     """The request that the running code belongs to.
 
-    Also in its teardown functions, in threads with its context, and where its body is made.
+    It is also found in teardown functions, in threads with the request's context, and while the body is made.
     """
     live = live_request.get()
     if live is not None:
@@ -100,7 +100,7 @@ def request_here() -> LiveRequest | None:
 
 
 def _not_quite_over() -> LiveRequest | None:
-    """The request that has ended last, where its server span, or a span inside it, is still current."""
+    """The request that ended last, where its server span, or a span inside that, is still current."""
     live = finished_here(once=False)
     context = otel_context.get_current()
     if live is None or live.span is None or not context:
@@ -110,15 +110,15 @@ def _not_quite_over() -> LiveRequest | None:
 
 
 def request_is_over(live: LiveRequest) -> None:
-    """Remember a request for the line that the server writes after it."""
+    """Remember a finished request for the log line that the server writes after it."""
     finished_request.set(weakref.ref(live))
 
 
 def finished_here(*, once: bool) -> LiveRequest | None:
-    """The request that has ended last in this thread, while the server still works on it.
+    """The request that ended last in this thread, while the server still holds its environment.
 
     Args:
-        once: Forget it then.
+        once: Whether to forget it afterwards.
     """
     reference = finished_request.get()
     live = reference() if reference is not None else None
@@ -128,7 +128,7 @@ def finished_here(*, once: bool) -> LiveRequest | None:
 
 
 def fields_of(live: LiveRequest | None, names: Iterable[str]) -> dict[str, object]:
-    """These fields of a request."""
+    """The values of the fields ``names`` for a request; ``-`` where there is no value."""
     found: dict[str, object] = dict.fromkeys(names, ABSENT)
     if live is not None and live.logs is not None:
         ids = live.logs.ids(live, otel_context.get_current())

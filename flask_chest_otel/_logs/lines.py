@@ -1,4 +1,4 @@
-"""The log lines that a request's record keeps: few, short, errors before others."""
+"""The log lines in a request's record: their number and length are bounded, and errors are preferred."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from flask_chest_otel._values.exceptions import type_name, words_of
 __all__ = ["LINE_BYTES", "MOST_LINES", "LogLines"]
 
 MOST_LINES = 50
-"""Lines that one record keeps."""
+"""Largest number of log lines in one record."""
 
 LINE_BYTES = 1024
-"""How long one of them becomes, in UTF-8."""
+"""Longest message of a log line, bytes of UTF-8."""
 
 _THINNED_AT = 4 * MOST_LINES
 _CUT = "…"
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
-"""Types whose texts run no code of the application's."""
+"""Types whose conversion to text runs no code of the application."""
 
 
 class _Line(NamedTuple):
@@ -34,7 +34,7 @@ class _Line(NamedTuple):
 
 
 class LogLines:
-    """What one request has logged so far; several threads of it may log at once."""
+    """The log lines of one request so far; several of its threads may log at the same time."""
 
     __slots__ = ("_dropped", "_found", "_thinning")
 
@@ -44,10 +44,10 @@ class LogLines:
         self._thinning = Lock()
 
     def add(self, record: logging.LogRecord, logger: logging.Logger) -> None:
-        """Take one line, after the handlers of its logger have had it: filters may have masked something in it."""
+        """Take one line, after the handlers of its logger: their filters may have masked something in it."""
         text = _text_of(record, logger)[:LINE_BYTES]
         self._found.append(_Line(record.created, record.levelno, record.levelname, record.name, text))
-        # Not waited for: whoever adds the next line looks again.
+        # Do not wait for the lock: the next line checks again.
         if len(self._found) >= _THINNED_AT and self._thinning.acquire(blocking=False):
             try:
                 self._thin()
@@ -55,7 +55,7 @@ class LogLines:
                 self._thinning.release()
 
     def finish(self) -> tuple[tuple[LogLine, ...], int]:
-        """The lines that are kept, in the order of time, and how many more there were."""
+        """The kept lines in the order of time, and the number of further lines."""
         found = [*self._found]
         kept = _kept(found)
         return tuple(map(_shaped, kept)), self._dropped + len(found) - len(kept)
@@ -68,7 +68,7 @@ class LogLines:
 
 
 def _kept(found: list[_Line]) -> list[_Line]:
-    """The first errors, which say what began, and the last of the others, which say how far it came."""
+    """Choose the first errors, which show what went wrong first, and the last of the other lines before the end."""
     errors = [at for at, line in enumerate(found) if line.level >= logging.ERROR][:MOST_LINES]
     others = [at for at, line in enumerate(found) if line.level < logging.ERROR]
     room = MOST_LINES - len(errors)
@@ -76,7 +76,7 @@ def _kept(found: list[_Line]) -> list[_Line]:
 
 
 def _text_of(record: logging.LogRecord, logger: logging.Logger) -> str:
-    # A formatter has left it there already.
+    # Formatters set this attribute.
     found = record.__dict__.get("message")
     text = found[:LINE_BYTES] if type(found) is str and found else _message_of(record, logger)
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
@@ -84,11 +84,11 @@ def _text_of(record: logging.LogRecord, logger: logging.Logger) -> str:
 
 
 def _message_of(record: logging.LogRecord, logger: logging.Logger) -> str:
-    """The text of a line that no formatter has left; code of the application's is run only where a handler ran it."""
+    """Format a line that no formatter has formatted. Code of the application runs only where a handler ran it, too."""
     try:
         if _is_plain(record.msg, record.args) or _is_written(record.levelno, logger):
             return record.getMessage()[:LINE_BYTES]
-    except Exception:  # noqa: BLE001, S110 - arguments that do not fit: logging has said so
+    except Exception:  # noqa: BLE001, S110 - the arguments do not fit the message: logging has reported it
         pass
     return record.msg[:LINE_BYTES] if type(record.msg) is str else f"({type_name(record.msg)})"
 

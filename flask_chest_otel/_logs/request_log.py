@@ -1,4 +1,4 @@
-"""One line for each finished request, as a chest that takes every record: ``request_log="logfmt"`` or ``"json"``."""
+"""``request_log``: a chest that writes one log line for each finished request, as logfmt or JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEY = re.compile(r"[^A-Za-z0-9_.:/@+-]")
 
 
 class RequestLog:
-    """Writes the line of each request that it is given.
+    """Writes one log line for each record.
 
     Args:
         form: ``"logfmt"`` or ``"json"``.
@@ -38,7 +38,7 @@ class RequestLog:
 
     @guarded("request log")
     def put(self, record: RequestRecord) -> None:
-        """Write one line: an error where the request failed by the server's fault."""
+        """Write one line; its level is ``ERROR`` where the status is 500 or above."""
         logger = self._logger or self._prepare()
         failed = record.status >= SERVER_ERROR or (record.error is not None and not record.error.handled)
         level = logging.ERROR if failed else logging.INFO
@@ -46,17 +46,17 @@ class RequestLog:
             logger.handle(self._line(logger, level, record))
 
     def flush(self, timeout_s: float) -> bool:  # noqa: ARG002 - a chest's signature
-        """Nothing waits here."""
+        """Return ``True``: nothing is queued."""
         return True
 
     def close(self, timeout_s: float) -> bool:  # noqa: ARG002 - a chest's signature
-        """Nothing is open here."""
+        """Return ``True``: nothing is open."""
         return True
 
     def _prepare(self) -> logging.Logger:
-        """The logger, at the first line: ``dictConfig`` switches off loggers that are there before it.
+        """Get the logger at the first line, as ``dictConfig`` disables loggers that were made before it.
 
-        Where nothing is configured the lines go to standard error, as Werkzeug's do.
+        Where logging is not configured, the lines go to standard error, as Werkzeug's do.
         """
         logger = self._logger = logging.getLogger(REQUEST_LOGGER)
         if logger.level == logging.NOTSET:
@@ -68,13 +68,13 @@ class RequestLog:
     def _line(self, logger: logging.Logger, level: int, record: RequestRecord) -> logging.LogRecord:
         fields = dict(_fields(record))
         line = logger.makeRecord(logger.name, level, "(request)", 0, self._write(fields), (), None)
-        # Not as extra=, which raises over what a record factory has put there.
+        # Not with extra=: it raises for names that a record factory has set already.
         line.__dict__.update(fields)
         return line
 
 
 def _fields(record: RequestRecord) -> Iterator[tuple[str, object]]:
-    """What the line says, without what there is not."""
+    """The fields of the line; fields without a value are left out."""
     error = record.error
     first_byte_s, cpu_s = record.first_byte_s, record.cpu_s
     found = {
@@ -105,7 +105,7 @@ def as_json(fields: dict[str, object]) -> str:
 
 
 def as_logfmt(fields: dict[str, Any]) -> str:
-    """``key=value`` with blanks between; a value with other signs than a word's stands in quotes, as in JSON."""
+    """Write ``key=value`` pairs with spaces between them; values that are not a single word are quoted as in JSON."""
     variables = {f"g.{name}": value for name, value in fields["variables"].items()}
     plain = {name: value for name, value in fields.items() if name != "variables"}
     return " ".join(f"{_KEY.sub('_', name)}={_word(value)}" for name, value in (plain | variables).items())
@@ -117,7 +117,7 @@ def _word(value: object) -> str:
 
 
 def _finite(value: object) -> object:
-    """JSON has neither NaN nor infinity."""
+    """Replace NaN and infinity by their names, as JSON has neither."""
     if isinstance(value, dict):
         return {name: _finite(one) for name, one in value.items()}
     if isinstance(value, tuple):
@@ -129,7 +129,7 @@ _escaped: Callable[[str], str] = json.dumps
 
 
 def _json(value: object) -> str:
-    """JSON in which every sign can be seen: what a client sends ends no line, and turns none around."""
+    """JSON with all invisible characters escaped: a client's text can neither end the line nor change its direction."""
     text = json.dumps(value, ensure_ascii=False)
     if text.isprintable():
         return text

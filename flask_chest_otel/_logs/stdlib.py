@@ -1,8 +1,9 @@
-"""What is put on ``logging.Logger``, and taken off again.
+"""Wraps two methods of ``logging.Logger``, and unwraps them again.
 
-``Logger.handle`` comes after ``extra=`` was put on a record, and before filters and handlers: fields that are absent
-there are added. A record factory comes too early: ``extra={"request_id": …}`` raises over a field that is there.
-``Logger.callHandlers`` comes after the logger's filters: what comes there is a line.
+``Logger.handle`` is called after ``extra=`` was put on a record and before filters and handlers: its wrapper adds the
+fields that the record lacks. A record factory would be called too early: ``extra={"request_id": …}`` raises if the
+field is there already. ``Logger.callHandlers`` is called after the logger's filters, only for records that pass them:
+its wrapper collects the lines for records of requests.
 """
 
 from __future__ import annotations
@@ -29,25 +30,25 @@ if TYPE_CHECKING:
 __all__ = ["fields_here", "fields_of_record", "fields_on_lines", "leave", "listen", "put_fields"]
 
 _SERVERS = frozenset({"werkzeug", "gunicorn.access", "gunicorn.error"})
-"""Loggers of servers, which write about a request when it is over."""
+"""Loggers of servers, which write about a request after its end."""
 
 _IN_ATOMS = f"{{{ENVIRON_KEY}}}e"
-"""The request in the arguments of gunicorn's access line, which has the whole WSGI environment in them."""
+"""Key of the request in the arguments of gunicorn's access log line, which contain the whole WSGI environment."""
 
 _WSGI_IN_ATOMS = "{wsgi.version}e"
-"""What stands there for every request."""
+"""A key that these arguments have for every request."""
 
 
 class _Hook:
-    """One method of ``logging.Logger``, wrapped as long as somebody wants it."""
+    """One method of ``logging.Logger``; it is wrapped as long as it has users."""
 
-    def __init__(self, name: str, around: Callable[[Any], Any]) -> None:
+    def __init__(self, name: str, around: Callable[[object], Any]) -> None:
         self._name = name
         self._around = around
         self._users: dict[object, tuple[str, ...]] = {}
-        self._put: tuple[Any, Any] | None = None
+        self._put: tuple[object, object] | None = None
         self._lock = threading.Lock()
-        self.blanks: dict[str, Any] = {}
+        self.blanks: dict[str, object] = {}
 
     def want(self, user: object, names: tuple[str, ...] = ()) -> None:
         self._users[user] = names
@@ -58,7 +59,7 @@ class _Hook:
         self._settle()
 
     def _settle(self) -> None:
-        # Not waited for, as a request may come past here: whoever has the lock sees the same users.
+        # Do not wait for the lock, as a request may call this: the holder of the lock sees the same users.
         if not self._lock.acquire(blocking=False):
             return
         try:
@@ -76,18 +77,18 @@ class _Hook:
         setattr(logging.Logger, self._name, wrapper)
         self._put = original, wrapper
 
-    def _unwrap(self, original: Any, wrapper: Any) -> None:
-        # What others have put around it meanwhile stays, and passes through.
+    def _unwrap(self, original: object, wrapper: object) -> None:
+        # If other code has wrapped our wrapper meanwhile, ours stays and does nothing.
         self._put = None
         if getattr(logging.Logger, self._name) is wrapper:
             setattr(logging.Logger, self._name, original)
 
 
-def _around_handle(original: Any) -> Any:
-    # For each line of the process: what is looked up here is looked up in few calls.
+def _around_handle(original: Any) -> object:
+    # The wrapper runs for each log line of the process, so the names are looked up here, once.
     live_here, over, current = live_request.get, finished_request.get, otel_context.get_current
 
-    def handle(self: logging.Logger, record: logging.LogRecord) -> Any:
+    def handle(self: logging.Logger, record: logging.LogRecord) -> object:
         blanks = _fields.blanks
         found = blanks
         try:
@@ -115,22 +116,26 @@ def _around_handle(original: Any) -> Any:
     return handle
 
 
-def _prepare(live: LiveRequest, blanks: dict[str, Any]) -> tuple[Context, dict[str, Any], dict[str, Any], list[str]]:
-    """What the lines of a request get as long as the OpenTelemetry context and the fields asked for stay the same.
+def _prepare(
+    live: LiveRequest, blanks: dict[str, object]
+) -> tuple[Context, dict[str, object], dict[str, object], list[str]]:
+    """Compute the fields for log lines of a request, as long as the OpenTelemetry context and ``blanks`` are the same.
 
-    Fields whose values stay the same, too, and the names of those that are looked up for each line.
+    Returns:
+        The context, the wanted fields, the fields whose values do not change, and the names of the fields that are
+        read for each line.
     """
     context, logs = otel_context.get_current(), live.logs
     if logs is None or not logs.names:
         return context, blanks, blanks, []
-    ids: dict[str, Any] = logs.ids(live, context)
+    ids: dict[str, object] = logs.ids(live, context)
     found = {name: ids.get(name, blank) for name, blank in blanks.items()}
     live.log_fields = prepared = (context, blanks, found, logs.variables)
     return prepared
 
 
 def _elsewhere(record: logging.LogRecord) -> LiveRequest | None:
-    """The request of a line that is not written while a request runs in this context."""
+    """The request of a log line that is written while no request runs in this context."""
     if record.name not in _SERVERS:
         return request_here()
     if isinstance(record.args, dict) and _WSGI_IN_ATOMS in record.args:
@@ -139,8 +144,8 @@ def _elsewhere(record: logging.LogRecord) -> LiveRequest | None:
     return request_here() or finished_here(once=record.levelno <= logging.INFO)
 
 
-def _around_call_handlers(original: Any) -> Any:
-    def callHandlers(self: logging.Logger, record: logging.LogRecord) -> Any:  # noqa: N802 - as it is called
+def _around_call_handlers(original: Any) -> object:
+    def callHandlers(self: logging.Logger, record: logging.LogRecord) -> object:  # noqa: N802 - as it is called
         result = original(self, record)
         try:
             live = live_request.get() or request_here()
@@ -158,13 +163,13 @@ _lines = _Hook("callHandlers", _around_call_handlers)
 
 
 def put_fields(user: object, names: tuple[str, ...]) -> None:
-    """Put these fields on every line from now on; of the running request, or ``"-"``."""
+    """Add these fields of the running request to every log line from now on; ``"-"`` where there is none."""
     if names:
         _fields.want(user, names)
 
 
 def listen(user: object) -> None:
-    """Have requests collect their lines, where they keep any."""
+    """Collect the log lines of requests from now on, for requests that keep them."""
     _lines.want(user)
 
 
@@ -174,8 +179,8 @@ def leave(user: object) -> None:
     _lines.leave(user)
 
 
-def fields_of_record(record: logging.LogRecord, names: Iterable[str]) -> dict[str, Any]:
-    """These fields of the request that a record belongs to."""
+def fields_of_record(record: logging.LogRecord, names: Iterable[str]) -> dict[str, object]:
+    """The values of the fields ``names`` for the request that a log record belongs to."""
     try:
         return fields_of(live_request.get() or _elsewhere(record), names)
     except Exception as error:  # noqa: BLE001 - the guard decides
@@ -183,8 +188,8 @@ def fields_of_record(record: logging.LogRecord, names: Iterable[str]) -> dict[st
         return dict.fromkeys(names, ABSENT)
 
 
-def fields_here(names: Iterable[str]) -> dict[str, Any]:
-    """These fields of the request that the running code belongs to."""
+def fields_here(names: Iterable[str]) -> dict[str, object]:
+    """The values of the fields ``names`` for the request that the running code belongs to."""
     try:
         return fields_of(request_here(), names)
     except Exception as error:  # noqa: BLE001 - the guard decides
@@ -193,5 +198,5 @@ def fields_here(names: Iterable[str]) -> dict[str, Any]:
 
 
 def fields_on_lines() -> tuple[str, ...]:
-    """The fields that all lines of this process get."""
+    """The fields that all log lines of this process get."""
     return tuple(_fields.blanks)

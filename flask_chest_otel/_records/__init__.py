@@ -1,1 +1,1 @@
-"""What a finished request was, and the way of these records to the chests."""
+"""The record of a finished request, and its delivery to the chests."""

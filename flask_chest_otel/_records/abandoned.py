@@ -1,7 +1,7 @@
-"""Requests whose bodies were dropped without being closed: ended later, where that can do no harm.
+"""Ends requests whose bodies were garbage-collected without being closed.
 
-The garbage collector drops them, in the middle of anything, also of a write that holds a lock: there, they are only
-put on a list. The next request works it off, a flush, and the end of the process.
+The garbage collector may run at any point, even during a write that holds a lock. Such a request is therefore only put
+on a list; the next request, a flush, or the end of the process ends it.
 """
 
 from __future__ import annotations
@@ -21,36 +21,37 @@ class _Open(Protocol):
     """A request that has not ended."""
 
     def end(self, ended_s: float | None = None) -> None:
-        """End it, as of a moment on the monotonic clock."""
+        """End the request; ``ended_s`` is the time of the end on the monotonic clock."""
 
 
 waiting: deque[tuple[_Open, float, object]] = deque()
-"""Requests, when they were dropped, and in which process: a child must not end those of its parent."""
+"""Each request, the time at which it was dropped, and its process: a child must not end requests of its parent."""
 
 _expecting: object = None
 
 
 def expect() -> None:
-    """A body that may be dropped is begun: see to it that this process works the list off at its end."""
+    """Note that a streamed body has begun: from now on, the end of this process ends the requests on the list."""
     global _expecting  # noqa: PLW0603 - once in each process
     if _expecting is not current_process():
         _expecting = current_process()
-        # Again in a child of multiprocessing, which forgets its parent's. After the exporters': the last comes first.
+        # Register again in a child of multiprocessing, which drops its parent's functions. The last one registered is
+        # called first, so this one is called before those of the exporters.
         atexit.unregister(work_off)
         atexit.register(work_off)
 
 
 def abandon(request: _Open, process: object) -> None:
-    """Note that a request of ``process`` was dropped; called by the garbage collector, so that nothing here waits."""
+    """Put a request of ``process`` on the list. The garbage collector calls this, so it must not wait."""
     waiting.append((request, time.perf_counter(), process))
 
 
 def work_off(most: int | None = None) -> None:
-    """End what was dropped in this process, ``most`` requests at most."""
+    """End the requests of this process that are on the list; at most ``most`` of them."""
     while waiting and most != 0:
         try:
             request, dropped_s, process = waiting.popleft()
-        except IndexError:  # by another thread
+        except IndexError:  # another thread has emptied the list
             return
         most = None if most is None else most - 1
         if process is current_process():

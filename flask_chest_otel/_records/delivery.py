@@ -1,4 +1,4 @@
-"""Batches to a back end that may be slow, down or broken: tried again, given up, counted, logged once."""
+"""Delivers batches of records to a back end: retries, gives up after a while, counts the losses, logs them once."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ __all__ = ["AwayError", "ChestOffError", "Delivery", "UnforkedWriter", "Writer"]
 logger = Log(__name__)
 
 RETRY_FOR_S = 30.0
-"""How long one batch is tried again before it is given up, unless a chest says otherwise, seconds."""
+"""How long one batch is retried before it is given up, seconds; a chest may set another time."""
 
 FIRST_PAUSE_S = 0.1
 """Pause after the first failure, doubled after each further one, seconds."""
 
 LONGEST_PAUSE_S = 5.0
-"""Bound of the pause between two tries, seconds."""
+"""Longest pause between two tries, seconds."""
 
 LONGEST_RETRY_AFTER_S = 300.0
-"""Bound of a pause that the back end asks for, seconds."""
+"""Longest pause that the back end may ask for, seconds."""
 
 QUIET_FAILURES = 2
-"""Failures in a row not worth a log line: workers that start together lock each other out for a moment."""
+"""Failures in a row that are not logged: workers that start at the same time block each other for a moment."""
 
 BUGS = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
-"""What does not go away by waiting."""
+"""Exceptions that are bugs, so that a retry cannot help."""
 
 
 class AwayError(Exception):
-    """The back end is away, or does not let us in: the same batch is tried again, and may arrive.
+    """The back end cannot be reached or refuses access; a retry of the same batch may succeed.
 
     Args:
-        message: What it said.
-        retry_after_s: How long it wants to be left alone, seconds; 0 where it does not say.
+        message: The back end's message.
+        retry_after_s: The pause that the back end asks for, seconds; 0 where it asks for none.
     """
 
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
@@ -53,27 +53,27 @@ class AwayError(Exception):
 
 
 class ChestOffError(Exception):
-    """Raised by a writer that can never write: its message is logged once, and the chest is off."""
+    """Raised by a writer that can never write. The message is logged once, and the chest takes no more records."""
 
 
 class Writer(Protocol):
-    """A back end as its writer thread sees it: opened, used and closed in that one thread.
+    """Writes records to a back end; it is made, used and closed in one thread.
 
-    ``write`` may be given the same records again after it raised: it has to be idempotent.
+    ``write`` must be idempotent: after it raised, it gets the same records again.
     """
 
     def write(self, records: list[RequestRecord]) -> None:
-        """Write all of ``records``, or raise: then all of them come again."""
+        """Write all of ``records``. If it raises, all of them are passed again later."""
 
     def close(self) -> None:
-        """Let go of the back end; nothing is written afterwards."""
+        """Close the connection to the back end; nothing is written afterwards."""
 
 
 class UnforkedWriter:
-    """A writer to an SQLite file: the process does not fork in the middle of a write.
+    """Wraps a writer to an SQLite file, so that the process does not fork during a write.
 
     Args:
-        open_writer: Makes the one that writes.
+        open_writer: Makes the wrapped writer.
     """
 
     def __init__(self, open_writer: Callable[[], Writer]) -> None:
@@ -81,27 +81,27 @@ class UnforkedWriter:
         self._lock = UnforkedLock()
 
     def write(self, records: list[RequestRecord]) -> None:
-        """Write while nobody forks."""
+        """Write; a fork waits until it is done."""
         with self._lock:
             self._writer.write(records)
 
     def close(self) -> None:
-        """Let go of the file while nobody forks."""
+        """Close the file; a fork waits until it is done."""
         with self._lock:
             self._writer.close()
 
 
 class Delivery:
-    """Opens a writer and gives it batches.
+    """Opens a writer and passes batches to it.
 
     Args:
         name: The chest's name, for log lines.
         open_writer: Makes the writer; called before the first batch, in the thread that writes.
-        pause: Waits so many seconds, or less when somebody is waiting; ``False`` when it is time to end.
-        retry_for_s: How long one batch is tried again, seconds; ``RETRY_FOR_S`` unless given.
+        pause: Waits the given seconds, or less where a flush is waiting; returns ``False`` when the thread must end.
+        retry_for_s: How long one batch is retried, seconds; ``RETRY_FOR_S`` by default.
 
     Attributes:
-        lost: Records that were given up.
+        lost: Number of records that were given up.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Delivery:
         """Write one batch, or give it up.
 
         Raises:
-            ChestOffError: There is no point in a further batch; this one is counted as lost.
+            ChestOffError: The writer can never write; this batch is counted as lost.
         """
         give_up_at = time.monotonic() + self._retry_for_s
         for failures in count(1):
@@ -131,7 +131,7 @@ class Delivery:
             if error is None:
                 return
             if isinstance(error, BUGS) and len(batch) > 1:
-                # Most likely one record's: the good ones beside it survive.
+                # Probably one record causes the error: write each on its own, so that the others are not lost.
                 for record in batch:
                     self.deliver([record])
                 return
@@ -144,7 +144,7 @@ class Delivery:
                 return
 
     def close(self) -> None:
-        """Let go of the back end."""
+        """Close the writer."""
         if self._writer is None:
             return
         try:
@@ -166,7 +166,7 @@ class Delivery:
 
     def _log_once(self, what: str, error: Exception) -> None:
         if self._log_limit.allows((what.partition(" ")[0], type(error))):
-            # The name of a class of ours tells a user nothing.
+            # The class name of our own error would not help the user.
             source = "" if isinstance(error, AwayError) else f"{type(error).__name__}: "
             logger.warning(
                 "flask_chest: chest %r %s: %s%s (said once; later ones are only counted)",

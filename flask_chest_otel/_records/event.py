@@ -1,4 +1,4 @@
-"""A finished request as an event: what becomes a log record of OTLP."""
+"""Turns the record of a finished request into an event, which is exported as an OTLP log record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["request_event"]
 
 
 def request_event(record: RequestRecord) -> LogEvent:
-    """The event that stands for a whole request."""
+    """The event ``flask_chest.request`` for a record."""
     raised = record.error is not None and not record.error.handled
     failed = raised or record.status >= SERVER_ERROR
     return LogEvent(
@@ -47,7 +47,7 @@ def _attributes(record: RequestRecord, *, failed: bool) -> dict[str, object]:
     error_type = record.error.type if record.error is not None and not record.error.handled else str(record.status)
     found = {
         **record.attributes,
-        # A back end that knows ids takes a second copy for the first; an outbox sends again what had no answer.
+        # With this id a back end can drop duplicates: the outbox sends a batch again where it got no answer.
         LOG_RECORD_UID: record_key(record),
         REQUEST_ID: record.request_id,
         HTTP_REQUEST_METHOD: method,

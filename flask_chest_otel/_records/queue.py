@@ -1,6 +1,6 @@
-"""From the request to a chest's back end: one bounded queue and one writer thread per chest and process.
+"""The queue between requests and a chest's back end: one bounded queue and one writer thread per chest and process.
 
-``put`` is the only thing that happens inside a request: a process check, a bound check and a C-level append.
+A request only calls ``put``: it checks the process and the bound, and appends to a deque.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ __all__ = ["RecordQueue", "close_all"]
 logger = Log(__name__)
 
 CAPACITY = 10_000
-"""Records that wait at most; a further one is dropped and counted."""
+"""Largest number of records that wait; further ones are dropped and counted."""
 
 MOST_WITH_DETAILS = 1000
-"""Records that wait with their child spans; those of further ones are counted and let go, as they may be large."""
+"""Largest number of waiting records that keep their child spans, as these may be large; others only count them."""
 
 BATCH = 500
-"""Records in one call of the writer at most."""
+"""Largest number of records in one call of the writer."""
 
 GATHER_S = 0.25
-"""How long the writer lets records gather, seconds. It wakes once per batch, not once per request."""
+"""How long the writer waits for further records, seconds, so that it wakes once per batch and not once per request."""
 
 EXIT_BUDGET_S = 2.0
-"""What interpreter exit waits for all queues of the process together, seconds."""
+"""How long the exit of the interpreter waits for all queues of the process together, seconds."""
 
 
 class RecordQueue:
@@ -54,10 +54,10 @@ class RecordQueue:
     Args:
         name: The chest's name: in the thread's name and in log lines.
         open_writer: Makes the back end's writer, in the writer thread. It must not refer to this queue.
-        capacity: Records that wait at most.
-        retry_for_s: How long one batch is tried again, seconds; ``delivery.RETRY_FOR_S`` unless given.
+        capacity: Largest number of records that wait.
+        retry_for_s: How long one batch is retried, seconds; ``delivery.RETRY_FOR_S`` by default.
 
-    Nothing of it survives a fork: the first ``put`` of a child begins an empty queue and a thread of its own.
+    A forked child does not use its parent's queue: its first ``put`` begins an empty queue with its own thread.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class RecordQueue:
         retry_for_s: float | None = None,
     ) -> None:
         self._closed = False
-        # Loaded here, when a chest is made: a fork while the thread imports would leave half a module behind.
+        # Import it here, when a chest is made: a fork while the thread imports would leave a half-loaded module.
         untraced = suppression()
         self._threads = PerProcess(partial(_WriterThread, name, open_writer, capacity, retry_for_s, untraced))
 
@@ -81,12 +81,12 @@ class RecordQueue:
 
     @property
     def lost(self) -> int:
-        """Records accepted in this process that the back end did not take in the end."""
+        """Records that this process accepted, but the back end did not take."""
         thread = self._threads.found()
         return thread.lost if thread is not None else 0
 
     def put(self, record: RequestRecord) -> None:
-        """Queue one record; never waits, never raises. When the queue is full it is dropped and counted."""
+        """Queue one record; never waits, never raises. Where the queue is full, the record is dropped and counted."""
         thread = self._threads.found() or self._begin()
         waiting = thread.items.qsize()
         if waiting >= thread.capacity:
@@ -97,10 +97,10 @@ class RecordQueue:
         thread.items.put(record)
 
     def flush(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
-        """Wait until what was put before is written.
+        """Wait until the records that were put before are written.
 
         Returns:
-            Whether all of it was, within ``timeout_s`` seconds.
+            Whether all were written within ``timeout_s`` seconds.
         """
         thread = self._threads.found()
         return thread is None or thread.flush(timeout_s)
@@ -130,7 +130,7 @@ class RecordQueue:
 
 
 class _Marker(threading.Event):
-    """A place in the queue: set when the writer has come past it."""
+    """Marks a place in the queue; it is set when the writer has written everything before it."""
 
     def __init__(self, *, lost_before: int = 0, last: bool = False) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class _Marker(threading.Event):
 
 
 class _WriterThread:
-    """One process's queue, thread and counters. Does not know its ``RecordQueue``: that can be collected."""
+    """The queue, thread and counters of one process. It holds no reference to its ``RecordQueue``."""
 
     def __init__(
         self,
@@ -152,14 +152,14 @@ class _WriterThread:
         self.process = current_process()
         self.capacity = capacity
         self.items: queue.SimpleQueue[RequestRecord | _Marker] = queue.SimpleQueue()
-        # No lock around the counters: since CPython 3.10 no other thread comes in between within `+= 1`.
+        # No lock for the counters: since CPython 3.10, `+= 1` on an attribute is not interrupted by another thread.
         self.dropped = 0
         self.lost = 0
         self._name = name
         self._open_writer = open_writer
         self._retry_for_s = retry_for_s
         self._untraced = untraced
-        # A SimpleQueue, not an Event: ringing it takes no lock that a signal handler could find taken.
+        # A SimpleQueue, not an Event: put() takes no lock that the thread of a signal handler may hold already.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._deadline = math.inf
         self._ended = False
@@ -170,12 +170,12 @@ class _WriterThread:
     def start(self) -> None:
         try:
             self._thread.start()
-        except RuntimeError as error:  # no thread to be had, or the interpreter is ending
+        except RuntimeError as error:  # no thread can be started, or the interpreter is ending
             self.capacity, self._ended = 0, True
             logger.warning("flask_chest: chest %r is off: %s", self._name, error)
             return
         _running.add(self)
-        # Once per process.
+        # Only once per process: registering again would call it twice.
         atexit.unregister(close_all)
         atexit.register(close_all)
         at_end_of_child(close_all)
@@ -195,7 +195,7 @@ class _WriterThread:
         self._bell.put(None)
 
     def stop_when_idle(self) -> None:
-        # Also called by the garbage collector, at any place: nothing here may take a lock.
+        # The garbage collector may call this at any point of the program, so it must not take a lock.
         self.capacity = 0
         self.items.put(_Marker(last=True))
 
@@ -204,7 +204,7 @@ class _WriterThread:
         return not self._thread.is_alive()
 
     def report_left(self) -> None:
-        """Say how many records the end of the process takes with it."""
+        """Log how many records are lost at the end of the process."""
         left = self._in_hand + self.lost - self._lost_before_end
         with suppress(queue.Empty):
             while True:
@@ -213,16 +213,16 @@ class _WriterThread:
             logger.warning("flask_chest: chest %r ended without %d request records written", self._name, left)
 
     def _run(self) -> None:
-        # The delivery lives in this frame only. In a forked child the frame is left behind, never run again or
-        # taken down, and with it the back end's connection: a child that closes an inherited one can harm the
-        # parent's file, see https://sqlite.org/howtocorrupt.html#_carrying_an_open_database
+        # Only this frame refers to the delivery. In a forked child the frame never runs again and is never freed, so
+        # the child does not close the back end's connection: closing an inherited connection can damage the parent's
+        # file, see https://sqlite.org/howtocorrupt.html#_carrying_an_open_database
         delivery = Delivery(self._name, self._open_writer, self._pause, self._retry_for_s)
         with self._untraced():
             try:
                 while self._step(delivery):
                     pass
             except ChestOffError as error:
-                logger.error(  # noqa: TRY400 - the message says what to do; a trace of our own frames does not
+                logger.error(  # noqa: TRY400 - the message says what to do; a traceback of our own frames would not help
                     "flask_chest: chest %r is off: %s",
                     self._name,
                     printable(str(error)),
@@ -241,7 +241,7 @@ class _WriterThread:
                 delivery.deliver(batch)
         except ChestOffError:
             raise
-        except Exception as error:  # noqa: BLE001 - the thread must live on
+        except Exception as error:  # noqa: BLE001 - the thread must continue
             delivery.lost = lost_before + len(batch)
             report_error("chest", error)
         finally:
@@ -267,14 +267,14 @@ class _WriterThread:
         return batch, item
 
     def _pause(self, seconds: float) -> bool:
-        # Here and not in put: a log handler may write to a disk.
+        # Log here and not in put(): a log handler may write to a disk.
         self._drops.report(self.dropped)
         with suppress(queue.Empty):
             self._bell.get(timeout=max(0.0, min(seconds, self._deadline - time.monotonic())))
         return time.monotonic() < self._deadline
 
     def _discard(self, delivery: Delivery) -> None:
-        # What is left when the chest is off, or came in while it was closed.
+        # Records that are left when the chest is off, or that came while it was closed.
         while True:
             try:
                 item = self.items.get_nowait()
@@ -288,11 +288,11 @@ class _WriterThread:
 
 
 _running: weakref.WeakSet[_WriterThread] = weakref.WeakSet()
-"""Those whose threads were started: interpreter exit is a matter of the process, not of an application."""
+"""All started writer threads of the process: the exit of the interpreter closes those of every application."""
 
 
 def close_all() -> None:
-    """Write what is queued when the process ends: all queues at once, in one budget."""
+    """Write all queued records when the process ends: all queues at the same time, with one time limit for all."""
     work_off()
     deadline = time.monotonic() + EXIT_BUDGET_S
     mine = [line for line in list(_running) if line.process is current_process()]

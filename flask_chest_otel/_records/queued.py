@@ -1,4 +1,4 @@
-"""What the embedded store and the direct chests have in common: a name, a queue, and its counters."""
+"""The base class of the embedded store and the direct chests: a name, a queue, and its counters."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["QueuedChest"]
 
 
 class QueuedChest:
-    """Keeps request records somewhere, in a thread of its own.
+    """A chest that writes request records in its own thread.
 
     Args:
-        name: By which routes speak of it in ``chests=``.
+        name: The name that routes use in ``chests=``.
         queue: Takes the records.
     """
 
@@ -24,7 +24,7 @@ class QueuedChest:
         self.name = name
         self._queue = queue
         self.put = queue.put
-        """Queue one record: see ``RecordQueue.put``. The very method, as a request pays for each call."""
+        """Queue one record: see ``RecordQueue.put``. It is that method itself, to save one call in each request."""
 
     @property
     def dropped(self) -> int:
@@ -33,13 +33,13 @@ class QueuedChest:
 
     @property
     def lost(self) -> int:
-        """Records accepted in this process that did not get where they belong in the end."""
+        """Records that this process accepted, but the back end did not take."""
         return self._queue.lost
 
     def flush(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
-        """Wait until what was put before is written; whether it is, within ``timeout_s`` seconds."""
+        """Wait at most ``timeout_s`` seconds until the records put before are written; return whether they are."""
         return self._queue.flush(timeout_s)
 
     def close(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
-        """Write what is queued and let go of everything; whether that was done within ``timeout_s`` seconds."""
+        """Write the queued records and close; return whether that was done within ``timeout_s`` seconds."""
         return self._queue.close(timeout_s)

@@ -1,4 +1,4 @@
-"""What one finished request was, and who takes such records."""
+"""``RequestRecord``: everything about one finished request; ``Chest``: the protocol of objects that take records."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Chest", "ChildSpan", "LogLine", "Measurement", "RequestError", "RequestRecord", "SpanEvent"]
 
-# Named tuples: a frozen dataclass of these fields takes four times as long to make, in every request.
+# Named tuples: a frozen dataclass with these fields takes four times as long to create, in every request.
 
 
 class Measurement(NamedTuple):
-    """One value given to one instrument.
+    """One value that was recorded with one instrument.
 
     Attributes:
         metric: Name of the instrument.
         kind: ``histogram``, ``counter``, ``up_down_counter`` or ``gauge``.
-        value: What was recorded.
+        value: The recorded value.
         unit: UCUM unit of the instrument.
-        attributes: The point's attributes; only ``otel.metric.overflow`` past the cardinality limit.
+        attributes: The attributes; only ``otel.metric.overflow`` beyond the cardinality limit.
     """
 
     metric: str
@@ -36,10 +36,10 @@ class RequestError(NamedTuple):
 
     Attributes:
         type: Qualified name of its class, as in the span attribute ``error.type``.
-        message: What it says of itself, bounded and masked like any recorded value.
+        message: The exception's text, bounded and masked like every recorded value.
         place: ``module:function:line`` of the last frame of the application's own code, ``""`` where there is none.
-        stack: The traceback as text, without frames of this package; where it is too long, both ends are kept. Empty
-            where an error handler has answered with less than 500.
+        stack: The traceback as text, without frames of this package; a long one loses its middle. Empty where an error
+            handler has answered with a status below 500.
         handled: Whether an error handler of the application answered it.
     """
 
@@ -54,9 +54,9 @@ class SpanEvent(NamedTuple):
     """One event of a child span.
 
     Attributes:
-        name: Its name; ``exception`` for one that was recorded.
+        name: The event's name; ``exception`` for a recorded exception.
         time_unix_ns: When it happened, nanoseconds since 1970 UTC.
-        attributes: Its attributes, bounded and masked.
+        attributes: The attributes, bounded and masked.
     """
 
     name: str
@@ -65,18 +65,18 @@ class SpanEvent(NamedTuple):
 
 
 class ChildSpan(NamedTuple):
-    """One span that ended inside a request: a query, a call of another service, one made by hand.
+    """One span that ended inside a request: a query, a call of another service, or a span of the application's code.
 
     Attributes:
-        name: Its name.
+        name: The span's name.
         kind: ``internal``, ``server``, ``client``, ``producer`` or ``consumer``.
-        span_id: 16 lower-case hex digits.
-        parent_id: The same of its parent, which is another child span or the server span; ``None``: it has none.
+        span_id: Span id, 16 lower-case hex digits.
+        parent_id: Span id of the parent, which is another child span or the server span; ``None``: it has no parent.
         start_unix_ns: When it began, nanoseconds since 1970 UTC.
         duration_s: How long it took, seconds.
         status: ``unset``, ``ok`` or ``error``.
-        attributes: Its attributes, bounded and masked.
-        events: Its events, bounded.
+        attributes: The attributes, bounded and masked.
+        events: The first events.
     """
 
     name: str
@@ -95,7 +95,7 @@ class LogLine(NamedTuple):
 
     Attributes:
         time_unix_ns: When it was logged, nanoseconds since 1970 UTC.
-        level: Name of its level, such as ``WARNING``.
+        level: Name of the level, such as ``WARNING``.
         logger: Name of the logger.
         message: The text, bounded and masked.
     """
@@ -110,11 +110,11 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class RequestRecord(NamedTuple):
-    """What one finished request was: handed to the chests, never changed.
+    """The record of one finished request, as chests get it; it is never changed.
 
     Attributes:
         start_unix_ns: Wall-clock time at which the request began, nanoseconds since 1970 UTC.
-        duration_s: From begin to teardown on the monotonic clock, seconds.
+        duration_s: Time from the begin to the teardown on the monotonic clock, seconds.
         service: Name of the Flask application.
         request_id: The request's id.
         trace_id: 32 lower-case hex digits, or ``None`` where no tracing is set up.
@@ -124,24 +124,25 @@ class RequestRecord(NamedTuple):
         status: HTTP status code; 500 when the exception left the application.
         variables: Tracked variable (its name on ``g``) to recorded value: str, bool, int, float or a tuple of one
             of these.
-        chests: Names the route restricts its data to, or ``None``: everywhere.
-        metrics: What the request's variables gave to instruments.
-        refused: Variable to reason, for values that could not be recorded.
-        path: URL path as it was asked for: percent-encoded, without the query, at most 255 characters.
+        chests: Names of the destinations to which the route restricts its data; ``None``: no restriction.
+        metrics: The values that were recorded with instruments.
+        refused: Name of each variable whose value could not be recorded, to the reason.
+        path: URL path as the client sent it: percent-encoded, without the query, at most 255 characters.
         error: Why the request failed, or the exception that was handled; ``None``: nothing was raised.
         version: Version of the application: ``service.version`` of the resource, else ``FLASK_CHEST_VERSION``.
         cpu_s: Processor time of the serving thread from begin to finish, seconds; ``None`` where it is not known.
-        first_byte_s: From begin to the begin of the response, seconds; ``None``: there was none.
-        timings: Kind of child span (``db``, ``http``, ``other``) to how many there were and their seconds together.
-        spans: Child spans, the slowest at most, in the order of their begin; empty where nobody keeps them. They take
-            their final shape when they are first read.
-        spans_dropped: How many more child spans there were.
-        spans_complete: Whether child spans could be seen; false where the trace is sampled out and the SDK shows none.
-        logs: Log lines, errors before others at most, in the order of time; empty where nobody keeps them.
-        logs_dropped: How many more lines were logged.
-        sampled: Whether the server span is exported, as far as its trace's flags say; ``None``: there is none.
-        attributes: The variables as they stand on the server span, and ``http.route``; by their names there.
-        slos: Name of each service level objective that it belongs to, and whether it was good by that.
+        first_byte_s: Time from the begin of the request to the begin of the response, seconds; ``None``: no response.
+        timings: Kind of child span (``db``, ``http``, ``other``) to the number of spans and the sum of their durations
+            in seconds.
+        spans: Child spans in the order of their start times, at most the 100 slowest; empty where no chest keeps them.
+            They are converted when they are first read.
+        spans_dropped: Number of further child spans.
+        spans_complete: Whether child spans were visible; false where the trace was not sampled and the SDK shows none.
+        logs: Log lines in the order of time, at most 50, errors preferred; empty where no chest keeps them.
+        logs_dropped: Number of further log lines.
+        sampled: Whether the sampled flag of the server span is set; ``None``: there is no server span.
+        attributes: Span attributes of the variables, and ``http.route``, as they are on the server span.
+        slos: Name of each service level objective that the request belongs to, to whether the request was good.
     """
 
     start_unix_ns: int
@@ -173,31 +174,31 @@ class RequestRecord(NamedTuple):
     slos: Mapping[str, bool] = _NONE
 
     def __reduce__(self) -> tuple[type[RequestRecord], tuple[object, ...]]:
-        """What pickle and copy take: they cannot do with the defaults, mappings that nobody can change."""
+        """Support pickle and copy, which cannot take the read-only mappings that are the defaults."""
         return RequestRecord, tuple(dict(one) if isinstance(one, MappingProxyType) else one for one in self)
 
 
 class Chest(Protocol):
-    """Takes the records of finished requests: a chest, the embedded store, a capture in a test.
+    """Takes the records of finished requests: a direct chest, the embedded store, a capture in a test.
 
-    One that keeps child spans says so with an attribute ``keeps_spans = True``: where nobody does, records have
+    A chest that keeps child spans has the attribute ``keeps_spans = True``; where no chest has it, records have
     ``timings`` and no ``spans``.
-    One that keeps the ``logs`` of a record says so by an attribute ``keeps_logs = True``; without one that does, none
-    are collected.
+    A chest that keeps log lines has the attribute ``keeps_logs = True``; where no chest has it, no log lines are
+    collected.
 
     Attributes:
-        name: By which routes speak of it in ``chests=``.
+        name: The name that routes use in ``chests=``.
     """
 
     @property
     def name(self) -> str:
-        """By which routes speak of it in ``chests=``."""
+        """The name that routes use in ``chests=``."""
 
     def put(self, record: RequestRecord) -> None:
-        """Take one record, inside the request: no I/O, no lock that can wait, no exception."""
+        """Take one record inside the request. It must do no I/O, must not wait for a lock, and must not raise."""
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until what was put before is where it belongs; ``False`` when time ran out."""
+        """Wait until the records put before are written; ``False`` where ``timeout_s`` seconds were not enough."""
 
     def close(self, timeout_s: float) -> bool:
-        """Flush, then release everything."""
+        """Flush, then release all resources; ``False`` where ``timeout_s`` seconds were not enough."""

@@ -1,4 +1,4 @@
-"""Who gets the records of an application's finished requests."""
+"""Passes the records of an application's finished requests to its chests."""
 
 from __future__ import annotations
 
@@ -16,28 +16,31 @@ __all__ = ["ChestRouter"]
 
 
 class ChestRouter:
-    """Direct chests, which a route's ``chests=`` may leave out, and what takes every route.
+    """Passes records to chests: to direct chests as the route's ``chests=`` allows, to the others always.
+
+    Args:
+        by_name: The direct chests.
 
     Attributes:
-        wanted: Whether there is anybody to make records for.
-        keeps_spans: Whether one of them keeps child spans, and not only what they add up to.
-        keeps_logs: Whether any of them keeps a request's log lines.
+        wanted: Whether any chest wants records.
+        keeps_spans: Whether any chest keeps child spans.
+        keeps_logs: Whether any chest keeps log lines.
     """
 
     def __init__(self, by_name: tuple[Chest, ...]) -> None:
-        """Begin with the direct chests."""
+        """Store the direct chests."""
         self._by_name = by_name
         self._every_route: tuple[Chest, ...] = ()
         self._judge: Callable[[RequestRecord], RequestRecord] | None = None
         self._look()
 
     def judge_by(self, judge: Callable[[RequestRecord], RequestRecord]) -> None:
-        """Ask ``judge`` first: what it makes of a record goes on, also where no chest wants any."""
+        """Call ``judge`` with every record first, even where there is no chest; chests get the record it returns."""
         self._judge = judge
         self._look()
 
     def add(self, *chests: Chest) -> None:
-        """Add what takes every route: the embedded store, a capture in a test."""
+        """Add chests that get the records of every route: the embedded store, a capture in a test."""
         self._every_route += chests
         self._look()
 
@@ -53,7 +56,7 @@ class ChestRouter:
         self.keeps_logs = any(getattr(chest, "keeps_logs", False) for chest in chests)
 
     def put(self, record: RequestRecord) -> None:
-        """Hand one record to everybody whom its route allows."""
+        """Pass one record to all chests that its route allows."""
         if self._judge is not None:
             try:
                 record = self._judge(record)
@@ -61,14 +64,14 @@ class ChestRouter:
                 report_error("objectives", error)
         wanting = (chest for chest in self._by_name if record.chests is None or chest.name in record.chests)
         for chest in (*self._every_route, *wanting):
-            # Each for itself: one of the application's own may raise.
+            # Guard each chest on its own: a chest of the application may raise.
             try:
                 chest.put(record)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 report_error("chest", error)
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything is where it belongs, at most ``timeout_s`` seconds for all together."""
+        """Flush all chests, within ``timeout_s`` seconds together; return whether all records were written."""
         deadline = time.monotonic() + timeout_s
         chests = (*self._every_route, *self._by_name)
         return all([chest.flush(max(0.0, deadline - time.monotonic())) for chest in chests])  # noqa: C419 - each is flushed

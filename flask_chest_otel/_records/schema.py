@@ -1,4 +1,4 @@
-"""How a record becomes rows of the tables that it is kept in: plain values, as every database takes them."""
+"""Turns a record into rows of tables, with plain values that every database takes."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-"""Written into each file and database: programs that know only smaller numbers must not write there.
+"""Version of the schema, written into each file and database. Programs that know only smaller ones must not write.
 
-Columns that may be empty, tables and indices are added without raising it: a worker of an older release goes on writing
-beside one of a newer, and each back end finds out by itself what is missing.
+The version does not rise when nullable columns, tables and indices are added: a worker of an older release continues to
+write beside a newer one, and each back end checks which columns are missing.
 """
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -70,7 +70,7 @@ def shape(record: RequestRecord, time: object) -> tuple[RequestRow, list[Variabl
 
     Args:
         record: The request.
-        time: Its ``start_unix_ns`` in the form that the database takes: ``utc_text`` or ``utc_time`` of it.
+        time: Its ``start_unix_ns`` in the form that the database takes: the result of ``utc_text`` or ``utc_time``.
     """
     request = request_row(record, time)
     key = request.record_key
@@ -78,7 +78,7 @@ def shape(record: RequestRecord, time: object) -> tuple[RequestRow, list[Variabl
 
 
 def request_row(record: RequestRecord, time: object) -> RequestRow:
-    """The row of a request alone; arguments as for ``shape``."""
+    """The row of ``REQUESTS`` for a record; arguments as for ``shape``."""
     row = (
         record_key(record),
         time,
@@ -106,7 +106,7 @@ def request_row(record: RequestRecord, time: object) -> RequestRow:
 
 
 def details_row(record: RequestRecord) -> DetailsRow | None:
-    """The row of what a request has many of; ``None`` where it has none."""
+    """The row of ``DETAILS`` with child spans and log lines; ``None`` where the record has neither."""
     if not record.spans and not record.logs:
         return None
     spans = [span_object(span) for span in record.spans]
@@ -147,7 +147,7 @@ def _error_columns(error: RequestError | None) -> tuple[object, ...]:
 
 
 def span_object(span: ChildSpan) -> dict[str, object]:
-    """A child span as JSON has it."""
+    """A child span as a dict that can be written as JSON."""
     found = {**span._asdict(), "duration_ms": _ms(span.duration_s), "attributes": dict(span.attributes)}
     del found["duration_s"]
     found["events"] = [{**event._asdict(), "attributes": dict(event.attributes)} for event in span.events]
@@ -159,11 +159,11 @@ def _json(value: object) -> str:
 
 
 def record_key(record: RequestRecord) -> str:
-    """The same 32 hex digits for the same record, whenever and by whomever it is shaped.
+    """The key of a record: 32 hex digits, always the same for the same record.
 
-    The first half is the time in nanoseconds, so that keys sort by time and new rows go to the end of the table;
-    the second half is a digest of what tells apart two requests of the same nanosecond. Trace id and span id
-    would not do: both are missing where tracing is off.
+    The first half is the time in nanoseconds, so that keys sort by time and new rows go to the end of the table. The
+    second half is a digest of values that differ between two requests of the same nanosecond. Trace id and span id
+    cannot be the key: both are missing where tracing is off.
     """
     parts = (
         record.duration_s,
@@ -180,12 +180,12 @@ def record_key(record: RequestRecord) -> str:
 
 
 def key_at(unix_ns: int) -> str:
-    """The first half of all keys of that nanosecond; smaller than any key made later."""
+    """The first half of all keys of a nanosecond; smaller than every key of a later time."""
     return f"{max(0, unix_ns):016x}"
 
 
 def began_unix_ns(key: str) -> int:
-    """When the request of a key began, nanoseconds since 1970 UTC; 0 for a text that is no key."""
+    """When the request of a key began, nanoseconds since 1970 UTC; 0 for a text that is not a key."""
     try:
         return int(key[:16], 16)
     except ValueError:
@@ -205,24 +205,24 @@ def utc_text(unix_ns: int) -> str:
 
 @lru_cache(maxsize=8)
 def _second_text(unix_s: int) -> str:
-    # Formatting costs more than all the rest of a row, and many requests share a second.
+    # Formatting takes longer than the rest of a row, and many requests begin in the same second.
     return f"{_EPOCH + timedelta(seconds=unix_s):%Y-%m-%dT%H:%M:%S}"
 
 
 def read_value(kind: str, text: str) -> object:
-    """The value that was shaped into ``type`` and ``text_value``."""
+    """The value of a variable, from the columns ``type`` and ``text_value``."""
     readers: dict[str, Any] = {"bool": "true".__eq__, "int": int, "float": float, "list": json.loads}
     return readers.get(kind, str)(text)
 
 
 def _columns(value: object) -> tuple[str, str, float | None]:
-    # bool first: it is an int to Python.
+    # bool first, as it is a subclass of int.
     if isinstance(value, bool):
         return "bool", str(value).lower(), int(value)
     if isinstance(value, int):
         return "int", str(value), value
     if isinstance(value, float):
-        # The difference is not zero for NaN and infinity, which most databases cannot hold.
+        # value - value is not 0 for NaN and infinity, which most databases cannot store.
         return "float", repr(value), value if value - value == 0 else None
     if isinstance(value, tuple):
         return "list", clean(json.dumps(value, ensure_ascii=False)), None
@@ -230,8 +230,8 @@ def _columns(value: object) -> tuple[str, str, float | None]:
 
 
 def clean(text: str) -> str:
-    """``text`` as every database takes it."""
-    # No database takes lone surrogates, and some end a text at its first NUL.
+    """Replace the characters in ``text`` that databases refuse."""
+    # No database takes lone surrogates, and some end a text at the first NUL.
     if text.isascii() and "\0" not in text:
         return text
     return text.encode(errors="replace").decode().replace("\0", "\ufffd")

@@ -1,6 +1,6 @@
-"""The tables that request records are kept in, and the rows of each.
+"""The tables for request records, and the types of their rows.
 
-No SQL dialect here: the embedded store makes SQLite's statements from these tables, another back end its own.
+They are independent of any SQL dialect: the embedded store makes SQLite's statements from them, other back ends theirs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One index over ``columns``, for one usual question; of rows alone where ``of_those_with`` is not empty."""
+    """One index over ``columns``, for one common query; only of rows in which ``of_those_with`` is not empty."""
 
     name: str
     columns: tuple[str, ...]
@@ -48,7 +48,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table. Rows have the order of ``columns``; one whose ``primary_key`` is there is the same row."""
+    """One table. Rows have the order of ``columns``; rows with equal ``primary_key`` are the same row."""
 
     name: str
     columns: tuple[Column, ...]
@@ -70,7 +70,7 @@ REQUESTS = Table(
         Column("status", "integer"),
         Column("duration_ms", "real"),
         Column("refused", "text", nullable=True),
-        # Release 0.1.0 ends here: see ADDED_COLUMNS.
+        # Release 0.1.0 has only the columns above: see ADDED_COLUMNS.
         Column("path", "text", nullable=True),
         Column("version", "short", nullable=True),
         Column("cpu_ms", "real", nullable=True),
@@ -102,10 +102,10 @@ REQUESTS = Table(
 """One row per finished request."""
 
 ADDED_COLUMNS = REQUESTS.columns[11:]
-"""What ``REQUESTS`` had not in release 0.1.0: empty in the rows that it wrote, and writes."""
+"""Columns of ``REQUESTS`` that release 0.1.0 does not have; they are empty in the rows that it writes."""
 
 ADDED_INDICES = tuple(index for index in REQUESTS.indices if index.of_those_with)
-"""Indices that it did not make."""
+"""Indices that release 0.1.0 does not create."""
 
 VARIABLES = Table(
     name="chest_variables",
@@ -135,13 +135,13 @@ DETAILS = Table(
 """One row per request that has child spans or log lines: each a JSON array of objects."""
 
 TIMED = ("db", "http", "other")
-"""Kinds of child spans that ``REQUESTS`` has two columns for: how many, and their milliseconds together."""
+"""Kinds of child spans. ``REQUESTS`` has two columns for each: their number and the sum of their milliseconds."""
 
 
 class RequestRow(NamedTuple):
     """A row of ``REQUESTS``; ``time`` is in the form that the database takes.
 
-    ``slos`` is a JSON object, the name of each objective to whether the request was good; empty where it has none.
+    ``slos`` is a JSON object: name of each objective to whether the request was good. It is empty without objectives.
     """
 
     record_key: str
