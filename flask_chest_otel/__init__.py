@@ -25,7 +25,7 @@ id on the lines of structlog, loguru and other people's handlers in ``flask_ches
 # and are imported by every run of those, which should not pay for an SDK.
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flask_chest_otel._version import __version__
@@ -102,7 +102,7 @@ _ELSEWHERE = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Load a public name from its module (PEP 562)."""
     if name in _ELSEWHERE:
         # No AttributeError, in place of which an import statement says something of its own.

@@ -1,6 +1,7 @@
-"""Errors of ours: logged once per kind, counted, never raised into the application; nor are those of a log line.
+"""The guard around the steps of this package: its errors are counted, logged once per kind, and never raised.
 
-Counts are those of the process: a child of a fork begins from zero, and says once what its parent has said.
+An error of a log handler or filter is not raised into the application either. The counts belong to the process: a child
+of a fork begins at zero and logs each kind once again.
 """
 
 from __future__ import annotations
@@ -42,20 +43,20 @@ _R = TypeVar("_R")
 _T = TypeVar("_T")
 
 MOST_KINDS = 1000
-"""Kinds of trouble that are told apart; names that the application makes up would fill the memory."""
+"""Largest number of kinds that are counted separately: the application may invent any number of names."""
 
 LONGEST_LINE = 1000
-"""Characters of one message that names what an application or a client gave."""
+"""Longest log message that contains a value from the application or a client, in characters."""
 
 COUNTED = " (logged once, counted from now on)"
-"""How such a line ends in a log."""
+"""The end of a log line that is written only once."""
 
 FURTHER = ("further kinds", "")
-"""Where all others are counted together."""
+"""The key under which all kinds beyond the limit are counted."""
 
 
 class Refusal(Enum):
-    """What is refused; each value is one of the attribute ``flask_chest.reason``."""
+    """The reasons of refusals: the values of the metric attribute ``flask_chest.reason``."""
 
     VALUE = "value"
     LIMIT = "limit"
@@ -66,7 +67,7 @@ class Refusal(Enum):
 
 
 counts: Counter[tuple[Refusal | str, str]] = Counter()
-"""How often each kind of trouble was met: a refusal and what it is about, or a step and the class of its error."""
+"""Count of each kind: a refusal with the name that it is about, or a step with the class of its error."""
 
 _refusals: Counter[Refusal] = Counter()
 _errors: Counter[str] = Counter()
@@ -75,9 +76,10 @@ _reraise = False
 
 
 class Log:
-    """A logger whose lines cannot raise: the application's filters see them, also outside of requests and in threads.
+    """A logger whose methods never raise.
 
-    ``logging`` leaves errors of filters, and of handlers that do not catch their own, to whoever wrote the line.
+    ``logging`` raises errors of the application's filters, and of handlers that do not catch theirs, to the code that
+    logs.
 
     Args:
         name: The logger's name.
@@ -89,32 +91,32 @@ class Log:
         self._logger = logging.getLogger(name)
 
     def info(self, message: str, *args: object) -> None:
-        """What went as it should."""
+        """Log an expected event."""
         self._line(logging.INFO, message, args)
 
     def warning(self, message: str, *args: object) -> None:
-        """What somebody should look at."""
+        """Log a problem that somebody should look at."""
         self._line(logging.WARNING, message, args)
 
     def error(self, message: str, *args: object) -> None:
-        """What failed."""
+        """Log a failure."""
         self._line(logging.ERROR, message, args)
 
     def _line(self, level: int, message: str, args: tuple[object, ...]) -> None:
         try:
             self._logger.log(level, message, *args, stacklevel=3)
         except Exception:
-            # Nobody to tell it to: a line on this one would meet the same filter.
+            # The error is dropped: a log line about it would meet the same filter.
             if _reraise:
                 raise
 
 
 class LossReport:
-    """Says how much was lost since it was said last, at most once a minute.
+    """Logs how much was lost since the last log line, at most once a minute.
 
     Args:
-        log: Where it is said.
-        message: What was lost; the first argument is how much.
+        log: The logger.
+        message: The log message; its first argument is the number of lost items.
         args: Further arguments of the message.
     """
 
@@ -130,7 +132,7 @@ class LossReport:
         self._limit = RateLimit(self.EVERY_S)
 
     def report(self, total: int) -> None:
-        """Say it, if there is news; ``total``: everything that was lost so far."""
+        """Log the loss, if it has grown; ``total`` is everything that was lost so far."""
         if total > self._said and self._limit.allows("loss"):
             self._log.warning(self._message, total - self._said, *self._args)
             self._said = total
@@ -140,10 +142,10 @@ _logger = Log("flask_chest_otel")
 
 
 class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` and `@guarded("begin")`
-    """Keep every ``Exception`` of one step away from the application; as context manager or decorator.
+    """Keep every ``Exception`` of one step away from the application; a context manager and a decorator.
 
     Args:
-        step: What was being done, for the log and the counts.
+        step: The name of the step, for the log and the counts.
     """
 
     __slots__ = ("_step",)
@@ -152,12 +154,12 @@ class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` an
         self._step = step
 
     def __enter__(self) -> None:
-        """Nothing to prepare."""
+        """Do nothing."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        """Swallow what is an ``Exception``; ``KeyboardInterrupt`` and worker timeouts pass."""
+        """Report an ``Exception`` and suppress it; ``KeyboardInterrupt`` and worker timeouts are not suppressed."""
         if not isinstance(error, Exception):
             return False
         report_error(self._step, error)
@@ -167,12 +169,12 @@ class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` an
         """Wrap ``function``; it returns ``None`` when it fails."""
         step = self._step
 
-        # Not `with self`: entering a context manager costs more than all else here, on every request.
+        # Not `with self`: entering a context manager takes longer than everything else here, in every request.
         @functools.wraps(function)
         def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _R | None:
             try:
                 return function(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - that is the point
+            except Exception as error:  # noqa: BLE001 - the purpose of the guard
                 report_error(step, error)
                 return None
 
@@ -180,20 +182,20 @@ class guarded:  # noqa: N801 - reads as a statement: `with guarded("begin"):` an
 
 
 def count_refusal(reason: Refusal, about: str, message: str, *args: object) -> None:
-    """Count one refusal of what an application, a client or a setting gave; log the first of its kind.
+    """Count one refusal of a value from the application, a client or a setting; log the first of its kind.
 
     Args:
-        reason: What is refused.
-        about: Which one: the setting's name, for example. Refusals of one reason are told apart by it.
-        message: The log line, with a placeholder for each of ``args``.
-        args: What a client or an application gave may be among them.
+        reason: The reason.
+        about: The name that the refusal is about, such as a setting's. Refusals with the same reason are counted by it.
+        message: The log message, with a placeholder for each of ``args``.
+        args: Arguments of the message; they may contain texts from a client.
     """
     if _is_first((reason, about), _refusals, reason):
         _logger.warning("%s%s", printable(message % args)[:LONGEST_LINE], COUNTED)
 
 
 def report_error(step: str, error: BaseException) -> None:
-    """Count one error of ours; log the first of its kind: a sentence of ours as it is, others with a traceback.
+    """Count one error of this package and log the first of its kind: errors of our own classes without traceback.
 
     Raises:
         BaseException: ``error`` itself, inside :func:`reraising`.
@@ -204,7 +206,7 @@ def report_error(step: str, error: BaseException) -> None:
     if not _is_first((step, kind), _errors, step):
         return
     if isinstance(error, ChestError):
-        # It says what to type; where in this package it was raised says nothing.
+        # The message says what to type; a traceback of this package would not help.
         _logger.error("flask_chest_otel failed at %s; requests go on (logged once): %s", step, printable(str(error)))
     else:
         _logger.error(
@@ -215,19 +217,19 @@ def report_error(step: str, error: BaseException) -> None:
 
 
 def printable(text: str) -> str:
-    """``text`` as one line that cannot forge another: line ends, control characters and their like are escaped."""
+    """Return ``text`` as one line: line ends and control characters are escaped, so that it cannot forge a log line."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def lines(text: str) -> str:
-    """``text`` with its line ends, and every line of it printable."""
+    """Return ``text`` with each of its lines made printable; its line ends stay."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 class _Account:
-    """How an error came about, put into words where a log handler asks for them.
+    """The traceback of an error, formatted only when a log handler needs the text.
 
-    In place of ``exc_info``, whose last line is the error's own text as it is: what a client sent may be quoted there.
+    It replaces ``exc_info``, which would write the error's own text unescaped; that text may quote a client.
     """
 
     __slots__ = ("_error",)
@@ -236,7 +238,7 @@ class _Account:
         self._error = error
 
     def __str__(self) -> str:
-        """The traceback, causes first: frames as Python shows them, each error's own words on one line."""
+        """The traceback, causes first: frames in Python's format, the text of each error on one line."""
         chain = [TracebackException.from_exception(self._error)]
         while before := chain[-1].__cause__ or (None if chain[-1].__suppress_context__ else chain[-1].__context__):
             chain.append(before)
@@ -251,14 +253,14 @@ def _lines(found: TracebackException) -> Iterator[str]:
 
 
 def forget() -> None:
-    """Begin to count from zero."""
+    """Set all counts to zero, and log each kind again."""
     counts.clear()
     _refusals.clear()
     _errors.clear()
 
 
 def totals() -> tuple[dict[str, int], dict[str, int]]:
-    """This process's refusals, by the value of their reason, and its errors, by step."""
+    """The counts of this process: refusals by the value of their reason, and errors by step."""
     refusals = {reason.value: count for reason, count in _refusals.items()}
     return (refusals, dict(_errors)) if _process is current_process() else ({}, {})
 
@@ -277,7 +279,7 @@ def _is_first(kind: tuple[Refusal | str, str], totals: Counter[_T], total: _T) -
 
 @contextmanager
 def reraising() -> Iterator[None]:
-    """Let errors of ours out: the test-suite runs inside this."""
+    """Raise errors of this package; the test suite runs inside this block."""
     global _reraise  # noqa: PLW0603 - one switch per process, thrown by tests only
     previous, _reraise = _reraise, True
     try:

@@ -20,7 +20,7 @@ from flask_chest_otel.tracked import TrackedVar
 
 __all__ = ["count_failures", "count_requests", "flask_chest"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 Tracked = str | TrackedVar | Iterable[str | TrackedVar] | Mapping[str, Iterable[str | TrackedVar]]
 
 
@@ -32,7 +32,7 @@ def flask_chest(view: F, /) -> F: ...
 def flask_chest(
     *names: Tracked,
     tracked_vars: Tracked = ...,
-    request_id_generator: Callable[[], Any] | None = ...,
+    request_id_generator: Callable[[], object] | None = ...,
     chests: str | Iterable[str] | None = ...,
     inherit: bool = ...,
 ) -> Callable[[F], F]: ...
@@ -42,10 +42,10 @@ def flask_chest(
 def flask_chest(
     *names: Any,
     tracked_vars: Tracked = (),
-    request_id_generator: Callable[[], Any] | None = None,
+    request_id_generator: Callable[[], object] | None = None,
     chests: str | Iterable[str] | None = None,
     inherit: bool = True,
-) -> Any:
+) -> object:
     """Track variables of ``flask.g`` on one route.
 
     Goes on functions (plain, ``async``, generators), ``View`` and ``MethodView`` classes, their ``decorators``, or one
@@ -91,7 +91,7 @@ def count_requests(*, metric_name: str = ..., dimensions: Dimensions = ...) -> C
 
 
 @refuse_unknown
-def count_requests(view: Any = None, /, *, metric_name: str = "RequestCount", dimensions: Dimensions = ()) -> Any:
+def count_requests(view: Any = None, /, *, metric_name: str = "RequestCount", dimensions: Dimensions = ()) -> object:
     """Count the requests of one route, whatever becomes of them, as with ``add_metric(metric_name, 1)``.
 
     Goes wherever :func:`flask_chest` goes, also together with it::
@@ -126,7 +126,7 @@ def count_failures(
 @refuse_unknown
 def count_failures(
     view: Any = None, /, *, error_name: str = "Error", fault_name: str = "Fault", dimensions: Dimensions = ()
-) -> Any:
+) -> object:
     """Count the failures of one route: 4xx is the client's error, 5xx a fault of ours.
 
     Each request gives 1 or 0 to both metrics: the sum is how many failed, the average is their share. An exception
@@ -148,7 +148,7 @@ def count_failures(
     return _mark(view, mark) if view is not None else lambda view: _mark(view, mark)
 
 
-def _count(argument: str, name: Any, dimensions: Any, statuses: range) -> Count:
+def _count(argument: str, name: Any, dimensions: object, statuses: range) -> Count:
     try:
         legal_name(name)
     except Refused as refused:
@@ -159,7 +159,7 @@ def _count(argument: str, name: Any, dimensions: Any, statuses: range) -> Count:
         raise ChestConfigError("dimensions", dimensions, refused.reason) from refused
 
 
-def _check_generator(generator: Any) -> None:
+def _check_generator(generator: object) -> None:
     # A text names code in settings only.
     allowed = "a callable without arguments, or None"
     try:
@@ -169,11 +169,11 @@ def _check_generator(generator: Any) -> None:
         raise ChestConfigError("request_id_generator", generator, reason) from error
 
 
-def _is_view(value: Any) -> bool:
+def _is_view(value: object) -> bool:
     return callable(value) and not isinstance(value, TrackedVar)
 
 
-def _merged(names: tuple[Any, ...], tracked_vars: Any) -> TrackedVars:
+def _merged(names: tuple[object, ...], tracked_vars: object) -> TrackedVars:
     if not names:
         return parse_tracked_vars(tracked_vars)
     if tracked_vars != ():

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from flask_chest_otel._base.sensitive import is_sensitive
 
@@ -55,7 +55,7 @@ class ChestConfigError(ChestError, ValueError):
 
     route: str | None = None
 
-    def __init__(self, setting: str, value: Any, allowed: str) -> None:
+    def __init__(self, setting: str, value: object, allowed: str) -> None:
         """Compose the sentence from its three parts."""
         self.setting = setting
         self.value = value
@@ -74,7 +74,7 @@ class UnknownArgumentError(ChestConfigError, TypeError):
         known: The arguments that it takes.
     """
 
-    def __init__(self, taker: str, name: str, value: Any, known: Iterable[str]) -> None:
+    def __init__(self, taker: str, name: str, value: object, known: Iterable[str]) -> None:
         """Name the nearest argument of ``taker``, or all of them; a secret is not shown, also under a slip's name."""
         self.known = tuple(known)
         guess = nearest(name.lower(), self.known)
@@ -117,7 +117,7 @@ class ChestValueError(ChestError, ValueError):
         super().__init__(f"g.{name} cannot be recorded: {reason}")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     """The repr of whatever was given, bounded; its type where that fails."""
     try:
         text = repr(value)

@@ -111,7 +111,7 @@ class FlaskChest(Generic[ContextT]):
         tracked_vars: str | Iterable[str | TrackedVar] | Mapping[str, Iterable[str | TrackedVar]] = unset(
             "tracked_vars"
         ),
-        request_id_generator: Callable[[], Any] | None = unset("request_id_generator"),
+        request_id_generator: Callable[[], object] | None = unset("request_id_generator"),
         request_id_header: str | None = unset("request_id_header"),
         request_id_secret: str | None = unset("request_id_secret"),
         response_headers: Sequence[str] = unset("response_headers"),

@@ -61,7 +61,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         return ("flask >= 2.2",)
 
     @guarded("instrument")
-    def _instrument(self, **kwargs: Any) -> None:
+    def _instrument(self, **kwargs: object) -> None:
         self._options = _options(kwargs)
         self._config, self._sources = settle(_known(kwargs), {}, on_malformed=_log_malformed)
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
@@ -73,7 +73,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
             put_fields(self, names_for(self._config, self._sources, quiet=True))
 
     @guarded("uninstrument")
-    def _uninstrument(self, **kwargs: Any) -> None:  # noqa: ARG002 - the base class's signature
+    def _uninstrument(self, **kwargs: object) -> None:  # noqa: ARG002 - the base class's signature
         if self._attachment is None:
             return
         register_finder(None)
@@ -110,9 +110,9 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         tracer_provider: TracerProvider | None = None,
         excluded_urls: str | None = None,
         enable_commenter: bool | None = None,
-        commenter_options: Mapping[str, Any] | None = None,
+        commenter_options: Mapping[str, object] | None = None,
         meter_provider: MeterProvider | None = None,
-        **settings: Any,
+        **settings: object,
     ) -> None:
         """Record one application without code of its own, with the interface of ``FlaskInstrumentor``.
 
@@ -214,7 +214,7 @@ def _options(kwargs: dict[str, Any]) -> CallerOptions:
     )
 
 
-def _known(kwargs: dict[str, Any]) -> dict[str, Any]:
+def _known(kwargs: dict[str, object]) -> dict[str, object]:
     """Arguments that are settings; others (a distribution may pass its own) are named once in the log."""
     for name in kwargs.keys() - set(_SETTINGS):
         _log_malformed(unknown_setting(name, name, kwargs[name]))

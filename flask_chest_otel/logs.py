@@ -46,10 +46,10 @@ class RequestFields(logging.Filter):
 
 
 def structlog_processor(
-    logger: Any,  # noqa: ARG001 - structlog's signature
+    logger: object,  # noqa: ARG001 - structlog's signature
     method_name: str,  # noqa: ARG001 - structlog's signature
-    event_dict: MutableMapping[str, Any],
-) -> MutableMapping[str, Any]:
+    event_dict: MutableMapping[str, object],
+) -> MutableMapping[str, object]:
     """Put the fields of the running request into structlog's event, where absent; a processor for ``configure``."""
     for name, value in fields_here(names_here()).items():
         event_dict.setdefault(name, value)

@@ -59,17 +59,17 @@ def end_worker() -> None:
     """
     close_all()
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
-        shutdown: Callable[[], Any] | None = getattr(provider, "shutdown", None)
+        shutdown: Callable[[], object] | None = getattr(provider, "shutdown", None)
         if shutdown is not None:
             shutdown()
 
 
-def gunicorn_post_worker_init(worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+def gunicorn_post_worker_init(worker: object) -> None:  # noqa: ARG001 - gunicorn's signature
     """For ``post_worker_init`` in gunicorn's configuration file; see :func:`begin_worker`."""
     begin_worker()
 
 
-def gunicorn_worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+def gunicorn_worker_exit(server: object, worker: object) -> None:  # noqa: ARG001 - gunicorn's signature
     """For ``worker_exit`` in gunicorn's configuration file; see :func:`end_worker`."""
     end_worker()
 

@@ -108,7 +108,7 @@ class SLO:
 
     def __post_init__(self) -> None:
         """Refuse what could never be kept, never fail, or never be noticed."""
-        name: Any = self.name  # callers without a type checker write anything here
+        name: object = self.name  # callers without a type checker write anything here
         if not isinstance(name, str) or not re.fullmatch(_NAME, name):
             raise ChestConfigError(
                 "SLO name", name, "1 to 64 characters of A-Z a-z 0-9 _ . -, beginning with a letter, such as 'checkout'"
@@ -180,22 +180,22 @@ class SLO:
         except ValueError:  # written in C: what it takes is not known
             return
 
-    def _texts(self, field: str) -> tuple[Any, ...]:
+    def _texts(self, field: str) -> tuple[object, ...]:
         """The texts of a field; one alone stands for a list of it."""
-        given: Any = getattr(self, field)
+        given: object = getattr(self, field)
         if isinstance(given, str):
             given = [given]
         if not isinstance(given, Iterable) or isinstance(given, (Mapping, bytes)):
             raise self._error(field, given, "a list of texts")
         return tuple(given)
 
-    def _route(self, route: Any) -> str:
+    def _route(self, route: object) -> str:
         if isinstance(route, str) and (route == "*" or route.startswith("/")):
             return route
         allowed = "URL rules, which begin with '/', such as '/checkout' or '/cart/*', or '*' for every request"
         raise self._error("routes", route, allowed)
 
-    def _method(self, method: Any) -> str:
+    def _method(self, method: object) -> str:
         upper = method.upper() if isinstance(method, str) else ""
         if upper in KNOWN_METHODS:
             return upper
@@ -205,7 +205,7 @@ class SLO:
             raise self._error("methods", method, f"HTTP methods, for example 'POST'{hint}")
         return upper
 
-    def _bad_status(self, given: Any) -> str:
+    def _bad_status(self, given: object) -> str:
         entries = given.split(",") if isinstance(given, str) else [given] if _is_whole(given) else given
         if not isinstance(entries, Iterable) or isinstance(entries, (Mapping, bytes)):
             raise self._error("bad_status", given, _BAD_STATUS)
@@ -218,7 +218,7 @@ class SLO:
                 raise self._error("bad_status", text, _BAD_STATUS + hint)
         return ",".join(dict.fromkeys(found))
 
-    def _bad_when(self, given: Any) -> dict[str, tuple[Any, ...]]:
+    def _bad_when(self, given: object) -> dict[str, tuple[object, ...]]:
         allowed = "variables with the values that are bad, for example {'outcome': ('declined',)}"
         if given is None:
             return {}
@@ -234,10 +234,10 @@ class SLO:
             found[name] = tuple(listed)
         return found
 
-    def _keep(self, field: str, value: Any) -> None:
+    def _keep(self, field: str, value: object) -> None:
         object.__setattr__(self, field, value)
 
-    def _error(self, field: str, value: Any, allowed: str) -> ChestConfigError:
+    def _error(self, field: str, value: object, allowed: str) -> ChestConfigError:
         return ChestConfigError(f"SLO({self.name!r}, {field})", value, allowed)
 
 
@@ -271,17 +271,17 @@ def covers(pattern: str, route: str | None) -> bool:
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), route, re.DOTALL) is not None
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     return isinstance(value, (str, int, float))
 
 
-def _is_variable(name: Any) -> bool:
+def _is_variable(name: object) -> bool:
     return isinstance(name, str) and all(part.isidentifier() for part in name.split("."))

@@ -67,8 +67,8 @@ class TrackedVar:
     description: str = ""
     buckets: Sequence[float] | None = None
     dimension: bool = False
-    redact: Literal["auto", "mask", "hash", "drop"] | Callable[[Any], Any] | None = "auto"
-    convert: Callable[[Any], Any] | None = None
+    redact: Literal["auto", "mask", "hash", "drop"] | Callable[[Any], object] | None = "auto"
+    convert: Callable[[Any], object] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later, inside a request."""
@@ -100,7 +100,7 @@ class TrackedVar:
         return None if self.dimension or looks_like_id(self.name) else "histogram"
 
     def _check_names(self) -> None:
-        name: Any = self.name  # callers without a type checker write anything here
+        name: object = self.name  # callers without a type checker write anything here
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
             raise ChestConfigError(
                 "TrackedVar name",
@@ -132,7 +132,7 @@ class TrackedVar:
             raise self._error("buckets", self.buckets, "ascending finite numbers, and only for a histogram")
         object.__setattr__(self, "buckets", bounds)
 
-    def _error(self, field: str, value: Any, allowed: str) -> ChestConfigError:
+    def _error(self, field: str, value: object, allowed: str) -> ChestConfigError:
         return ChestConfigError(f"TrackedVar({self.name!r}, {field})", value, allowed)
 
 
@@ -157,6 +157,6 @@ def _is_attribute_name(value: Any) -> bool:
     return bool(value) and _is_ascii(value, _MOST_NAME_CHARS) and " " not in value
 
 
-def _is_ascii(value: Any, most: int) -> bool:
+def _is_ascii(value: object, most: int) -> bool:
     """Whether this is a text of at most so many printable ASCII characters."""
     return isinstance(value, str) and len(value) <= most and value.isascii() and value.isprintable()

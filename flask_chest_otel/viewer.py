@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, abort, current_app
 
@@ -24,7 +24,10 @@ __all__ = ["blueprint"]
 
 
 def blueprint(
-    *, allow: Callable[[], Any], store: str | os.PathLike[str] | None = None, open_in: Mapping[str, str] | None = None
+    *,
+    allow: Callable[[], object],
+    store: str | os.PathLike[str] | None = None,
+    open_in: Mapping[str, str] | None = None,
 ) -> Blueprint:
     """A blueprint with the pages of ``flask chest serve``; mount it where you like.
 
@@ -60,7 +63,7 @@ def blueprint(
     return pages
 
 
-def _refuse_unless(allow: Callable[[], Any]) -> None:
+def _refuse_unless(allow: Callable[[], object]) -> None:
     allowed = False
     try:
         allowed = bool(allow())
