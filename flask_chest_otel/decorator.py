@@ -45,7 +45,7 @@ def flask_chest(
     request_id_generator: Callable[[], object] | None = None,
     chests: str | Iterable[str] | None = None,
     inherit: bool = True,
-) -> object:
+) -> Any:
     """Track variables of ``flask.g`` on one route.
 
     Goes on functions (plain, ``async``, generators), ``View`` and ``MethodView`` classes, their ``decorators``, or one
@@ -91,7 +91,7 @@ def count_requests(*, metric_name: str = ..., dimensions: Dimensions = ...) -> C
 
 
 @refuse_unknown
-def count_requests(view: Any = None, /, *, metric_name: str = "RequestCount", dimensions: Dimensions = ()) -> object:
+def count_requests(view: Any = None, /, *, metric_name: str = "RequestCount", dimensions: Dimensions = ()) -> Any:
     """Count the requests of one route, whatever becomes of them, as with ``add_metric(metric_name, 1)``.
 
     Goes wherever :func:`flask_chest` goes, also together with it::
@@ -126,7 +126,7 @@ def count_failures(
 @refuse_unknown
 def count_failures(
     view: Any = None, /, *, error_name: str = "Error", fault_name: str = "Fault", dimensions: Dimensions = ()
-) -> object:
+) -> Any:
     """Count the failures of one route: 4xx is the client's error, 5xx a fault of ours.
 
     Each request gives 1 or 0 to both metrics: the sum is how many failed, the average is their share. An exception

@@ -128,7 +128,7 @@ class RequestRecord(NamedTuple):
         metrics: The values that were recorded with instruments.
         refused: Name of each variable whose value could not be recorded, to the reason.
         path: URL path as the client sent it: percent-encoded, without the query, at most 255 characters.
-        error: Why the request failed, or the exception that was handled; ``None``: nothing was raised.
+        error: The exception with which the request failed, or that was handled; ``None``: nothing was raised.
         version: Version of the application: ``service.version`` of the resource, else ``FLASK_CHEST_VERSION``.
         cpu_s: Processor time of the serving thread from begin to finish, seconds; ``None`` where it is not known.
         first_byte_s: Time from the begin of the request to the begin of the response, seconds; ``None``: no response.
