@@ -129,12 +129,7 @@ class Lifecycle(ChestState):
             self._reader.check(live)
 
     def handled(self, error: BaseException | None, answer: object) -> None:
-        """Record an exception that was answered, by an error handler or by itself as an ``HTTPException``.
-
-        Args:
-            error: The exception.
-            answer: The return value of the error handler, or ``error`` itself.
-        """
+        """Record an exception that was answered: ``answer`` is the error handler's return value, or ``error`` itself."""
         live = current_request()
         if live is None:
             return
