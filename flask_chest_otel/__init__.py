@@ -21,8 +21,8 @@ Direct chests (``SQLChest``, ``MongoChest``, ``WebhookChest``) are in ``flask_ch
 id on the lines of structlog, loguru and other people's handlers in ``flask_chest_otel.logs``.
 """
 
-# Names are loaded when they are first used: the entry points for pytest and the `flask` command live in this package
-# and are imported by every run of those, which should not pay for an SDK.
+# Names are loaded when they are first used. Every run of pytest and of the `flask` command imports this package for its
+# entry points, and must not spend the time to import an SDK.
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -105,7 +105,7 @@ _ELSEWHERE = {
 def __getattr__(name: str) -> object:
     """Load a public name from its module (PEP 562)."""
     if name in _ELSEWHERE:
-        # No AttributeError, in place of which an import statement says something of its own.
+        # Not an AttributeError: an import statement would replace its message.
         raise ImportError(f"type: from {__name__}.{_ELSEWHERE[name]} import {name}", name=name)
     home = _HOMES.get(name)
     if home is None:
@@ -115,5 +115,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """Show public names before they are loaded."""
+    """List public names, also those that are not loaded yet."""
     return sorted({*globals(), *__all__})

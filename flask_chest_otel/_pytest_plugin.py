@@ -1,4 +1,4 @@
-"""The pytest fixture ``chest_records``; imports nothing until a test asks for it."""
+"""The pytest fixture ``chest_records``; the package is imported only when a test uses it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What this package says of itself, as metrics: existing counters, read when somebody collects.
+"""Metrics about this package: existing counters, read when metrics are collected.
 
-Nothing here happens in a request. Everything is of the process: two applications in it report the same figures, once
-per meter provider.
+Nothing in this module runs in a request. The counters belong to the process: two applications in it report the same
+figures, once for each meter provider.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _INSTRUMENTS = (
 
 
 class Watched(Protocol):
-    """What has counters of its own."""
+    """An object with counters of its own."""
 
     def own_metrics(self) -> Iterator[Figure]:
-        """They, as they are now."""
+        """The present figures."""
 
 
 _watched: weakref.WeakSet[Watched] = weakref.WeakSet()
@@ -54,12 +54,12 @@ _observed: weakref.WeakSet[object] = weakref.WeakSet()
 
 
 def watch(source: Watched) -> None:
-    """Ask ``source`` from now on."""
+    """Report the figures of ``source`` from now on, as long as it lives."""
     _watched.add(source)
 
 
 def watch_chests(chests: Iterable[object]) -> None:
-    """Report what these drop and lose, where they say it."""
+    """Report how many records these chests drop and lose, where they count it."""
     for chest in chests:
         if hasattr(chest, "dropped"):
             _chests.add(chest)
@@ -69,7 +69,7 @@ def observe(meter_provider: Any = None) -> None:
     """Make the instruments, once for each provider.
 
     Args:
-        meter_provider: Where the application's metrics go; ``None``: the global one, whenever that is set.
+        meter_provider: The application's meter provider; ``None``: the global one, even if it is set later.
     """
     key = metrics.get_meter_provider if meter_provider is None else meter_provider
     with guarded("own metrics"):
@@ -83,7 +83,7 @@ def observe(meter_provider: Any = None) -> None:
 
 
 def self_metrics() -> list[Figure]:
-    """All figures of this process; what never happened is left out."""
+    """All figures of this process; counters that are zero are left out."""
     found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = defaultdict(float)
     for name, value, attributes in _all():
         key = name, tuple(attributes.items())
@@ -107,7 +107,7 @@ def _all() -> Iterator[Figure]:
 def _callback(wanted: str) -> Callable[[object], Iterable[metrics.Observation]]:
     def callback(_options: object) -> Iterable[metrics.Observation]:
         with guarded("own metrics"):
-            # Floats, always: a back end that types a field by its first value would refuse the other kind for ever.
+            # Always floats: a back end that sets a field's type by its first value refuses values of another type.
             return [metrics.Observation(float(value), given) for name, value, given in self_metrics() if name == wanted]
         return []
 

@@ -1,4 +1,4 @@
-"""The version of the package; the build reads it here. Asking the installed metadata for it costs each start more."""
+"""The version of the package. The build reads it from here; reading the installed metadata would slow each start."""
 
 __all__ = ["__version__"]
 

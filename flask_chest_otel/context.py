@@ -1,4 +1,4 @@
-"""What code inside a request can ask."""
+"""Functions for code inside a request: its id, its trace id, its typed context."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
 __all__ = ["current_context", "current_request_id", "trace_id_for"]
 
 current_context: Any = LocalProxy(current_typed_context)
-"""The typed context of the running request (``FlaskChest(app, context=MyContext)``), from anywhere in it."""
+"""Proxy for the typed context of the running request (``FlaskChest(app, context=MyContext)``)."""
 
 
 def current_request_id() -> str | None:
-    """The id of the running request; ``None`` outside of one, or where no chest records it.
+    """The id of the running request; ``None`` outside of a request, or where the application is not recorded.
 
-    Also in threads with a copied request context, in ``after_request`` and in teardown functions.
+    It also works in threads with a copied request context, in ``after_request`` and in teardown functions.
     """
     if not has_request_context():
         return None
@@ -30,16 +30,16 @@ def current_request_id() -> str | None:
 
 
 def trace_id_for(request_id: str, *, secret: str | None = None) -> str:
-    """The trace id of a request that brought or generated ``request_id``: 32 lower-case hex digits.
+    """The trace id that belongs to a request id: 32 lower-case hex digits.
+
+    A request that arrived with a ``traceparent`` header has the trace id of its caller instead.
 
     Args:
-        request_id: The id, as it came or as a generator made it.
-        secret: ``request_id_secret`` of the application; inside an application its own is the default.
-
-    A request that came with a ``traceparent`` belongs to its caller's trace instead.
+        request_id: The id that the client sent or that a generator made.
+        secret: ``request_id_secret`` of the application; by default that of the current application.
 
     Raises:
-        ChestConfigError: There is no id: ``None`` or an empty text identifies nothing.
+        ChestConfigError: ``request_id`` is ``None`` or empty.
     """
     if not (request_id and legalise(request_id)):
         raise ChestConfigError("request_id", request_id, "the id of a request: a text that is not empty")

@@ -1,6 +1,6 @@
-"""``@flask_chest``, ``@count_requests``, ``@count_failures``: say what one route tracks and counts.
+"""``@flask_chest``, ``@count_requests``, ``@count_failures``: declare what one route tracks and counts.
 
-They mark the function and return the same object.
+The decorators set a mark on the function and return the same function.
 """
 
 from __future__ import annotations
@@ -48,21 +48,22 @@ def flask_chest(
 ) -> Any:
     """Track variables of ``flask.g`` on one route.
 
-    Goes on functions (plain, ``async``, generators), ``View`` and ``MethodView`` classes, their ``decorators``, or one
-    of their methods; above or below ``@app.route``, and under other decorators that use ``functools.wraps``::
+    It decorates functions (plain, ``async``, generators), ``View`` and ``MethodView`` classes, their methods, and may
+    stand in their ``decorators``. It may stand above or below ``@app.route``, and below other decorators that use
+    ``functools.wraps``::
 
         @app.route("/cart", methods=["GET", "POST"])
         @flask_chest(tracked_vars={"GET": ["user_id"], "POST": ["user_id", "cart_total"]})
         def cart(): ...
 
     Args:
-        *names: Variables, the short way: ``@flask_chest("user_id", "cart_total")``.
-        tracked_vars: Names, :class:`TrackedVar`, a dict of lists by HTTP method (a method that is not listed tracks
-            nothing, ``HEAD`` included), or ``"*"`` for every public name in ``g`` (the first 1000
-            different ones), ``"*,-ledger"`` for all but this one.
-        request_id_generator: ``() -> str``, instead of the application's.
-        chests: Where this route's data may go: direct chests by name, and collector targets. Default: everywhere.
-        inherit: ``False``: instead of the application's variables, not besides them.
+        *names: Variables, as the short form: ``@flask_chest("user_id", "cart_total")``.
+        tracked_vars: Names, :class:`TrackedVar`, or a dict of lists by HTTP method (a method that is not listed tracks
+            nothing, not even ``HEAD``); ``"*"`` tracks every public name in ``g`` (the first 1000 different ones),
+            ``"*,-ledger"`` all except ``ledger``.
+        request_id_generator: ``() -> str``; it replaces the application's generator on this route.
+        chests: The destinations of this route's data: names of direct chests and of collector targets. Default: all.
+        inherit: ``False``: track these variables instead of the application's, not in addition.
 
     Raises:
         ChestConfigError: An argument cannot be used.
@@ -92,9 +93,9 @@ def count_requests(*, metric_name: str = ..., dimensions: Dimensions = ...) -> C
 
 @refuse_unknown
 def count_requests(view: Any = None, /, *, metric_name: str = "RequestCount", dimensions: Dimensions = ()) -> Any:
-    """Count the requests of one route, whatever becomes of them, as with ``add_metric(metric_name, 1)``.
+    """Count every request of one route, also failed ones, as ``add_metric(metric_name, 1)`` would.
 
-    Goes wherever :func:`flask_chest` goes, also together with it::
+    It can be used wherever :func:`flask_chest` can, also together with it::
 
         @app.route("/")
         @count_requests(dimensions={"Page": "index"})
@@ -127,10 +128,10 @@ def count_failures(
 def count_failures(
     view: Any = None, /, *, error_name: str = "Error", fault_name: str = "Fault", dimensions: Dimensions = ()
 ) -> Any:
-    """Count the failures of one route: 4xx is the client's error, 5xx a fault of ours.
+    """Count the failures of one route: 4xx is an error of the client, 5xx a fault of the server.
 
-    Each request gives 1 or 0 to both metrics: the sum is how many failed, the average is their share. An exception
-    that leaves the application is a 500.
+    Each request adds 1 or 0 to both metrics: the sum is the number of failures, the average is their share. An
+    exception that leaves the application counts as 500.
 
     Args:
         view: The view, without further arguments: ``@count_failures``.
@@ -160,7 +161,7 @@ def _count(argument: str, name: Any, dimensions: object, statuses: range) -> Cou
 
 
 def _check_generator(generator: object) -> None:
-    # A text names code in settings only.
+    # A text "module:attribute" is allowed in settings only.
     allowed = "a callable without arguments, or None"
     try:
         callable_(None if isinstance(generator, str) else generator)
@@ -195,7 +196,7 @@ def _mark(view: F, mark: RouteMark) -> F:
         raise ChestConfigError("flask_chest", view, "a view below it: put it directly above a function or class")
     target = getattr(view, "__func__", view)
     try:
-        # A new tuple: functools.wraps shares the old one with what it wraps.
+        # Make a new tuple: functools.wraps shares the old one between the wrapper and the wrapped function.
         setattr(target, MARK, (*own_marks(target), mark))
         remember(target)
     except AttributeError as error:

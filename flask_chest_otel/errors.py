@@ -1,4 +1,4 @@
-"""What this package raises, and only at set-up: a request never sees one of these.
+"""The exceptions of this package. They are raised at set-up only, never in a request (except ``ChestValueError``).
 
 Tree::
 
@@ -40,7 +40,7 @@ _R = TypeVar("_R")
 
 
 class ChestError(Exception):
-    """The root of all errors of this package."""
+    """The base class of all exceptions of this package."""
 
 
 class ChestConfigError(ChestError, ValueError):
@@ -48,22 +48,22 @@ class ChestConfigError(ChestError, ValueError):
 
     Attributes:
         setting: The name as the user wrote it, for example ``FLASK_CHEST_LIST_LIMIT``.
-        value: What was given.
-        allowed: What would have been accepted, in words.
-        route: Endpoint and view function of the route that says so; ``None`` where it is no route's.
+        value: The given value.
+        allowed: A description of the values that are accepted.
+        route: Endpoint and view function of the route that the error is about; ``None`` where it is about no route.
     """
 
     route: str | None = None
 
     def __init__(self, setting: str, value: object, allowed: str) -> None:
-        """Compose the sentence from its three parts."""
+        """Compose the message from its three parts."""
         self.setting = setting
         self.value = value
         self.allowed = allowed
         super().__init__(f"{setting}={_shown(value)} cannot be used: give {allowed}")
 
     def __str__(self) -> str:
-        """The sentence, and the route that it is about."""
+        """The message, with the route that it is about."""
         return super().__str__() + (f" (on the route {self.route})" if self.route else "")
 
 
@@ -71,11 +71,11 @@ class UnknownArgumentError(ChestConfigError, TypeError):
     """A keyword argument that a function or class of this package does not take.
 
     Attributes:
-        known: The arguments that it takes.
+        known: The arguments that are accepted.
     """
 
     def __init__(self, taker: str, name: str, value: object, known: Iterable[str]) -> None:
-        """Name the nearest argument of ``taker``, or all of them; a secret is not shown, also under a slip's name."""
+        """Name the nearest argument of ``taker``, else all of them. A secret is hidden, also under a mistyped name."""
         self.known = tuple(known)
         guess = nearest(name.lower(), self.known)
         hint = f" (did you mean {guess!r}?)" if guess else f": {', '.join(self.known)}"
@@ -91,7 +91,7 @@ class UnknownChestError(ChestConfigError, LookupError):
     """
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
-        """Name the known chests, and the nearest one first."""
+        """Name the known chests, the nearest one first."""
         self.known = tuple(sorted(known))
         guess = nearest(name, self.known)
         listed = f"a chest that the extension was given with chests=: {', '.join(self.known)}"
@@ -118,7 +118,7 @@ class ChestValueError(ChestError, ValueError):
 
 
 def _shown(value: object) -> str:
-    """The repr of whatever was given, bounded; its type where that fails."""
+    """The repr of a value, bounded; the name of its type where the repr raises."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - the message matters more
@@ -127,14 +127,15 @@ def _shown(value: object) -> str:
 
 
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The known name that a user most likely meant, or ``None`` where none is that much alike (1: equal)."""
+    """The most similar known name, or ``None`` where none reaches ``likeness`` (from 0 to 1; 1: equal)."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=likeness)), None)
 
 
 def refuse_unknown(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Wrap ``function`` (or an ``__init__``), whose signature stays what type checkers and editors see.
+    """Wrap a function or an ``__init__`` so that unknown keyword arguments raise :class:`UnknownArgumentError`.
 
-    A ``**unknown`` parameter in the signature would make them accept what is mistyped.
+    Type checkers and editors still see its own signature: with a ``**unknown`` parameter in it, they would accept
+    mistyped arguments.
     """
     code = function.__code__
     named = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]

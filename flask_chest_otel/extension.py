@@ -47,7 +47,7 @@ ContextT = TypeVar("ContextT", default=Any)
 
 
 class FlaskChest(Generic[ContextT]):
-    """Tracked variables of ``flask.g`` become span attributes and metrics, whatever a request does.
+    """Records tracked variables of ``flask.g`` as span attributes and metrics, also in requests that fail.
 
     Every option is also a setting: ``app.config["FLASK_CHEST_<NAME>"]``, or the environment variable of that name.
     Arguments beat ``app.config``, which beats the environment. ``docs/reference/settings.md`` lists them all.
@@ -55,52 +55,53 @@ class FlaskChest(Generic[ContextT]):
     Args:
         app: The application; or call :meth:`init_app` later, for any number of applications.
         tracked_vars: Variables of every route: names, :class:`TrackedVar`, a dict of lists by HTTP method, or ``"*"``
-            (``"*,-ledger"``: all but this one).
-        request_id_generator: ``() -> str``, for requests that brought no id.
-        request_id_header: Inbound header with the id; ``None``: not read.
+            for all (``"*,-ledger"``: all except ``ledger``).
+        request_id_generator: ``() -> str``, for requests whose client sent no id.
+        request_id_header: Header of requests with the request id; ``None``: no header is read.
         request_id_secret: Key of the mapping from request ids to trace ids.
         response_headers: Headers to set: ``X-Request-ID``, ``traceresponse``, ``Server-Timing``.
         version: Version of the application in records, where the resource has no ``service.version``.
-        attribute_prefix: What stands before a variable's name.
+        attribute_prefix: Prefix of the variables' names in attributes and metric names.
         chests: Direct chests, and names of collector targets that routes may use; empty: any name.
         context: Makes the typed context of a request: a dataclass, an attrs class, any class without arguments.
-        propagate: Its fields that go along on outgoing calls, as W3C baggage, and are taken from it on arrival.
-        propagate_to: The only hosts that they are sent to, ``"*.example.com"`` for all below a domain.
-        export: ``"auto"``, ``"otlp"``, ``"store"`` or ``None``.
-        durability: ``"batch"`` or ``"request"``: when spans are safe from ``kill -9``.
-        events: ``"none"``, ``"unsampled"`` or ``"all"``: which requests leave as OTLP log records.
+        propagate: Fields of the typed context that outgoing calls carry as W3C baggage, and that are read from the
+            baggage of incoming requests.
+        propagate_to: The only hosts that get these fields, ``"*.example.com"`` for all below a domain.
+        export: ``"auto"``, ``"otlp"``, ``"store"`` or ``None``: what exports telemetry.
+        durability: ``"batch"`` or ``"request"``: when spans are on disk, so that ``kill -9`` does not lose them.
+        events: ``"none"``, ``"unsampled"`` or ``"all"``: which requests are exported as OTLP log records.
         outbox_dir: Folder of the OTLP outbox.
-        outbox_max_bytes: How large the outbox becomes.
+        outbox_max_bytes: Largest size of the outbox, bytes.
         outbox_max_age_s: How long the outbox keeps a batch, seconds.
-        export_batch_bytes: How large one OTLP request becomes.
+        export_batch_bytes: Largest size of one OTLP request before compression, bytes.
         shutdown_timeout_s: How long the end of the process waits for the collector, seconds.
-        tracer_provider: Instead of the global one.
-        meter_provider: Instead of the global one.
-        server_span: ``"auto"``, ``"upstream"``, ``"chest"`` or ``None``: who makes the server span.
-        request_hook: ``(span, environ)``, when the server span has started; it cannot break the request.
-        excluded_urls: Regular expressions; requests whose path contains a match are left alone.
-        cardinality_limit: Attribute sets per instrument, the overflow point included.
-        value_limit_chars: Characters kept of a text.
-        list_limit: Elements kept of a list.
-        variables_limit: Variables recorded per request.
+        tracer_provider: Tracer provider to use instead of the global one.
+        meter_provider: Meter provider to use instead of the global one.
+        server_span: ``"auto"``, ``"upstream"``, ``"chest"`` or ``None``: which instrumentation makes the server span.
+        request_hook: ``(span, environ)``, called when the server span has started; it cannot break the request.
+        excluded_urls: Regular expressions; requests whose path contains a match are not recorded.
+        cardinality_limit: Largest number of attribute sets per instrument, the overflow point included.
+        value_limit_chars: Longest text value, in characters.
+        list_limit: Largest number of elements of a list.
+        variables_limit: Largest number of variables recorded per request.
         query_text: ``"parametrised"``, ``"all"`` or ``"none"``: what records keep of the text of database queries.
         log_fields: Attributes that every log record gets: ``request_id``, ``trace_id``, ``span_id``, then names of
             tracked variables; ``()``: none.
         request_log: ``"logfmt"`` or ``"json"``: a line for each finished request on the logger ``flask_chest.request``.
         slos: Service level objectives, a list of :class:`SLO`: requests are counted as good or bad by each.
         store_path: File of the embedded store; a relative path begins in the instance folder.
-        store_max_bytes: How large the embedded store becomes.
+        store_max_bytes: Largest size of the embedded store, bytes.
         store_max_age_s: How long the embedded store keeps a request, seconds.
-        store_spans: ``"all"``, ``"slow"`` or ``"none"``: of which requests it keeps child spans.
+        store_spans: ``"all"``, ``"slow"`` or ``"none"``: the requests whose child spans the store keeps.
         store_logs: ``False``: chests keep no log lines of requests.
-        handled_exceptions: ``False``: no events for exceptions that an error handler answers; a list of classes, or
-            of their names with module: none for these, nor errors in records.
-        raise_exceptions: For development: a value that cannot be recorded raises right after the view.
+        handled_exceptions: ``False``: no events for exceptions that an error handler answers. A list of classes, or of
+            their names with module: neither events nor errors in records for these.
+        raise_exceptions: For development: raise right after the view where a value cannot be recorded.
         enabled: ``False``: do nothing at all.
 
     Raises:
-        ChestConfigError: An argument cannot be used, or is unknown; at :meth:`init_app`: another setting.
-        ChestSetupError: At :meth:`init_app`: the application has a chest already.
+        ChestConfigError: An argument is unknown or cannot be used; :meth:`init_app` raises it for other settings.
+        ChestSetupError: :meth:`init_app` raises it where the application has a ``FlaskChest`` already.
     """
 
     @refuse_unknown
@@ -160,12 +161,12 @@ class FlaskChest(Generic[ContextT]):
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Put the extension on one application; routes may come before or after.
+        """Install the extension on one application; routes may be added before or after.
 
         Raises:
-            ChestConfigError: A setting cannot be used, or is unknown; or a route's variables contradict each other.
+            ChestConfigError: A setting is unknown or cannot be used, or a route's variables contradict each other.
             UnknownChestError: A route names a chest that is not among ``chests``.
-            ChestSetupError: The application has a chest already.
+            ChestSetupError: The application has a ``FlaskChest`` already.
         """
         check_application(app)
         if EXTENSION_KEY in app.extensions:
@@ -179,18 +180,18 @@ class FlaskChest(Generic[ContextT]):
             state.planner.check(())
             for endpoint, view in app.view_functions.items():
                 check_route(state.planner, endpoint, view)
-            # What may raise comes first: a failed init_app leaves the application as it was.
+            # The steps that may raise come first, so that a failed init_app leaves the application unchanged.
             state.bring_upstream(app)
             _check_later_routes(app, state)
             attach(app, state)
-        # Also where nothing is recorded: a format that asks for a field must find it.
+        # Also where nothing is recorded: a log format that names a field must find it.
         state.logs.put_on()
         app.extensions[EXTENSION_KEY] = state
         self._states.add(state)
 
     @property
     def context(self) -> ContextT:
-        """The typed context of the running request, one for each, made when it is first asked for.
+        """The typed context of the running request; each request has its own, made when it is first read.
 
         Raises:
             RuntimeError: ``context=`` was not given, or no request is running.
@@ -201,19 +202,18 @@ class FlaskChest(Generic[ContextT]):
     def add_metric(
         self, metric_name: str, value: float, unit: str | None = "Count", dimensions: Dimensions = ()
     ) -> None:
-        """Record one value under a name of its own, on the application that is running.
+        """Record one value with the metric ``metric_name`` of the current application.
 
-        In a request it waits for the request's end, and is recorded also when the view raises; elsewhere at once.
+        In a request, the value is recorded at the end of the request, also when the view raises; elsewhere at once.
+        Nothing is raised: a value that cannot be recorded is counted, and logged once.
 
         Args:
-            metric_name: Name of the metric, a histogram. What instruments do not take in a name becomes ``_``; the
-                name as it is given stands in the description.
-            value: A number from 0, in ``unit``. Negative ones are refused: track a gauge for those.
-            unit: One of CloudWatch's (``Count``, ``Seconds``, ``Bytes``, ``Percent``, …) or UCUM.
+            metric_name: Name of the metric, a histogram. Characters that are illegal in instrument names become ``_``;
+                the description contains the given name.
+            value: A number from 0, in ``unit``. Negative numbers are refused: track a gauge for these.
+            unit: A unit of CloudWatch (``Count``, ``Seconds``, ``Bytes``, ``Percent``, …) or of UCUM.
             dimensions: ``{"Queue": "mail"}``, or CloudWatch's ``[{"Name": "Queue", "Value": "mail"}]``; they count
                 towards the cardinality limit.
-
-        What cannot be recorded is logged once and counted; nothing is raised.
         """
         state = state_here()
         if state is None:
@@ -228,13 +228,13 @@ class FlaskChest(Generic[ContextT]):
                 state.add_metric(metric_name, value, unit, dimensions)
 
     def force_flush(self, timeout_s: float = 2.0) -> bool:
-        """Wait until what finished requests left is exported or stored.
+        """Wait until the data of finished requests is exported or stored.
 
         Args:
             timeout_s: Longest wait, seconds.
 
         Returns:
-            Whether everything was done in time, for every application of this extension.
+            Whether it was done in time, for every application of this extension.
         """
         deadline = time.monotonic() + timeout_s
         flushed = [state.force_flush(max(0.0, deadline - time.monotonic())) for state in list(self._states)]
@@ -242,10 +242,10 @@ class FlaskChest(Generic[ContextT]):
 
 
 def check_application(app: object) -> None:
-    """Refuse what is no application: the first argument is taken for other things.
+    """Check that ``app`` is a Flask application: users pass other objects as the first argument by mistake.
 
     Raises:
-        ChestConfigError: It is none; the message says where it belongs.
+        ChestConfigError: It is not; the message says where the object belongs.
     """
     if isinstance(app, Flask):
         return
@@ -259,7 +259,7 @@ def check_application(app: object) -> None:
 
 
 def _check_later_routes(app: Flask, state: Lifecycle) -> None:
-    """Check each route that is still to come when it is registered."""
+    """Check each route that is registered from now on."""
     register = app.add_url_rule
 
     @functools.wraps(register)

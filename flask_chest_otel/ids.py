@@ -1,7 +1,7 @@
-"""Request ids: their legal form, fresh ones, and the mapping from a request id to a trace id.
+"""Request ids: their legal form, random ids, and the mapping from a request id to a trace id.
 
-The mapping is a contract: whoever knows a request id (and the secret) can compute the trace id, today and in
-ten years. Changing it needs a new `person` string, and breaks the golden values in the tests on purpose.
+The mapping must never change: everybody who knows a request id (and the secret) can compute the trace id, today and in
+ten years. A new mapping would need a new ``person`` string; the fixed values in the tests fail on purpose.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["LEGAL", "MAX_CHARS", "format_trace_id", "is_legal", "legalise", "map_request_id", "random_id"]
 
 MAX_CHARS: Final = 255
-"""Longest request id, in characters; a longer one is refused when inbound and cut when generated."""
+"""Longest request id, in characters. A longer id is refused if a client sent it, and cut if it was generated."""
 
 LEGAL: Final = re.compile(r"[A-Za-z0-9._:=/+@-]{1,255}")
 """A legal request id, to be used with ``fullmatch`` only: ``$`` would let a trailing newline pass."""
@@ -35,7 +35,7 @@ _uuid = _UUID.fullmatch
 
 
 def is_legal(text: str) -> bool:
-    """Whether an inbound id may be used and echoed: 1 to 255 characters of ``[A-Za-z0-9._:=/+@-]``.
+    """Whether a client's id may be used and sent back: 1 to 255 characters of ``[A-Za-z0-9._:=/+@-]``.
 
     An empty id is not legal: it identifies nothing.
     """
@@ -46,10 +46,10 @@ def legalise(value: object) -> str:
     """The text of ``value`` with every illegal character replaced by ``_``, cut to 255 characters.
 
     Args:
-        value: What a request id generator returned; ``""`` stays ``""``.
+        value: The return value of a request id generator; ``""`` stays ``""``.
 
     Raises:
-        Exception: whatever ``str(value)`` raises.
+        Exception: ``str(value)`` raised it.
     """
     text = str(value)
     if type(text) is str and _legal(text):
@@ -76,14 +76,14 @@ def map_request_id(request_id: str, secret: str | None = None) -> int:
         request_id = f"{request_id[:14]}0{request_id[15:]}".lower()
     # Copying a prepared hash object saves the key block's compression and the parsing of the parameters.
     hasher = _prepared(secret).copy()
-    # surrogatepass: total, and no two ids fall together, whatever a generator makes up.
+    # surrogatepass encodes every text, and gives different bytes for different ids.
     hasher.update(request_id.encode("utf-8", "surrogatepass"))
     return int.from_bytes(hasher.digest(), "big") or 1
 
 
-@lru_cache(maxsize=16)  # one secret per application; more than a few apps in a process is a test suite
+@lru_cache(maxsize=16)  # one secret per application; only test suites have more than a few applications in a process
 def _prepared(secret: str | None) -> hashlib.blake2b:
-    """The hash object that has taken in key and version, and waits for a request id."""
+    """The hash object with key and version applied, to be copied for each request id."""
     key = (secret or "").encode("utf-8", "surrogatepass")
     if len(key) > _MAX_KEY_BYTES:
         key = hashlib.blake2b(key, digest_size=_MAX_KEY_BYTES).digest()
@@ -93,10 +93,9 @@ def _prepared(secret: str | None) -> hashlib.blake2b:
 def random_id() -> str:
     """A fresh request id: 32 lower-case hexadecimal digits, never all zero.
 
-    From the operating system each time, at the price of one system call. A generator kept in the process would
-    have to ask for the process id each time, which is a system call as well: uWSGI forks natively, where
-    CPython's reseeding of `random` after ``os.fork`` does not run, and workers would repeat each other's ids.
-    It also would be repeated by an application that calls ``random.seed(0)``.
+    The bytes come from the operating system, at the cost of one system call. A generator in the process would have to
+    check the process id each time, which is a system call as well: uWSGI forks in C code, where CPython does not reseed
+    ``random``, so workers would make the same ids. An application that calls ``random.seed(0)`` would repeat ids, too.
     """
     digits = urandom(16).hex()
     return digits if digits != _ZERO else random_id()

@@ -1,4 +1,4 @@
-"""``FlaskChestInstrumentor``: zero code, through the ``opentelemetry_instrumentor`` entry point."""
+"""``FlaskChestInstrumentor``: records applications without code, by the entry point ``opentelemetry_instrumentor``."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ _SETTINGS = tuple(row.name for row in fields(ChestConfig))
 
 
 class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its base is untyped
-    """Records tracked variables of every Flask application in the process, without a line in any of them.
+    """Records tracked variables of every Flask application in the process, without changes to their code.
 
-    ``opentelemetry-instrument`` finds it by itself; settings come from the environment
+    ``opentelemetry-instrument`` finds it by itself. Settings come from the environment
     (``FLASK_CHEST_TRACKED_VARS=user_id,cart_total``), from declarative configuration, or from arguments::
 
         FlaskChestInstrumentor().instrument(tracked_vars=["user_id", "cart_total"])
 
-    An application with a :class:`FlaskChest` of its own keeps to that one's settings. Nothing is put into responses,
-    and no provider is built. Settings that cannot be used get one log line and their default: raising here would
-    abort the instrumentation of the whole process.
+    An application with its own :class:`FlaskChest` keeps the settings of that. Responses are not changed, and no
+    provider is made. A setting that cannot be used is logged once and keeps its default: an exception here would abort
+    the instrumentation of the whole process.
     """
 
     # Declarative configuration checks its options against this dataclass (SDK 1.43 and later).
@@ -57,7 +57,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
     _attachment: Attachment | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """No ceiling: what is wrapped are public methods of Flask."""
+        """The supported versions of Flask. There is no upper bound, as only public methods of Flask are wrapped."""
         return ("flask >= 2.2",)
 
     @guarded("instrument")
@@ -67,7 +67,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         self._apps: weakref.WeakSet[Flask] = weakref.WeakSet()
         self._brought: weakref.WeakSet[Flask] = weakref.WeakSet()
         if self._config.enabled:
-            # flask.Flask may be upstream's subclass by now: the class itself is behind it.
+            # flask.app.Flask and not flask.Flask, which upstream's instrumentation may have replaced by its subclass.
             self._attachment = attach(flask.app.Flask, find=self._lifecycle_of)
             register_finder(self._lifecycle_of)
             put_fields(self, names_for(self._config, self._sources, quiet=True))
@@ -85,7 +85,7 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
 
     @guarded("find")
     def _lifecycle_of(self, app: Flask) -> Lifecycle | None:
-        """The state of an application that is recorded without code of its own; ``None`` where it has an extension."""
+        """The state of an application that this instrumentor records; ``None`` where it has a ``FlaskChest``."""
         if not self.covers(app):
             return None
         state: Lifecycle | None = app.extensions.get(INSTRUMENTOR_KEY)
@@ -114,18 +114,18 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         meter_provider: MeterProvider | None = None,
         **settings: object,
     ) -> None:
-        """Record one application without code of its own, with the interface of ``FlaskInstrumentor``.
+        """Record one application, with the interface of ``FlaskInstrumentor.instrument_app``.
 
         Args:
-            app: The application; one that has a :class:`FlaskChest` or is instrumented already is left alone.
-            request_hook: ``(span, environ)``, when the server span has started; it cannot break the request.
-            response_hook: ``(span, status, headers)``, when the response starts; it cannot break the request.
-            tracer_provider: Instead of the global one.
+            app: The application. It is not changed where it has a :class:`FlaskChest` or is instrumented already.
+            request_hook: ``(span, environ)``, called when the server span has started; it cannot break the request.
+            response_hook: ``(span, status, headers)``, called when the response starts; it cannot break the request.
+            tracer_provider: Tracer provider to use instead of the global one.
             excluded_urls: Regular expressions with commas between them.
-            enable_commenter: Whether SQL comments of database instrumentations say which route asks; ``None``: where
-                such an instrumentation is loaded before the first request.
-            commenter_options: ``{"framework": False, "controller": False, "route": False}`` leave out what they name.
-            meter_provider: Instead of the global one.
+            enable_commenter: Whether SQL comments of database instrumentations name the route; ``None``: where such an
+                instrumentation is loaded before the first request.
+            commenter_options: ``framework``, ``controller`` and ``route``, each ``False`` to leave it out of comments.
+            meter_provider: Meter provider to use instead of the global one.
             **settings: Any other setting, for example ``tracked_vars``.
         """
         if EXTENSION_KEY in app.extensions or app.extensions.get(_ATTACHMENT_KEY) is not None:
@@ -157,16 +157,16 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
     @staticmethod
     @guarded("uninstrument_app")
     def uninstrument_app(app: Flask) -> None:
-        """Record one application no more, whether :meth:`instrument_app` or ``instrument()`` has put it on.
+        """Stop recording one application that :meth:`instrument_app` or ``instrument()`` has instrumented.
 
-        It stays so until :meth:`instrument_app`.
+        Only :meth:`instrument_app` records it again.
         """
         everywhere = FlaskChestInstrumentor()
         own: tuple[Attachment, bool] | None = app.extensions.get(_ATTACHMENT_KEY)
         if own is None and not everywhere.covers(app):
             _logger.warning("%r is not instrumented: nothing was changed", app.name)
             return
-        # This keeps instrument() off the application, without a question more in any request.
+        # The entry ``None`` stops instrument() for this application, without a further check in each request.
         app.extensions[_ATTACHMENT_KEY] = None
         attachment, brought = own or (None, False)
         if attachment is not None:
@@ -174,12 +174,12 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
         _let_go(app, brought=everywhere.forget(app) or brought)
 
     def covers(self, app: Flask) -> bool:
-        """Whether ``instrument()`` records this application, now or from its first request on."""
+        """Whether ``instrument()`` records this application, now or from its first request."""
         is_left_to_others = EXTENSION_KEY in app.extensions or _ATTACHMENT_KEY in app.extensions
         return self._attachment is not None and not is_left_to_others
 
     def forget(self, app: Flask) -> bool:
-        """Keep an application no longer; whether upstream's instrumentation was brought for it."""
+        """Forget an application; return whether this package has installed upstream's instrumentation on it."""
         if self._attachment is None:
             return False
         brought = app in self._brought
@@ -189,19 +189,19 @@ class FlaskChestInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # its bas
 
 
 def _let_go(app: Flask, *, brought: bool) -> None:
-    """Forget an application's state, and take off what was brought along with it."""
+    """Remove an application's state, and upstream's instrumentation where this package has installed it."""
     state: Lifecycle | None = app.extensions.pop(INSTRUMENTOR_KEY, None)
     if state is not None:
         state.logs.take_off()
         trace_id.unshadow(state.export.tracer_provider())
     if brought:
-        from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415 - as it was brought
+        from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415 - it was imported when it was installed
 
         FlaskInstrumentor().uninstrument_app(app)  # type: ignore[no-untyped-call]
 
 
 def _options(kwargs: dict[str, Any]) -> CallerOptions:
-    """What is no setting, taken out of ``kwargs``: a hook, the commenter's options; what is of another kind is none."""
+    """Take the options that are not settings out of ``kwargs``; an option of the wrong type counts as not given."""
     response_hook = kwargs.pop("response_hook", None)
     enabled, comments = kwargs.pop("enable_commenter", None), kwargs.pop("commenter_options", None)
     if comments is not None and not isinstance(comments, Mapping):
@@ -215,7 +215,7 @@ def _options(kwargs: dict[str, Any]) -> CallerOptions:
 
 
 def _known(kwargs: dict[str, object]) -> dict[str, object]:
-    """Arguments that are settings; others (a distribution may pass its own) are named once in the log."""
+    """The arguments that are settings. Others are logged once: an OpenTelemetry distribution may pass its own."""
     for name in kwargs.keys() - set(_SETTINGS):
         _log_malformed(unknown_setting(name, name, kwargs[name]))
     return {name: kwargs.get(name, UNSET) for name in _SETTINGS}

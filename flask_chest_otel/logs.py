@@ -1,7 +1,8 @@
-"""Log lines that know their request, where ``log_fields`` alone does not reach.
+"""Adds the fields of the running request to log lines that the setting ``log_fields`` does not reach.
 
-``logging`` needs nothing of this: an application with a :class:`FlaskChest` has the fields on every record. For
-handlers that get records before the application is made (gunicorn's own, for example), and for structlog and loguru::
+With ``logging``, an application with a :class:`FlaskChest` has the fields on every record and needs nothing from this
+module. Handlers that get records before the application is made (gunicorn's own, for example), structlog and loguru
+need these::
 
     "filters": {"request": {"()": "flask_chest_otel.logs.RequestFields"}}
     structlog.configure(processors=[structlog_processor, structlog.processors.JSONRenderer()])
@@ -24,12 +25,13 @@ __all__ = ["RequestFields", "loguru_patcher", "structlog_processor"]
 
 
 class RequestFields(logging.Filter):
-    """Puts the fields of the running request on records that lack them, and lets every record pass.
+    """A logging filter that adds the fields of the running request to records that lack them; every record passes.
 
-    In ``dictConfig``: ``{"()": "flask_chest_otel.logs.RequestFields"}``; on a logger or on a handler.
+    Add it to a logger or to a handler; in ``dictConfig``: ``{"()": "flask_chest_otel.logs.RequestFields"}``.
 
     Args:
-        fields: Their names; those of ``log_fields`` unless given. Names of tracked variables may stand among them.
+        fields: The names of the fields, which may include names of tracked variables; by default those of
+            ``log_fields``.
     """
 
     def __init__(self, fields: Sequence[str] = ()) -> None:
@@ -37,9 +39,9 @@ class RequestFields(logging.Filter):
         self._fields = tuple(fields)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Put them on ``record``, where absent."""
+        """Add the fields that ``record`` lacks."""
         for name, value in fields_of_record(record, self._fields or names_here()).items():
-            # A dash may be ours, of an application with other fields.
+            # A dash counts as absent: it may come from an application with other fields.
             if record.__dict__.get(name, ABSENT) == ABSENT:
                 record.__dict__[name] = value
         return True
@@ -50,19 +52,19 @@ def structlog_processor(
     method_name: str,  # noqa: ARG001 - structlog's signature
     event_dict: MutableMapping[str, object],
 ) -> MutableMapping[str, object]:
-    """Put the fields of the running request into structlog's event, where absent; a processor for ``configure``."""
+    """Add the fields of the running request to structlog's event; a processor for ``structlog.configure``."""
     for name, value in fields_here(names_here()).items():
         event_dict.setdefault(name, value)
     return event_dict
 
 
 def loguru_patcher(record: dict[str, Any]) -> None:
-    """Put the fields of the running request into loguru's ``extra``, where absent; for ``configure(patcher=…)``."""
+    """Add the fields of the running request to loguru's ``extra``; for ``logger.configure(patcher=…)``."""
     extra = record["extra"]
     for name, value in fields_here(names_here()).items():
         extra.setdefault(name, value)
 
 
 def names_here() -> tuple[str, ...]:
-    """The fields that the applications of this process ask for."""
+    """The fields that the applications of this process want."""
     return fields_on_lines() or LOG_FIELDS

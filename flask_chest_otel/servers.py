@@ -1,8 +1,7 @@
-"""Hooks for servers with worker processes, in the two lines that each needs.
+"""Hooks for servers with worker processes; each server needs two lines.
 
-Counts are exact without them: providers are made with a worker's first request, and forks are noticed. The hooks add
-what only the server knows: that a worker begins, or is about to end. ``docs/how-to/reliability.md`` shows where they
-go.
+Counts are exact without them: providers are made at a worker's first request, and forks are noticed. The hooks add what
+only the server knows: that a worker begins or is about to end. ``docs/how-to/reliability.md`` shows where to put them.
 """
 
 from __future__ import annotations
@@ -32,30 +31,30 @@ __all__ = [
 ]
 
 UWSGI_THREADS = ("enable-threads", "threads")
-"""Options of uWSGI with either of which Python's threads run."""
+"""Options of uWSGI of which one is needed so that Python's threads run."""
 
 
 MASTER_PATIENCE_MS = 500
-"""How long uWSGI's master waits for the collector before it makes a worker, milliseconds."""
+"""How long uWSGI's master waits for the collector before it forks a worker, milliseconds."""
 
 _master: object = None
 
 
 @guarded("beginning a worker")
 def begin_worker() -> None:
-    """Send what earlier processes have left in the outbox, before this one has served a request.
+    """Begin to send the batches that earlier processes left in the outbox, before this worker serves a request.
 
-    For servers that tell their workers when they begin: after the fork, and after the application was loaded.
+    Call it when a worker begins: after the fork, and after the application was loaded.
     """
     senders.start(senders.exporters, senders.applications)
 
 
 @guarded("ending a worker")
 def end_worker() -> None:
-    """Write what the store and the chests have, send what the providers have, and leave the rest in the outbox.
+    """Write the records of the store and the chests, send the data of the providers; the rest stays in the outbox.
 
-    For servers that end their workers without ending the interpreter. Afterwards nothing is recorded any more. Takes at
-    most two seconds for store and chests, and ``shutdown_timeout_s`` for what is sent.
+    For servers that end their workers without ending the interpreter. Nothing is recorded afterwards. It takes at most
+    two seconds for store and chests, and ``shutdown_timeout_s`` for sending.
     """
     close_all()
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
@@ -75,13 +74,13 @@ def gunicorn_worker_exit(server: object, worker: object) -> None:  # noqa: ARG00
 
 
 def uwsgi_setup() -> None:
-    """Call this once where the application is made: checks uWSGI's options, begins and ends workers in good order.
+    """Check uWSGI's options, and register hooks for the begin and the end of workers. Call it where the app is made.
 
     Raises:
-        RuntimeError: uWSGI runs without ``enable-threads``: nothing of a worker's would ever be exported.
+        RuntimeError: uWSGI runs without ``enable-threads``, so that workers could never export anything.
     """
     try:
-        uwsgi: Any = importlib.import_module("uwsgi")  # only there inside uWSGI
+        uwsgi: Any = importlib.import_module("uwsgi")  # the module exists only inside uWSGI
     except ImportError:
         return
     if not any(name in uwsgi.opt for name in UWSGI_THREADS):
@@ -95,7 +94,7 @@ def uwsgi_setup() -> None:
 
 
 def _after(other: Callable[[], object] | None) -> Callable[[], None]:
-    """Begin a worker after what somebody else does there."""
+    """Make a hook that calls the hook of other code first, then :func:`begin_worker`."""
 
     def post_fork() -> None:
         if other is not None:
@@ -106,7 +105,7 @@ def _after(other: Callable[[], object] | None) -> Callable[[], None]:
 
 
 def _export_before_forks() -> None:
-    """In uWSGI's master, which never says that it ends: what it has counted must not wait for that."""
+    """Export the counts of uWSGI's master before it forks: the master calls no hook when it ends."""
     global _master  # noqa: PLW0603 - what a process knows about itself
     _export_metrics()
     if _master is None:

@@ -1,4 +1,4 @@
-"""What to promise: ``SLO``, one service level objective, and the alerts that are made of each."""
+"""``SLO``: one service level objective; and the burn rate alerts that are made for each."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ GOOD, BAD = "good", "bad"
 
 
 class BurnAlert(NamedTuple):
-    """One alert: the budget burns so many times as fast as it may, over a long time and still over a short one.
+    """One burn rate alert: it fires when the burn rate is above ``burn`` over both a long and a short window.
 
     Attributes:
-        severity: ``page``: somebody has to get up; ``ticket``: somebody has to look at it in the next days.
-        burn: How many times as fast: at 1 the budget is spent at the end of the objective's window.
-        long_s: The time over which it must have burnt so fast, seconds.
-        short_s: The time over which it must still do so, seconds: the alert ends soon after the failures.
+        severity: ``page``: somebody must act at once; ``ticket``: somebody must look at it within days.
+        burn: The burn rate. At 1, the error budget is spent exactly at the end of the objective's window.
+        long_s: The long window, seconds.
+        short_s: The short window, seconds; because of it, the alert ends soon after the failures end.
     """
 
     severity: Literal["page", "ticket"]
@@ -46,17 +46,18 @@ BURN_ALERTS = (
     BurnAlert("ticket", 3.0, _DAY_S, 2 * _HOUR_S),
     BurnAlert("ticket", 1.0, 3 * _DAY_S, 6 * _HOUR_S),
 )
-"""The alerts of every objective: https://sre.google/workbook/alerting-on-slos/, the sixth way there."""
+"""The alerts of every objective, by "Multiwindow, Multi-Burn-Rate Alerts" of
+https://sre.google/workbook/alerting-on-slos/."""
 
 LEAST_OBJECTIVE = 100 * (1 - 1 / max(alert.burn for alert in BURN_ALERTS))
-"""Percent: at it or below, not even the failure of all requests would burn as fast as an alert wants it."""
+"""Percent. For an objective at or below it, an alert could not fire even if all requests failed."""
 
 MOST_OBJECTIVE = 99.9999
-"""Percent: above it hardly anybody has the requests to tell, and what is shown would be 100."""
+"""Percent. A higher objective needs more requests than most services have, and would be displayed as 100."""
 
 _LEAST_WINDOW_DAYS = max(alert.long_s for alert in BURN_ALERTS) // _DAY_S
 LONGEST_WINDOW_DAYS = 90
-"""Days; the embedded store keeps the counts of an objective that long, and few back ends keep more."""
+"""Days: the embedded store keeps the counts of an objective that long, and few back ends keep them longer."""
 
 _NAME = r"[A-Za-z][A-Za-z0-9_.-]{0,63}"
 _STATUS = r"([1-5])xx|([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?"
@@ -67,30 +68,31 @@ _BAD_STATUS = "statuses that are bad: '5xx', '500-599', '429', several with comm
 
 @dataclass(frozen=True, slots=True)
 class SLO:
-    """One service level objective: how many requests of some routes have to be good, and what good means.
+    """One service level objective: the share of requests of some routes that must be good, and what "good" means.
 
-    A request is good, unless its status is in ``bad_status``, an exception left the application, it took longer than
-    ``latency_s``, a variable has one of the values of ``bad_when``, or ``good`` says no. It is decided once, at the
-    request's end, whether or not its span is sampled.
+    A request is bad if its status is in ``bad_status``, if an exception left the application, if it took longer than
+    ``latency_s``, if a variable has one of the values of ``bad_when``, or if ``good`` returns a false value. All other
+    requests are good. This is decided once, at the end of the request, whether or not its span is sampled.
 
     Attributes:
-        name: Its name, in metrics, alerts and files: each objective of an application has its own.
-        objective: How many requests have to be good, percent: 99.9; more than 93.06, at most 99.9999.
-        routes: URL rules as the application has them, ``*`` in one for any characters: ``"/cart/*"``. ``"*"`` alone is
-            every request, also one that matches no route; ``"/*"``, one of any route.
-        methods: HTTP methods; empty: all.
-        good: Says of a request's record whether it was good: ``lambda record: record.variables.get("outcome") !=
-            "declined"``. Where it raises, the request counts as good, and that is logged once.
-        latency_s: Longer requests are bad, seconds; a streamed response ends with its last byte.
+        name: The name in metrics, alerts and files; it is unique in an application.
+        objective: The share of requests that must be good, percent: more than 93.06, at most 99.9999; example: 99.9.
+        routes: URL rules of the application; ``*`` in a rule stands for any characters: ``"/cart/*"``. ``"*"`` alone
+            means every request, also those that match no route; ``"/*"`` means requests of any route.
+        methods: HTTP methods; empty: all methods.
+        good: A function that takes the request's record and returns whether the request was good: ``lambda record:
+            record.variables.get("outcome") != "declined"``. Where it raises, the request counts as good, and the error
+            is logged once.
+        latency_s: Requests that take longer are bad, seconds; a streamed response ends with its last byte.
         bad_status: Statuses that are bad: ``"5xx"``, ``"500-599"``, ``"429"``, several with commas between them.
         bad_when: Tracked variables, each with the values that are bad: ``{"outcome": ("declined",)}``.
-        by: A tracked variable by which the counts are told apart, too: ``"plan"``.
-        window_days: Over how many days the objective is held, from 3 to 90.
-        min_requests: An alert fires only where its long time has had so many requests: of a few, one that failed says
-            nothing.
+        by: A tracked variable whose values are counted separately, for example ``"plan"``.
+        window_days: The window of the objective, days, from 3 to 90.
+        min_requests: Least number of requests in an alert's long window for the alert to fire: among few requests, one
+            failure says nothing.
 
     Raises:
-        ChestConfigError: A field cannot be used; the message says what can.
+        ChestConfigError: A field cannot be used; the message says which values can.
     """
 
     name: str
@@ -107,7 +109,7 @@ class SLO:
     min_requests: int = 100
 
     def __post_init__(self) -> None:
-        """Refuse what could never be kept, never fail, or never be noticed."""
+        """Check every field; refuse objectives that could never be met, never fail, or never cause an alert."""
         name: object = self.name  # callers without a type checker write anything here
         if not isinstance(name, str) or not re.fullmatch(_NAME, name):
             raise ChestConfigError(
@@ -131,8 +133,8 @@ class SLO:
 
     @property
     def budget(self) -> float:
-        """The share of requests that may be bad: 0.001 of an objective of 99.9 percent."""
-        # Rounded: 1 - 99.9 / 100 is not 0.001 to a computer, and people read it.
+        """The error budget: the share of requests that may be bad, 0.001 for an objective of 99.9 percent."""
+        # Rounded for people: in floating point, 1 - 99.9 / 100 is not exactly 0.001.
         return round(1 - self.objective / 100, 12)
 
     @property
@@ -142,7 +144,7 @@ class SLO:
         return tuple(map(_range_of, text.split(","))) if text else ()
 
     def is_for(self, route: str | None, method: str) -> bool:
-        """Whether requests of a URL rule (``None``: of none) and a method belong to it."""
+        """Whether requests with a URL rule (``None``: no rule matched) and a method belong to the objective."""
         if self.methods and method not in self.methods:
             return False
         return any(covers(pattern, route) for pattern in self.routes)
@@ -177,11 +179,11 @@ class SLO:
             inspect.signature(self.good).bind(None)
         except TypeError as error:
             raise self._error("good", self.good, f"{allowed} ({error})") from error
-        except ValueError:  # written in C: what it takes is not known
+        except ValueError:  # the function is written in C and has no known signature
             return
 
     def _texts(self, field: str) -> tuple[object, ...]:
-        """The texts of a field; one alone stands for a list of it."""
+        """The texts of a field; a single text is the same as a list with one text."""
         given: object = getattr(self, field)
         if isinstance(given, str):
             given = [given]
@@ -241,7 +243,7 @@ class SLO:
         return ChestConfigError(f"SLO({self.name!r}, {field})", value, allowed)
 
 
-# The generated one would raise Python's own errors.
+# The generated __init__ would raise Python's own errors for unknown arguments.
 SLO.__init__ = refuse_unknown(SLO.__init__)  # type: ignore[method-assign]
 
 
@@ -263,7 +265,7 @@ def _never_fires(objective: float) -> str:
 
 
 def covers(pattern: str, route: str | None) -> bool:
-    """Whether a pattern of ``SLO.routes`` means requests of a URL rule; ``None``: those of none."""
+    """Whether a pattern of ``SLO.routes`` covers requests with a URL rule; ``None``: requests that match no rule."""
     if pattern == "*" or route is None:
         return pattern == "*"
     if "*" not in pattern:

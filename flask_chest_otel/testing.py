@@ -1,4 +1,4 @@
-"""The public test kit: what an application under test recorded, without a global provider or an exporter."""
+"""The public test kit: collects the records of an application under test, without global providers or exporters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Measurement", "RequestError", "RequestRecord", "capture"]
 
 
 class _Capture:
-    """A chest that keeps what it gets."""
+    """A chest that keeps records in a list."""
 
     name = "capture"
     keeps_spans = True
@@ -51,13 +51,13 @@ def capture(app: Flask) -> Iterator[list[RequestRecord]]:
 
     A record has ``variables``, ``request_id``, ``trace_id``, ``metrics`` and more: see :class:`RequestRecord`.
 
-    An application whose first request comes inside the block, or later, sets no global provider and exports nothing,
-    whatever the environment says, and it keeps no store unless ``export="store"`` asks for one. Providers and chests
-    that you made are used as they are. ``app.testing`` (or ``TESTING``) has the same effect without a block, but for
-    an application with ``export="otlp"``.
+    If the first request of the application comes inside the block or later, the application sets no global provider and
+    exports nothing, whatever the environment says. It keeps no store unless ``export="store"`` asks for one. Providers
+    and chests that you made are used as they are. ``app.testing`` (or ``TESTING``) has the same effect without a block,
+    except for an application with ``export="otlp"``.
 
     Raises:
-        ChestSetupError: The application has neither a ``FlaskChest`` nor is it instrumented.
+        ChestSetupError: The application has no ``FlaskChest`` and is not instrumented.
     """
     state = state_of(app)
     if state is None:
@@ -69,5 +69,5 @@ def capture(app: Flask) -> Iterator[list[RequestRecord]]:
     try:
         yield chest.records
     finally:
-        work_off()  # bodies that the test neither read nor closed
+        work_off()  # end the requests whose bodies the test neither read nor closed
         state.router.remove(chest)

@@ -1,4 +1,4 @@
-"""What to track: ``TrackedVar``, one variable and what becomes of it."""
+"""``TrackedVar``: one variable of ``flask.g``, and how it is recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["SECONDS_BUCKETS", "MetricKind", "TrackedVar", "is_instrument_name", "looks_like_id"]
 
 MetricKind = Literal["auto", "histogram", "counter", "up_down_counter", "gauge"]
-"""How a variable becomes a metric; ``None``: it does not."""
+"""The metric that a variable becomes; ``None``: no metric."""
 
 SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Recommended for durations in seconds by the HTTP semantic conventions; the SDK's default suits milliseconds."""
@@ -29,33 +29,34 @@ _WITHOUT_MARKS = str.maketrans("", "", "_.-/")
 
 @dataclass(frozen=True, slots=True)
 class TrackedVar:
-    """One variable of ``flask.g`` and what becomes of it.
+    """One variable of ``flask.g``, and how it is recorded.
 
-    Once is enough in an application: where its bare name, or ``"*"``, is tracked elsewhere, it means the same. Two
-    that differ leave bare names at the defaults.
+    One definition in an application is enough: where another place tracks only its name, or ``"*"``, the definition
+    applies there as well. If two definitions of a name differ, places with only the name use the defaults.
 
     Attributes:
-        name: Its name on ``g``, or a path from there: ``"user.id"`` is the attribute ``id`` of ``g.user``, or that
-            entry of a dictionary. What would have to be loaded for it is not there: attributes of a model that are
-            not read from the database yet, the user behind a ``current_user`` that nobody has asked for.
+        name: The name on ``g``, or a path from there: ``"user.id"`` is the attribute ``id`` of ``g.user``, or that
+            entry of a dictionary. Nothing is loaded to find it: attributes of a model that were not read from the
+            database, and the user of a ``current_user`` that was not used in the request, count as not set.
         attribute: Span attribute; by default the application's ``attribute_prefix`` and the name. Existing
             semantic conventions such as ``user.id`` are a good choice.
         metric: ``"histogram"``, ``"counter"``, ``"up_down_counter"``, ``"gauge"``, ``None``, or ``"auto"``: int and
-            float become a histogram (its count and sum serve totals and averages), while names that look like
-            ids and everything else stay attributes.
-        metric_name: Name of the instrument; by default the attribute's.
+            float become a histogram (its count and sum give totals and averages); other types, and names that look
+            like ids, become no metric.
+        metric_name: Name of the instrument; by default the name of the attribute.
         unit: UCUM unit of the instrument, for example ``s``, ``By`` or ``{EUR}``.
         description: The instrument's description.
         buckets: Ascending upper bounds of the histogram's buckets, in the variable's unit.
-        dimension: Also put the value on this request's metrics, under the cardinality limit.
-        redact: ``"auto"`` masks names with a word such as *password* or *token* in it; ``"mask"``, ``"hash"`` or
-            ``"drop"`` the value; a callable makes the value to record; ``None`` leaves it.
-        convert: A callable that makes the value to record from what is found, before ``redact``: what is worth
-            recording of an object, for example ``lambda user: user.plan``, or ``str`` for its text. Where it returns
-            ``None`` there is no value; where it raises, the variable is refused, and counted.
+        dimension: Whether the value also becomes an attribute of this request's metrics, under the cardinality limit.
+        redact: ``"auto"`` masks the value where the name contains a word such as *password* or *token*; ``"mask"``
+            always masks it, ``"hash"`` records its hash, ``"drop"`` records nothing; a callable takes the value and
+            returns the value to record; ``None`` records the value as it is.
+        convert: A callable that takes the value on ``g`` and returns the value to record; it runs before ``redact``.
+            Examples: ``lambda user: user.plan``; ``str`` for the text of an object. Where it returns ``None``, there is
+            no value; where it raises, the variable is counted as refused.
 
     Raises:
-        ChestConfigError: A field cannot be used; the message says what can.
+        ChestConfigError: A field cannot be used; the message says which values can.
     """
 
     name: str
@@ -71,7 +72,7 @@ class TrackedVar:
     convert: Callable[[Any], object] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what could only fail later, inside a request."""
+        """Check every field, so that nothing fails later, inside a request."""
         self._check_names()
         if self.metric is not None and self.metric not in get_args(MetricKind):
             raise self._error("metric", self.metric, f"None or one of {', '.join(get_args(MetricKind))}")
@@ -89,12 +90,12 @@ class TrackedVar:
 
     @property
     def default_buckets(self) -> tuple[float, ...] | None:
-        """Upper bounds to advise: those given, else the conventions' where the unit is seconds."""
+        """Bucket bounds for the instrument: the given ones, else those of the semantic conventions for seconds."""
         return tuple(self.buckets) if self.buckets else (SECONDS_BUCKETS if self.unit == "s" else None)
 
     @property
     def kind(self) -> str | None:
-        """The instrument that a number in this variable goes to, or ``None``."""
+        """The kind of instrument that records a number of this variable; ``None``: none."""
         if self.metric != "auto":
             return self.metric
         return None if self.dimension or looks_like_id(self.name) else "histogram"
@@ -136,18 +137,18 @@ class TrackedVar:
         return ChestConfigError(f"TrackedVar({self.name!r}, {field})", value, allowed)
 
 
-# The generated one would raise Python's own error.
+# The generated __init__ would raise Python's own error for unknown arguments.
 TrackedVar.__init__ = refuse_unknown(TrackedVar.__init__)  # type: ignore[method-assign]
 
 
 def looks_like_id(name: str) -> bool:
-    """Whether a variable's name says that its value identifies something: sums and averages of it mean nothing."""
+    """Whether a variable's name says that its value is an identifier, of which sums and averages mean nothing."""
     lower = name.lower().rpartition(".")[2]
     return lower == "id" or lower.endswith(("_id", "_ids", "_key", "_uuid"))
 
 
 def is_instrument_name(value: Any) -> bool:
-    """Whether a text follows the metrics API specification's "Instrument name syntax"."""
+    """Whether a text follows "Instrument name syntax" of the metrics API specification."""
     if not _is_attribute_name(value):
         return False
     return bool(value[0].isalpha() and value.translate(_WITHOUT_MARKS).isalnum())
@@ -158,5 +159,5 @@ def _is_attribute_name(value: Any) -> bool:
 
 
 def _is_ascii(value: object, most: int) -> bool:
-    """Whether this is a text of at most so many printable ASCII characters."""
+    """Whether a value is a text of at most ``most`` printable ASCII characters."""
     return isinstance(value, str) and len(value) <= most and value.isascii() and value.isprintable()

@@ -1,4 +1,4 @@
-"""The page over the embedded store, inside an application of one's own."""
+"""A blueprint with the pages over the embedded store, for use inside an application."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def blueprint(
     store: str | os.PathLike[str] | None = None,
     open_in: Mapping[str, str] | None = None,
 ) -> Blueprint:
-    """A blueprint with the pages of ``flask chest serve``; mount it where you like.
+    """Make a blueprint with the pages of ``flask chest serve``; register it at any prefix.
 
-    The pages show what requests recorded: paths, ids, variables, exceptions with their stacks. Let in only those who
-    may see that::
+    The pages show the records of requests: paths, ids, variables, exceptions with their stack traces. Admit only users
+    who may see these::
 
         app.register_blueprint(viewer.blueprint(allow=lambda: current_user.is_admin), url_prefix="/chest")
 
-    Requests to these pages are requests of the application, too: to leave them out, give the extension
+    Requests to these pages are recorded like other requests of the application. To leave them out, give the extension
     ``excluded_urls=["^/chest"]``.
 
     Args:
-        allow: Called without arguments in each request to these pages; only where it returns something true, they are
-            shown. Else the answer is 403; also where it raises, which is logged once.
-        store: The file; by default the store of the application that the blueprint is mounted on.
+        allow: Called without arguments in each request to these pages. Where it returns a true value, the page is
+            shown; else the response is 403. Where it raises, the response is 403 as well, and the error is logged once.
+        store: The file of the store; by default that of the application on which the blueprint is registered.
         open_in: Name of another program to the template of its address, such as
             ``{"Jaeger": "http://127.0.0.1:16686/trace/{trace_id}"}``; ``{span_id}``, ``{request_id}`` and
-            ``{service}`` are filled in, too.
+            ``{service}`` are replaced as well.
 
     Raises:
         ChestSetupError: ``allow`` cannot be called.

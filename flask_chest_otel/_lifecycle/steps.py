@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Response, request
 from opentelemetry import context as otel_context
@@ -37,6 +37,7 @@ from flask_chest_otel._values.exceptions import status_of
 from flask_chest_otel.names import CHESTS
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
     from flask import Flask
     from opentelemetry.trace import Span
 
@@ -51,7 +52,7 @@ _ABANDONED_AT_ONCE = 8
 class Lifecycle(ChestState):
     """The steps of the requests of one application, in the order in which Flask calls them."""
 
-    def enter(self, app: Flask, environ: dict[str, Any]) -> ServedRequest | None:
+    def enter(self, app: Flask, environ: WSGIEnvironment) -> ServedRequest | None:
         """The WSGI entry: start the clock of our own server span; return ``None`` where there will be none."""
         if not self._startup.done:
             self._startup.run(app)
@@ -129,7 +130,7 @@ class Lifecycle(ChestState):
             self._reader.check(live)
 
     def handled(self, error: BaseException | None, answer: object) -> None:
-        """Record an exception that was answered: ``answer`` is the error handler's return value, or ``error`` itself."""
+        """Record an answered exception; ``answer`` is the return value of its error handler, or ``error`` itself."""
         live = current_request()
         if live is None:
             return

@@ -93,7 +93,7 @@ class AddedMetrics:
             measurements.append(_record(live.added.pop(0), context))
         return measurements
 
-    def _instrument(self, name: Any, unit: str) -> Instrument:
+    def _instrument(self, name: str, unit: str) -> Instrument:
         found = self._made.get((name, unit))
         if found is None:
             if len(self._made) >= _MOST_NAMES:
@@ -101,7 +101,7 @@ class AddedMetrics:
             found = self._made[(name, unit)] = self._make(name, unit)
         return found
 
-    def _make(self, name: Any, unit: str) -> Instrument:
+    def _make(self, name: str, unit: str) -> Instrument:
         legal = legal_name(name)
         try:
             # The SDK makes names lower case; the description keeps the given name for targets that can use it.

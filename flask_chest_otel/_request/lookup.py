@@ -14,8 +14,9 @@ from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._server_span.attributes import environ_getter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from _typeshed.wsgi import WSGIEnvironment
     from flask import Request
     from opentelemetry.trace import Span
 
@@ -52,7 +53,7 @@ ENVIRON_KEY = "flask_chest_otel.request"
 """Key of the WSGI environment under which the state of a request is kept."""
 
 
-def request_in(environ: Mapping[str, Any]) -> LiveRequest | None:
+def request_in(environ: WSGIEnvironment) -> LiveRequest | None:
     """The state of the request with this WSGI environment."""
     found: LiveRequest | None = environ.get(ENVIRON_KEY)
     return found

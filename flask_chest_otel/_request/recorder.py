@@ -113,10 +113,7 @@ class Recorder:
             error: The exception.
             handled: Whether an error handler of the application has answered it.
             is_answer: Whether an exception that stands for a response was the response.
-            with_stack: Whether to note its stack trace.
-
-        Returns:
-            The stack trace, if it was formatted.
+            with_stack: Whether to note and return its stack trace.
         """
         if not self._router.wanted:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._request import trace_id
@@ -12,6 +12,7 @@ from flask_chest_otel.ids import format_trace_id, is_legal, legalise, random_id
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _typeshed.wsgi import WSGIEnvironment
     from opentelemetry.trace import TracerProvider
 
     from flask_chest_otel._request.live import LiveRequest
@@ -39,7 +40,7 @@ class RequestIds:
         # Without a header name the key is an empty text, which no environ contains.
         self._inbound_key = "HTTP_" + header.upper().replace("-", "_") if header else ""
 
-    def choose(self, live: LiveRequest, environ: dict[str, Any]) -> None:
+    def choose(self, live: LiveRequest, environ: WSGIEnvironment) -> None:
         """At the begin: take the id that the client sent, else the id that the application generates."""
         inbound = environ.get(self._inbound_key)
         if inbound is None and not live.plan.request_id_generators:

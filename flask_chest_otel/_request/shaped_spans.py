@@ -7,17 +7,19 @@ the record does it when it reads the spans; spans that no chest keeps are never 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+
     from flask_chest_otel._records.record import ChildSpan
 
 __all__ = ["EndedSpan", "Shape", "ShapedSpans"]
 
-EndedSpan = tuple[int, int, Any]
+EndedSpan = tuple[int, int, "ReadableSpan"]
 """The duration of a span in nanoseconds, its number in the order in which spans ended, and the span."""
 
-Shape = Callable[[Any], Any]
+Shape = Callable[["ReadableSpan"], "ChildSpan"]
 """Makes the ``ChildSpan`` for a span that has ended."""
 
 
@@ -40,7 +42,13 @@ class ShapedSpans(Sequence["ChildSpan"]):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, place: Any) -> Any:
+    @overload
+    def __getitem__(self, place: int) -> ChildSpan: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[ChildSpan, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> ChildSpan | tuple[ChildSpan, ...]:
         return self._tuple()[place]
 
     def __eq__(self, other: object) -> bool:
@@ -52,7 +60,7 @@ class ShapedSpans(Sequence["ChildSpan"]):
     def __repr__(self) -> str:
         return repr(self._tuple())
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[type[tuple[ChildSpan, ...]], tuple[list[ChildSpan]]]:
         return tuple, (list(self._tuple()),)
 
     def _tuple(self) -> tuple[ChildSpan, ...]:

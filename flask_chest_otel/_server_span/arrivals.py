@@ -11,6 +11,7 @@ from flask_chest_otel._server_span.attributes import environ_getter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _typeshed.wsgi import WSGIEnvironment
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import TextMapPropagator
 
@@ -36,7 +37,7 @@ class Arrivals:
         # One tuple, so that a thread never sees the propagator of one and the keys of another.
         self._known: tuple[TextMapPropagator | None, tuple[str, ...]] = (None, ())
 
-    def context_in(self, environ: dict[str, object]) -> Context:
+    def context_in(self, environ: WSGIEnvironment) -> Context:
         """The current context, extended by what the propagator extracts from a WSGI environment."""
         propagator = self._global()
         known, keys = self._known

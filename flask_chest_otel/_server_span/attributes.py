@@ -20,6 +20,8 @@ from flask_chest_otel.names import CHESTS, HTTP_REQUEST_METHOD, HTTP_RESPONSE_ST
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from _typeshed.wsgi import WSGIEnvironment
+
     from flask_chest_otel._values.attribute_sets import AttributeSets
 
 __all__ = [
@@ -72,7 +74,7 @@ class SpanTemplate:
     __slots__ = ("attributes", "durations", "measured", "method", "name", "scheme")
 
     def __init__(
-        self, environ: Mapping[str, Any], method: str, route: str | None, chests: str | None, function: str | None
+        self, environ: WSGIEnvironment, method: str, route: str | None, chests: str | None, function: str | None
     ) -> None:
         self.method = metric_method(method)
         scheme: str = environ.get("wsgi.url_scheme", "http")
@@ -133,7 +135,7 @@ def full_name(view: object) -> str | None:
     return f"{module}.{name}" if isinstance(module, str) and isinstance(name, str) else None
 
 
-def url_path(environ: Mapping[str, Any]) -> str:
+def url_path(environ: WSGIEnvironment) -> str:
     """The path as in a URL: percent-encoded, without the query."""
     path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "") or "/"
     return path if _PLAIN_PATH(path) else _as_uri(path)
@@ -144,7 +146,7 @@ def cut_path(path: str, chars: int) -> str:
     return path if len(path) <= chars else _CUT_ESCAPE.sub("", path[:chars])
 
 
-def request_attributes(environ: Mapping[str, Any], template: SpanTemplate, path: str) -> dict[str, Any]:
+def request_attributes(environ: WSGIEnvironment, template: SpanTemplate, path: str) -> dict[str, Any]:
     """The attributes that the conventions require at the start of the span, so that samplers can read them."""
     get = environ.get
     attributes = dict(template.attributes)
@@ -192,21 +194,21 @@ def span_name(method: str, route: str | None) -> str:
     return f"{name} {route}" if route is not None else name
 
 
-class _EnvironGetter(Getter[object]):
+class _EnvironGetter(Getter["WSGIEnvironment"]):
     """Reads propagation headers from a WSGI environment."""
 
-    def get(self, carrier: Any, key: str) -> list[str] | None:
+    def get(self, carrier: WSGIEnvironment, key: str) -> list[str] | None:
         value = carrier.get("HTTP_" + key.upper().replace("-", "_"))
         return [value] if value is not None else None
 
-    def keys(self, carrier: Any) -> list[str]:
+    def keys(self, carrier: WSGIEnvironment) -> list[str]:
         return [key[5:].lower().replace("_", "-") for key in carrier if key.startswith("HTTP_")]
 
 
-class _HeaderSetter(Setter[object]):
+class _HeaderSetter(Setter[list[tuple[str, str]]]):
     """Appends to the list of headers that ``start_response`` takes."""
 
-    def set(self, carrier: Any, key: str, value: str) -> None:
+    def set(self, carrier: list[tuple[str, str]], key: str, value: str) -> None:
         carrier.append((key, value))
 
 
@@ -227,7 +229,7 @@ class HeaderCapture:
         self.response = from_variable(environ, prefix + "SERVER_RESPONSE", re.IGNORECASE)
         self._sanitised = from_variable(environ, prefix + "SANITIZE_FIELDS", re.IGNORECASE)
 
-    def of_request(self, environ: Mapping[str, Any]) -> dict[str, list[str]]:
+    def of_request(self, environ: WSGIEnvironment) -> dict[str, list[str]]:
         """Attributes from the request's headers."""
         headers = [(key[5:].replace("_", "-"), value) for key, value in environ.items() if key.startswith("HTTP_")]
         return self._captured(self.request, "http.request.header.", headers)
@@ -236,7 +238,9 @@ class HeaderCapture:
         """Attributes from the response's headers."""
         return self._captured(self.response, "http.response.header.", headers)
 
-    def _captured(self, wanted: Any, prefix: str, headers: list[tuple[str, str]]) -> dict[str, list[str]]:
+    def _captured(
+        self, wanted: re.Pattern[str] | None, prefix: str, headers: list[tuple[str, str]]
+    ) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         for name, value in headers:
             if wanted is not None and wanted.fullmatch(name):

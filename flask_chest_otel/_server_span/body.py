@@ -11,6 +11,7 @@ from flask_chest_otel._records import abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextvars import Token
 
     from opentelemetry.context import Context
 
@@ -71,7 +72,7 @@ class Body:
             otel_context.detach(token)
             server_span.end()
 
-    def _resume(self) -> Any:
+    def _resume(self) -> Token[Context]:
         """Make the span current while a piece of the body is made."""
         return otel_context.attach(self._context)
 

@@ -30,6 +30,7 @@ from flask_chest_otel.tracked import SECONDS_BUCKETS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from _typeshed.wsgi import WSGIEnvironment
     from opentelemetry.context import Context
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span, Tracer
@@ -94,7 +95,7 @@ class ServerSpanFactory:
         )
 
     def template(
-        self, environ: dict[str, Any], method: str, route: str | None, chests: str | None, rule: Rule | None = None
+        self, environ: WSGIEnvironment, method: str, route: str | None, chests: str | None, rule: Rule | None = None
     ) -> SpanTemplate:
         """The template for requests like this one.
 

@@ -22,6 +22,7 @@ from flask_chest_otel.names import HTTP_RESPONSE_STATUS_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextvars import Token
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
@@ -93,7 +94,7 @@ class ServerSpan:
         self._tell: Callable[[BaseException], None] | None = None
         self._stack: str | None = None
         self.dimensions: Mapping[str, object] = NO_DIMENSIONS
-        self._token: Any = None
+        self._token: Token[Context] | None = None
         self._error: BaseException | None = None
         self._opened = self._ends = self._counted = self._streamed = self.ended = False
         # Three statuses: the one that was sent, that of the application's response, that set on the span already.
@@ -107,7 +108,7 @@ class ServerSpan:
     def open(
         self, method: str, route: str | None, chests: str | None, path: str, rule: Rule | None, *, inside: bool
     ) -> tuple[Span | None, Context | None]:
-        """Start the span and make it current, once the URL is matched and the request id is chosen.
+        """Start the span once the request id is chosen; return it with the context in which it is current.
 
         Args:
             method: The HTTP method.
@@ -116,9 +117,6 @@ class ServerSpan:
             path: The path of the URL, percent-encoded.
             rule: The matched rule, which names the view.
             inside: Whether an instrumentation around the application has made a server span.
-
-        Returns:
-            The span and the OpenTelemetry context in which it is current.
         """
         self._opened = True
         if self._spans is None:
@@ -179,14 +177,11 @@ class ServerSpan:
         return self._streamed and self._counted and not self.ended
 
     def at_end(self, complete: Complete, sent: Callable[[], None] | None = None) -> bool:
-        """Register callbacks for the end of the response.
+        """Register callbacks for the end of the response; ``False``: it has ended, or we will not see its end.
 
         Args:
             complete: Called before the span ends, with the exception or ``None``, and the status that was sent or 0.
             sent: Called when the first piece of a streamed body is ready.
-
-        Returns:
-            Whether they will be called: the response has not ended, and we will see its end.
         """
         if self.ended or (self._streamed and not self._counted):
             return False

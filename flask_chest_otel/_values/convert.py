@@ -22,7 +22,7 @@ from itertools import islice
 from math import isfinite, isnan
 from numbers import Rational
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 from flask_chest_otel._base.sensitive import is_sensitive
@@ -50,6 +50,7 @@ Attribute: TypeAlias = Scalar | tuple[str, ...] | tuple[bool, ...] | tuple[int, 
 
 
 _Converter: TypeAlias = "Callable[[Any, Limits], Attribute | None]"
+_Result = TypeVar("_Result")
 
 
 class Limits(NamedTuple):
@@ -98,7 +99,7 @@ def to_attribute(value: object, limits: Limits = DEFAULT_LIMITS) -> Attribute | 
     """
     if value is None or value is True or value is False:
         return value
-    return _guarded(_convert, value, limits)  # type: ignore[no-any-return]
+    return _guarded(_convert, value, limits)
 
 
 def to_metric(value: Any) -> float | None:
@@ -116,7 +117,7 @@ def to_metric(value: Any) -> float | None:
         return None
     if (kind is float or kind is int) and -_SAFE < value < _SAFE:  # false for NaN
         return float(value)
-    return _guarded(_number, value, DEFAULT_LIMITS)  # type: ignore[no-any-return]
+    return _guarded(_number, value, DEFAULT_LIMITS)
 
 
 def to_dimension(attribute: Attribute) -> Scalar:
@@ -138,7 +139,7 @@ def to_dimension(attribute: Attribute) -> Scalar:
     return _BLANKS.sub(" ", text[:_DIMENSION_CHARS]).rstrip("\\")
 
 
-def _guarded(function: Callable[[object, Limits], object], value: object, limits: Limits) -> Any:
+def _guarded(function: Callable[[object, Limits], _Result], value: object, limits: Limits) -> _Result:
     """Call a converter. An exception of the value's own code becomes `Refused`."""
     try:
         return function(value, limits)

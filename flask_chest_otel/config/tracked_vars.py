@@ -90,7 +90,7 @@ def parse_tracked_vars(value: object, setting: str = "tracked_vars") -> TrackedV
     )
 
 
-def _by_method(value: Mapping[Any, object], setting: str) -> TrackedVars:
+def _by_method(value: Mapping[str, object], setting: str) -> TrackedVars:
     groups: dict[str, tuple[TrackedVar, ...]] = {}
     everything: set[str] = set()
     left_out: dict[str | None, frozenset[str]] = {}
