@@ -101,12 +101,17 @@ _SERVERS = {
     "zipkin": "ZIPKIN_URL",
     "prometheus_remote_write": "PROMETHEUS_REMOTE_WRITE_URL",
 }
+_BY_QUEUE = {"awsxray": "traces", "awsemf": "metrics", "awsemf/added": "metrics", "awscloudwatchlogs": "logs"}
+"""What AWS refused goes to the collector that runs, which has a queue for it and the credentials."""
+
 _QUERY = {"org": "INFLUXDB_ORG", "bucket": "INFLUXDB_SPANS_BUCKET", "db": "INFLUXDB1_DATABASE"}
 _METRICS_QUERY = {**_QUERY, "bucket": "INFLUXDB_BUCKET"}
 
 
 def _address(letter: Mapping[str, Any], environ: Mapping[str, str]) -> str:
-    """The address of then, at the server, organisation and bucket of now."""
+    """The address of then, at the server, organisation and bucket of now; of AWS, the collector's queue."""
+    if signal := _BY_QUEUE.get(letter["exporter"]):
+        return f"http://127.0.0.1:{environ.get('CHEST_AWS_RESEND_PORT') or 14316}/v1/{signal}"
     then = urlsplit(str(letter["url"]))
     now = urlsplit(environ.get(_SERVERS.get(letter["exporter"], "")) or str(letter["url"]))
     names = _METRICS_QUERY if letter["exporter"] == "influxdb/metrics" else _QUERY

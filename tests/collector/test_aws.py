@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from flask import Flask, g
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.trace import NoOpTracerProvider
 
 from flask_chest_otel import FlaskChest, TrackedVar, count_failures, count_requests, flask_chest
+from flask_chest_otel._cli.collector import command
 from tests.backends import jsonl
 from tests.backends.aws import Aws
+from tests.backends.log_traffic import LogTraffic
 from tests.backends.moody import Moody
 from tests.backends.require import require_module
 from tests.backends.traffic import DURATION, NEVER_MS, Traffic, eventually
+from tests.collector.test_refusals import letters
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +89,42 @@ def test_what_somebody_can_mend_is_asked_again(start_collector: StartCollector, 
         eventually(lambda: total(aws, "flask.g.cart_total", "Count"), 1, within_s=120)
         eventually(lambda: bool(aws.segments(traces)), expected=True, within_s=120)
     assert collector.own_metric("otelcol_chest_target_refusals", kept="lost") == 0
+
+
+def test_what_is_refused_for_its_content_is_kept(
+    start_collector: StartCollector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spans, points and log records that AWS refuses are in a file as OTLP, and `resend` brings them in, once each."""
+    require_module("moto.server", "moto[server]")
+    aws = Aws(tmp_path / "aws")
+    collector = start_collector("aws", env=aws.collector_env)
+    kept = partial(letters, collector)
+    with Moody(400, port=aws.port) as refusing, Traffic(collector.otlp_http) as traffic:
+        refusing.headers = {"X-Amzn-ErrorType": "InvalidParameterException"}
+        traffic.request("r-1", {"cart_total": 1.5})
+        traffic.flush()
+        LogTraffic(collector.otlp_http).serve(1, 1)
+        eventually(lambda: {one["exporter"] for one in kept()}, {"awsxray", "awsemf", "awscloudwatchlogs"}, within_s=40)
+        eventually(lambda: collector.own_metric("otelcol_chest_target_refusals", kept="file"), len(kept()))
+        refusing.mood = "reset"
+    [spans] = [decoded(one, TracesData()) for one in kept() if one["exporter"] == "awsxray"]
+    traces = sorted({span.trace_id.hex() for span in spans.resource_spans[0].scope_spans[0].spans})
+    assert collector.own_metric("otelcol_chest_target_refusals", kept="lost") == 0
+    for name in ("CHEST_QUEUE_DIR", "CHEST_AWS_RESEND_PORT"):
+        monkeypatch.setenv(name, collector.env[name])
+    with aws:
+        done = CliRunner().invoke(command, ["resend"])
+        assert (done.exit_code, kept()) == (0, []), done.output
+        eventually(lambda: total(aws, "flask.g.cart_total", "Count"), 1, within_s=60)
+        assert total(aws, "flask.g.cart_total", "Sum") == 1.5
+        eventually(lambda: bool(aws.segments(traces)), expected=True, within_s=60)
+
+        eventually(lambda: bool(aws.log_lines('"r-1"')), expected=True, within_s=60)
+
+
+def decoded(letter: dict[str, Any], message: Any) -> Any:
+    message.ParseFromString(base64.b64decode(letter["body"]))
+    return message
 
 
 def refused_by(collector: Collector, labels: dict[str, str]) -> bool:

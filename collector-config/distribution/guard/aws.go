@@ -22,6 +22,9 @@ var awsForTheOperator = regexp.MustCompile("AccessDenied|NotAuthorized|Unrecogni
 	"ExpiredToken|RequestExpired|Signature|MissingAuthentication|OptInRequired|Throttl|TooManyRequests|LimitExceeded|" +
 	"ResourceNotFound|ServiceUnavailable")
 
+// awsForTheContent are its names for what is refused for what is in it; not all exporters know all of them.
+var awsForTheContent = regexp.MustCompile("InvalidParameter|InvalidRequest|Validation|Serialization|Malformed|TooLarge")
+
 // WrapAWS makes an exporter ask again where AWS refuses the credentials, the rights or the quota. The queue is in front of
 // the exporter, on the other side of a loopback connection.
 func WrapAWS(up exporter.Factory) exporter.Factory {
@@ -64,16 +67,17 @@ func (a *aws) look(host component.Host) {
 	}
 }
 
-// judge makes of a refusal that somebody can end one that is tried again, and counts it and all others.
-func (a *aws) judge(err error) error {
+// judge makes of a refusal that somebody can end one that is tried again, and keeps what is refused for its content. It
+// counts both. The content is OTLP, to be sent to the door of AWS's queue again.
+func (a *aws) judge(err error, content func() ([]byte, error)) error {
 	var coded interface{ ErrorCode() string }
 	if err == nil || a.guard == nil || !errors.As(err, &coded) {
 		return err
 	}
-	if coded.ErrorCode() == "InvalidParameterException" && !consumererror.IsPermanent(err) {
+	forTheOperator := awsForTheOperator.MatchString(coded.ErrorCode())
+	if !forTheOperator && awsForTheContent.MatchString(coded.ErrorCode()) && !consumererror.IsPermanent(err) {
 		err = consumererror.NewPermanent(err) // the exporter of logs does not say so
 	}
-	forTheOperator := awsForTheOperator.MatchString(coded.ErrorCode())
 	if !forTheOperator && !consumererror.IsPermanent(err) {
 		return err // tried again as it is
 	}
@@ -82,18 +86,37 @@ func (a *aws) judge(err error) error {
 	if errors.As(err, &answered) {
 		status = answered.HTTPStatusCode()
 	}
-	where, message := "lost", "AWS refuses what is in the data. They are lost"
 	if forTheOperator {
-		where, message = "queue", "AWS refuses the credentials, the rights or the quota. The data stay in the queue and are tried again"
+		a.guard.count(a.name, status, "queue")
+		a.guard.rare.log(a.name+"queue", func() {
+			a.guard.logger.Error("AWS refuses the credentials, the rights or the quota. The data stay in the queue and are tried again",
+				zap.String("exporter", a.name), zap.Error(err))
+		})
+		return errors.New(err.Error()) // no longer a permanent one
+	}
+	a.keep(status, err, content)
+	return err
+}
+
+func (a *aws) keep(status int, refusal error, content func() ([]byte, error)) {
+	const shown = 300
+	where, answer := "file", refusal.Error()
+	body, err := content()
+	if err == nil {
+		err = a.guard.letters.keep(letter{
+			Exporter: a.name, URL: "aws", Type: "application/x-protobuf", Status: status,
+			Answer: answer[:min(len(answer), shown)], Body: body,
+		})
+	}
+	if err != nil {
+		where = "lost"
 	}
 	a.guard.count(a.name, status, where)
 	a.guard.rare.log(a.name+where, func() {
-		a.guard.logger.Error(message, zap.String("exporter", a.name), zap.Error(err))
+		a.guard.logger.Error("AWS refuses what is in the data. They are kept in a file, unless there is an error",
+			zap.String("exporter", a.name), zap.String("folder", a.guard.letters.folder),
+			zap.NamedError("says", refusal), zap.Error(err))
 	})
-	if forTheOperator {
-		return errors.New(err.Error()) // no longer a permanent one
-	}
-	return err
 }
 
 type awsTraces struct {
@@ -107,7 +130,9 @@ func (a *awsTraces) Start(ctx context.Context, host component.Host) error {
 }
 
 func (a *awsTraces) ConsumeTraces(ctx context.Context, data ptrace.Traces) error {
-	return a.judge(a.Traces.ConsumeTraces(ctx, data))
+	return a.judge(a.Traces.ConsumeTraces(ctx, data), func() ([]byte, error) {
+		return (&ptrace.ProtoMarshaler{}).MarshalTraces(data)
+	})
 }
 
 type awsMetrics struct {
@@ -121,7 +146,9 @@ func (a *awsMetrics) Start(ctx context.Context, host component.Host) error {
 }
 
 func (a *awsMetrics) ConsumeMetrics(ctx context.Context, data pmetric.Metrics) error {
-	return a.judge(a.Metrics.ConsumeMetrics(ctx, data))
+	return a.judge(a.Metrics.ConsumeMetrics(ctx, data), func() ([]byte, error) {
+		return (&pmetric.ProtoMarshaler{}).MarshalMetrics(data)
+	})
 }
 
 type awsLogs struct {
@@ -146,7 +173,9 @@ func (a *awsLogs) ConsumeLogs(ctx context.Context, data plog.Logs) error {
 				zap.String("exporter", a.name), zap.Int("records", lost))
 		})
 	}
-	return a.judge(a.Logs.ConsumeLogs(ctx, data))
+	return a.judge(a.Logs.ConsumeLogs(ctx, data), func() ([]byte, error) {
+		return (&plog.ProtoMarshaler{}).MarshalLogs(data)
+	})
 }
 
 const (

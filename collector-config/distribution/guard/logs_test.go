@@ -2,6 +2,8 @@ package guard
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -59,17 +61,26 @@ type refusal string
 func (r refusal) Error() string     { return string(r) }
 func (r refusal) ErrorCode() string { return string(r) }
 
-// What AWS refuses for its content is not tried again, although the exporter of logs does not say that it is final.
+// What AWS refuses for its content is kept and not tried again, although the exporter of logs does not say that it is final.
 func TestContentOfLogsIsRefusedForGood(t *testing.T) {
 	counter, err := noop.NewMeterProvider().Meter(scope).Int64Counter("refusals")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := aws{name: "awscloudwatchlogs", guard: &guard{refusals: counter, logger: zap.NewNop()}}
-	if err := a.judge(errors.Join(refusal("InvalidParameterException"))); !consumererror.IsPermanent(err) {
+	kept := &letters{folder: t.TempDir(), bound: 1 << 20}
+	a := aws{name: "awscloudwatchlogs", guard: &guard{refusals: counter, logger: zap.NewNop(), letters: kept}}
+	content := func() ([]byte, error) { return []byte("content"), nil }
+	path := filepath.Join(kept.folder, newest)
+	if err := a.judge(errors.Join(refusal("ThrottlingException")), content); consumererror.IsPermanent(err) {
 		t.Error(err)
 	}
-	if err := a.judge(errors.Join(refusal("ThrottlingException"))); consumererror.IsPermanent(err) {
+	if _, err := os.Stat(path); err == nil {
+		t.Error("what is tried again is kept, too")
+	}
+	if err := a.judge(errors.Join(refusal("InvalidParameterException")), content); !consumererror.IsPermanent(err) {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); err != nil {
 		t.Error(err)
 	}
 }
