@@ -236,7 +236,7 @@ class Outbox:
     def take_over(self, owner: str) -> int:
         """Make ``owner`` the owner of the waiting batches of dead processes; returns how many batches that were.
 
-        Batches that ``resend`` has released have no owner and are adopted, too.
+        Batches that ``resend`` has released belong to ``nobody`` and are adopted, too.
         """
         others = self.connection.execute(_OWNERS, (owner,)).fetchall()
         if others:

@@ -1,1 +1,1 @@
-"""Who exports what: the decision, and the providers that follow from it."""
+"""The decision about ``export=``, and the OpenTelemetry providers that follow from it."""

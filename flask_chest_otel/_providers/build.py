@@ -1,4 +1,4 @@
-"""Providers of ours: the SDK's own, built in the worker process that serves the first request."""
+"""Builds the SDK's providers in the worker process that serves the first request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from flask_chest_otel._outbox.worker import worker_for
 from flask_chest_otel._providers.child_span_sampler import record_child_spans
 from flask_chest_otel._providers.metric_reader import ProcessMetricReader
-from flask_chest_otel._providers.private_spans import reach_stand_ins
+from flask_chest_otel._providers.private_spans import change_noop_tracer
 from flask_chest_otel._providers.services import ServiceMeterProvider, ServiceTracerProvider
 from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel.errors import ChestConfigError
@@ -47,36 +47,44 @@ __all__ = ["logs_for", "private_tracer_provider", "providers_for", "route_to_col
 _logger = Log("flask_chest_otel")
 
 _OURS = ("otlp", EXPORTER)
-"""Names of exporters that mean the ones with an outbox."""
+"""Names in ``OTEL_TRACES_EXPORTER`` and ``OTEL_METRICS_EXPORTER`` that mean the exporters with an outbox."""
 
 _turn = PerProcess(threading.RLock)
-"""Whose turn it is to set the global providers."""
+"""Lock for setting the global providers."""
 
 _in_use: dict[str, Route] = {}
-"""The way of the application whose exporters all others use."""
+"""``otlp`` to the route of the first application; the exporters of all other applications use it."""
 
 
 def providers_for(
     app_name: str, config: ChestConfig, signals: Sequence[str] = ("traces", "metrics")
 ) -> tuple[TracerProvider | None, ProcessMeterProvider | None]:
-    """Set global providers with the exporters that the environment names; OTLP over HTTP unless it says otherwise.
+    """Set global providers with the exporters that the environment variables name; OTLP over HTTP by default.
 
-    Where an application before this one has done so, this one has providers of its own beside them, with the same
-    exporters. Signals whose provider the application has set keep theirs; those not among ``signals`` get none.
+    If another application of the process has set them before, this application gets its own providers, which use the
+    same exporters. A provider that the application's code has set stays.
+
+    Args:
+        app_name: The application's name.
+        config: Its settings.
+        signals: ``traces``, ``metrics`` or both; other signals get no provider.
 
     Returns:
-        The application's own tracer and meter providers; ``None``: the global one, if any.
+        The application's own tracer provider and meter provider; ``None``: it uses the global one, if there is one.
+
+    Raises:
+        ChestConfigError: A variable names an exporter that is not installed, or an address that cannot be used.
     """
     wanted = {signal: names for signal, names in _wanted().items() if signal in signals}
     route = _route(app_name, config, wanted)
-    # Of two applications that begin at once, one sets the global providers.
+    # If two applications start at the same time, only one sets the global providers.
     with _turn.get():
         tracers = _tracers(app_name, config, wanted["traces"], route) if "traces" in wanted else None
         meters = _meters(app_name, wanted["metrics"], route) if "metrics" in wanted else None
         in_use = _in_use.setdefault("otlp", route) if route is not None else None
     if route is not None and in_use is not None:
         if route.outbox.folder != in_use.outbox.folder and (route.outbox.folder / FILENAME).exists():
-            worker_for(route).start()  # what was left there when this application was the first
+            worker_for(route).start()  # sends batches from a run in which this application was the first
         _logger.info(
             "spans and metrics are exported by OTLP; what the collector does not take waits in %s",
             in_use.outbox.folder,
@@ -108,36 +116,48 @@ def _meters(app_name: str, names: list[str], route: Route | None) -> ProcessMete
 
 
 def logs_for(app_name: str, config: ChestConfig) -> tuple[Outgoing, Resource]:
-    """The way of log records to the collector, through the outbox that is in use, and the application's resource.
+    """Return the outbox that log records are put into, and the application's resource.
+
+    Args:
+        app_name: The application's name.
+        config: Its settings.
 
     Raises:
-        ChestConfigError: There is no address for them.
+        ChestConfigError: The variables have no usable address for log records.
     """
     route = route_to_collector(app_name, config)
     with _turn.get():
         in_use = _in_use.setdefault("otlp", route)
-    # A wrong variable of logs raises here; where nobody sends any, it is left alone.
+    # Raise for a wrong variable of logs here only, not in applications that send no logs.
     address_of("logs", os.environ, _protocol("logs"))
     return Outgoing(in_use), _resource(app_name)
 
 
 def start_sending(app_name: str, config: ChestConfig) -> None:
-    """Send what earlier processes have left, before there is a provider."""
+    """Send batches that earlier processes left, before the first provider exists."""
     route = _route(app_name, config, _wanted())
     if route is not None:
         worker_for(route).start()
 
 
 def private_tracer_provider(app_name: str) -> TracerProvider:
-    """A provider for one application: its requests have trace ids, and no span leaves the process."""
-    reach_stand_ins()
+    """Return a tracer provider for one application, so that its requests have trace ids; it exports no spans."""
+    change_noop_tracer()
     return record_child_spans(
         TracerProvider(resource=_resource(app_name), id_generator=ChestIdGenerator(), shutdown_on_exit=False)
     )
 
 
 def route_to_collector(app_name: str | None, config: ChestConfig | None) -> Route:
-    """The outbox and the addresses of an application, or those that the environment describes."""
+    """Return outbox and addresses of an application.
+
+    Args:
+        app_name: The application's name; ``None``: the name in OpenTelemetry's resource.
+        config: Its settings; ``None``: the settings in the environment variables.
+
+    Raises:
+        ChestConfigError: A variable of the OTLP exporter cannot be used.
+    """
     protocols = {signal: _protocol(signal) for signal in SIGNALS if EXPORTER not in exporters_of(signal, os.environ)}
     return route_of(os.environ, config, service_name(app_name), protocols)
 
@@ -147,7 +167,7 @@ def _wanted() -> dict[str, list[str]]:
 
 
 def _route(app_name: str, config: ChestConfig, wanted: dict[str, list[str]]) -> Route | None:
-    """The way to the collector; ``None`` where other exporters are wanted."""
+    """Return outbox and addresses; ``None``: the environment variables name only other exporters."""
     if not any(name in _OURS for names in wanted.values() for name in names):
         return None
     return route_to_collector(app_name, config)
@@ -172,7 +192,7 @@ def _metric_reader(name: str, route: Route | None) -> MetricReader:
 
 
 def _resource(app_name: str) -> Resource:
-    """The environment's resource, with a name where it gives none, and this process's identity."""
+    """Return the resource of the environment variables, with the service's name and ``service.instance.id``."""
     own = {
         SERVICE_NAME: service_name(app_name),
         SERVICE_INSTANCE_ID: instance_id(user_instance_id(os.environ)),
@@ -181,7 +201,7 @@ def _resource(app_name: str) -> Resource:
 
 
 def _protocol(signal: str) -> str:
-    """What the environment wants ``otlp`` to be; by its own name, the exporter with an outbox speaks HTTP."""
+    """Return the protocol of the exporter ``otlp``; an unknown protocol is reported, and HTTP is used."""
 
     def say(variable: str, value: str) -> None:
         count_refusal(
@@ -192,7 +212,7 @@ def _protocol(signal: str) -> str:
 
 
 def _is_reader(name: str) -> bool:
-    """Whether this exporter of metrics is asked by others, as by Prometheus: it has one port for the whole process."""
+    """Whether the exporter is a reader that others ask, such as Prometheus: it has one port for the whole process."""
     if name in _OURS:
         return False
     found = _loaded("metrics", name)
@@ -200,7 +220,11 @@ def _is_reader(name: str) -> bool:
 
 
 def _loaded(signal: str, name: str) -> Any:
-    """The class of an exporter, found by its entry point as the SDK's own configuration does."""
+    """Return the class of an exporter, found by its entry point as in the SDK's own configuration.
+
+    Raises:
+        ChestConfigError: No installed distribution has an exporter of that name.
+    """
     found = next(iter(entry_points(group=f"opentelemetry_{signal}_exporter", name=name)), None)
     if found is None:
         known = sorted({entry.name for entry in entry_points(group=f"opentelemetry_{signal}_exporter")})

@@ -1,4 +1,4 @@
-"""Child spans of a request that is sampled out: recorded for its record, exported by nobody."""
+"""Records child spans of requests that are not sampled, for the request record; they are not exported."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["ChildSpanSampler", "record_child_spans"]
 
 
 class ChildSpanSampler(Sampler):
-    """Decides as another sampler does, but has child spans recorded that a request's record wants.
+    """Decides like another sampler, but also records child spans that a request record needs.
 
-    The SDK's ``AlwaysRecordSampler`` does so for every span, wanted or not, and is there since SDK 1.45. The flag
-    that says "sampled" stays off, by which exporters and other services go.
+    The flag "sampled" stays off, so exporters and other services ignore these spans. The SDK's
+    ``AlwaysRecordSampler`` (since SDK 1.45) records every span, needed or not.
 
     Args:
-        root: The other sampler.
+        root: The sampler that decides.
 
     Attributes:
-        records_child_spans: By this a provider is known whose child spans are there, sampled or not.
+        records_child_spans: ``True``; marks a provider whose child spans are recorded even if they are not sampled.
     """
 
     records_child_spans = True
@@ -43,7 +43,7 @@ class ChildSpanSampler(Sampler):
         *args: Any,
         **kwargs: Any,
     ) -> SamplingResult:
-        """The other sampler's decision; ``RECORD_ONLY`` in place of ``DROP`` where the span is wanted."""
+        """Return the decision of ``root``; ``RECORD_ONLY`` instead of ``DROP`` if a request record needs the span."""
         result = self._root.should_sample(parent_context, trace_id, name, kind, *args, **kwargs)
         if result.decision is not Decision.DROP or kind is SpanKind.SERVER:
             return result
@@ -52,11 +52,14 @@ class ChildSpanSampler(Sampler):
         return SamplingResult(Decision.RECORD_ONLY, result.attributes, result.trace_state)
 
     def get_description(self) -> str:
-        """The other sampler's description, with this one's name around it."""
+        """Return this sampler's name with the description of ``root``."""
         return f"ChildSpanSampler{{{self._root.get_description()}}}"
 
 
 def record_child_spans(provider: TracerProvider) -> TracerProvider:
-    """Give a provider of ours this sampler, before it has handed out a tracer; returns ``provider``."""
+    """Put this sampler around a provider's own and return the provider.
+
+    Call it before the provider hands out a tracer: tracers copy the sampler.
+    """
     provider.sampler = ChildSpanSampler(provider.sampler)
     return provider

@@ -1,4 +1,4 @@
-"""The decision of ``export=``, and what follows from it."""
+"""Decides what ``export=`` means for an application, and sets up its providers and chests."""
 
 from __future__ import annotations
 
@@ -47,16 +47,17 @@ class ExportPolicy:
 
     Args:
         config: The application's settings.
-        may_build: Whether providers and stores may be made here; zero code leaves both to the distribution.
-        sources: Where settings come from that are no defaults, for whoever explains them.
-        service: The application's name, where it is known already.
+        may_build: Whether to make providers and stores. ``False`` under ``opentelemetry-instrument``, where the
+            distribution sets up the providers.
+        sources: Name of each setting that is not at its default, to the place where it was set.
+        service: The application's name; ``""``: it is not known yet.
 
     Attributes:
-        service: The application's name, in records.
-        store: The embedded store, once there is one.
-        events: What passes requests on as log records, once there is somebody to take them.
-        sources: As given.
-        private_tracer: Of the private provider, where there is one.
+        service: The application's name, as request records have it.
+        store: The embedded store; ``None``: not used, or not made yet.
+        events: The chest that turns requests into log records; ``None``: not used, or not made yet.
+        sources: The argument ``sources``.
+        private_tracer: Tracer of the private provider; ``None``: there is no private provider.
     """
 
     def __init__(
@@ -83,44 +84,44 @@ class ExportPolicy:
 
     @property
     def deferred_tracer_provider(self) -> object:
-        """For instrumentations made before the decision: their tracers find the real provider with their first span."""
+        """Tracer provider for instrumentations: their tracers find the real provider with their first span."""
         return self._config.tracer_provider or DeferredTracerProvider(self)
 
     @property
     def deferred_meter_provider(self) -> Any:
-        """The same for meters, whose instruments find theirs when they are first used."""
+        """Meter provider for instrumentations: their instruments find the real provider with their first value."""
         return self._config.meter_provider or DeferredMeterProvider(self)
 
     @property
     def decided(self) -> bool:
-        """Whether the first request has been there."""
+        """Whether ``start`` was called, which the first request does."""
         return self._decided
 
     def tracer_provider(self) -> Any:
-        """The provider that this application's spans come from, as things stand."""
+        """Return the provider of this application's spans; it may change until the decision."""
         return self._config.tracer_provider or self._tracers or trace.get_tracer_provider()
 
     @property
     def own_meter_provider(self) -> Any:
-        """The meter provider that only this application has; ``None``: the global one, whenever that is set."""
+        """Meter provider of this application alone; ``None``: the global one, also if it is set later."""
         return self._config.meter_provider or self._meters
 
     def meter_provider(self) -> object:
-        """The provider that this application's metrics go to, as things stand."""
+        """Return the provider of this application's metrics; it may change until the decision."""
         return self.own_meter_provider or metrics.get_meter_provider()
 
     @property
     def metrics_go_nowhere(self) -> bool:
-        """Whether the application has set up traces and forgotten metrics."""
+        """Whether there is a tracer provider but no meter provider."""
         return _is_real(self._config.tracer_provider or trace.get_tracer_provider()) and not self.has_metrics
 
     @property
     def has_metrics(self) -> bool:
-        """Whether there is a meter provider behind the instruments."""
+        """Whether there is a meter provider, so that instruments record something."""
         return self._config.meter_provider is not None or _is_real(metrics.get_meter_provider())
 
     def start(self, app: Flask) -> tuple[Chest, ...]:
-        """Decide, build, and return the chests that take every route."""
+        """Decide about ``export=``, build what it needs, and return the chests that take every request."""
         self.service = app.name
         mode = self._mode = self.mode()
         inside = mode is not None and self._stays_inside(app)
@@ -134,7 +135,7 @@ class ExportPolicy:
             self._use_store(app)
             self._use_named_exporters(app)
         if self._config.events != "none" or exception_signals(os.environ).as_log:
-            # Imported here: most applications have no use for it.
+            # Imported here, as most applications do not need it.
             from flask_chest_otel._providers.request_events import events_for  # noqa: PLC0415
 
             self.events = events_for(app.name, self._config, mode if self._may_build and not inside else None)
@@ -150,14 +151,14 @@ class ExportPolicy:
         return chests
 
     def start_sending(self) -> None:
-        """Send what earlier processes have left, if this application will export; nothing is decided by that."""
+        """Send batches that earlier processes left, if this application will export; this decides nothing."""
         if self.service and self._may_build and not self._decided and self.mode() == "otlp":
             from flask_chest_otel._providers import build  # noqa: PLC0415 - as in _use_exporters
 
             build.start_sending(self.service, self._config)
 
     def instead_of_store(self) -> str | None:
-        """What the application does, as things stand, in place of keeping its requests in the embedded store."""
+        """Return what the application does instead of storing requests in the embedded store; ``None``: it stores."""
         mode = self.mode()
         if mode == "store":
             return None
@@ -168,12 +169,15 @@ class ExportPolicy:
         return "uses OpenTelemetry providers of its own" if self._may_build else "is recorded without code of its own"
 
     def follows_environment(self) -> bool:
-        """Whether the standard variables say where telemetry goes, to exporters of ours or of a distribution."""
+        """Whether OpenTelemetry's variables decide where telemetry is exported, here or by a distribution."""
         others = not self._may_build and self._config.tracer_provider is None and asks_for_otlp(os.environ)
         return self.mode() == "otlp" or (self._config.export == "auto" and others)
 
     def force_flush(self, timeout_s: float) -> bool:
-        """Flush the providers; their own time-outs are not kept by the SDK, so a thread waits for them."""
+        """Flush the providers and events; returns whether everything was flushed within ``timeout_s`` seconds.
+
+        A thread calls the providers, as the SDK does not keep the time-outs that it is given.
+        """
         deadline = time.monotonic() + timeout_s
         providers = (self.tracer_provider(), self.meter_provider())
         results: list[bool] = []
@@ -189,7 +193,7 @@ class ExportPolicy:
         return flushed and not worker.is_alive() and all(results)
 
     def mode(self) -> str | None:
-        """``otlp``, ``store`` or ``None``: what was decided, or would be as things stand; nothing is built."""
+        """Return ``otlp``, ``store`` or ``None``: the decision, or what it would be now; builds nothing."""
         if self._decided:
             return self._mode
         if self._config.export != "auto":
@@ -201,11 +205,11 @@ class ExportPolicy:
         return "otlp" if asks_for_otlp(os.environ) else "store"
 
     def capture_only(self) -> None:
-        """A test looks at the records: build nothing that others share, send nothing; before the first request."""
+        """Export and store nothing, because a test captures the records; call it before the first request."""
         self._captured = True
 
     def _stays_inside(self, app: Flask) -> bool:
-        """Whether this is a test, which has not asked by name for what would otherwise be built."""
+        """Whether this is a test that did not ask by name for an export or a store."""
         wanted = self._config.export
         return (self._captured and wanted != "store") or (app.testing and wanted == "auto")
 
@@ -215,18 +219,18 @@ class ExportPolicy:
 
             self._tracers = build.private_tracer_provider(app.name)
             tracer = self._tracers.get_tracer(SCOPE, __version__)
-            # OTEL_SDK_DISABLED: it makes no spans either.
+            # With OTEL_SDK_DISABLED the private provider makes no spans either.
             self.private_tracer = None if isinstance(tracer, trace.NoOpTracer) else tracer
 
     @guarded("exporters beside the store")
     def _use_named_exporters(self, app: Flask) -> None:
-        """Beside the store, what the environment names goes where it says; nothing by default."""
+        """Set up the exporters that the environment variables name, in addition to the store."""
         named = named_exporters(os.environ)
         if named and self._may_build:
             self._use_exporters(app, named)
 
     def _use_exporters(self, app: Flask, signals: tuple[str, ...]) -> None:
-        # Imported here: exporters cost a tenth of a second, and most applications bring their own.
+        # Imported here: importing exporters takes a tenth of a second, and most applications set up their own.
         from flask_chest_otel._providers import build  # noqa: PLC0415
 
         tracers, self._meters = build.providers_for(app.name, self._config, signals)
@@ -246,7 +250,7 @@ METRICS_GO_NOWHERE = (
     "type opentelemetry.metrics.set_meter_provider(…) where the tracer provider is set, "
     "or FlaskChest(app, meter_provider=…)"
 )
-"""What the log and the doctor say in that case."""
+"""Message of the log and of the doctor in that case."""
 
 _said: set[str] = set()
 
@@ -259,7 +263,7 @@ def _say_once(message: str) -> None:
 
 def _say_what_is_misspelt() -> None:
     if any(name.startswith("OTEL_") for name in os.environ):
-        # Imported here: most processes have none, or the SDK already.
+        # Imported here: most processes set no such variable, or have imported the SDK already.
         from flask_chest_otel._otlp.variables import misspelt  # noqa: PLC0415
 
         for problem in misspelt(os.environ):
@@ -267,25 +271,25 @@ def _say_what_is_misspelt() -> None:
 
 
 def asks_for_otlp(environ: Mapping[str, str]) -> bool:
-    """Whether the standard variables name an OTLP end point or an exporter."""
+    """Whether OpenTelemetry's variables name an OTLP endpoint or an exporter."""
     return any(environ.get(variable) for variable in _ENDPOINTS) or bool(named_exporters(environ))
 
 
 def named_exporters(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The signals for which the standard variables name an exporter."""
+    """Return the signals for which OpenTelemetry's variables name an exporter."""
     return tuple(
         signal for signal, variable in _EXPORTERS.items() if environ.get(variable, "").strip() not in ("", "none")
     )
 
 
 def _application_has_providers() -> bool:
-    """Whether somebody else has set a global provider; the proxies that stand there before have no shutdown."""
+    """Whether the application's code has set a global provider. The proxies before that have no ``shutdown``."""
     found: tuple[object, ...] = (trace.get_tracer_provider(), metrics.get_meter_provider())
     return any(_is_real(provider) and not _is_shared(provider) for provider in found)
 
 
 def _is_shared(provider: object) -> bool:
-    """Whether a global provider was made here, for this application or one before it in the process."""
+    """Whether this package made a global provider, for this application or an earlier one of the process."""
     return hasattr(provider, "for_service")
 
 
@@ -295,7 +299,7 @@ def _is_real(provider: object) -> bool:
 
 
 def service_version(tracer_provider: object) -> str | None:
-    """``service.version`` of a provider's resource, or as the environment gives it; ``None``: nobody does."""
+    """Return ``service.version`` of a provider's resource, else of ``OTEL_RESOURCE_ATTRIBUTES``; ``None``: not set."""
     resource = getattr(tracer_provider, "resource", None)
     if resource is not None:
         found = resource.attributes.get(_SERVICE_VERSION)

@@ -1,6 +1,6 @@
-"""A meter provider for each process, behind one that stays: a child does not count on where its parent stood.
+"""A meter provider that makes the SDK's provider anew in each forked process, so that children begin to count at zero.
 
-The SDK's instruments live through a fork with their sums, so that every child would export its parent's once more.
+The SDK's instruments keep their sums over a fork, so every child would export its parent's values once more.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _I = TypeVar("_I")
 
 
 class ProcessMeterProvider(metrics.MeterProvider):
-    """Passes everything to the SDK's provider of this process.
+    """Passes everything to the SDK's provider of the current process.
 
     Args:
-        build: Makes that provider, which must not end itself at exit; called once in each process.
+        build: Makes the SDK's provider, with ``shutdown_on_exit=False``; called once per process.
     """
 
     def __init__(self, build: Callable[[], MeterProvider]) -> None:
@@ -38,12 +38,12 @@ class ProcessMeterProvider(metrics.MeterProvider):
         self._observables: list[Callable[[], object]] = []
         self._ended: object = None
         self.current()
-        # The SDK's own hook would also run for the parent's provider in a child, and wait half a minute for a thread
-        # that a native fork has left behind.
+        # In a child, the SDK's own hook would also shut down the parent's provider, and wait half a minute for a
+        # thread that does not exist there.
         atexit.register(self._at_exit)
 
     def current(self) -> MeterProvider:
-        """The SDK's provider of this process."""
+        """Return the SDK's provider of the current process."""
         process = current_process()
         found = self._built.get(process)
         if found is not None:
@@ -65,20 +65,20 @@ class ProcessMeterProvider(metrics.MeterProvider):
         schema_url: str | None = None,
         attributes: Attributes = None,
     ) -> metrics.Meter:
-        """A meter whose instruments are those of the process that uses them."""
+        """Return a meter whose instruments record in the process that uses them."""
         return _Meter(self, name, version, schema_url, attributes)
 
     def observe(self, create: Callable[[], object]) -> None:
-        """Make an observable instrument, now and in each child that has metrics."""
+        """Call ``create``, which makes an observable instrument, now and in each child that uses metrics."""
         self._observables.append(create)
         create()
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """As the SDK's."""
+        """Flush the provider of this process."""
         return self.current().force_flush(timeout_millis)
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
-        """As the SDK's, for the provider of this process."""
+        """Shut down the provider of this process."""
         self._ended = current_process()
         self.current().shutdown(timeout_millis)
 

@@ -1,4 +1,4 @@
-"""Where log records of this package's own go: to the outbox, or to the application's logger provider."""
+"""Outlets for this package's log records: the outbox, or the application's logger provider."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-# OpenTelemetry has no other name for its logs: https://opentelemetry-python.readthedocs.io/en/latest/api/_logs.html
+# OpenTelemetry has no public name for its logs: https://opentelemetry-python.readthedocs.io/en/latest/api/_logs.html
 from opentelemetry import _logs as logs_api
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -30,45 +30,45 @@ __all__ = ["LogOutlet", "outlet_for"]
 
 
 class LogOutlet(Protocol):
-    """Takes events in a thread of its own, never in a request.
+    """Takes events in the thread of the queue, never in a request.
 
     Attributes:
-        where: Where they go, in words.
+        where: Text for users that says where events go.
     """
 
     where: str
 
     def emit(self, events: Sequence[LogEvent]) -> None:
-        """Pass events on; what is passed on is somebody else's to keep."""
+        """Hand events over. From then on the receiver is responsible for them."""
 
     def flush(self, timeout_s: float) -> bool:
-        """Try to send everything; whether nothing is left."""
+        """Try to send everything; returns whether nothing is left."""
 
     def close(self) -> None:
-        """Nothing comes any more."""
+        """Release everything; no more events come."""
 
 
 def outlet_for(app_name: str, config: ChestConfig, mode: str | None) -> LogOutlet | None:
-    """Where this application's events go; ``None``: nobody takes them.
+    """Return the outlet of an application's events; ``None``: nothing takes log records.
 
     Args:
         app_name: The application's name.
         config: Its settings.
-        mode: What was decided about ``export=``; ``None`` also where nothing may be built.
+        mode: The decision about ``export=``; ``None`` also if nothing may be built.
     """
     provider = logs_api.get_logger_provider()
-    if hasattr(provider, "shutdown"):  # the proxy that stands there before has none
+    if hasattr(provider, "shutdown"):  # OpenTelemetry's proxy, before a provider is set, has none
         return _ProviderOutlet(provider)
     if mode is None or not _are_wanted(by_name=mode == "store"):
         return None
-    # Imported here: exporters cost a tenth of a second.
+    # Imported here: importing exporters takes a tenth of a second.
     from flask_chest_otel._providers import build  # noqa: PLC0415
 
     return _OutboxOutlet(*build.logs_for(app_name, config))
 
 
 def _are_wanted(*, by_name: bool) -> bool:
-    """Whether the standard variables send logs by OTLP; ``by_name``: only if one of them speaks of logs."""
+    """Whether OpenTelemetry's variables export logs by OTLP; with ``by_name`` one of them has to name logs."""
     named = any(os.environ.get(name) for name in ("OTEL_LOGS_EXPORTER", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"))
     return (named or not by_name) and bool({"otlp", EXPORTER}.intersection(exporters_of("logs", os.environ)))
 
@@ -77,8 +77,8 @@ class _OutboxOutlet:
     """Puts events into the outbox.
 
     Args:
-        outgoing: The way there.
-        resource: The application's, of the SDK.
+        outgoing: Puts requests into the outbox.
+        resource: The SDK's resource of the application.
     """
 
     where = "the outbox, and by OTLP to the collector"
@@ -100,10 +100,10 @@ class _OutboxOutlet:
 
 
 class _ProviderOutlet:
-    """Emits events with a logger provider of the application's.
+    """Emits events with the application's logger provider.
 
     Args:
-        provider: That one.
+        provider: The logger provider.
     """
 
     where = "the application's logger provider"
@@ -118,7 +118,7 @@ class _ProviderOutlet:
         for event in events:
             try:
                 self._logger.emit(self._record(**self._fields(event)))
-            except Exception as error:  # noqa: BLE001 - a processor of the application's may raise anything
+            except Exception as error:  # noqa: BLE001 - the application's log processors may raise anything
                 report_error("log record", error)
 
     def flush(self, timeout_s: float) -> bool:
@@ -126,7 +126,7 @@ class _ProviderOutlet:
         return flush is None or flush(int(timeout_s * 1000)) is not False
 
     def close(self) -> None:
-        pass  # the provider is the application's to end
+        pass  # the application ends its provider itself
 
     def _fields(self, event: LogEvent) -> dict[str, object]:
         attributes = dict(event.attributes)
@@ -151,7 +151,10 @@ class _ProviderOutlet:
 
 
 def _record_class() -> Callable[..., logs_api.LogRecord]:
-    """The class of log records that the SDK's loggers take; until 1.38 only those of the SDK have a resource."""
+    """Return the class of log records that the SDK's loggers take.
+
+    Until SDK 1.38 it is a class of the SDK, as only that has a resource; since then it is the API's.
+    """
     from opentelemetry.sdk import _logs as sdk  # noqa: PLC0415 - only where there is a provider
 
     found: type[logs_api.LogRecord] = getattr(sdk, "LogRecord", logs_api.LogRecord)

@@ -1,8 +1,9 @@
-"""The SDK's periodic reader of metrics, with a thread that is seen to end under gevent, and none in children.
+"""The SDK's periodic reader of metrics with a thread of our own, because the SDK's thread fails in two cases.
 
-The SDK's own thread is of the class that was there when the SDK was loaded. Where gevent patches later, as gunicorn's
-workers do with ``--preload``, nobody sees such a thread end (before Python 3.13): the end of the process waits for it
-until the time is over. The SDK also begins that thread anew in each child, where our providers are made anew.
+The SDK's thread has the class ``Thread`` from the time when the SDK was imported. If gevent patches later, as gunicorn
+does with ``--preload``, ``join`` does not notice that such a thread has ended (before Python 3.13): the end of the
+process waits for the whole time-out. And the SDK restarts its thread in each forked child, although this package makes
+the providers anew there.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ __all__ = ["ProcessMetricReader", "keep_all"]
 
 
 class ProcessMetricReader(PeriodicExportingMetricReader):
-    """Collects as often as ``OTEL_METRIC_EXPORT_INTERVAL`` says, in the process that made it, and once at the end.
+    """Collects every ``OTEL_METRIC_EXPORT_INTERVAL`` in the process that made the reader, and once at the end.
 
     Args:
-        exporter: What gets the metrics.
+        exporter: Takes the metrics.
     """
 
     def __init__(self, exporter: MetricExporter) -> None:
         self._longest_ms = _milliseconds(os.environ, "OTEL_METRIC_EXPORT_TIMEOUT", 30_000)
-        # With an interval that never ends, the SDK begins no thread.
+        # With an infinite interval the SDK starts no thread.
         super().__init__(exporter, export_interval_millis=math.inf, export_timeout_millis=self._longest_ms)
         interval_s = _milliseconds(os.environ, "OTEL_METRIC_EXPORT_INTERVAL", 60_000) / 1000
         self._pause_s = min(interval_s, threading.TIMEOUT_MAX)
@@ -46,12 +47,12 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
         self._thread: threading.Thread | None = None
         if isinstance(exporter, OutboxMetricExporter):
             _readers.get().add(self)
-        # Where threads do not run, metrics wait for a flush, or for the end.
+        # Without threads, metrics are collected by a flush and at the end only.
         if threads_run_here():
             self._start()
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:
-        """Collect once more, unless the exporter still hangs, and end the exporter."""
+        """Collect once more, unless the exporter hangs, and shut the exporter down."""
         deadline = time.monotonic() + timeout_millis / 1000
         self._ending.set()
         if self._thread is not None:
@@ -62,12 +63,12 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
 
     @guarded("collecting metrics")
     def keep(self) -> None:
-        """Collect now, beside the regular times."""
+        """Collect now, in addition to the regular times."""
         self.collect(timeout_millis=self._longest_ms)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="flask-chest-metrics", daemon=True)
-        with suppress(RuntimeError):  # the interpreter is ending: the shutdown collects
+        with suppress(RuntimeError):  # the interpreter is ending: `shutdown` collects instead
             thread.start()
             self._thread = thread
 
@@ -77,11 +78,11 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
 
 
 _readers: PerProcess[weakref.WeakSet[ProcessMetricReader]] = PerProcess(weakref.WeakSet)
-"""Those whose metrics go into an outbox."""
+"""Readers whose metrics go into an outbox."""
 
 
 def keep_all() -> None:
-    """Let all readers of this process whose metrics go into an outbox collect now."""
+    """Collect now in all readers of this process whose metrics go into an outbox."""
     for reader in list(_readers.get()):
         reader.keep()
 

@@ -1,9 +1,10 @@
-"""Spans of libraries and of the application's own code, where no global provider is set.
+"""Makes child spans for request records when the application has no global tracer provider.
 
-Their tracers are OpenTelemetry's stand-ins then, which pass every span on to a tracer that makes none. Inside a request
-whose application has a private provider, and whose record wants child spans, that tracer makes spans of the private
-provider, which exports nothing. So does a tracer of a ``NoOpTracerProvider`` that was given to one library; where it is
-the global provider, nothing changes.
+Without a global provider, tracers of libraries and of the application's code are OpenTelemetry's proxies. Proxies pass
+each span to a ``NoOpTracer``, which makes none. Here the class ``NoOpTracer`` is changed: inside a request whose
+application has a private provider, and whose record needs child spans, it makes spans of the private provider, which
+exports nothing. This also holds for tracers of a ``NoOpTracerProvider`` that was given to one library. If a
+``NoOpTracerProvider`` is the global provider, nothing changes.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Tracer
 
-__all__ = ["reach_stand_ins"]
+__all__ = ["change_noop_tracer"]
 
 _METHODS = ("start_span", "start_as_current_span")
-_TAUGHT = "flask_chest_taught"
+_CHANGED = "flask_chest_changed"
 
 
-def reach_stand_ins() -> None:
-    """Teach the tracer behind the stand-ins, those that were handed out before, too; again and again is harmless."""
-    if not hasattr(trace.NoOpTracer.start_span, _TAUGHT):
+def change_noop_tracer() -> None:
+    """Change the class ``NoOpTracer``; this affects existing proxies, too. Further calls do nothing."""
+    if not hasattr(trace.NoOpTracer.start_span, _CHANGED):
         for method in _METHODS:
-            setattr(trace.NoOpTracer, method, _taught(method, getattr(trace.NoOpTracer, method)))
+            setattr(trace.NoOpTracer, method, _changed(method, getattr(trace.NoOpTracer, method)))
 
 
-def _taught(method: str, original: Callable[..., object]) -> Callable[..., object]:
+def _changed(method: str, original: Callable[..., object]) -> Callable[..., object]:
     @functools.wraps(original)
     def start(self: Tracer, name: str, context: Context | None = None, *args: object, **kwargs: object) -> object:
         tracer = _private_tracer(context)
@@ -43,15 +44,15 @@ def _taught(method: str, original: Callable[..., object]) -> Callable[..., objec
             return original(self, name, context, *args, **kwargs)
         return getattr(tracer, method)(name, context, *args, **kwargs)
 
-    setattr(start, _TAUGHT, True)
+    setattr(start, _CHANGED, True)
     return start
 
 
 def _private_tracer(context: Context | None) -> Tracer | None:
-    """The tracer of the private provider of the request that a span would belong to, if there is one."""
+    """Return the private tracer of the request that a new span belongs to; ``None``: there is none."""
     try:
         live = collecting_request(context)
-        # Set meanwhile: the span is to be exported.
+        # If a global provider was set meanwhile, the span is to be exported.
         if live is None or not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
             return None
         found = live.span_watch.private_tracer if live.span_watch is not None else None

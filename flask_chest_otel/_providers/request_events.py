@@ -1,4 +1,4 @@
-"""Finished requests as events: a chest that keeps nothing, and passes everything on as log records."""
+"""A chest that turns finished requests into events and emits them as log records."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["LOGS_GO_NOWHERE", "RequestEvents", "asked_for", "events_for"]
 
 EACH_REQUEST_S = 1.0
-"""How long a request that asked for it waits for its event to be written, seconds; a disk may hang."""
+"""How long a request with ``durability='request'`` waits for its event to be written, seconds; a disk may hang."""
 
 LOGS_GO_NOWHERE = (
     "%s goes nowhere: nobody takes log records; type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, "
     "beside the store also OTEL_LOGS_EXPORTER=otlp, or opentelemetry._logs.set_logger_provider(…) in the application"
 )
-"""What the log and the doctor say in that case."""
+"""Message of the log and of the doctor in that case."""
 
 
 def asked_for(config: ChestConfig) -> list[str]:
-    """The settings that want log records of this package's own, with their values."""
+    """Return the settings, with values, that make this package emit log records."""
     events = [] if config.events == "none" else [f"events={config.events!r}"]
     as_log = exception_signals(os.environ).as_log
     return events + ([f"{EXCEPTION_OPT_IN}={os.environ[EXCEPTION_OPT_IN]}"] if as_log else [])
@@ -42,12 +42,12 @@ def asked_for(config: ChestConfig) -> list[str]:
 
 @guarded("log records")
 def events_for(app_name: str, config: ChestConfig, mode: str | None) -> RequestEvents | None:
-    """What passes an application's requests on; ``None``: nobody takes them, which is said.
+    """Return the chest for an application's events; ``None``: nothing takes log records, and a warning says so.
 
     Args:
         app_name: The application's name.
         config: Its settings.
-        mode: What was decided about ``export=``; ``None`` also where nothing may be built.
+        mode: The decision about ``export=``; ``None`` also if nothing may be built.
     """
     outlet = outlet_for(app_name, config, mode)
     if outlet is None:
@@ -58,16 +58,16 @@ def events_for(app_name: str, config: ChestConfig, mode: str | None) -> RequestE
 
 
 class RequestEvents(QueuedChest):
-    """Turns records into events, outside of the request.
+    """Turns request records into events, outside of the request.
 
     Args:
-        outlet: Where events go.
-        mode: ``all``, ``unsampled`` (requests whose span is exported have none), or ``none``: exceptions alone.
-        each_request: Let ``put`` return when the event was passed on, at most ``EACH_REQUEST_S`` later.
+        outlet: Takes the events.
+        mode: ``all``; ``unsampled``: only requests whose server span is not exported; ``none``: only exceptions.
+        each_request: Whether ``put`` returns only after the event is handed over, at most ``EACH_REQUEST_S`` later.
 
     Attributes:
-        name: By which the counter of dropped records speaks of it.
-        outlet: As given.
+        name: The name of this chest in metrics.
+        outlet: The argument ``outlet``.
     """
 
     def __init__(self, outlet: LogOutlet, mode: str, *, each_request: bool = False) -> None:
@@ -79,18 +79,18 @@ class RequestEvents(QueuedChest):
             self.put = self._put_one
 
     def _put_one(self, record: RequestRecord) -> None:
-        """Take one request, if it is to be an event."""
+        """Take one request record if ``mode`` makes it an event."""
         if self._mode == "all" or (self._mode == "unsampled" and not record.sampled):
             self.put_event(record)
 
     def put_event(self, event: RequestRecord | LogEvent) -> None:
-        """Take one event, or a request that becomes one."""
+        """Take one event, or one request record that becomes an event."""
         self._queue.put(event)  # type: ignore[arg-type]  # the queue does not look at what it carries
         if self._each_request:
             self._queue.flush(EACH_REQUEST_S)
 
     def flush(self, timeout_s: float = EXIT_BUDGET_S) -> bool:
-        """Wait until what was put before is sent, at most ``timeout_s`` seconds."""
+        """Wait until all events are sent, at most ``timeout_s`` seconds; returns whether they are."""
         return super().flush(timeout_s) and self.outlet.flush(timeout_s)
 
 

@@ -1,4 +1,4 @@
-"""Several applications in one process: global providers that have one of its own for each further service."""
+"""Global providers for several applications in one process; each further service has its own provider behind them."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _START_SPAN = "start_span"
 
 
 class ServiceTracerProvider(TracerProvider):
-    """The global tracer provider: the first application's, beside which each other service has one.
+    """The global tracer provider. It belongs to the first application; each other service has its own provider.
 
-    All share its processors, sampler and ids: what is flushed or shut down here is so for all.
+    All of them share processors, sampler and id generator, so a flush or shutdown of this one is one of all.
 
     Args:
-        resource: The first application's.
-        processors: They all get the spans of all applications.
+        resource: The first application's resource.
+        processors: Span processors; each gets the spans of all applications.
     """
 
     def __init__(self, resource: Resource, processors: Sequence[SpanProcessor] = ()) -> None:
@@ -53,7 +53,7 @@ class ServiceTracerProvider(TracerProvider):
         self._handed_out: dict[str, tuple[_Scope, Tracer]] = {}
 
     def for_service(self, resource: Resource) -> TracerProvider | None:
-        """The provider of the service that ``resource`` names; ``None`` where this one is its own."""
+        """Return the provider of the service that ``resource`` names; ``None``: it is this provider."""
         name = _name_in(resource)
         if name not in self._services:
             self._services.setdefault(name, _OfService(self, resource, self._shared))
@@ -63,7 +63,7 @@ class ServiceTracerProvider(TracerProvider):
         return None if found is self else found
 
     def write_each_request(self) -> None:
-        """One of the applications wants its spans to be written before its requests are answered."""
+        """Write spans before a request is answered, because an application has ``durability='request'``."""
         for processor in self._own_processors:
             if isinstance(processor, OutboxSpanProcessor):
                 processor.each_request = True
@@ -75,18 +75,24 @@ class ServiceTracerProvider(TracerProvider):
         schema_url: str | None = None,
         attributes: Attributes = None,
     ) -> Tracer:
-        """A tracer of the first application; beside others, its spans are of the one whose request is running."""
+        """Return a tracer of the first application.
+
+        If there are several services, its spans belong to the service whose request is running.
+        """
         scope = (instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
         tracer = super().get_tracer(*scope)
         if instrumenting_module_name == SCOPE:
-            return tracer  # ours, which asks for the right provider at once
+            return tracer  # this package's tracer already comes from the right provider
         _, tracer = self._handed_out.setdefault(repr(scope), (scope, tracer))
         if len(self._services) > 1:
             self._share(tracer, scope)
         return tracer
 
     def of_running(self, context: Context | None) -> TracerProvider | None:
-        """Whose a span is that starts now, by the running request, else by its parent; ``None``: the first's."""
+        """Return the provider of a span that starts now: that of the running request, else that of the parent span.
+
+        ``None``: the first application's.
+        """
         live = live_request.get()
         if live is not None and not live.finished:
             found: object = live.ids.tracer_provider()
@@ -96,7 +102,7 @@ class ServiceTracerProvider(TracerProvider):
         return found if isinstance(found, _OfService) and found.first is self else None
 
     def _share(self, tracer: Tracer, scope: _Scope) -> None:
-        """Libraries keep the tracers that they have got: these change, and only where there are several services."""
+        """Replace ``start_span`` of a tracer. Libraries keep their tracers, so existing ones have to change, too."""
         if not isinstance(vars(tracer).get(_START_SPAN), _SharedStart):
             setattr(tracer, _START_SPAN, _SharedStart(self, scope, tracer.start_span))
 
@@ -108,7 +114,7 @@ class _OfService(TracerProvider):
         super().__init__(
             sampler=first.sampler,
             resource=resource,
-            shutdown_on_exit=False,  # the first one's does that for all
+            shutdown_on_exit=False,  # the first provider shuts down the shared processors
             active_span_processor=shared,
             id_generator=first.id_generator,
         )
@@ -116,7 +122,7 @@ class _OfService(TracerProvider):
 
 
 class _SharedStart:
-    """Stands in front of the ``start_span`` of a tracer that several services use."""
+    """Replaces ``start_span`` of a tracer that several services use."""
 
     def __init__(self, first: ServiceTracerProvider, scope: _Scope, original: Callable[..., Span]) -> None:
         self._first = first
@@ -141,12 +147,12 @@ class _SharedStart:
 
 
 class ServiceMeterProvider(ProcessMeterProvider):
-    """The global meter provider: the first application's, which flushes and ends those of other services, too.
+    """The global meter provider. It belongs to the first application; it also flushes and ends those of others.
 
     Args:
         app_name: The first application's name.
-        service: What its service is called.
-        build: Makes the SDK's provider of an application with this name; called once in each process.
+        service: The name of its service.
+        build: Makes the SDK's provider for the application of that name; called once per process.
     """
 
     def __init__(self, app_name: str, service: str, build: Callable[[str], MeterProvider]) -> None:
@@ -155,14 +161,14 @@ class ServiceMeterProvider(ProcessMeterProvider):
         super().__init__(partial(build, app_name))
 
     def for_service(self, app_name: str, service: str) -> ProcessMeterProvider | None:
-        """The provider of another service; ``None`` where this one is its own."""
+        """Return the provider of a service; ``None``: it is this provider."""
         if service not in self._services:
             self._services[service] = ProcessMeterProvider(partial(self._build_for, app_name))
         found = self._services[service]
         return None if found is self else found
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """As the SDK's, for all services."""
+        """Flush the providers of all services."""
         deadline = time.monotonic() + timeout_millis / 1000
         flushed = super().force_flush(timeout_millis)
         for other in self._others():
@@ -170,7 +176,7 @@ class ServiceMeterProvider(ProcessMeterProvider):
         return flushed
 
     def shutdown(self, timeout_millis: float = 30_000) -> None:
-        """As the SDK's, for all services."""
+        """Shut down the providers of all services."""
         super().shutdown(timeout_millis)
         for other in self._others():
             other.shutdown(timeout_millis)

@@ -1,4 +1,4 @@
-"""What the store answers: requests, errors, overviews, and light tuples for whoever computes with many of them."""
+"""Types of the store's answers: requests, groups of errors, overviews, and light tuples for analyses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
-    """One request as it lies in the store. What release 0.1.0 wrote has nothing from ``path`` on.
+    """One request in the store. Requests that release 0.1.0 wrote have no values from ``path`` on.
 
     Attributes:
         time: When it began: UTC, ISO 8601 with microseconds.
@@ -34,24 +34,23 @@ class StoredRequest:
         trace_id: 32 hex digits, or ``None``.
         span_id: 16 hex digits of the server span, or ``None``.
         service: Name of the application.
-        method: HTTP method as it was received.
-        route: The URL rule; ``None``: it matched none.
+        method: HTTP method as the client sent it.
+        route: The URL rule; ``None``: the request matched none.
         status: HTTP status code.
         duration_ms: How long it took, milliseconds.
-        variables: Tracked variables with the values that were recorded.
-        key: The store's own key: no two requests share it, and keys sort by time.
+        variables: Tracked variables and their recorded values.
+        key: The request's key in the store. Keys are unique and sort by time.
         refused: Variable to reason, for values that could not be recorded.
-        path: URL path as it was asked for.
+        path: URL path of the request.
         version: Version of the application.
-        error: The exception that it recorded.
+        error: The exception that was recorded; ``None``: none was.
         cpu_ms: Processor time of its thread, milliseconds; ``None``: not known.
-        first_byte_ms: Until the response began, milliseconds; ``None``: not known.
-        timings: ``db``, ``http`` and ``other`` to how many child spans there were and their milliseconds together;
-            empty where nobody knows.
-        spans_dropped: How many more child spans there were than are kept.
-        spans_complete: Whether child spans could be seen; ``None``: not known.
-        logs_dropped: How many more lines were logged than are kept.
-        slos: Name of each service level objective that it belongs to, and whether it was good by that.
+        first_byte_ms: Time until the response began, milliseconds; ``None``: not known.
+        timings: ``db``, ``http`` and ``other`` to number and total milliseconds of child spans; empty: not known.
+        spans_dropped: Number of child spans that are not kept.
+        spans_complete: Whether child spans could be observed; ``None``: not known.
+        logs_dropped: Number of log lines that are not kept.
+        slos: Name of each service level objective that the request counts for, to whether it was good.
     """
 
     time: str
@@ -83,7 +82,7 @@ class RequestDetails(NamedTuple):
 
     Attributes:
         request: Its row and variables.
-        spans: Its child spans, in the order of their begin; empty where none are kept.
+        spans: Its child spans, in the order in which they began; empty: none are kept.
         logs: Its log lines, in the order of time.
     """
 
@@ -99,14 +98,14 @@ class ErrorGroup:
     Attributes:
         service: Name of the application.
         type: Qualified name of the exception's class.
-        place: ``module:function:line`` in the application's code; ``""`` where there is none.
-        route: The URL rule; ``None``: they matched none.
-        count: How many requests.
-        handled: How many of them an error handler of the application answered.
-        first: Time of the first: UTC, ISO 8601 with microseconds.
-        last: Time of the last.
-        last_ids: Ids of the last three requests, the newest first.
-        last_message: What the newest said of itself.
+        place: ``module:function:line`` in the application's code; ``""``: no frame belongs to it.
+        route: The URL rule; ``None``: the requests matched none.
+        count: Number of requests.
+        handled: Number of these that an error handler of the application answered.
+        first: When the first began: UTC, ISO 8601 with microseconds.
+        last: When the last began, in the same format.
+        last_ids: Request ids of the last three, the newest first.
+        last_message: Message of the newest exception.
     """
 
     service: str
@@ -126,15 +125,15 @@ class OverviewRow:
     """Figures of a group of requests.
 
     Attributes:
-        start_s: When the time begins that the row is about, seconds since 1970 UTC; ``None``: all that was asked for.
-        group: What the row is about, one text for each name in ``by``; ``""`` stands for no route, and no version.
-        count: How many requests.
-        client_errors: How many had a status from 400 to 499.
-        server_errors: How many had a status of 500 and above.
-        exceptions: How many recorded an exception, handled or not.
-        sum_ms: How long they took together, milliseconds.
-        max_ms: How long the longest took, milliseconds.
-        histogram: How long each took, milliseconds.
+        start_s: Begin of the row's interval, seconds since 1970 UTC; ``None``: the row covers the whole time.
+        group: Values of the fields in ``by``, in their order; ``""`` stands for no route and for no version.
+        count: Number of requests.
+        client_errors: Number with a status from 400 to 499.
+        server_errors: Number with a status of 500 and above.
+        exceptions: Number that recorded an exception, handled or not.
+        sum_ms: Sum of the durations, milliseconds.
+        max_ms: Longest duration, milliseconds.
+        histogram: Histogram of the durations, milliseconds.
     """
 
     start_s: int | None
@@ -149,15 +148,15 @@ class OverviewRow:
 
     @property
     def mean_ms(self) -> float | None:
-        """How long they took in the mean, milliseconds."""
+        """Mean duration, milliseconds; ``None``: there are no requests."""
         return self.sum_ms / self.count if self.count else None
 
     def quantile_ms(self, share: float) -> float | None:
-        """How long that share of them took at most, milliseconds: ``0.95`` for P95; at most 1.1 % off the truth."""
+        """Return a quantile of the durations in milliseconds, at most 1.1 % off; ``share`` is ``0.95`` for P95."""
         return self.quantiles_ms(share)[0]
 
     def quantiles_ms(self, *shares: float) -> list[float | None]:
-        """The same for several shares, which ascend."""
+        """Return several quantiles; ``shares`` must be in ascending order."""
         return [None if found is None else min(found, self.max_ms) for found in self.histogram.quantiles(*shares)]
 
 
@@ -165,10 +164,10 @@ class Losses(NamedTuple):
     """What is missing in a group of requests.
 
     Attributes:
-        refused: Requests with values that could not be recorded.
-        spans_dropped: Child spans that were more than is kept of a request.
-        logs_dropped: Log lines that were more than is kept of a request.
-        spans_unseen: Requests that ran where child spans could not be seen.
+        refused: Number of requests with values that could not be recorded.
+        spans_dropped: Number of child spans above the limit of a request.
+        logs_dropped: Number of log lines above the limit of a request.
+        spans_unseen: Number of requests whose child spans could not be observed.
     """
 
     refused: int
@@ -178,7 +177,7 @@ class Losses(NamedTuple):
 
 
 class RequestFacts(NamedTuple):
-    """One request without its variables, for whoever computes with many; the fields are those of ``StoredRequest``."""
+    """One request without its variables, for analyses of many requests; for the fields see ``StoredRequest``."""
 
     key: str
     service: str
@@ -196,11 +195,11 @@ class VariableFact(NamedTuple):
     """One variable of one request.
 
     Attributes:
-        key: The request's.
-        name: The variable's name.
+        key: Key of the request.
+        name: Name of the variable.
         type: ``str``, ``bool``, ``int``, ``float`` or ``list``.
         text: The value as text: numbers as Python writes them, lists as JSON.
-        number: The number, 1 or 0 for a bool; ``None`` for all else.
+        number: The value of a number; 1 or 0 for a bool; ``None`` for other types.
     """
 
     key: str
@@ -211,14 +210,14 @@ class VariableFact(NamedTuple):
 
 
 class SLOCount(NamedTuple):
-    """How many requests of one objective were good in a time.
+    """How many requests of one objective were good and bad in an interval.
 
     Attributes:
-        start_s: When the time begins, seconds since 1970 UTC.
+        start_s: Begin of the interval, seconds since 1970 UTC.
         service: Name of the application.
-        name: The objective's.
-        good: How many were good.
-        bad: How many were bad.
+        name: Name of the objective.
+        good: Number of good requests.
+        bad: Number of bad requests.
     """
 
     start_s: int
@@ -232,9 +231,9 @@ class StoreExtent(NamedTuple):
     """How much a store holds.
 
     Attributes:
-        requests: How many requests.
+        requests: Number of requests.
         first: When the oldest began: UTC, ISO 8601 with microseconds; ``None``: there is none.
-        last: When the newest began.
+        last: When the newest began, in the same format.
     """
 
     requests: int

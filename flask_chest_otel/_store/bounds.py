@@ -1,4 +1,4 @@
-"""How old and how large a store may become: kept by the writer, the oldest requests go first."""
+"""Bounds of a store in age and size. The writer enforces them by deleting the oldest requests."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 __all__ = ["Bounds", "StoreHeldError"]
 
 SMALLEST_BYTES = 1024 * 1024
-"""The least that ``max_bytes`` may be: tables, indices and a little write-ahead log have to fit."""
+"""Smallest allowed ``max_bytes``: tables, indices and a small write-ahead log have to fit."""
 
 AGED_EVERY_S = 60.0
-"""Time between two looks for requests that are too old, seconds."""
+"""Time between two searches for requests that are too old, seconds."""
 
 TRIM_BUDGET_S = 1.0
-"""How long one look may delete, seconds; the rest is left to the next, as the queue fills up meanwhile."""
+"""How long one search may delete, seconds. The next one deletes the rest, as the queue fills up meanwhile."""
 
 DELETED_AT_ONCE = 200
-"""Requests that are deleted in one transaction: other workers wait that long, and so do all greenlets of gevent."""
+"""How many requests one transaction deletes. Other processes wait that long, and under gevent all greenlets, too."""
 
 PAGES_RETURNED = 4000
-"""Free pages given back to the file system in one look at most."""
+"""How many free pages are returned to the file system after one write, at most."""
 
 PAGES_AT_ONCE = 200
-"""Of these, pages given back in one statement."""
+"""How many of these one statement returns."""
 
 READER_S = 0.2
-"""How long a reader is waited for who keeps the write-ahead log from being emptied, seconds."""
+"""How long to wait for a reader that prevents emptying the write-ahead log, seconds."""
 
 
 class StoreHeldError(Exception):
-    """A reader keeps an old state of the file, so its write-ahead log can only grow: writing has to wait."""
+    """Writing has to wait: another process reads an old state of the file, so the write-ahead log cannot be emptied."""
 
 
 class Bounds:
@@ -47,10 +47,10 @@ class Bounds:
 
     Args:
         max_age_s: Older requests are deleted, seconds.
-        max_bytes: What the file and its write-ahead log take together; for a moment one batch more.
+        max_bytes: How much the file and its write-ahead log may take together, bytes; for a short time one batch more.
 
     Raises:
-        ChestConfigError: A bound cannot be kept.
+        ChestConfigError: A bound is too small.
     """
 
     def __init__(self, max_age_s: float, max_bytes: int) -> None:
@@ -64,17 +64,17 @@ class Bounds:
         self._next_aging = 0.0
 
     def configure(self, connection: sqlite3.Connection) -> None:
-        """Set what a connection has to know about the bounds."""
+        """Set SQLite's parameters for the bounds on a connection."""
         page_bytes = _pragma(connection, "page_size")
         pages = min(1000, self.log_bytes // 2 // page_bytes)
         connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
         connection.execute(f"PRAGMA journal_size_limit = {self.log_bytes // 2}")
 
     def before_write(self, connection: sqlite3.Connection, path: Path) -> None:
-        """Hold back when the write-ahead log is at its bound and cannot be emptied.
+        """Raise if the write-ahead log has reached its bound and cannot be emptied.
 
         Raises:
-            StoreHeldError: Somebody reads an old state; trying again later is all one can do.
+            StoreHeldError: Another process reads an old state of the file; try again later.
         """
         log = path.with_name(f"{path.name}-wal")
         if not log.exists() or log.stat().st_size <= self.log_bytes:
@@ -84,7 +84,7 @@ class Bounds:
             raise StoreHeldError(f"a reader holds {path} open in a transaction: end it")
 
     def after_write(self, connection: sqlite3.Connection) -> None:
-        """Delete what is too old or too much; costs three small reads when there is nothing to do."""
+        """Delete requests that are too old or exceed the size; three small reads if there are none."""
         give_up_at = time.monotonic() + TRIM_BUDGET_S
         if time.monotonic() >= self._next_aging:
             oldest_ns = time.time_ns() - int(self.max_age_s * 1e9)
@@ -104,7 +104,7 @@ class Bounds:
     def _give_back(self, connection: sqlite3.Connection) -> None:
         pages, free = _pragma(connection, "page_count"), _pragma(connection, "freelist_count")
         too_large = pages * _pragma(connection, "page_size") > self._file_bytes
-        # Free pages are used again first; only many of them are worth the moving around.
+        # SQLite reuses free pages. Returning them means copying, which pays off only for many.
         if free and (too_large or free > max(256, pages // 2)):
             for _ in range(0, min(free, PAGES_RETURNED), PAGES_AT_ONCE):
                 # Each step of this statement frees one page, and execute would take only one.
@@ -114,7 +114,7 @@ class Bounds:
 
 
 def _delete_oldest(connection: sqlite3.Connection, before: str = "g") -> bool:
-    """Delete some of the oldest requests with keys below ``before``; ``False`` when there is none."""
+    """Delete some of the oldest requests with keys below ``before``; ``False``: there are none."""
     with transaction(connection):
         (newest_out,) = connection.execute(
             "SELECT max(record_key) FROM (SELECT record_key FROM chest_requests"
@@ -129,14 +129,14 @@ def _delete_oldest(connection: sqlite3.Connection, before: str = "g") -> bool:
 
 
 def _empty_log(connection: sqlite3.Connection) -> None:
-    # A reader is waited for, but not for long: the queue fills up meanwhile.
+    # Wait for a reader, but not long: the queue fills up meanwhile.
     until = time.monotonic() + READER_S
     while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] and time.monotonic() < until:
         time.sleep(READER_S / 10)
 
 
 def _let_others_run() -> None:
-    # Greenlets of gevent, which have no other chance while SQLite works.
+    # Under gevent, other greenlets cannot run while SQLite works: sleep(0) lets them.
     time.sleep(0)
 
 

@@ -1,7 +1,7 @@
-"""The file of the embedded store: its tables, and how older ones are brought up to date.
+"""The file of the embedded store: its tables, and how files of older versions are upgraded.
 
-A file of release 0.1.0 gets columns and tables, and keeps its number: a worker of that release goes on writing there,
-without the new columns. What has to happen with its rows, too, triggers do.
+A file of release 0.1.0 gets additional columns and tables, but keeps its schema version: a worker process of that
+release can go on writing to the file, without the new columns. Triggers do what its rows need, too.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ __all__ = [
 ]
 
 APPLICATION_ID = 0x43485354
-"""``CHST`` in the header field that SQLite has for saying whose a file is (``PRAGMA application_id``)."""
+"""SQLite's application id in the file's header (``PRAGMA application_id``): the letters ``CHST``."""
 
 UPGRADES: dict[int, tuple[str, ...]] = {}
-"""Schema version to the statements that lead from it to the next one."""
+"""Schema version to the statements that upgrade it to the next version."""
 
 _TYPES = {"integer": "INTEGER", "real": "REAL", "number": "NUMERIC"}
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the store at ``path`` for writing; tables are made or upgraded.
+    """Open the store at ``path`` for writing; creates or upgrades its tables.
 
     Raises:
-        ChestOffError: The file is not ours, or of a newer version than we know. It was not changed.
-        sqlite3.Error: See ``is_unusable`` and ``is_broken``.
+        ChestOffError: The file belongs to another program or to a newer version of this one. It was not changed.
+        sqlite3.Error: The file cannot be opened or written; see ``is_unusable`` and ``is_broken``.
     """
     layout = sqlite.Layout(APPLICATION_ID, schema.SCHEMA_VERSION, _steps, ADDITIONS)
     try:
@@ -74,7 +74,7 @@ def _described(column: schema.Column) -> str:
 
 def _creation(table: schema.Table) -> str:
     columns, key = ", ".join(map(_described, table.columns)), ", ".join(table.primary_key)
-    # WITHOUT ROWID: the rows themselves lie in the order of their keys, the oldest together.
+    # WITHOUT ROWID stores rows in the order of their keys, so the oldest rows lie together.
     return f"CREATE TABLE {table.name} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID"
 
 
@@ -84,7 +84,7 @@ def _indexing(table: str, indices: tuple[schema.Index, ...]) -> Iterator[str]:
         yield f"CREATE INDEX {index.name} ON {table} ({', '.join(index.columns)}){only}"
 
 
-# Who deletes requests deletes these with them: also a worker of release 0.1.0, which does not know of them.
+# A trigger deletes the details of deleted requests, as a worker process of release 0.1.0 does not know this table.
 _DELETING = (
     f"CREATE TRIGGER chest_requests_deleted AFTER DELETE ON {schema.REQUESTS.name}"  # noqa: S608 - our own name
     " BEGIN DELETE FROM chest_details WHERE request_key = OLD.record_key; END"
@@ -113,4 +113,4 @@ ADDITIONS = (
     (rollups.TOTALS.name, rollups.TOTALS_CREATION),
     (slo_counts.TABLE, (*_adding(*_OF_OBJECTIVES), *slo_counts.CREATION)),
 )
-"""What a file of release 0.1.0 lacks, then one from before there were totals, then one without objectives."""
+"""Table to the statements for a file without it: of release 0.1.0; from before the totals; from before objectives."""

@@ -1,4 +1,4 @@
-"""A store that an older version wrote, as today's questions expect it: who only reads leaves the file as it is."""
+"""Lets a reader use the file of an older version without changing it: views replace what the file lacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["bring_up"]
 
 
 def bring_up(connection: sqlite3.Connection) -> None:
-    """Give a connection views of what an older file lacks, all of it empty."""
+    """Create temporary, empty views for the tables and columns that an older file lacks."""
     known = "SELECT 1 FROM sqlite_master WHERE name = ?"
     for name, views in _VIEWS.items():
         if connection.execute(known, (name,)).fetchone() is None:
@@ -37,7 +37,7 @@ _VIEWS = {
     ),
     rollups.TOTALS.name: (
         f"{rollups.TOTALS.name} AS SELECT {_NOTHING} WHERE 0",
-        # What is not counted in one of the tables is not rolled up: each request is read.
+        # Pretend that nothing is rolled up, as one of the two tables has no figures: each request is read.
         "chest_rolled_up AS SELECT '' AS until_key, deleted_key FROM main.chest_rolled_up",
         "chest_late AS SELECT NULL AS record_key WHERE 0",
     ),
@@ -46,4 +46,4 @@ _VIEWS = {
         f"{slo_counts.TABLE} AS SELECT {_NO_COUNTS} WHERE 0",
     ),
 }
-"""Table that a file has not to the views that stand for it."""
+"""Name of a missing table to the views that replace it."""

@@ -1,4 +1,4 @@
-"""A store, opened for reading alone, and what is said where it cannot be."""
+"""Opens a store for reading, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["StoreReadError", "opened"]
 
 BUSY_S = 5.0
-"""How long a reader waits for a worker that is just making or upgrading the file, seconds."""
+"""How long a reader waits for a process that is creating or upgrading the file, seconds."""
 
 
 class StoreReadError(ChestError):
@@ -30,10 +30,12 @@ class StoreReadError(ChestError):
 
 @contextmanager
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to the store at ``path``, in a transaction; of an older store, it has views of what that lacks.
+    """Open the store at ``path`` in a transaction; yields the connection.
+
+    For a file of an older version, the connection has empty views instead of missing tables.
 
     Raises:
-        StoreReadError: There is no such file, or it is not a store that this version can read.
+        StoreReadError: The file does not exist, or this version cannot read it.
     """
     if not path.is_file():
         raise StoreReadError(
@@ -60,10 +62,10 @@ def _connect(path: Path) -> sqlite3.Connection:
         return _opened(f"{address}?mode=ro")
     except sqlite3.OperationalError as error:
         log = path.with_name(f"{path.name}-wal")
-        # What another program is just changing is no copy.
+        # A file that another process is changing must not be opened as immutable.
         if is_locked(error) or (log.exists() and log.stat().st_size):
             raise
-        # A copy in a read-only folder: SQLite cannot put its lock file beside it, and needs none.
+        # A copy in a read-only folder: SQLite cannot create its lock file there, and needs none.
         return _opened(f"{address}?mode=ro&immutable=1")
 
 
@@ -71,7 +73,7 @@ def _opened(address: str) -> sqlite3.Connection:
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None)
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     try:
-        # All answers are about one moment, whatever is written and deleted meanwhile.
+        # The transaction makes all answers describe one moment, whatever is written or deleted meanwhile.
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:

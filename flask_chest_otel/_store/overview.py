@@ -1,4 +1,4 @@
-"""Overviews over all of a store: from roll-ups where these tell apart what is asked for, else from each request."""
+"""Overviews of a store: from roll-ups if they distinguish what is asked for, else by reading each request."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 __all__ = ["BY", "Groups", "merged", "overview"]
 
 BY = ("service", "route", "method", "status_class", "version")
-"""By what an overview can be grouped."""
+"""Fields that an overview can group by."""
 
 CLIENT_ERRORS, SERVER_ERRORS = 4, 5
 """First digits of status codes."""
 
 NEVER_S = 2**35 // DAY_S * DAY_S
-"""The begin of a day that nobody lives to see, seconds since 1970."""
+"""Begin of a day in the far future, seconds since 1970 UTC; stands for no end of the time."""
 
 
 def overview(
@@ -50,13 +50,14 @@ def overview(
     wanted: Wanted,
     groups: Groups,
 ) -> list[OverviewRow]:
-    """Rows of an overview.
+    """Return the rows of an overview.
 
     Args:
         connection: The store.
-        requests: Gives columns of the wanted requests for which a further condition holds, with its values.
-        wanted: Which requests.
-        groups: What they are grouped by.
+        requests: Returns ``COUNTED_COLUMNS`` of the wanted requests that meet one more SQL condition; its arguments are
+            the condition and the values of its parameters.
+        wanted: Selects requests.
+        groups: Collects the figures.
     """
     start_s, end_s = _whole_minutes(connection, wanted)
     if not _is_rolled_up(wanted) or start_s >= end_s or groups.unit_s < MINUTE_S:
@@ -64,7 +65,7 @@ def overview(
         return groups.rows()
     (until_key,) = connection.execute("SELECT until_key FROM chest_rolled_up").fetchone() or ("",)
     start_key, end_key = key_at(start_s * 10**9), key_at(end_s * 10**9)
-    # The minutes at both ends that are asked for in part, and what is not rolled up yet.
+    # Read the partial minutes at both ends, and requests that are not rolled up yet.
     groups.add_requests(requests("record_key < ?", (start_key,)))
     groups.add_requests(requests("record_key >= ?", (end_key,)))
     groups.add_requests(requests("record_key >= ? AND record_key < ?", (max(start_key, until_key), end_key)))
@@ -76,16 +77,16 @@ def overview(
 
 
 class Groups:
-    """Collects figures by group and time.
+    """Collects figures by group and interval.
 
     Args:
-        by: Names out of ``BY``.
-        per_s: How long the time of a row is, seconds; ``None``: all of the time.
-        zone: Whose days and hours they are.
+        by: Names from ``BY``.
+        per_s: Length of a row's interval, seconds; ``None``: one interval for the whole time.
+        zone: Time zone in which intervals such as days begin.
 
     Attributes:
-        columns: Fields of the key that tell apart what is collected.
-        unit_s: By what requests are told apart in time, seconds: a minute, as roll-ups do, where that is enough.
+        columns: Fields of the roll-ups' key that the groups need.
+        unit_s: Precision of a request's time, seconds: 60, as in roll-ups, or 1 if intervals are not whole minutes.
     """
 
     def __init__(self, by: Sequence[str], per_s: int | None, zone: tzinfo) -> None:
@@ -98,28 +99,28 @@ class Groups:
         self._found: dict[tuple[int | None, tuple[str, ...]], _Group] = {}
 
     def levels_s(self, start_s: int) -> list[int]:
-        """Lengths of roll-ups that lie in one row each."""
+        """Return the lengths of roll-ups, seconds, that never lie across the border of two intervals."""
         if self._per_s is None:
             return list(LEVELS_S)
-        # The offset of today is as good as any: changes of the clock are whole hours, but for one island.
+        # The offset at one time is enough: clocks are changed by whole hours, except on one island.
         offset_s = self._offset_s(start_s)
         return [one for one in LEVELS_S if self._per_s % one == 0 and offset_s % one == 0 and one < DAY_S] or [MINUTE_S]
 
     def add_requests(self, rows: Iterable[CountedRow]) -> None:
-        """Add requests, one by one; they have ``COUNTED_COLUMNS``."""
+        """Add requests; rows have the columns ``COUNTED_COLUMNS``."""
         for key, figures in tallied(rows, self.unit_s).items():
             client_errors, server_errors = key.status_class == CLIENT_ERRORS, key.status_class >= SERVER_ERRORS
             self._group(key).add(figures, figures.count * client_errors, figures.count * server_errors)
 
     def add_rollups(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Add sums of roll-ups, with ``ERRORS``."""
+        """Add sums of roll-ups; rows are those of ``rollups.sums`` with ``ERRORS`` as further columns."""
         for row in rows:
             *key, count, errors, sum_ms, max_ms, histogram, client_errors, server_errors = row
             figures = Figures.of(count, errors, sum_ms, max_ms, Histogram.decode(histogram))
             self._group(RollupKey._make(key)).add(figures, client_errors, server_errors)
 
     def rows(self) -> list[OverviewRow]:
-        """What was found, by time and group."""
+        """Return the rows, sorted by time and group."""
         found = sorted(self._found.items(), key=_place)
         return [one.row(start_s, group) for (start_s, group), one in found]
 
@@ -169,7 +170,7 @@ class _Group:
 
 
 def merged(rows: Iterable[OverviewRow]) -> OverviewRow:
-    """Figures of all rows together."""
+    """Return the figures of all rows together as one row."""
     total = _Group()
     for row in rows:
         figures = Figures.of(row.count, row.exceptions, row.sum_ms, row.max_ms, row.histogram)
@@ -183,14 +184,14 @@ def _place(entry: tuple[tuple[int | None, tuple[str, ...]], object]) -> tuple[in
 
 
 def _is_rolled_up(wanted: Wanted) -> bool:
-    """Whether roll-ups tell these requests apart."""
+    """Whether roll-ups distinguish these requests from others."""
     others = wanted.request_id, wanted.path, wanted.error_type, wanted.slower_than_ms, wanted.bad_for
     lowest, highest = wanted.status or (100, 599)
     return not wanted.variables and all(one is None for one in others) and lowest % 100 == 0 and highest % 100 == 99  # noqa: PLR2004
 
 
 def _whole_minutes(connection: sqlite3.Connection, wanted: Wanted) -> tuple[int, int]:
-    """The first and the end of the whole minutes that are wanted, seconds since 1970."""
+    """Return begin and end of the whole minutes in the wanted time, seconds since 1970 UTC."""
     first_ns = max(wanted.since_unix_ns or 0, true_from_ns(connection))
     minute_ns = MINUTE_S * 10**9
     until_ns = NEVER_S * 10**9 if wanted.until_unix_ns is None else wanted.until_unix_ns
@@ -198,9 +199,13 @@ def _whole_minutes(connection: sqlite3.Connection, wanted: Wanted) -> tuple[int,
 
 
 def _pieces(start_s: int, end_s: int, levels_s: Sequence[int], rolled_up_s: int) -> Iterator[tuple[int, int, int]]:
-    """Parts of a time that together are all of it, each with the longest level that fits; levels ascend.
+    """Split a time into parts, each with the longest roll-ups that fit; yields length of a roll-up, begin and end.
 
-    Hours and days are there as soon as all of them is rolled up.
+    Args:
+        start_s: Begin of the time, seconds since 1970 UTC.
+        end_s: End of the time, seconds since 1970 UTC.
+        levels_s: Lengths of roll-ups, ascending, seconds.
+        rolled_up_s: Until when requests are rolled up; an hour or a day exists once it is over and rolled up.
     """
     per_s, *wider = levels_s
     if wider:
@@ -217,14 +222,14 @@ ERRORS = tuple(
     f"CAST(total(CAST(count AS INTEGER) * (CAST(status_class AS INTEGER) {which})) AS INTEGER)"
     for which in (f"= {CLIENT_ERRORS}", f">= {SERVER_ERRORS}")
 )
-"""How many requests had a status of these classes, as further sums of roll-ups."""
+"""SQL expressions for the numbers of client errors and of server errors in roll-ups."""
 
 
 def _rollups(wanted: Wanted, columns: set[str], pieces: Sequence[tuple[int, ...]]) -> tuple[str, list[object]]:
-    """The question for the wanted roll-ups of some pieces of time, and its values."""
+    """Return the SQL query for the wanted roll-ups in some parts of the time, and its values."""
     terms = _terms(wanted)
     needed = columns | {term.split()[0] for term in terms}
-    # The smaller table, where it tells apart what has to be told apart.
+    # Use the smaller table if it has all needed fields.
     table = next(table for table in TABLES if not table.without & needed)
     one = f"SELECT * FROM {table.name} WHERE {' AND '.join([BETWEEN, *terms])}"  # noqa: S608 - our own names
     question = sums(f"({' UNION ALL '.join([one] * len(pieces))})", {name: KEY[name] for name in columns}, *ERRORS)
@@ -232,7 +237,7 @@ def _rollups(wanted: Wanted, columns: set[str], pieces: Sequence[tuple[int, ...]
 
 
 def _terms(wanted: Wanted) -> dict[str, object]:
-    """Conditions on columns of roll-ups, and the value of each."""
+    """Return conditions on columns of roll-ups, each with its value."""
     lowest, highest = wanted.status or (None, None)
     terms = {
         "service = ?": wanted.service,

@@ -1,7 +1,7 @@
-"""Child spans and log lines as they lie in the store: JSON, compressed.
+"""Format of child spans and log lines in the store: JSON, compressed with zlib.
 
-Uncompressed they take several times as much of the store, so that it would hold fewer requests. In Python they are
-read with ``json.loads(zlib.decompress(…))``.
+Without compression they take several times as much space, so the store would hold fewer requests. In Python,
+``json.loads(zlib.decompress(…))`` reads them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from flask_chest_otel._records.record import ChildSpan, LogLine, SpanEvent
 __all__ = ["log_lines", "pack", "spans", "unpack"]
 
 WINDOW_BITS, MEMORY_LEVEL = 12, 5
-"""Small tables: most texts are shorter than what zlib's own would take to be cleared."""
+"""Small tables for zlib: with the default ones, clearing them would take longer than compressing most texts."""
 
 
 def pack(text: str | None) -> bytes | None:
-    """``text``, compressed."""
+    """Return ``text`` compressed; ``None`` for ``None``."""
     if text is None:
         return None
     squeeze = zlib.compressobj(6, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL)
@@ -27,7 +27,7 @@ def pack(text: str | None) -> bytes | None:
 
 
 def unpack(data: object) -> list[dict[str, Any]]:
-    """The objects that were packed; none where ``data`` is nothing of the kind."""
+    """Return the JSON objects in packed ``data``; an empty list if ``data`` was not packed here."""
     if not isinstance(data, bytes):
         return []
     try:
@@ -38,12 +38,12 @@ def unpack(data: object) -> list[dict[str, Any]]:
 
 
 def spans(data: object) -> tuple[ChildSpan, ...]:
-    """Child spans that were packed."""
+    """Return the child spans in packed ``data``."""
     return tuple(_span(dict(entry)) for entry in unpack(data) if entry.keys() >= _SPAN)
 
 
 def log_lines(data: object) -> tuple[LogLine, ...]:
-    """Log lines that were packed."""
+    """Return the log lines in packed ``data``."""
     return tuple(
         LogLine(**{name: entry[name] for name in LogLine._fields}) for entry in unpack(data) if entry.keys() >= _LINE
     )

@@ -1,4 +1,4 @@
-"""Questions to an embedded store, for the command line and the viewer: read-only, while the application writes."""
+"""Reads an embedded store for commands and the viewer; the application can write at the same time."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ __all__ = [
 ]
 
 MOST = 2**63 - 1
-"""The largest number that SQLite knows."""
+"""The largest integer of SQLite."""
 
 LAST_CHARACTER = "\U0010ffff"
-"""Sorts after all that follows the beginning of an id."""
+"""Sorts after every character that can follow the beginning of an id."""
 
 _REQUEST = tuple(column.name for column in REQUESTS.columns)
 _FACTS = ("record_key", *RequestFacts._fields[1:])
@@ -62,28 +62,28 @@ _VARIABLE = ("name", "type", "text_value", "number_value")
 
 @contextmanager
 def read_store(path: Path) -> Iterator[StoreReader]:
-    """The store at ``path``, open for reading.
+    """Open the store at ``path`` for reading.
 
     Raises:
-        StoreReadError: There is no such file, or it is not a store that this version can read.
+        StoreReadError: The file does not exist, or this version cannot read it.
     """
     with opened(path) as connection:
         yield StoreReader(connection)
 
 
 class StoreReader:
-    """Answers questions from an open store, all about the moment at which it was opened: see ``read_store``."""
+    """Answers questions about an open store, as it was when ``read_store`` opened it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def requests(self, wanted: Wanted, limit: int) -> list[StoredRequest]:
-        """The newest requests, oldest of them first."""
+        """Return the newest wanted requests, at most ``limit``; the oldest of them comes first."""
         rows = self._select(_REQUEST, wanted, "ORDER BY record_key DESC LIMIT ?", min(limit, MOST)).fetchall()
         return [self._request(row) for row in reversed(rows)]
 
     def first_key(self, wanted: Wanted, limit: int) -> str | None:
-        """The key of the oldest of the newest requests; ``None``: there is none."""
+        """Return the key of the oldest request among the newest ``limit``; ``None``: there is none."""
         condition, values = conditions(wanted)
         newest = f"SELECT record_key FROM chest_requests WHERE {condition} ORDER BY record_key DESC LIMIT ?"  # noqa: S608 - our own words
         found = self._connection.execute(f"SELECT min(record_key) FROM ({newest})", [*values, min(limit, MOST)])  # noqa: S608 - our own words
@@ -91,16 +91,16 @@ class StoreReader:
         return key
 
     def requests_from(self, wanted: Wanted, key: str, limit: int) -> list[StoredRequest]:
-        """The oldest requests that have this key or a later one."""
+        """Return the oldest wanted requests with this key or a later one, at most ``limit``."""
         rows = self._select(_REQUEST, wanted, "AND record_key >= ? ORDER BY record_key LIMIT ?", key, limit).fetchall()
         return [self._request(row) for row in rows]
 
     def request(self, text: str, limit: int = 20) -> list[RequestDetails]:
-        """The requests that have a request id, trace id or key; where none has, those in which one begins so.
+        """Return the requests with a request id, trace id or key; if there are none, those with an id that begins so.
 
         Args:
             text: The id, or its beginning.
-            limit: How many are given at most, the newest; where it is more than one, ``text`` does not say enough.
+            limit: How many requests to return at most, the newest. Several requests mean that ``text`` is ambiguous.
         """
         found = self._having("= ?1", text, limit)
         if not found and text:
@@ -108,11 +108,11 @@ class StoreReader:
         return [self._details(row) for row in found]
 
     def errors(self, wanted: Wanted, newest: int | None = None) -> list[ErrorGroup]:
-        """Requests that recorded an exception, by application, class, place and route.
+        """Return groups of requests with an exception, by application, class, place and route.
 
         Args:
-            wanted: Which requests.
-            newest: So many groups at most, the one of the newest request first; ``None``: all, the most frequent first.
+            wanted: Selects requests.
+            newest: Return this many groups, the one with the newest request first; ``None``: all, the largest first.
         """
         condition, values = conditions(replace(wanted, error_type=wanted.error_type or ANY_ERROR))
         names = ", ".join(_GROUPED)
@@ -131,19 +131,20 @@ class StoreReader:
         per_s: int | None = None,
         zone: tzinfo = timezone.utc,
     ) -> list[OverviewRow]:
-        """Figures of all wanted requests; from roll-ups, unless ``wanted`` has what these do not tell apart.
+        """Return figures of all wanted requests.
 
-        They tell apart time, application, route, method, version, and classes of status such as 500 to 599; for all
-        else each request is read.
+        They come from roll-ups if ``wanted`` selects by time, application, route, method, version or classes of status
+        such as 500 to 599 only; else each request is read.
 
         Args:
-            wanted: Which requests.
-            by: What a row is about: names out of ``overview.BY``; without one there is one row.
-            per_s: How long the time of a row is, seconds (where no whole minutes, each request is read); ``None``: all.
-            zone: Whose hours and days these times are.
+            wanted: Selects requests.
+            by: Fields to group by, from ``overview.BY``; empty: one group.
+            per_s: Length of a row's interval, seconds; ``None``: one interval. If these are not whole minutes, each
+                request is read.
+            zone: Time zone in which intervals such as days begin.
 
         Returns:
-            One row for each time and group that had requests, in their order; ``overview.merged`` adds rows up.
+            One row for each interval and group with requests, sorted; ``overview.merged`` adds rows up.
         """
 
         def requests(condition: str, values: Sequence[str]) -> sqlite3.Cursor:
@@ -152,17 +153,17 @@ class StoreReader:
         return overview(self._connection, requests, wanted, Groups(by, per_s, zone))
 
     def extent(self) -> StoreExtent:
-        """How many requests there are, and from when to when."""
+        """Return the number of requests, and when the first and the last began."""
         span = self.span(Wanted())
         first, last = map(utc_text, span) if span is not None else (None, None)
         return StoreExtent(sum(row.count for row in self.overview(Wanted(), ())), first, last)
 
     def facts(self, wanted: Wanted) -> Iterator[RequestFacts]:
-        """The wanted requests, without variables, in the order of their keys."""
+        """Return the wanted requests without variables, sorted by key."""
         return map(RequestFacts._make, self._select(_FACTS, wanted, "ORDER BY record_key"))
 
     def variable_facts(self, wanted: Wanted, names: Sequence[str] = ()) -> Iterator[VariableFact]:
-        """The variables of the wanted requests, or those with some ``names``, in the order of the requests' keys."""
+        """Return the variables of the wanted requests, sorted by the requests' keys; only ``names`` if given."""
         condition, values = conditions(wanted)
         chosen = f"AND name IN ({', '.join('?' for _ in names)})" if names else ""
         sql = [
@@ -173,24 +174,24 @@ class StoreReader:
         return map(VariableFact._make, self._connection.execute(" ".join(sql), [*values, *map(clean, names)]))
 
     def span(self, wanted: Wanted) -> tuple[int, int] | None:
-        """When the oldest and the newest of the wanted requests began, nanoseconds since 1970 UTC."""
+        """Return when the oldest and the newest wanted request began, nanoseconds since 1970 UTC; ``None``: none."""
         ends = [
             self._select(("record_key",), wanted, f"ORDER BY record_key {order} LIMIT 1").fetchone()
             for order in ("ASC", "DESC")
         ]
         if ends[0] is None:
             return None
-        # A row of somebody else's, whose key is none, may stand at either end.
+        # A row that another program inserted may have no valid key and stand at either end.
         first, last = sorted(began_unix_ns(key) for (key,) in ends)
         return first, last
 
     def newest(self, wanted: Wanted, most: int) -> Wanted:
-        """The same requests, but only from the time of the ``most``-th newest on."""
+        """Return ``wanted`` limited to the time since the ``most``-th newest request."""
         row = self._select(("record_key",), wanted, "ORDER BY record_key DESC LIMIT 1 OFFSET ?", most - 1).fetchone()
         return wanted if row is None else replace(wanted, since_unix_ns=began_unix_ns(row[0]))
 
     def losses(self, wanted: Wanted) -> Losses:
-        """What is missing in the wanted requests."""
+        """Return what is missing in the wanted requests."""
         condition, values = conditions(wanted)
         sql = [
             "SELECT count(refused), total(spans_dropped), total(logs_dropped), total(spans_complete = 0)",
@@ -201,11 +202,11 @@ class StoreReader:
     def slo_counts(
         self, since_s: float, until_s: float, per_s: int | None = None, service: str | None = None
     ) -> list[SLOCount]:
-        """How many requests of each objective were good and bad in a time: see ``slo_counts.counts``."""
+        """Return how many requests of each objective were good and bad: see ``slo_counts.counts``."""
         return slo_counts.counts(self._connection, since_s, until_s, per_s, service)
 
     def has_variable(self, service: str, name: str) -> bool:
-        """Whether any request of an application has had a variable."""
+        """Whether a request of the application ``service`` has a variable ``name``."""
         sql = (
             "SELECT 1 FROM chest_variables JOIN chest_requests ON record_key = request_key"
             " WHERE name = ? AND service = ? LIMIT 1"
@@ -213,13 +214,13 @@ class StoreReader:
         return self._connection.execute(sql, (clean(name), clean(service))).fetchone() is not None
 
     def _select(self, columns: Iterable[str], wanted: Wanted, end: str = "", *more: object) -> sqlite3.Cursor:
-        """``columns`` of the wanted requests."""
+        """Return columns of the wanted requests; ``end`` is appended to the SQL query, ``more`` are its values."""
         condition, values = conditions(wanted)
         what = f"SELECT {typed(REQUESTS, *columns)} FROM chest_requests"  # noqa: S608 - our own words
         return self._connection.execute(f"{what} WHERE {condition} {end}", [*values, *more])
 
     def _having(self, condition: str, text: str, limit: int) -> list[tuple[object, ...]]:
-        """Rows of requests for which a condition on one of their ids holds, oldest first."""
+        """Return rows of requests of which one id meets an SQL condition, the oldest first."""
         found: dict[str, tuple[object, ...]] = {}
         for column in ("record_key", "request_id", "trace_id"):
             sought = clean(text if column == "request_id" else text.lower())

@@ -1,6 +1,6 @@
-"""Keeping the roll-ups of a store: requests are counted in them a few seconds after they were written.
+"""Updates the roll-ups of a store a few seconds after requests were written.
 
-Not with each request: one that waits for others of its minute costs a fraction of it.
+Requests are counted together: that takes a fraction of the time of an update with each request.
 """
 
 from __future__ import annotations
@@ -39,38 +39,43 @@ if TYPE_CHECKING:
 __all__ = ["Rolling", "trim"]
 
 LOOK_EVERY_S = 1.0
-"""Time between two looks for requests to be counted, seconds."""
+"""Time between two searches for requests to count, seconds."""
 
 GRACE_S = 10
-"""Younger requests are not counted yet, seconds: others that began before them are still running."""
+"""Requests younger than this are not counted yet, seconds: requests that began earlier may still be running."""
 
 AT_ONCE = 500
-"""Requests counted in one transaction: other workers wait that long."""
+"""How many requests one transaction counts; other processes wait that long."""
 
 BUDGET_S = 0.2
-"""How long one look may count, seconds; the rest is left to the next."""
+"""How long one search may count, seconds; the next one counts the rest."""
 
 
 class Rolling:
-    """One worker's share of the work."""
+    """Counts requests after writes, at most every ``LOOK_EVERY_S``; every worker process has one."""
 
     def __init__(self) -> None:
-        """Begin with a look."""
+        """Search with the first write."""
         self._next_look = 0.0
 
     def after_write(self, connection: sqlite3.Connection) -> None:
-        """Count what is due; costs nothing between two looks."""
+        """Count the requests that are due; returns at once between two searches."""
         if time.monotonic() < self._next_look:
             return
         give_up_at = time.monotonic() + BUDGET_S
         while _count_some(connection) and time.monotonic() < give_up_at:
-            # Greenlets of gevent have no other chance while SQLite works.
+            # Under gevent, other greenlets cannot run while SQLite works: sleep(0) lets them.
             time.sleep(0)
         self._next_look = time.monotonic() + LOOK_EVERY_S
 
 
 def trim(connection: sqlite3.Connection, deleted_key: str) -> None:
-    """Requests up to that key are deleted: delete roll-ups that say nothing any more, in the caller's transaction."""
+    """Delete roll-ups whose requests are all deleted, in the caller's transaction.
+
+    Args:
+        connection: The store.
+        deleted_key: All requests up to this key are deleted.
+    """
     connection.execute("UPDATE chest_rolled_up SET deleted_key = max(deleted_key, ?)", (deleted_key,))
     true_from_s = true_from_ns(connection) // 10**9
     for table, per_s in product(TABLES, LEVELS_S):
@@ -78,12 +83,12 @@ def trim(connection: sqlite3.Connection, deleted_key: str) -> None:
 
 
 def _count_some(connection: sqlite3.Connection) -> bool:
-    """Count the next requests; whether there may be more."""
+    """Count the next requests; returns whether more may be due."""
     now_s = time.time_ns() // 10**9
     if not (_is_any_due(connection, now_s) or _is_any_late(connection)):
         return False
     with transaction(connection):
-        # Again, as another worker may have come first.
+        # Look again inside the transaction, as another process may have counted them.
         due = _next_due(connection, now_s)
         if due:
             _count(connection, due)
@@ -97,7 +102,7 @@ def _until_key(connection: sqlite3.Connection) -> str:
 
 
 def _next_due(connection: sqlite3.Connection, now_s: int) -> list[_DueRow]:
-    """The next requests to be counted: a good many, or all of minutes that are over."""
+    """Return the next requests to count: ``AT_ONCE`` of them, or those of minutes that are over."""
     end_s = now_s - GRACE_S
     rows = connection.execute(_DUE, (_until_key(connection), key_at(end_s * 10**9), AT_ONCE)).fetchall()
     if len(rows) == AT_ONCE:
@@ -121,7 +126,7 @@ def _count(connection: sqlite3.Connection, due: list[_DueRow]) -> None:
     from_s, until_key = start_s_of(_until_key(connection)), due[-1][0]
     _add(connection, tallied(row[:-1] for row in due))
     slo_counts.add(connection, [(row[0], row[1], row[-1]) for row in due if row[-1]])
-    # The trigger compares with "less than": the next key is not this one.
+    # The trigger compares with "less than", so store the smallest text after the last counted key.
     connection.execute("UPDATE chest_rolled_up SET until_key = ?", (f"{until_key}0",))
     for table, (per_s, wider_s) in product(TABLES, pairwise(LEVELS_S)):
         _sum_up(connection, table, per_s, wider_s, from_s, start_s_of(until_key))
@@ -130,7 +135,7 @@ def _count(connection: sqlite3.Connection, due: list[_DueRow]) -> None:
 def _sum_up(
     connection: sqlite3.Connection, table: RollupTable, per_s: int, wider_s: int, from_s: int, until_s: int
 ) -> None:
-    """Roll up hours that are over from their minutes, and days from their hours."""
+    """Sum up minutes to hours that are over, and hours to days."""
     from_s, until_s = (second - second % wider_s for second in (from_s, until_s))
     if from_s < until_s:
         begin = f"start_s - start_s % {wider_s}"
@@ -139,7 +144,10 @@ def _sum_up(
 
 
 def _count_late(connection: sqlite3.Connection) -> int:
-    """Count requests of times that are rolled up already, in hours and days, too, where these are over."""
+    """Count requests that were inserted after their minute was rolled up; returns how many.
+
+    They are added to their minute, and to their hour and day if these are rolled up, too.
+    """
     keys = connection.execute("SELECT record_key FROM chest_late ORDER BY record_key LIMIT ?", (AT_ONCE,)).fetchall()
     if not keys:
         return 0
@@ -173,7 +181,7 @@ def _rows(found: dict[RollupKey, Figures]) -> Iterator[tuple[object, ...]]:
 
 
 def _merging(table: RollupTable, rows: str) -> str:
-    """The statement that adds figures to those that are there."""
+    """Return the SQL statement that adds figures to existing rows."""
     return (
         f"INSERT INTO {table.name} ({', '.join(COLUMNS)}) {rows}"
         f" ON CONFLICT ({', '.join(RollupKey._fields)}) DO UPDATE SET count = count + excluded.count,"

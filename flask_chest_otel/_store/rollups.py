@@ -1,14 +1,15 @@
-"""Roll-ups: how many requests of one kind began in a minute, an hour or a day, and how long they took.
+"""Roll-ups: number and durations of the requests of one kind that began in a minute, an hour or a day.
 
-Overviews are made of these, however many requests there are. Requests are rolled up in the order of their keys, up to
-the one that ``chest_rolled_up`` names. Who inserts an older one, a worker of release 0.1.0, too, finds a trigger
-that notes its key in ``chest_late``: these follow. Until then, readers add the requests themselves.
+Overviews read roll-ups, so their time does not depend on the number of requests. Requests are rolled up in the order of
+their keys; ``chest_rolled_up`` has the last key. When a process inserts an older request, a trigger writes its key to
+``chest_late``, and the request is counted later; this also works for release 0.1.0. Until then, readers add the request
+themselves.
 
-Requests are deleted in the order of their keys, too, and stay counted. So roll-ups say nothing of a time from which
-some are deleted; what is left of it, or comes late, readers add themselves.
+Requests are deleted in the order of their keys, too, but their roll-ups stay. So roll-ups of a time in which some
+requests are deleted are not used; readers add the requests that are left, or come late, themselves.
 
-There are two tables: one tells apart routes, methods and versions, the other does not. That one has so much fewer rows
-that a chart of all requests is quickly made of it.
+There are two tables. ``chest_rollups`` distinguishes routes, methods and versions; ``chest_totals`` does not. It has
+far fewer rows, so a chart of all requests is fast.
 """
 
 from __future__ import annotations
@@ -51,23 +52,23 @@ __all__ = [
 ]
 
 LEVELS_S = MINUTE_S, HOUR_S, DAY_S = (60, 3600, 86400)
-"""How long the times are that are rolled up, seconds; each begins at a multiple of that since 1970 UTC."""
+"""Lengths of roll-ups, seconds; each roll-up begins at a multiple of its length since 1970 UTC."""
 
 COUNTED_COLUMNS = ("record_key", "service", "route", "method", "status", "duration_ms", "version", "error_type")
-"""Columns of a request that are needed for counting it."""
+"""Columns of a request that counting needs."""
 
 
 class RollupKey(NamedTuple):
-    """What one roll-up is about.
+    """The key of one roll-up.
 
     Attributes:
-        per_s: How long its time is, seconds: ``MINUTE_S``, ``HOUR_S`` or ``DAY_S``.
-        start_s: When that begins, seconds since 1970 UTC.
+        per_s: Length of its interval, seconds: ``MINUTE_S``, ``HOUR_S`` or ``DAY_S``.
+        start_s: Begin of its interval, seconds since 1970 UTC.
         service: Name of the application.
         route: URL rule; ``""`` for requests that matched none.
-        method: HTTP method; ``_OTHER`` for all that HTTP does not know.
+        method: HTTP method; ``_OTHER`` for every method that HTTP does not define.
         status_class: First digit of the status code.
-        version: Version of the application; ``""`` where it has none.
+        version: Version of the application; ``""``: it has none.
     """
 
     per_s: int
@@ -84,14 +85,14 @@ class RollupTable(NamedTuple):
 
     Attributes:
         name: Its name.
-        without: Fields of the key that it does not tell apart: they are empty there.
+        without: Fields of the key that are always empty in this table.
     """
 
     name: str
     without: frozenset[str] = frozenset()
 
     def keyed(self, found: dict[RollupKey, Figures]) -> dict[RollupKey, Figures]:
-        """The same figures by the keys of this table."""
+        """Return the figures, merged by the keys of this table."""
         if not self.without:
             return found
         empty: dict[str, Any] = dict.fromkeys(self.without, "")
@@ -102,14 +103,14 @@ class RollupTable(NamedTuple):
 
 
 COLUMNS = (*RollupKey._fields, "count", "errors", "sum_ms", "max_ms", "histogram")
-"""Columns of a table: those of the key, and figures."""
+"""Columns of a table: the key's fields, and figures."""
 
-# With their types: SQLite itself keeps whatever somebody wrote there.
+# Cast to the declared types, as SQLite stores values of any type in any column.
 KEY = {
     name: f"CAST({name} AS {'INTEGER' if name in ('per_s', 'start_s', 'status_class') else 'TEXT'})"
     for name in RollupKey._fields
 }
-"""Expression of each field of the key."""
+"""Field of the key to its SQL expression."""
 
 _SUMS = (
     "CAST(total(CAST(count AS INTEGER)) AS INTEGER)",
@@ -119,21 +120,21 @@ _SUMS = (
     "chest_summed(CAST(histogram AS BLOB))",
 )
 BETWEEN = "per_s = ? AND start_s >= ? AND start_s < ?"
-"""Condition for rows of one level, from one second to another."""
+"""SQL condition for rows of one length, from one second to another."""
 
 ROLLUPS = RollupTable("chest_rollups")
 TOTALS = RollupTable("chest_totals", frozenset({"route", "method", "version"}))
 TABLES = TOTALS, ROLLUPS
-"""The smaller one first."""
+"""The tables; the smaller one comes first."""
 
 
 def sums(rows: str, key: Mapping[str, str], *more: str) -> str:
-    """The question for sums of rows: the columns of a table of roll-ups, and ``more``.
+    """Return an SQL query for sums of rows: its columns are those of a table of roll-ups, and ``more``.
 
     Args:
-        rows: Which ones: what stands behind ``FROM``.
-        key: Expression of each field of the key by which they are told apart; all others are empty.
-        more: Further sums.
+        rows: The part of the query behind ``FROM``.
+        key: SQL expression of each field of the key to group by; all other fields are empty in the result.
+        more: SQL expressions of further sums.
     """
     columns = [*(key.get(name, "''") for name in RollupKey._fields), *_SUMS, *more]
     same = (str(place) for place, name in enumerate(RollupKey._fields, 1) if place == 1 or name in key)
@@ -141,7 +142,7 @@ def sums(rows: str, key: Mapping[str, str], *more: str) -> str:
 
 
 def teach(connection: sqlite3.Connection) -> None:
-    """Teach a connection how histograms are merged."""
+    """Define the SQL functions that merge histograms on a connection."""
     connection.create_function("chest_merged", 2, _merged, deterministic=True)
     connection.create_aggregate("chest_summed", 1, _Summing)  # type: ignore[arg-type]  # it takes and gives bytes
 
@@ -153,7 +154,7 @@ def _merged(first: bytes, second: bytes) -> bytes:
 
 
 class _Summing:
-    """Histograms of several rows as one."""
+    """SQL aggregate function that merges the histograms of rows."""
 
     def __init__(self) -> None:
         self._all = Histogram()
@@ -182,33 +183,33 @@ CREATION = (
         WHEN NEW.record_key < (SELECT until_key FROM chest_rolled_up)
         BEGIN INSERT OR IGNORE INTO chest_late VALUES (NEW.record_key); END""",
 )
-"""Statements that make the tables; ``histogram`` is ``Histogram.encode`` of the durations in milliseconds."""
+"""Statements that create the tables; ``histogram`` is ``Histogram.encode`` of the durations in milliseconds."""
 
 TOTALS_CREATION = (
     _creation(TOTALS),
-    # What is counted already, is not counted there: begin again.
+    # The new table has no figures of requests that are rolled up already: roll up everything again.
     f"DELETE FROM {ROLLUPS.name}",  # noqa: S608 - our own name
     "DELETE FROM chest_late",
     "UPDATE chest_rolled_up SET until_key = ''",
 )
-"""Statements that make the second table, in a file that has the others."""
+"""Statements that create the second table in a file that has the other tables."""
 
 
 class Figures:
     """Figures of a group of requests.
 
     Attributes:
-        count: How many there were.
-        errors: How many of them recorded an exception, handled or not.
-        sum_ms: How long they took together, milliseconds.
-        max_ms: How long the longest took, milliseconds.
-        histogram: How long each took, milliseconds.
+        count: Number of requests.
+        errors: Number of requests that recorded an exception, handled or not.
+        sum_ms: Sum of the durations, milliseconds.
+        max_ms: Longest duration, milliseconds.
+        histogram: Histogram of the durations, milliseconds.
     """
 
     __slots__ = ("count", "errors", "histogram", "max_ms", "sum_ms")
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Make figures of no requests."""
         self.count = self.errors = 0
         self.sum_ms = self.max_ms = 0.0
         self.histogram = Histogram()
@@ -223,14 +224,14 @@ class Figures:
 
     @classmethod
     def of(cls, count: int, errors: int, sum_ms: float, max_ms: float, histogram: Histogram) -> Figures:
-        """Figures that are known; the histogram is theirs from now on."""
+        """Make figures from known values; ``histogram`` must not be changed elsewhere afterwards."""
         found = cls()
         found._add(count, errors, sum_ms, max_ms)
         found.histogram = histogram
         return found
 
     def merge(self, other: Figures) -> None:
-        """Add all requests of others."""
+        """Add other figures."""
         self.histogram.merge(other.histogram)
         self._add(other.count, other.errors, other.sum_ms, other.max_ms)
 
@@ -242,13 +243,13 @@ class Figures:
 
 
 def start_s_of(record_key: str) -> int:
-    """When the request of that key began, seconds since 1970 UTC; 0 for what is no key."""
+    """Return when the request with this key began, seconds since 1970 UTC; 0 for an invalid key."""
     return began_unix_ns(record_key) // 10**9
 
 
 def true_from_ns(connection: sqlite3.Connection) -> int:
-    """From when on no request is deleted that roll-ups have counted, nanoseconds since 1970 UTC."""
-    # A worker of release 0.1.0 deletes without a word, but the oldest ones, too.
+    """Return the time since which no counted request is deleted, nanoseconds since 1970 UTC."""
+    # Release 0.1.0 does not write `deleted_key`. But it deletes the oldest requests, too, so the oldest one tells.
     oldest, deleted = connection.execute(_ENDS).fetchone() or (None, "")
     return max(began_unix_ns(oldest) if oldest is not None else 0, began_unix_ns(deleted) + 1 if deleted else 0)
 
@@ -257,7 +258,7 @@ _ENDS = "SELECT (SELECT min(record_key) FROM chest_requests), deleted_key FROM c
 
 
 def tallied(rows: Iterable[CountedRow], unit_s: int = MINUTE_S) -> dict[RollupKey, Figures]:
-    """Figures of requests by minute, or by another unit; rows have the columns ``COUNTED_COLUMNS``."""
+    """Return figures of requests by minute, or by another unit; rows have the columns ``COUNTED_COLUMNS``."""
     found: dict[_Place, Figures] = {}
     for row in rows:
         place = _place(row, unit_s)
@@ -267,13 +268,13 @@ def tallied(rows: Iterable[CountedRow], unit_s: int = MINUTE_S) -> dict[RollupKe
         figures.add(row[5], failed=row[7] is not None)
     keys: dict[RollupKey, Figures] = {}
     for place, figures in found.items():
-        # Methods that HTTP does not know are one.
+        # All methods that HTTP does not define become one key.
         keys.setdefault(_key(place, unit_s), Figures()).merge(figures)
     return keys
 
 
 def _place(row: CountedRow, unit_s: int) -> _Place:
-    """What tells apart requests, as quickly as it can be had: each one comes here."""
+    """Return the values that distinguish requests; it is fast, as it is called for each request."""
     record_key, service, route, method, status, _, version, _ = row
     return start_s_of(record_key) // unit_s, service, route, method, status // 100, version
 

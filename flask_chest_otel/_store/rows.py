@@ -1,4 +1,4 @@
-"""Rows of the store as Python values: of the types that the tables say, whatever somebody wrote there."""
+"""Converts rows of the store to Python values of the declared types, whatever another program inserted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SQLITE_TYPES = {"integer": "INTEGER", "real": "REAL", "number": "NUMERIC"}
 
 
 def typed(table: Table, *names: str) -> str:
-    """Columns with the types that the table says: SQLite itself keeps whatever somebody wrote there."""
+    """Return SQL for columns, cast to the declared types: SQLite stores values of any type in any column."""
     return ", ".join(_cast(column) for name in names for column in table.columns if column.name == name)
 
 
@@ -29,7 +29,7 @@ def _cast(column: Column) -> str:
 
 
 def value_of(kind: str, text: str) -> object:
-    """What was recorded; the text where it is none of its type."""
+    """Return the recorded value; the text itself if it does not have the type ``kind``."""
     try:
         return read_value(kind, text)
     except ValueError:
@@ -37,7 +37,7 @@ def value_of(kind: str, text: str) -> object:
 
 
 def stored_request(row: dict[str, Any], variables: dict[str, object]) -> StoredRequest:
-    """The request that a row is, by the names of its columns."""
+    """Return the request of a row, which maps names of columns to values."""
     same = {name: row[name] for name in StoredRequest.__slots__ if name in row}
     complete = row["spans_complete"]
     given: dict[str, object] = {
@@ -66,7 +66,7 @@ def _error(row: dict[str, Any]) -> RequestError | None:
 
 
 def verdicts_in(text: str | None) -> dict[str, bool]:
-    """Objectives, and whether a request was good by each, as they lie in the column."""
+    """Return name of each objective to whether the request was good, from the text of the column ``slos``."""
     try:
         found = json.loads(text or "{}")
     except ValueError:

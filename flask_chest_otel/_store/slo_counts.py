@@ -1,8 +1,8 @@
-"""How many requests of each objective were good and bad, by minute and by hour.
+"""Numbers of good and bad requests of each objective, by minute and by hour.
 
-Requests are counted here when they are rolled up, each once, and stay counted when they are deleted: an objective's
-window is longer than most stores keep requests. A minute is kept as long as the longest alert looks back, an hour as
-long as the longest window.
+Each request is counted once, when it is rolled up, and stays counted when it is deleted: an objective's window is
+longer than most stores keep requests. Minutes are kept for the time that the longest alert covers, hours for the
+longest window.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["COLUMN", "COLUMNS", "CREATION", "MINUTES_KEPT_S", "TABLE", "add", "c
 TABLE = "chest_slo_counts"
 
 COLUMN = "slos"
-"""The column of a request that has what was decided on it."""
+"""Column of ``chest_requests`` with the verdicts of objectives, as JSON."""
 
 MINUTES_KEPT_S = 4 * DAY_S
 """How long the counts of single minutes are kept, seconds."""
@@ -52,14 +52,14 @@ CREATION = (
         per_s INTEGER NOT NULL, start_s INTEGER NOT NULL, service TEXT NOT NULL, slo TEXT NOT NULL,
         good INTEGER NOT NULL, bad INTEGER NOT NULL, PRIMARY KEY ({", ".join(_Place._fields)})) WITHOUT ROWID""",
 )
-"""Statements that make the table."""
+"""Statements that create the table."""
 
 Request = tuple[str, str, str]
-"""Its key, its application, and what was decided on it, as it lies in its column."""
+"""Key, application, and text of the column ``slos``."""
 
 
 def add(connection: sqlite3.Connection, requests: Sequence[Request]) -> None:
-    """Count requests, in the caller's transaction; forget what is too old."""
+    """Count requests and delete counts that are too old, in the caller's transaction."""
     if not requests:
         return
     found: dict[_Place, list[int]] = defaultdict(lambda: [0, 0])
@@ -76,16 +76,17 @@ def add(connection: sqlite3.Connection, requests: Sequence[Request]) -> None:
 def counts(
     connection: sqlite3.Connection, since_s: float, until_s: float, per_s: int | None = None, service: str | None = None
 ) -> list[SLOCount]:
-    """How many requests of each objective were good and bad; from counts of minutes and hours.
+    """Return the numbers of good and bad requests of each objective, from the counts of minutes and hours.
 
-    Deleted requests stay counted, for 90 days. What is older than four days begins with its hour.
+    Deleted requests stay counted for 90 days. If ``since_s`` is more than four days ago, its whole hour is counted.
 
     Args:
         connection: The store.
-        since_s: Begun at this time or later, seconds since 1970 UTC.
-        until_s: Begun before this time.
-        per_s: How long the time of a row is, seconds: whole minutes (for four days) or hours; ``None``: all.
-        service: Of this application alone.
+        since_s: Count requests that began at this time or later, seconds since 1970 UTC.
+        until_s: Count requests that began before this time, seconds since 1970 UTC.
+        per_s: Length of a row's interval, seconds: whole hours, or whole minutes in the last four days; ``None``: one
+            interval.
+        service: Count requests of this application only; ``None``: of all.
     """
     now_s, end_s = int(time.time()), int(until_s)
     start_s = int(since_s)
@@ -106,7 +107,7 @@ _Part = tuple[int, str, str, int, int]
 
 
 def _parts(connection: sqlite3.Connection, times: tuple[int, int, int, int], per_s: int | None) -> Iterator[_Part]:
-    """Counts of whole minutes and hours, and of single requests where there are none."""
+    """Yield counts of whole minutes and hours, and of single requests that these do not include."""
     start_s, first_s, last_s, end_s = times
     if first_s >= last_s:
         yield from _singles(connection, "1", (), start_s, end_s)
@@ -121,7 +122,7 @@ def _parts(connection: sqlite3.Connection, times: tuple[int, int, int, int], per
 
 
 def _pieces(first_s: int, last_s: int, per_s: int | None) -> Iterator[tuple[int, int, int]]:
-    """The fewest rows that make up a time."""
+    """Yield length, begin and end of minutes and hours so that a time is covered by as few rows as possible."""
     hours = first_s + -first_s % HOUR_S, last_s - last_s % HOUR_S
     if hours[0] >= hours[1] or (per_s is not None and per_s % HOUR_S):
         yield MINUTE_S, first_s, last_s
@@ -134,7 +135,7 @@ def _pieces(first_s: int, last_s: int, per_s: int | None) -> Iterator[tuple[int,
 def _singles(
     connection: sqlite3.Connection, condition: str, values: tuple[str, ...], from_s: int, to_s: int
 ) -> Iterable[_Part]:
-    """Counts of requests that are read one by one."""
+    """Yield the counts of requests that are read one by one."""
     if from_s >= to_s:
         return
     ends = key_at(from_s * 10**9), key_at(to_s * 10**9)

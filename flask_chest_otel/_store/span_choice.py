@@ -1,4 +1,4 @@
-"""Of which requests the store keeps child spans."""
+"""Decides for which requests the store keeps child spans."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 __all__ = ["SpanChoice"]
 
 SLOW_SHARE = 0.95
-"""A request is slow that took longer than this share of the others on its route."""
+"""A request is slow if it takes longer than this share of the requests on its route."""
 
 LOOKED_AT = 1000
-"""Requests of a route after which its older ones no longer count."""
+"""After this many requests of a route, older ones no longer count."""
 
 LEARNT_EVERY = 20
-"""Requests of a route after which is looked again what is slow there; the first ones are kept."""
+"""After this many requests of a route, its limit for slow requests is computed again; until then all are kept."""
 
 
 class SpanChoice:
-    """Decides of which requests child spans are kept; what is left out is counted in the request's row.
+    """Decides for which requests child spans are kept. Those that are not kept are counted in ``spans_dropped``.
 
     Args:
-        kept: ``all``; ``slow``, those that failed and the slowest twentieth of each route; ``none``.
+        kept: ``all``; ``slow``: failed requests and the slowest 5 % of each route; ``none``.
     """
 
     def __init__(self, kept: SpansKept) -> None:
@@ -35,7 +35,7 @@ class SpanChoice:
         self._routes: dict[tuple[str, str | None], _Route] = {}
 
     def chosen(self, record: RequestRecord) -> RequestRecord:
-        """The record as it is to be kept."""
+        """Return the record to store, with or without child spans."""
         if self._kept == "all" or not self._is_dull(record):
             return record
         return record._replace(spans=(), spans_dropped=record.spans_dropped + len(record.spans))
@@ -43,13 +43,13 @@ class SpanChoice:
     def _is_dull(self, record: RequestRecord) -> bool:
         if self._kept == "none":
             return bool(record.spans)
-        # Also of requests without spans: the slowest are those among all.
+        # Count requests without spans, too: "slowest" means among all requests of the route.
         slow = self._routes.setdefault((record.service, record.route), _Route()).is_slow(record.duration_s)
         return bool(record.spans) and not slow and record.error is None and record.status < SERVER_ERROR
 
 
 class _Route:
-    """How long the last requests of a route took."""
+    """Durations of the last requests of a route."""
 
     def __init__(self) -> None:
         self._seen = 0
@@ -57,7 +57,7 @@ class _Route:
         self._slow_s = 0.0
 
     def is_slow(self, duration_s: float) -> bool:
-        """Whether a request is among the slowest; it counts from now on."""
+        """Add a request; returns whether it is among the slowest."""
         slow = duration_s > self._slow_s
         self._times.add(duration_s)
         self._seen += 1

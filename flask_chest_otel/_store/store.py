@@ -1,4 +1,4 @@
-"""The embedded store: request records in one SQLite file, with nothing but the standard library."""
+"""The embedded store: request records in one SQLite file, written with the standard library only."""
 
 from __future__ import annotations
 
@@ -30,53 +30,53 @@ __all__ = ["STORE_FILENAME", "EmbeddedStore", "store_for", "store_path"]
 logger = Log(__name__)
 
 STORE_FILENAME = "flask_chest.sqlite3"
-"""Name of the store in an application's instance folder."""
+"""Default name of the store's file in an application's instance folder."""
 
 WEEK_S = 7 * 86400.0
-"""How long requests are kept unless said otherwise, seconds."""
+"""How long requests are kept by default, seconds."""
 
 QUARTER_GIB = 256 * 1024 * 1024
-"""How large the store becomes unless said otherwise, bytes."""
+"""How large the store may become by default, bytes."""
 
 EACH_REQUEST_S = 1.0
-"""How long a request that asked for it waits for its record to be written, seconds; a disk may hang."""
+"""How long a request with ``durability='request'`` waits for its record to be written, seconds; a disk may hang."""
 
 SET_ASIDE_AT_MOST = 3
-"""Broken files that one worker sets aside before it stops: a failing disk must not be filled with them."""
+"""How many broken files one process sets aside at most, so that a failing disk is not filled with them."""
 
 
 def store_path(instance_path: str, given: str | None) -> Path:
-    """Where an application keeps its store.
+    """Return the path of an application's store.
 
     Args:
-        instance_path: Its instance folder.
-        given: The setting ``store_path``.
+        instance_path: The application's instance folder.
+        given: The setting ``store_path``; ``None``: not set.
     """
     return Path(instance_path, given or STORE_FILENAME)
 
 
 class EmbeddedStore(QueuedChest):
-    """Keeps request records in a SQLite file that several worker processes write at once.
+    """Keeps request records in an SQLite file. Several worker processes can write to it at the same time.
 
-    Nothing is opened here: folder and file are made by the writer thread, with the first record. The file is
-    readable by its owner only, and whatever reads SQLite can read it while the application writes.
+    Making the object opens nothing: the writer thread creates folder and file with the first record. Only the file's
+    owner can read it. Every program that reads SQLite can read it while the application writes.
 
     Args:
-        path: The file.
+        path: Path of the file.
         max_age_s: Older requests are deleted, seconds.
-        max_bytes: What it may take on disk, write-ahead log included; the oldest requests go first.
-        spans: Of which requests child spans are kept: ``all``, ``slow`` or ``none``.
-        each_request: Let ``put`` return when the record is in the file, at most ``EACH_REQUEST_S`` later: what a
-            ``kill -9`` finds is written.
+        max_bytes: How much the file and its write-ahead log may take, bytes; beyond it the oldest requests are deleted.
+        spans: For which requests child spans are kept: ``all``, ``slow`` or ``none``.
+        each_request: Whether ``put`` returns only after the record is in the file, at most ``EACH_REQUEST_S`` later.
+            Then ``kill -9`` loses no answered request.
 
     Raises:
-        ChestConfigError: A bound cannot be kept.
+        ChestConfigError: A bound is too small.
 
     Attributes:
-        name: The chest's name.
-        path: The file.
-        keeps_spans: Whether it keeps child spans.
-        keeps_logs: Whether it keeps log lines.
+        name: Name of the chest.
+        path: Absolute path of the file.
+        keeps_spans: Whether child spans are kept.
+        keeps_logs: Whether log lines are kept.
     """
 
     keeps_logs = True
@@ -104,7 +104,7 @@ class EmbeddedStore(QueuedChest):
 
 
 def store_for(instance_path: str, config: ChestConfig) -> EmbeddedStore:
-    """The store of an application, as its settings want it."""
+    """Make the store of an application from its settings."""
     return EmbeddedStore(
         store_path(instance_path, config.store_path),
         max_age_s=config.store_max_age_s,
@@ -115,7 +115,7 @@ def store_for(instance_path: str, config: ChestConfig) -> EmbeddedStore:
 
 
 class _StoreWriter:
-    """One thread's connection to the file, made new whenever something went wrong with it."""
+    """The writer thread's connection to the file; after an error the next write opens a new one."""
 
     def __init__(self, path: Path, max_age_s: float, max_bytes: int, spans: SpanChoice) -> None:
         self._path = path
@@ -138,7 +138,7 @@ class _StoreWriter:
             self.close()
             self._judge(error)
             if isinstance(error, UnicodeDecodeError):
-                # The file's fault, not that of a record.
+                # The file is broken, not a record: say so with an error of SQLite.
                 raise sqlite3.DatabaseError(str(error)) from error
             raise
 
@@ -150,17 +150,21 @@ class _StoreWriter:
     def _open(self) -> sqlite3.Connection:
         if self._connection is not None and file.identity(self._path) == self._identity:
             return self._connection
-        # Deleted or set aside by somebody else: what is written to it now, nobody would find.
+        # Another process deleted the file or set it aside: what is written to it now would be lost.
         self.close()
         file.make(self._path)
-        # Before it is opened: should the file be replaced in between, the next batch finds out.
+        # Read the identity before opening: if the file is replaced in between, the next batch notices it.
         self._identity = file.identity(self._path)
         self._connection = file.connect(self._path)
         self._bounds.configure(self._connection)
         return self._connection
 
     def _judge(self, error: Exception) -> None:
-        """Set a broken file aside, so that the next try begins a new one; give up where no try can help."""
+        """Set a broken file aside, so that the next try creates a new one.
+
+        Raises:
+            ChestOffError: The file cannot be written, and trying again cannot help.
+        """
         if file.is_broken(error) and self._set_aside < SET_ASIDE_AT_MOST:
             aside = file.set_aside(self._path, self._identity)
             if aside is not None:
@@ -182,7 +186,7 @@ class _StoreWriter:
 def _insertion(name: str, columns: Iterable[str]) -> str:
     names = tuple(columns)
     places = ", ".join("?" for _ in names)
-    # Delivered twice is written once.
+    # A record that is delivered twice is stored once.
     return f"INSERT INTO {name} ({', '.join(names)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
 
 
@@ -190,7 +194,8 @@ _FIELDS = schema.RequestRow._fields
 _REFUSED, _ERROR = _FIELDS.index("refused"), _FIELDS.index("error_type")
 
 _INSERT_REQUEST = _insertion("chest_requests", _FIELDS)
-# Most requests have none of these, and binding nothing takes Python several times as long as binding a number.
+# Most requests have no error and no refused value, and binding NULL takes Python several times as long as binding a
+# number: so these columns are left out.
 _INSERT_PLAIN = _insertion("chest_requests", (*_FIELDS[:_REFUSED], *_FIELDS[_REFUSED + 1 : _ERROR], "slos"))
 _INSERT_VARIABLE = _insertion("chest_variables", schema.VariableRow._fields)
 _INSERT_DETAILS = _insertion("chest_details", schema.DetailsRow._fields)
@@ -205,12 +210,12 @@ def _insert(connection: sqlite3.Connection, records: list[RequestRecord], spans:
 
 
 class _Rows:
-    """Rows of some records; all but the plain ones are there when these have been taken.
+    """Rows of some records. The attributes are filled while ``plain`` is iterated.
 
     Attributes:
-        requests: Requests with an error, or with a value that was refused.
-        variables: Variables of all requests.
-        details: Child spans and log lines of all requests.
+        requests: Rows of requests with an error or a refused value.
+        variables: Rows of the variables of all requests.
+        details: Rows with child spans and log lines of all requests.
     """
 
     def __init__(self, records: list[RequestRecord], spans: SpanChoice) -> None:
@@ -221,9 +226,9 @@ class _Rows:
         self.details: list[tuple[object, ...]] = []
 
     def plain(self) -> Iterator[tuple[object, ...]]:
-        """Rows of the requests that have neither, one by one.
+        """Yield the rows of all other requests, one by one.
 
-        SQLite lets request threads run while it takes a row: a whole batch shaped at once would not.
+        Request threads can run between two rows, while SQLite takes one. Making all rows at once would block them.
         """
         for record in map(self._spans.chosen, self._records):
             request, variables = schema.shape(record, schema.utc_text(record.start_unix_ns))

@@ -1,4 +1,4 @@
-"""Which requests a question to the store is about, as a condition in SQL."""
+"""Selects requests of a store; makes an SQL condition from it."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from flask_chest_otel.names import KNOWN_METHODS, OTHER_METHOD
 __all__ = ["ANY_ERROR", "Wanted", "conditions"]
 
 ANY_ERROR = "*"
-"""As ``Wanted.error_type``: requests that recorded an exception, whichever."""
+"""Value of ``Wanted.error_type`` for requests with any exception."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which requests: those for which all that is given here holds.
+    """Selects the requests that meet all given conditions; ``None``: no condition.
 
     Attributes:
-        since_unix_ns: Begun at this time or later, nanoseconds since 1970 UTC.
-        route: The URL rule; ``""`` stands for requests that matched none.
-        method: HTTP method, in capitals; ``_OTHER`` stands for all that HTTP does not know.
-        service: Name of the application; several may write into one store.
+        since_unix_ns: The request began at this time or later, nanoseconds since 1970 UTC.
+        route: The URL rule; ``""``: the request matched none.
+        method: HTTP method in capitals; ``_OTHER``: a method that HTTP does not define.
+        service: Name of the application; several applications may write into one store.
         status: Lowest and highest status code.
-        request_id: The request's id.
-        variables: Names that were recorded, each with the value it had, as text, or ``None``: any.
-        until_unix_ns: Begun before this time, nanoseconds since 1970 UTC.
-        path: The URL path; one that ends with ``*`` stands for all that begin so.
-        error_type: Qualified name of the exception's class, or the name alone; ``ANY_ERROR`` for any exception.
-        version: Version of the application; ``""`` stands for requests without one.
-        slower_than_ms: Took longer than this, milliseconds.
-        bad_for: Name of a service level objective by which they were bad.
+        request_id: The request id.
+        variables: Names of recorded variables, each with its value as text; ``None`` for any value.
+        until_unix_ns: The request began before this time, nanoseconds since 1970 UTC.
+        path: The URL path; with ``*`` at its end, all paths that begin so.
+        error_type: Name of the exception's class, with or without its module; ``ANY_ERROR``: any exception.
+        version: Version of the application; ``""``: the request has none.
+        slower_than_ms: The request took longer than this, milliseconds.
+        bad_for: Name of a service level objective for which the request was bad.
     """
 
     since_unix_ns: int | None = None
@@ -53,7 +53,7 @@ Term = tuple[str, tuple[object, ...]]
 
 
 def conditions(wanted: Wanted) -> tuple[str, list[object]]:
-    """The condition on rows of ``chest_requests``, and the values of its parameters."""
+    """Return an SQL condition on rows of ``chest_requests``, and the values of its parameters."""
     terms: list[Term] = [("1", ())]
     for name, term in _TERMS.items():
         given = getattr(wanted, name)
@@ -63,7 +63,7 @@ def conditions(wanted: Wanted) -> tuple[str, list[object]]:
     terms += [("record_key >= ?", (key_at(at),)) for at in (wanted.since_unix_ns,) if at is not None]
     terms += [("record_key < ?", (key_at(at),)) for at in (wanted.until_unix_ns,) if at is not None]
     terms += [_variable(name, value) for name, value in wanted.variables]
-    # As they were written: what a terminal passes on may have no encoding.
+    # Clean texts as the store does when it writes: a terminal may pass on texts that UTF-8 cannot encode.
     values = [clean(value) if isinstance(value, str) else value for _, given in terms for value in given]
     return " AND ".join(sql for sql, _ in terms), values
 
@@ -77,7 +77,7 @@ _TERMS = {
     "slower_than_ms": "duration_ms > ?",
     "bad_for": "json_valid(slos) AND EXISTS (SELECT 1 FROM json_each(slos) WHERE key = ? AND NOT value)",
 }
-"""Attributes of ``Wanted`` that are compared as they are."""
+"""Attribute of ``Wanted`` to its SQL condition, for values that are compared unchanged."""
 
 
 def _method(method: str | None) -> list[Term]:
@@ -97,7 +97,7 @@ def _path(path: str | None) -> list[Term]:
 def _error(kind: str | None) -> list[Term]:
     if kind is None:
         return []
-    # These words alone let SQLite use the index of failed requests.
+    # SQLite uses the index of failed requests only if the condition has exactly these words.
     failed = "error_type IS NOT NULL"
     if kind == ANY_ERROR:
         return [(failed, ())]
@@ -111,6 +111,6 @@ def _variable(name: str, value: str | None) -> Term:
     number = None
     with suppress(ValueError):
         number = float(value)
-    # 42, 42.0 and 4.2e1 are the same number; True is written true here.
+    # 42, 42.0 and 4.2e1 are the same number. The store has a bool as `true` or `false`.
     same = "v.text_value = ? OR v.number_value = ? OR v.type = 'bool' AND v.text_value = lower(?)"
     return f"{rows} AND ({same}))", (name, value, number, value)

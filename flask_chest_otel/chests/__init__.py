@@ -1,4 +1,4 @@
-"""Chests: where request records go without a collector in between, and what a chest of one's own is given."""
+"""Chests write request records to a database or a web address without a collector; types for chests of your own."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ __all__ = [
     "WebhookChest",
 ]
 
-# Each needs a library that most applications do without.
+# Loaded on first use: each chest needs a library that most applications do not have.
 __getattr__ = lazy_names(__name__, {"MongoChest": "mongo", "SQLChest": "sql", "WebhookChest": "webhook"})

@@ -1,4 +1,4 @@
-"""What all direct chests have in common: a name, a queue, counters, and addresses without their secrets."""
+"""Base of the public chests: a name, a queue, counters, and an address without secrets."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["CAPACITY", "TEN_MINUTES_S", "DirectChest", "checked_number"]
 
 TEN_MINUTES_S = 600.0
-"""How long one batch is tried again unless said otherwise, seconds; meanwhile the queue fills up."""
+"""How long one batch is tried again by default, seconds; meanwhile the queue fills up."""
 
 
 class DirectChest(QueuedChest):
-    """Keeps request records in a place of the user's own; base of the public chests.
+    """Base of the chests that write request records to a database or a web address of the user.
 
     Args:
-        name: By which routes speak of it in ``chests=``.
-        address: Where the records go, without secrets.
-        open_writer: Makes the back end's writer, in the writer thread. It must not refer to the chest.
-        capacity: Records that wait at most.
+        name: Name of the chest, which routes use in ``chests=``.
+        address: Where the records are written, without secrets; ``repr`` shows it.
+        open_writer: Makes the back end's writer; called in the writer thread. It must not refer to the chest.
+        capacity: How many records may wait.
         retry_for_s: How long one batch is tried again, seconds.
 
     Raises:
@@ -48,15 +48,15 @@ class DirectChest(QueuedChest):
         self._address = address
 
     def __repr__(self) -> str:
-        """Show where it writes, without passwords and keys."""
+        """Show name and address of the chest, without passwords and keys."""
         return f"{type(self).__name__}({self._address!r}, name={self.name!r})"
 
 
 def checked_number(setting: str, value: object) -> float:
-    """``value``, if it is a number greater than 0.
+    """Return ``value``.
 
     Raises:
-        ChestConfigError: It is not.
+        ChestConfigError: It is not a number greater than 0.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
         return value

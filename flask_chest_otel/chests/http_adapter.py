@@ -1,4 +1,4 @@
-"""What ``requests`` does not do by itself: wait past interim answers, end in time, hear an early answer over TLS."""
+"""Adds to ``requests``: skip interim answers (1xx), keep a deadline, read an early answer over TLS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Adapter"]
 
 
 class _Answered(Answered):
-    """An answer that ends as late as a single read of it could."""
+    """An answer whose time-out is one deadline for all of it; in ``requests`` it holds for each single read."""
 
     def __init__(self, sock: socket.socket, *args: object, **kwargs: object) -> None:
         deadline = Deadline()
@@ -34,18 +34,18 @@ class _Answered(Answered):
 
 
 class _Sending(_Connection):
-    """Sends with the whole time-out, and lets the answer be read where sending breaks."""
+    """Sends with the whole time-out, and reads the answer also if sending fails."""
 
     response_class = _Answered
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
-            # What was left of it for the last answer would be too little.
+            # Set the whole time-out again: the socket still has what the last answer left of it.
             self.sock.settimeout(self.timeout)
         try:
             super().request(*args, **kwargs)
         except ssl.SSLError as error:
-            # After this one, but not after those of TLS, urllib3 looks for an answer.
+            # urllib3 reads the answer after a BrokenPipeError, but not after an error of TLS.
             raise BrokenPipeError from error
 
 
@@ -66,7 +66,7 @@ class _HTTPSPool(connectionpool.HTTPSConnectionPool):
 
 
 class Adapter(HTTPAdapter):
-    """``requests``' own, with connections of ours."""
+    """The adapter of ``requests`` with the connections of this module."""
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: object) -> None:
         """Make the pools of connections."""
@@ -74,9 +74,9 @@ class Adapter(HTTPAdapter):
         _use_ours(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: object) -> PoolManager:
-        """Make those that go by a proxy."""
+        """Make the pools of connections through a proxy."""
         manager: PoolManager = super().proxy_manager_for(proxy, **kwargs)
-        # Pools of SOCKS connect in their own way.
+        # Pools for SOCKS proxies need their own connections.
         if not proxy.lower().startswith("socks"):
             _use_ours(manager)
         return manager

@@ -1,4 +1,4 @@
-"""``MongoChest``: request records as documents of MongoDB, or of whatever speaks its protocol."""
+"""``MongoChest``: writes request records as documents to MongoDB, or to a database that speaks its protocol."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ __all__ = ["MongoChest"]
 URLS = "a URL such as 'mongodb://user:password@host/database' or 'mongodb+srv://host'"
 
 TIMEOUTS_MS = {"serverSelectionTimeoutMS": 5_000, "connectTimeoutMS": 10_000, "socketTimeoutMS": 30_000}
-"""How long to look for a server, to connect, and to wait for an answer, milliseconds; options in the URL win."""
+"""Time-outs for finding a server, connecting, and answers, milliseconds; options in the URL override them."""
 
 DUPLICATE = 11000
-"""Code of a write error: a unique index has such an entry."""
+"""MongoDB's error code E11000: a unique index already has this key."""
 
 HUNG_UP_ON = 3
-"""So many times in a row a server that is well closes the connection: it does so because of what it got."""
+"""If a working server closes the connection this many times in a row, the reason is what it was sent."""
 
 
 class MongoChest(DirectChest):
     """Writes request records to MongoDB, one document per request, with pymongo.
 
-    A document has the fields of ``chest_requests`` (``_id`` is the record's key), those that are empty left out, and
-    ``variables``, with native types; ``error``, ``timings``, ``spans`` and ``logs`` are documents of their own, with
-    ``_`` for the dots in names. ``time`` has milliseconds, as dates do there; ``time_us`` has the microseconds.
-    A record that is written twice is one document. Nothing is opened here: a thread of its own writes, and a server
-    that is away costs the application nothing.
+    A document has the fields of ``chest_requests`` that are not empty (``_id`` is the record's key), and ``variables``
+    with native types. ``error``, ``timings``, ``spans`` and ``logs`` are embedded documents, with ``_`` instead of dots
+    in names. ``time`` has milliseconds, like all dates in MongoDB; ``time_us`` has microseconds. A record that is
+    written twice is one document. Making the chest opens no connection: its own thread writes, and an unreachable
+    server does not slow down the application.
 
     Args:
-        url: pymongo's.
-        name: By which routes speak of the chest.
-        database: Where the collection is; the URL's own unless given, ``flask_chest`` where it has none.
-        collection: Where the documents go; made with its indices at the first one.
-        capacity: Records that wait at most; further ones are dropped and counted.
-        retry_for_s: How long one batch of records is tried again while the server is away, seconds.
+        url: Connection URL, as pymongo takes it.
+        name: Name of the chest, which routes use in ``chests=``.
+        database: Name of the database; ``None``: the one in the URL, else ``flask_chest``.
+        collection: Name of the collection; it is created with its indices at the first document.
+        capacity: How many records may wait; further ones are dropped and counted.
+        retry_for_s: How long one batch of records is tried again while the server is unreachable, seconds.
 
     Raises:
-        ChestConfigError: An argument cannot be used.
+        ChestConfigError: An argument cannot be used; the message says what to type.
         ModuleNotFoundError: pymongo is not installed; the message says what to type.
     """
 
@@ -79,7 +79,7 @@ class MongoChest(DirectChest):
 
 
 class _MongoWriter:
-    """One thread's client, made new whenever something went wrong with it."""
+    """The writer thread's client; after an error the next write makes a new one."""
 
     def __init__(self, url: str, database: str | None, collection: str) -> None:
         self._url = url
@@ -94,11 +94,11 @@ class _MongoWriter:
         try:
             self._insert(self._open(), documents)
         except errors.BulkWriteError as error:
-            # One record's values: tried again one by one, the others arrive.
+            # The values of one record are wrong. With a ValueError the queue writes each record alone.
             raise ValueError(_first_refusal(error)) from error
         except errors.PyMongoError as error:
             self.close()
-            # Not its subclasses, which speak of timeouts and of members that change roles.
+            # Count this class only: its subclasses mean time-outs and replica set members that change roles.
             self._hung_up += type(error) is errors.AutoReconnect
             said = re.split(r",? \(configured timeouts|, Timeout:|, full error:", str(error))[0]
             message = " ".join(said.split())
@@ -136,7 +136,7 @@ class _MongoWriter:
 
     def _insert(self, collection: Collection[dict[str, object]], documents: list[dict[str, object]]) -> None:
         try:
-            # Unordered: one that is there already does not hold up the others.
+            # Unordered, so that the others are written also if one document exists already.
             collection.insert_many(documents, ordered=False)
         except errors.BulkWriteError as error:
             if any(refusal["code"] != DUPLICATE for refusal in error.details["writeErrors"]):
@@ -144,7 +144,7 @@ class _MongoWriter:
             self._insert_sharing(collection, [documents[refusal["index"]] for refusal in error.details["writeErrors"]])
 
     def _insert_sharing(self, collection: Collection[dict[str, object]], refused: list[dict[str, object]]) -> None:
-        """Insert those that are not there after all: other requests in the same span, as an outer one makes them."""
+        """Insert refused documents whose key is new: requests that share one span, made outside of them."""
         keys = [entry["_id"] for entry in refused]
         there = {found["_id"] for found in collection.find({"_id": {"$in": keys}}, {"_id": 1})}
         sharing = [entry for entry in refused if entry["_id"] not in there]
@@ -156,7 +156,7 @@ class _MongoWriter:
 
 
 def document(record: RequestRecord) -> dict[str, object]:
-    """The document of one request."""
+    """Return the document of one request."""
     row = schema.request_row(record, schema.utc_time(record.start_unix_ns))._asdict()
     fields = {name: value for name, value in row.items() if value not in (None, "") and name not in _NESTED}
     fields["_id"] = fields.pop("record_key")
@@ -168,11 +168,11 @@ def document(record: RequestRecord) -> dict[str, object]:
 
 
 _NESTED = {column.name for column in schema.ADDED_COLUMNS} - {"path", "version", "cpu_ms", "first_byte_ms"}
-"""Columns that a document has in a form of its own, or has not where they say nothing."""
+"""Columns that a document has in another form, or not at all if they are empty."""
 
 
 def _nested(record: RequestRecord) -> dict[str, object]:
-    """What a table has columns for, or a table of its own."""
+    """Return the embedded documents; tables have columns or other tables for these."""
     spans = [schema.span_object(span) for span in record.spans]
     timings = {kind: {"count": count, "ms": round(s * 1000, 3)} for kind, (count, s) in record.timings.items()}
     return {
@@ -188,7 +188,8 @@ def _nested(record: RequestRecord) -> dict[str, object]:
 
 
 def _key(name: str) -> str:
-    # Only names put on g with setattr or found by "*" can be no identifiers; MongoDB gives these two a meaning.
+    # Replace the two characters with a meaning in MongoDB. Names that are identifiers cannot contain them; others come
+    # from setattr on g, or are found by "*".
     return name if name.isidentifier() else schema.clean(name).replace(".", "_").replace("$", "_") or "_"
 
 
@@ -203,7 +204,7 @@ def _native(value: object) -> object:
 
 
 def _make_indices(collection: Collection[dict[str, object]]) -> None:
-    # Sparse: requests without a trace are not in it, so that they do not count as the same one.
+    # Sparse: requests without a trace are not in the unique index, so they are not taken for the same one.
     trace = [("trace_id", pymongo.ASCENDING), ("span_id", pymongo.ASCENDING)]
     collection.create_index(trace, name="trace", unique=True, sparse=True)
     collection.create_index("request_id", name="request_id")
@@ -212,12 +213,12 @@ def _make_indices(collection: Collection[dict[str, object]]) -> None:
 
 def _check_url(url: str) -> None:
     scheme = str(url).partition("://")[0]
-    if scheme == "mongodb+srv":  # reading it would ask the name server
+    if scheme == "mongodb+srv":  # parsing it would query DNS
         return
     try:
         uri_parser.parse_uri(url)
     except (errors.PyMongoError, ValueError, TypeError, AttributeError):
-        # Without the cause, whose message may hold the password.
+        # Raise without the cause: its message may contain the password.
         raise ChestConfigError("url", shown_address(url, user=""), URLS) from None
 
 

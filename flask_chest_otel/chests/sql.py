@@ -1,4 +1,4 @@
-"""``SQLChest``: request records as rows of a database of the user's own."""
+"""``SQLChest``: writes request records as rows to an SQL database of the user."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ __all__ = ["SQLChest"]
 URLS = "a URL such as 'postgresql://user:password@host/database', 'mariadb://…', 'mysql://…' or 'sqlite:////path/file'"
 
 MYSQL_PACKET_TOO_LARGE = 1153
-"""ER_NET_PACKET_TOO_LARGE: no waiting makes it smaller."""
+"""MySQL's error ER_NET_PACKET_TOO_LARGE: trying the same rows again cannot help."""
 
 HUNG_UP_ON = 3
-"""So many times in a row a server that is well ends the connection: it does so because of what it got."""
+"""If a working server closes the connection this many times in a row, the reason is what it was sent."""
 
 DISTRIBUTIONS = {"psycopg": '"psycopg[binary]"', "MySQLdb": "mysqlclient", "mysql": "mysql-connector-python"}
-"""What pip calls drivers that have another name in Python."""
+"""Module of a driver to its name for pip, if these differ."""
 
 _PREFIX = re.compile(r"([a-z][a-z0-9_]{0,30})?")
 
@@ -47,20 +47,21 @@ _PREFIX = re.compile(r"([a-z][a-z0-9_]{0,30})?")
 class SQLChest(DirectChest):
     """Writes request records to SQLite, PostgreSQL, MySQL or MariaDB, with SQLAlchemy.
 
-    Three tables, ``chest_requests``, ``chest_variables`` and ``chest_details``, are made with the first record; those
-    of release 0.1.0 get what they lack. Times are in UTC with microseconds. A record that is written twice is one row.
-    Nothing is opened here: a thread of its own writes, and a database that is away costs the application nothing.
+    The tables ``chest_requests``, ``chest_variables`` and ``chest_details`` are created with the first record; tables
+    of release 0.1.0 are upgraded. Times are in UTC with microseconds. A record that is written twice is one row.
+    Making the chest opens no connection: its own thread writes, and an unreachable database does not slow down the
+    application.
 
     Args:
-        url: SQLAlchemy's; where it names no driver, one that is installed is taken.
-        name: By which routes speak of the chest.
-        table_prefix: What the tables' names begin with: lower-case letters, digits and ``_``.
-        connect_args: Passed on to the driver, for example for TLS.
-        capacity: Records that wait at most; further ones are dropped and counted.
-        retry_for_s: How long one batch of records is tried again while the database is away, seconds.
+        url: URL of the database, as SQLAlchemy takes it. If it names no driver, an installed one is used.
+        name: Name of the chest, which routes use in ``chests=``.
+        table_prefix: Beginning of the tables' names: lower-case letters, digits and ``_``, at most 31.
+        connect_args: Arguments for the driver's ``connect``, for example for TLS.
+        capacity: How many records may wait; further ones are dropped and counted.
+        retry_for_s: How long one batch of records is tried again while the database is unreachable, seconds.
 
     Raises:
-        ChestConfigError: An argument cannot be used.
+        ChestConfigError: An argument cannot be used; the message says what to type.
         ModuleNotFoundError: SQLAlchemy or the driver is not installed; the message says what to type.
     """
 
@@ -80,7 +81,8 @@ class SQLChest(DirectChest):
         if not _PREFIX.fullmatch(str(table_prefix)):
             raise ChestConfigError("table_prefix", table_prefix, "a-z, 0-9 and _, at most 31, a letter first")
         open_writer: Callable[[], Writer] = partial(_SQLWriter, parsed, table_prefix, dict(connect_args or {}))
-        # A server has nothing that a child could inherit, and may take its time.
+        # Only for SQLite: a forked child could inherit the open file. A server has nothing that a child could inherit,
+        # and a write to it may take long.
         if parsed.get_backend_name() == "sqlite":
             open_writer = partial(UnforkedWriter, open_writer)
         super().__init__(
@@ -93,7 +95,7 @@ class SQLChest(DirectChest):
 
 
 class _SQLWriter:
-    """One thread's connection, made new whenever something went wrong with it."""
+    """The writer thread's connection; after an error the next write opens a new one."""
 
     def __init__(self, url: sqlalchemy.URL, table_prefix: str, connect_args: dict[str, object]) -> None:
         self._family = FAMILIES[url.get_backend_name()]
@@ -102,7 +104,7 @@ class _SQLWriter:
             url,
             poolclass=sqlalchemy.NullPool,
             connect_args={**self._family.connect_args.get(url.get_driver_name(), {}), **connect_args},
-            # Records must not get into log lines.
+            # Else SQLAlchemy's errors, which are logged, contain the values of records.
             hide_parameters=True,
         )
         format_table = self._engine.dialect.identifier_preparer.format_table
@@ -119,7 +121,7 @@ class _SQLWriter:
                 for statement, rows in zip(self._insertions, batches, strict=True):
                     self._insert(connection, statement, rows)
         except (exc.DataError, exc.IntegrityError) as error:
-            # One record's values: tried again one by one, the others arrive.
+            # The values of one record are wrong. With a ValueError the queue writes each record alone.
             raise ValueError(_first_line(error)) from error
         except Exception as error:
             self._hang_up()
@@ -136,7 +138,7 @@ class _SQLWriter:
         except ChestOffError:
             raise
         except Exception as error:
-            # Whatever it is, drivers raise anything at what is no database: no record is to blame.
+            # Drivers raise all kinds of errors if the server is no database. The records are not the reason.
             self._hang_up()
             raise AwayError(_first_line(error)) from error
 
@@ -149,7 +151,7 @@ class _SQLWriter:
         return True
 
     def _hang_up(self) -> None:
-        """End a connection whose state nobody knows; no more is said on it."""
+        """Close a connection in an unknown state without sending anything more."""
         if self._connection is not None:
             with suppress(exc.SQLAlchemyError):
                 self._connection.invalidate()
@@ -167,12 +169,12 @@ class _SQLWriter:
         return self._connection
 
     def _insert(self, connection: sqlalchemy.Connection, statement: str, rows: list[tuple[object, ...]]) -> None:
-        # Past SQLAlchemy's own way from values to parameters, which costs more than all the rest.
+        # Bypass SQLAlchemy's processing of parameters, which takes more time than all the rest.
         if rows:
             connection.exec_driver_sql(statement, self._family.parameters(rows))
 
     def _rows(self, records: list[RequestRecord]) -> tuple[list[tuple[object, ...]], ...]:
-        """Rows of requests, variables and details."""
+        """Return the rows of requests, variables and details."""
         requests: list[tuple[object, ...]] = []
         variables: list[tuple[object, ...]] = []
         details: list[tuple[object, ...]] = []
@@ -205,7 +207,7 @@ def _checked_url(url: str | sqlalchemy.URL) -> sqlalchemy.URL:
         parsed = sqlalchemy.make_url(url)
         family, _, driver = parsed.drivername.partition("+")
     except (exc.ArgumentError, ValueError, AttributeError):
-        # Without the cause, whose message may hold the password.
+        # Raise without the cause: its message may contain the password.
         raise ChestConfigError("url", "***", URLS) from None
     if family not in FAMILIES:
         raise ChestConfigError("url", _without_secrets(parsed), URLS)
@@ -235,7 +237,7 @@ def _installed_driver(family: str) -> str:
 
 
 def _without_secrets(url: sqlalchemy.URL) -> str:
-    # set() takes None for "leave it".
+    # URL.set(password=None) keeps the password, so make a new URL.
     bare = sqlalchemy.URL.create(url.drivername, host=url.host, port=url.port, database=url.database)
     return bare.render_as_string()
 

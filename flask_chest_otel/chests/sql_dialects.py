@@ -1,4 +1,4 @@
-"""What differs between the databases of ``SQLChest``: drivers, column types, times, insertion, the lock at set-up."""
+"""Differences between the databases of ``SQLChest``: drivers, column types, times, INSERT, the lock for set-up."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ else:
 __all__ = ["FAMILIES", "Family"]
 
 SHORT_CHARS = 255
-"""What a column of the kind ``short`` holds."""
+"""How many characters a column of the kind ``short`` takes."""
 
 LOCK_WAIT_S = 10
-"""How long a worker waits for another one that is making the tables, seconds."""
+"""How long to wait for another process that is creating the tables, seconds."""
 
 LOCK_ID = 0x666C61736B636873
-"""Number of PostgreSQL's advisory lock; any number that nobody else uses."""
+"""Number of PostgreSQL's advisory lock; an arbitrary number, the text ``flaskchs``."""
 
 CONNECT_S = 10
 """How long a server may take to accept a connection, seconds."""
 
 ANSWER_S = 30
-"""How long a server may take to answer, seconds, where the driver can be told."""
+"""How long a server may take to answer, seconds, if the driver has such an option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,15 @@ class Family:
     """One kind of database.
 
     Attributes:
-        drivers: Module to the name by which URLs choose it; the first that is installed is taken.
-        install: What brings the first of them.
-        types: Column types by kind.
-        time: A record's time in the form that the column takes.
-        insertion: Table and its columns' names to the statement that inserts rows and leaves those alone that are
-            there, for the driver.
-        parameters: Rows to the statement's parameters.
-        lock: Keeps other workers from making the same tables.
-        connect_args: What the driver is told when it connects, by its name.
+        drivers: Module of each driver to its name in URLs; the first installed one is used.
+        install: What to install with pip to get the first driver.
+        types: Kind of a column to its type.
+        time: Converts nanoseconds since 1970 UTC to a value for the column ``time``.
+        insertion: Makes the INSERT statement from the quoted name of a table and the table; existing rows are left
+            unchanged.
+        parameters: Converts rows to the parameters of that statement.
+        lock: Context manager that keeps other processes from creating the same tables.
+        connect_args: Name of a driver to arguments for its ``connect``.
     """
 
     drivers: Mapping[str, str]
@@ -82,7 +82,7 @@ def _sqlite_insertion(name: str, table: sqlalchemy.Table) -> str:
 
 @contextmanager
 def _sqlite_lock(connection: sqlalchemy.Connection) -> Iterator[None]:
-    # The driver would begin a transaction only before the first row, too late for the tables.
+    # The driver begins a transaction only before the first INSERT, too late for creating tables.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     yield
 
@@ -91,8 +91,8 @@ def _sqlite_lock(connection: sqlalchemy.Connection) -> Iterator[None]:
 
 
 def _postgresql_insertion(name: str, table: sqlalchemy.Table) -> str:
-    # One JSON text per column: a batch is one statement whatever its size, and no driver writes anything faster.
-    # Arrays and rows of parameters took several times as long, in Python, which request threads have to wait for.
+    # One JSON text per column: a batch is one statement whatever its size. Measured: no driver has a faster way. Arrays
+    # and rows of parameters took several times as long in Python, and request threads have to wait for that.
     casts = {int: "integer", float: "float8", datetime: "timestamptz"}
     values = ", ".join(f"{column.name}::{casts.get(column.type.python_type, 'text')}" for column in table.columns)
     sources = ", ".join("json_array_elements_text(%s::json)" for _ in table.columns)
@@ -108,7 +108,7 @@ def _columns_as_json(rows: Sequence[tuple[object, ...]]) -> tuple[str, ...]:
 
 @contextmanager
 def _postgresql_lock(connection: sqlalchemy.Connection) -> Iterator[None]:
-    # Let go with the transaction.
+    # The lock is released at the end of the transaction.
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_ID})")
     yield
 
@@ -119,7 +119,7 @@ def _postgresql_lock(connection: sqlalchemy.Connection) -> Iterator[None]:
 def _mysql_insertion(name: str, table: sqlalchemy.Table) -> str:
     places = ", ".join("%s" for _ in table.columns)
     key = next(iter(table.primary_key)).name
-    # INSERT IGNORE would also cut or change values that do not fit, silently.
+    # Not INSERT IGNORE: it also cuts or changes values that do not fit, without an error.
     return f"INSERT INTO {name} ({_names(table)}) VALUES ({places}) ON DUPLICATE KEY UPDATE {key} = {key}"  # noqa: S608 - our own names
 
 
@@ -139,7 +139,7 @@ def _naive_utc(unix_ns: int) -> datetime:
 
 
 _ASCII = {"charset": "ascii", "collation": "ascii_bin"}
-# Exact comparison: to other collations "é" is "e", and "A" is "a".
+# Compare exactly: for other collations "é" equals "e", and "A" equals "a".
 _UNICODE = {"charset": "utf8mb4", "collation": "utf8mb4_bin"}
 _PYMYSQL = {"charset": "utf8mb4", "connect_timeout": CONNECT_S, "read_timeout": ANSWER_S, "write_timeout": ANSWER_S}
 _MYSQL = Family(
@@ -167,9 +167,9 @@ _MYSQL = Family(
 
 _LIBPQ = {
     "connect_timeout": CONNECT_S,
-    # Else it is the database's own, and a driver writes what that cannot say in its own way, or not at all.
+    # Else the database's encoding is used; characters that it lacks are changed or refused, depending on the driver.
     "client_encoding": "UTF8",
-    # It cannot be told how long an answer may take, but after how much silence the system asks whether the host lives.
+    # libpq has no time-out for answers. Instead the system checks after some silence whether the host is alive.
     "keepalives_idle": ANSWER_S // 2,
     "keepalives_interval": ANSWER_S // 6,
     "keepalives_count": 3,
@@ -185,7 +185,7 @@ FAMILIES: dict[str, Family] = {
     "sqlite": Family(
         drivers={"sqlite3": "pysqlite"},
         install="a Python with sqlite3",
-        # The embedded store's: what reads one reads the other.
+        # The same types as in the embedded store, so that the same queries work.
         types={
             **_PLAIN,
             "key": sqlalchemy.Text(),
@@ -218,4 +218,4 @@ FAMILIES: dict[str, Family] = {
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
 }
-"""By the first part of a URL's scheme."""
+"""Families by the first part of a URL's scheme."""

@@ -1,4 +1,4 @@
-"""The tables of ``SQLChest`` in one database: described, made, recognised and upgraded."""
+"""The tables of ``SQLChest``: describes, creates, checks and upgrades them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ else:
 __all__ = ["UPGRADES", "Tables"]
 
 UPGRADES: dict[int, tuple[str, ...]] = {}
-"""Schema version to the statements that lead from it to the next; ``{requests}`` and ``{variables}`` are the tables."""
+"""Schema version to the statements that upgrade it to the next; ``{requests}`` and ``{variables}`` are the tables."""
 
 _ADDED = {column.name for column in schema.ADDED_COLUMNS}
 
 
 class Tables:
-    """Requests, their variables and details, and the version of all.
+    """The tables of requests, variables and details, and the one with their schema version.
 
     Args:
-        family: Their database's.
-        prefix: What their names begin with.
+        family: The kind of the database.
+        prefix: Beginning of the tables' names.
     """
 
     def __init__(self, family: Family, prefix: str) -> None:
@@ -48,13 +48,14 @@ class Tables:
         )
 
     def prepare(self, connection: sqlalchemy.Connection) -> None:
-        """Make or upgrade them where they are not as they should be; several workers may do so at once.
+        """Create or upgrade the tables if necessary; several processes may do so at the same time.
 
-        Where they are, that takes few and small questions: each costs a busy process a turn of its threads.
+        If nothing is to be done, this takes only a few small queries: in a busy process, each waits for other threads.
 
         Raises:
-            ChestOffError: They are somebody else's, or of a newer version than we know. They were not changed.
-            SQLAlchemyError: The database does not let us.
+            ChestOffError: The tables belong to another program or to a newer version of this one. They were not
+                changed.
+            SQLAlchemyError: The database refuses.
         """
         if self._are_there(connection):
             return
@@ -111,7 +112,7 @@ class Tables:
         return self._prefix + name.removeprefix("chest_")
 
     def _found_version(self, connection: sqlalchemy.Connection) -> int:
-        """The version that is there; 0 where nothing is there yet."""
+        """Return the schema version in the database; 0: there is none."""
         if not sqlalchemy.inspect(connection).has_table(self._version.name):
             return 0
         version: int = connection.execute(sqlalchemy.select(self._version.c.version)).scalar() or 0

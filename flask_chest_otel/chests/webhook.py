@@ -1,4 +1,4 @@
-"""``WebhookChest``: variables posted as JSON to an HTTP address."""
+"""``WebhookChest``: posts variables as JSON to an HTTP address."""
 
 from __future__ import annotations
 
@@ -43,17 +43,21 @@ __all__ = ["WebhookChest", "as_list"]
 logger = Log(__name__)
 
 ENTRY_REFUSED = frozenset({400, 413, 422})
-"""Answers that are about what was posted: waiting does not help, posting less at once may."""
+"""Statuses that refuse the content: trying again cannot help, posting each request alone may."""
 
 READ_BYTES = 4096
-"""How much of an answer is read; after a longer one the connection is not used again."""
+"""How many bytes of an answer are read; after a longer answer the connection is closed."""
 
 SHOWN_CHARS = 200
-"""How much of an answer a log line shows."""
+"""How many characters of an answer a log line shows."""
 
 
 def as_list(entries: list[tuple[str, object, str]]) -> object:
-    """The payload unless a generator is given: ``{"variables": [{"name": …, "value": …, "request_id": …}, …]}``."""
+    """Return the default payload: ``{"variables": [{"name": …, "value": …, "request_id": …}, …]}``.
+
+    Args:
+        entries: Name, value and request id of each variable.
+    """
     return {
         "variables": [
             {"name": name, "value": _without_nan(value), "request_id": request_id}
@@ -65,32 +69,32 @@ def as_list(entries: list[tuple[str, object, str]]) -> object:
 class WebhookChest(DirectChest):
     """Posts the variables of finished requests as JSON.
 
-    Each post has those of all requests that finished in the meantime. An answer that is no success is tried again,
-    not before the time in its ``Retry-After`` (at most 300 seconds), so that an entry may arrive twice; one that says
-    that the payload is wrong (400, 413, 422) makes each request's variables be posted alone, and those that are refused
-    then are lost and counted. Redirections are not followed. Nothing is opened here: a thread of its own posts, and a
-    server that is away costs the application nothing.
+    Each post has the variables of all requests that finished since the last one. After an answer without success the
+    post is tried again, not before the time in ``Retry-After`` (RFC 9110; at most 300 seconds), so an entry may arrive
+    twice. After 400, 413 or 422 the variables of each request are posted alone; those that are refused then are lost
+    and counted. Redirects are not followed. Making the chest opens no connection: its own thread posts, and an
+    unreachable server does not slow down the application.
 
     Args:
-        url: Where to post to.
-        name: By which routes speak of the chest.
-        payload_generator: Gets the list of ``(name, value, request_id)`` and returns what is posted as JSON, or
-            ``None`` for nothing. It runs in the chest's thread, outside of any request.
+        url: The address to post to.
+        name: Name of the chest, which routes use in ``chests=``.
+        payload_generator: Function that gets the list of ``(name, value, request_id)`` and returns what to post as
+            JSON, or ``None`` to post nothing. The chest's thread calls it, outside of any request.
         headers: HTTP headers of each post.
-        params: Parameters added to the URL.
-        proxies: By scheme, as ``requests`` takes them; those of the environment unless given.
-        verify: Whether the server's certificate is checked, or the path of certificates to check it with.
-        success_status_codes: Answers after which nothing is tried again.
-        timeout_s: How long the server may take to connect, to begin its answer, and for all of it, seconds.
-        capacity: Requests that wait at most; further ones are dropped and counted.
-        retry_for_s: How long one batch is tried again while the server is away, seconds.
+        params: Query parameters that are added to the URL.
+        proxies: Proxies by scheme, as ``requests`` takes them; ``None``: those of the environment variables.
+        verify: Whether to check the server's certificate; or the path of a file with certificates to check it with.
+        success_status_codes: Statuses that mean success.
+        timeout_s: How long connecting may take, then the begin of the answer, then all of it, seconds each.
+        capacity: How many requests may wait; further ones are dropped and counted.
+        retry_for_s: How long one batch is tried again while the server is unreachable, seconds.
 
     Raises:
-        ChestConfigError: An argument cannot be used.
+        ChestConfigError: An argument cannot be used; the message says what to type.
         ModuleNotFoundError: requests is not installed; the message says what to type.
     """
 
-    def __init__(  # noqa: PLR0913 - each is one thing that HTTP back ends differ in, all by keyword
+    def __init__(  # noqa: PLR0913 - HTTP back ends differ in each of these; all are keyword arguments
         self,
         url: str,
         *,
@@ -100,7 +104,7 @@ class WebhookChest(DirectChest):
         params: Mapping[str, str] | None = None,
         proxies: Mapping[str, str] | None = None,
         verify: bool | str = True,
-        success_status_codes: Collection[object] = (200, 201, 202, 204),
+        success_status_codes: Collection[int] = (200, 201, 202, 204),
         timeout_s: float = 10.0,
         capacity: int = CAPACITY,
         retry_for_s: float = TEN_MINUTES_S,
@@ -128,7 +132,7 @@ class WebhookChest(DirectChest):
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """Where to post to, and how."""
+    """The address to post to, and how to post."""
 
     url: str = field(repr=False)
     headers: dict[str, str] = field(repr=False)
@@ -140,7 +144,7 @@ class _Address:
 
 
 class _WebhookWriter:
-    """One thread's session."""
+    """The writer thread's session of ``requests``."""
 
     def __init__(self, address: _Address, payload_generator: Callable[[list[tuple[str, object, str]]], object]) -> None:
         self._address = address
@@ -158,7 +162,7 @@ class _WebhookWriter:
         try:
             status, text, retry_after = self._post(body)
         except requests.RequestException as error:
-            # Not its own message: that has the URL with all parameters, which may be keys.
+            # Do not show the error's own message: it has the URL with all parameters, which may be keys.
             raise AwayError(f"{_origin(self._address.url)}: {_reason(error)}") from None
         if status in self._address.success:
             return
@@ -175,7 +179,7 @@ class _WebhookWriter:
         try:
             payload = self._payload_generator(entries)
         except Exception as error:
-            # A ValueError, whatever it raised: waiting does not help.
+            # Raise ValueError for every error of the function: trying again cannot help.
             raise ValueError(f"payload_generator raised {type(error).__name__}: {error}") from error
         if payload is None:
             return None
@@ -195,7 +199,7 @@ class _WebhookWriter:
             proxies=address.proxies,
             verify=address.verify,
             timeout=address.timeout_s,
-            # A redirected POST becomes a GET.
+            # After a redirect, POST would become GET.
             allow_redirects=False,
             stream=True,
         ) as answer:
@@ -204,12 +208,13 @@ class _WebhookWriter:
 
 
 def _beginning(answer: requests.Response, deadline: float) -> str:
-    """What an answer's body begins with, on one line.
+    """Return the beginning of an answer's body on one line.
 
-    The timeout holds for each piece: a body that drips or has no end is left, and its connection with it.
+    The time-out of ``requests`` holds for each piece. A body that comes slowly or has no end is not read further, and
+    its connection is closed.
     """
     read = bytearray()
-    # The status is known: whatever becomes of the body, what was posted is not posted again for it.
+    # Ignore errors of the body: the status is known, so they are no reason to post again.
     with suppress(requests.RequestException):
         for byte in answer.iter_content(1):
             read += byte
@@ -219,7 +224,7 @@ def _beginning(answer: requests.Response, deadline: float) -> str:
 
 
 def _origin(url: str) -> str:
-    # Many services have their key in the path.
+    # Many services have a key in the URL's path: show the origin only.
     return shown_address(url, path=False, user="")
 
 
@@ -247,7 +252,7 @@ def _checked_codes(codes: Collection[object]) -> frozenset[int]:
 
 
 def _reason(error: requests.RequestException) -> str:
-    """What went wrong, without addresses."""
+    """Return the classes of an error and of its first cause; their messages contain addresses."""
     cause: BaseException = error
     while cause.__cause__ is not None or cause.__context__ is not None:
         cause = cause.__cause__ or cause.__context__ or cause
@@ -255,14 +260,14 @@ def _reason(error: requests.RequestException) -> str:
 
 
 def _say_no_more(url: str) -> None:
-    # It was said once, when the chest was made; urllib3 would say it again with every post.
+    # The chest has warned once when it was made; urllib3 would warn with every post.
     host = urlsplit(url).hostname or ""
     message = f"Unverified HTTPS request is being made to host '{host}'"
     warnings.filterwarnings("ignore", message=re.escape(message), category=InsecureRequestWarning)
 
 
 def _without_nan(value: object) -> object:
-    # JSON has no word for NaN and infinity.
+    # JSON has no NaN and no infinity.
     if isinstance(value, tuple):
         return [_without_nan(element) for element in value]
     return None if isinstance(value, float) and value - value != 0 else value
