@@ -138,9 +138,9 @@ def _made(name: str) -> SpanExporter:
     from flask_chest_otel._outbox.exporters import OutboxSpanExporter  # noqa: PLC0415
 
     if name == OUTBOX_GRPC:
-        from flask_chest_otel._outbox.config import route_of  # noqa: PLC0415
+        from flask_chest_otel._outbox.config import worker_config_of  # noqa: PLC0415
 
-        return OutboxSpanExporter(route_of(os.environ, protocols={"traces": "grpc"}))
+        return OutboxSpanExporter(worker_config_of(os.environ, protocols={"traces": "grpc"}))
     return OutboxSpanExporter()
 
 

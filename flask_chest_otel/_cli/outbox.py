@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from flask_chest_otel._outbox.file import BatchInfo, Outbox, Usage
-    from flask_chest_otel._outbox.worker import Route
+    from flask_chest_otel._outbox.worker import WorkerConfig
 
 __all__ = ["command"]
 
@@ -107,28 +107,34 @@ def send(folder: Path | None, *, timeout_s: float) -> None:
     nothing is left, neither waiting nor refused.
     """
     with _opened(folder):
-        left = _send(_route(folder), time.monotonic() + timeout_s)
+        left = _send(_worker_config(folder), time.monotonic() + timeout_s)
     if left:
         raise click.ClickException(left)
     say("Nothing is left.")
 
 
-def _route(folder: Path | None) -> Route:
+def _worker_config(folder: Path | None) -> WorkerConfig:
     """Where to send to: the collector's address is that of the application's environment."""
-    from flask_chest_otel._providers.build import route_to_collector  # noqa: PLC0415 - as in _opened
+    from flask_chest_otel._providers.build import worker_config_for  # noqa: PLC0415 - as in _opened
 
     app = app_if_any() if folder is None else None
     state = state_of(app) if app is not None else None
-    route = route_to_collector(app.name if app is not None else None, state.config if state is not None else None)
-    return route if folder is None else replace(route, outbox=replace(route.outbox, folder=folder, home=None))
+    worker_config = worker_config_for(
+        app.name if app is not None else None, state.config if state is not None else None
+    )
+    return (
+        worker_config
+        if folder is None
+        else replace(worker_config, outbox=replace(worker_config.outbox, folder=folder, home=None))
+    )
 
 
-def _send(route: Route, until: float) -> str:
+def _send(worker_config: WorkerConfig, until: float) -> str:
     """Send until nothing waits here or the time is over; what is left, in words."""
     from flask_chest_otel._outbox.worker import OutboxWorker  # noqa: PLC0415 - as in _opened
 
-    worker, shown = OutboxWorker(route), -1
-    worker.join(route)
+    worker, shown = OutboxWorker(worker_config), -1
+    worker.join(worker_config)
     worker.buffer.take_over()
     worker.start()
     while True:
@@ -137,7 +143,7 @@ def _send(route: Route, until: float) -> str:
             shown = usage.waiting
             say(f"{counted(shown, 'batch waits', 'batches wait')}.", to_stderr=True)
         if done or time.monotonic() >= until:
-            worker.leave(route)
+            worker.leave(worker_config)
             return _left(usage, others=done)
         time.sleep(LOOK_EVERY_S)
 

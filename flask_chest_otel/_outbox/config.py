@@ -18,7 +18,7 @@ from flask_chest_otel._otlp.client import address_of
 from flask_chest_otel._otlp.endpoint import EXPORTER, HTTP, SIGNALS, exporters_of, protocol_of
 from flask_chest_otel._outbox import folder as outbox_folder_module
 from flask_chest_otel._outbox.buffer import OutboxConfig
-from flask_chest_otel._outbox.worker import Route
+from flask_chest_otel._outbox.worker import WorkerConfig
 from flask_chest_otel.config import ChestConfig, resolve
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.names import SERVICE_INSTANCE_ID, SERVICE_NAME
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._otlp.client import OtlpEndpoint
 
-__all__ = ["folder_here", "outbox_folder", "route_of", "service_name", "user_instance_id"]
+__all__ = ["folder_here", "outbox_folder", "service_name", "user_instance_id", "worker_config_of"]
 
 _NAME_CHARS = 100  # file systems take 255 bytes
 
 _logger = Log("flask_chest_otel")
 
 
-def route_of(
+def worker_config_of(
     environ: Mapping[str, str],
     config: ChestConfig | None = None,
     service: str | None = None,
     protocols: Mapping[str, str] = MappingProxyType({}),
-) -> Route:
-    """Return the route that settings and environment variables describe.
+) -> WorkerConfig:
+    """Return the configuration of the worker that settings and environment variables describe.
 
     Args:
         environ: The environment variables.
@@ -60,7 +60,7 @@ def route_of(
     folder = outbox_folder(config, service, _naming(environ, addresses))
     home = folder.parent if config.outbox_dir is None else None
     outbox = OutboxConfig(folder, config.outbox_max_bytes, config.outbox_max_age_s, home)
-    return Route(outbox, addresses, config.shutdown_timeout_s, config.export_batch_bytes)
+    return WorkerConfig(outbox, addresses, config.shutdown_timeout_s, config.export_batch_bytes)
 
 
 def folder_here(config: ChestConfig, app_name: str | None, environ: Mapping[str, str]) -> Path:

@@ -20,7 +20,7 @@ from flask_chest_otel._guard import report_error
 from flask_chest_otel._otlp.signals import OTLP_SIGNALS
 from flask_chest_otel._otlp.spans import SpanEncoder
 from flask_chest_otel._outbox import senders
-from flask_chest_otel._outbox.config import route_of, user_instance_id
+from flask_chest_otel._outbox.config import user_instance_id, worker_config_of
 from flask_chest_otel._outbox.instance_id import instance_id
 from flask_chest_otel._outbox.worker import worker_for
 from flask_chest_otel.names import SERVICE_INSTANCE_ID
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from flask_chest_otel._otlp.signals import RequestMessage
-    from flask_chest_otel._outbox.worker import OutboxWorker, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, WorkerConfig
 
 __all__ = ["OutboxMetricExporter", "OutboxSpanExporter", "Outgoing"]
 
@@ -51,13 +51,13 @@ class Outgoing:
     """What the exporters of all signals share: they put batches into the outbox of the current process.
 
     Args:
-        route: Where batches are kept and where they are sent; ``None``: as the environment variables say.
+        worker_config: Where batches are kept and where they are sent; ``None``: as the environment variables say.
         fixed_process: Whether to export nothing in children of the process that made the exporter. Children inherit
             the parent's metrics, and would export them a second time.
     """
 
-    def __init__(self, route: Route | None, *, fixed_process: bool = False) -> None:
-        self._route = route or route_of(os.environ)
+    def __init__(self, worker_config: WorkerConfig | None, *, fixed_process: bool = False) -> None:
+        self._worker_config = worker_config or worker_config_of(os.environ)
         self._process = current_process() if fixed_process else None
         self._user_instance_id = user_instance_id(os.environ)
         self._worker: OutboxWorker | None = None
@@ -72,7 +72,7 @@ class Outgoing:
     def worker(self) -> OutboxWorker:
         """Return the worker of this process."""
         if self._worker is None or self._worker.process is not current_process():
-            worker = worker_for(self._route)
+            worker = worker_for(self._worker_config)
             worker.join(self)
             self._worker = worker
         return self._worker
@@ -140,11 +140,11 @@ class OutboxSpanExporter(SpanExporter):
     """Puts spans into the outbox as OTLP requests.
 
     Args:
-        route: Where batches are kept and where they are sent; ``None``: as the environment variables say.
+        worker_config: Where batches are kept and where they are sent; ``None``: as the environment variables say.
     """
 
-    def __init__(self, route: Route | None = None) -> None:
-        self._outgoing = Outgoing(route)
+    def __init__(self, worker_config: WorkerConfig | None = None) -> None:
+        self._outgoing = Outgoing(worker_config)
         self._encoder = SpanEncoder(self._outgoing.name)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
@@ -165,13 +165,13 @@ class OutboxMetricExporter(MetricExporter):
     """Puts metrics into the outbox as OTLP requests.
 
     Args:
-        route: Where batches are kept and where they are sent; ``None``: as the environment variables say.
+        worker_config: Where batches are kept and where they are sent; ``None``: as the environment variables say.
         fixed_process: Whether to export nothing in children of the process that made the exporter.
     """
 
-    def __init__(self, route: Route | None = None, *, fixed_process: bool = False) -> None:
+    def __init__(self, worker_config: WorkerConfig | None = None, *, fixed_process: bool = False) -> None:
         super().__init__(_temporality(os.environ), _aggregation(os.environ))
-        self._outgoing = Outgoing(route, fixed_process=fixed_process)
+        self._outgoing = Outgoing(worker_config, fixed_process=fixed_process)
 
     def export(
         self,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk._logs.export import LogRecordExporter as Base
     from opentelemetry.sdk._logs.export import LogRecordExportResult as Result
 
-    from flask_chest_otel._outbox.worker import Route
+    from flask_chest_otel._outbox.worker import WorkerConfig
 else:
     # SDK 1.39 renamed the classes; newer versions warn when the old names are used.
     Base = getattr(sdk, "LogRecordExporter", None) or sdk.LogExporter
@@ -30,11 +30,11 @@ class OutboxLogExporter(Base):
     """Puts log records into the outbox as OTLP requests.
 
     Args:
-        route: Where batches are kept and where they are sent; ``None``: as the environment variables say.
+        worker_config: Where batches are kept and where they are sent; ``None``: as the environment variables say.
     """
 
-    def __init__(self, route: Route | None = None) -> None:
-        self._outgoing = Outgoing(route)
+    def __init__(self, worker_config: WorkerConfig | None = None) -> None:
+        self._outgoing = Outgoing(worker_config)
 
     def export(self, batch: Sequence[object]) -> Result:
         """Keep a batch. Success means that the batch is in the outbox; it may not be sent yet."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._otlp.client import OtlpEndpoint
     from flask_chest_otel._self_metrics import Figure
 
-__all__ = ["OutboxWorker", "Route", "worker_for"]
+__all__ = ["OutboxWorker", "WorkerConfig", "worker_for"]
 
 _logger = Log("flask_chest_otel")
 
@@ -41,8 +41,8 @@ ENDS_APART_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """Where batches are kept, and where they are sent.
+class WorkerConfig:
+    """Where batches are kept, and where they are sent; workers with equal ones are the same worker.
 
     Attributes:
         outbox: Folder and bounds of the outbox.
@@ -65,11 +65,13 @@ class OutboxWorker:
         buffer: Where batches wait.
     """
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, worker_config: WorkerConfig) -> None:
         self.process = current_process()
-        self.buffer = BatchBuffer(route.outbox)
-        self._route = route
-        self._senders = [SignalSender(self.buffer, address, route.batch_bytes) for address in route.addresses]
+        self.buffer = BatchBuffer(worker_config.outbox)
+        self._worker_config = worker_config
+        self._senders = [
+            SignalSender(self.buffer, address, worker_config.batch_bytes) for address in worker_config.addresses
+        ]
         self._users: set[object] = set()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -92,9 +94,9 @@ class OutboxWorker:
     def put(self, signal: str, items: int, body: bytes) -> None:
         """Keep one batch and wake the thread that sends it; returns when the batch is kept.
 
-        A batch that is larger than ``Route.batch_bytes`` is kept in parts.
+        A batch that is larger than ``WorkerConfig.batch_bytes`` is kept in parts.
         """
-        for part in parts_of(signal, Part(items, body), self._route.batch_bytes):
+        for part in parts_of(signal, Part(items, body), self._worker_config.batch_bytes):
             self.buffer.put(signal, part.items, part.body)
         self.start()
         self._bell.set()
@@ -125,13 +127,13 @@ class OutboxWorker:
     def leave(self, user: object) -> None:
         """Remove ``user``; the last one ends the thread.
 
-        All users that end together wait no longer than ``Route.shutdown_timeout_s`` for the collector.
+        All users that end together wait no longer than ``WorkerConfig.shutdown_timeout_s`` for the collector.
         """
         if user not in self._users:
             return
         now = time.monotonic()
         if self._deadline is None or now > self._deadline + ENDS_APART_S:
-            self._deadline = now + self._route.shutdown_timeout_s
+            self._deadline = now + self._worker_config.shutdown_timeout_s
         self._users.discard(user)
         self.flush(self._deadline - now)
         if self._users:
@@ -198,18 +200,18 @@ class OutboxWorker:
         return not self._stopping
 
 
-_workers: dict[tuple[object, Route], OutboxWorker] = {}
+_workers: dict[tuple[object, WorkerConfig], OutboxWorker] = {}
 _live: weakref.WeakSet[OutboxWorker] = weakref.WeakSet()
 
 
-def worker_for(route: Route) -> OutboxWorker:
-    """Return the worker of this process for ``route``; the exporters of all signals share it."""
-    key = (current_process(), route)
+def worker_for(worker_config: WorkerConfig) -> OutboxWorker:
+    """Return the worker of this process for ``worker_config``; the exporters of all signals share it."""
+    key = (current_process(), worker_config)
     found = _workers.get(key)
     if found is None:
         # setdefault is atomic. A lock would not do: if another thread held it at a fork, it would stay locked in the
         # child.
-        found = _workers.setdefault(key, OutboxWorker(route))
+        found = _workers.setdefault(key, OutboxWorker(worker_config))
     return found
 
 

@@ -19,7 +19,7 @@ from flask_chest_otel._base.process import PerProcess
 from flask_chest_otel._guard import Log, Refusal, count_refusal
 from flask_chest_otel._otlp.client import address_of
 from flask_chest_otel._otlp.endpoint import EXPORTER, SIGNALS, exporters_of, protocol_of
-from flask_chest_otel._outbox.config import route_of, service_name, user_instance_id
+from flask_chest_otel._outbox.config import service_name, user_instance_id, worker_config_of
 from flask_chest_otel._outbox.exporters import OutboxMetricExporter, OutboxSpanExporter, Outgoing
 from flask_chest_otel._outbox.file import FILENAME
 from flask_chest_otel._outbox.instance_id import instance_id
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.metrics.export import MetricExporter
 
-    from flask_chest_otel._outbox.worker import Route
+    from flask_chest_otel._outbox.worker import WorkerConfig
     from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["logs_for", "private_tracer_provider", "providers_for", "route_to_collector", "start_sending"]
+__all__ = ["logs_for", "private_tracer_provider", "providers_for", "start_sending", "worker_config_for"]
 
 _logger = Log("flask_chest_otel")
 
@@ -52,8 +52,8 @@ _OURS = ("otlp", EXPORTER)
 _turn = PerProcess(threading.RLock)
 """Lock for setting the global providers."""
 
-_in_use: dict[str, Route] = {}
-"""``otlp`` to the route of the first application; the exporters of all other applications use it."""
+_in_use: dict[str, WorkerConfig] = {}
+"""``otlp`` to the worker's configuration of the first application; all other applications' exporters use it."""
 
 
 def providers_for(
@@ -76,15 +76,15 @@ def providers_for(
         ChestConfigError: A variable names an exporter that is not installed, or an address that cannot be used.
     """
     wanted = {signal: names for signal, names in _wanted().items() if signal in signals}
-    route = _route(app_name, config, wanted)
+    worker_config = _worker_config(app_name, config, wanted)
     # If two applications start at the same time, only one sets the global providers.
     with _turn.get():
-        tracers = _tracers(app_name, config, wanted["traces"], route) if "traces" in wanted else None
-        meters = _meters(app_name, wanted["metrics"], route) if "metrics" in wanted else None
-        in_use = _in_use.setdefault("otlp", route) if route is not None else None
-    if route is not None and in_use is not None:
-        if route.outbox.folder != in_use.outbox.folder and (route.outbox.folder / FILENAME).exists():
-            worker_for(route).start()  # sends batches from a run in which this application was the first
+        tracers = _tracers(app_name, config, wanted["traces"], worker_config) if "traces" in wanted else None
+        meters = _meters(app_name, wanted["metrics"], worker_config) if "metrics" in wanted else None
+        in_use = _in_use.setdefault("otlp", worker_config) if worker_config is not None else None
+    if worker_config is not None and in_use is not None:
+        if worker_config.outbox.folder != in_use.outbox.folder and (worker_config.outbox.folder / FILENAME).exists():
+            worker_for(worker_config).start()  # sends batches from a run in which this application was the first
         _logger.info(
             "spans and metrics are exported by OTLP; what the collector does not take waits in %s",
             in_use.outbox.folder,
@@ -92,9 +92,11 @@ def providers_for(
     return tracers, meters
 
 
-def _tracers(app_name: str, config: ChestConfig, names: list[str], route: Route | None) -> TracerProvider | None:
+def _tracers(
+    app_name: str, config: ChestConfig, names: list[str], worker_config: WorkerConfig | None
+) -> TracerProvider | None:
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        processors = [_span_processor(name, route) for name in names]
+        processors = [_span_processor(name, worker_config) for name in names]
         trace.set_tracer_provider(record_child_spans(ServiceTracerProvider(_resource(app_name), processors)))
     found = trace.get_tracer_provider()
     if not isinstance(found, ServiceTracerProvider):
@@ -104,10 +106,10 @@ def _tracers(app_name: str, config: ChestConfig, names: list[str], route: Route 
     return found.for_service(_resource(app_name))
 
 
-def _meters(app_name: str, names: list[str], route: Route | None) -> ProcessMeterProvider | None:
+def _meters(app_name: str, names: list[str], worker_config: WorkerConfig | None) -> ProcessMeterProvider | None:
     service = service_name(app_name)
     if not hasattr(metrics.get_meter_provider(), "shutdown"):
-        build = partial(_meter_provider, wanted=names, route=route)
+        build = partial(_meter_provider, wanted=names, worker_config=worker_config)
         metrics.set_meter_provider(ServiceMeterProvider(app_name, service, build))
     found = metrics.get_meter_provider()
     if not isinstance(found, ServiceMeterProvider) or any(map(_is_reader, names)):
@@ -125,9 +127,9 @@ def logs_for(app_name: str, config: ChestConfig) -> tuple[Outgoing, Resource]:
     Raises:
         ChestConfigError: The variables have no usable address for log records.
     """
-    route = route_to_collector(app_name, config)
+    worker_config = worker_config_for(app_name, config)
     with _turn.get():
-        in_use = _in_use.setdefault("otlp", route)
+        in_use = _in_use.setdefault("otlp", worker_config)
     # Raise for a wrong variable of logs here only, not in applications that send no logs.
     address_of("logs", os.environ, _protocol("logs"))
     return Outgoing(in_use), _resource(app_name)
@@ -135,9 +137,9 @@ def logs_for(app_name: str, config: ChestConfig) -> tuple[Outgoing, Resource]:
 
 def start_sending(app_name: str, config: ChestConfig) -> None:
     """Send batches that earlier processes left, before the first provider exists."""
-    route = _route(app_name, config, _wanted())
-    if route is not None:
-        worker_for(route).start()
+    worker_config = _worker_config(app_name, config, _wanted())
+    if worker_config is not None:
+        worker_for(worker_config).start()
 
 
 def private_tracer_provider(app_name: str) -> TracerProvider:
@@ -148,7 +150,7 @@ def private_tracer_provider(app_name: str) -> TracerProvider:
     )
 
 
-def route_to_collector(app_name: str | None, config: ChestConfig | None) -> Route:
+def worker_config_for(app_name: str | None, config: ChestConfig | None) -> WorkerConfig:
     """Return outbox and addresses of an application.
 
     Args:
@@ -159,34 +161,34 @@ def route_to_collector(app_name: str | None, config: ChestConfig | None) -> Rout
         ChestConfigError: A variable of the OTLP exporter cannot be used.
     """
     protocols = {signal: _protocol(signal) for signal in SIGNALS if EXPORTER not in exporters_of(signal, os.environ)}
-    return route_of(os.environ, config, service_name(app_name), protocols)
+    return worker_config_of(os.environ, config, service_name(app_name), protocols)
 
 
 def _wanted() -> dict[str, list[str]]:
     return {signal: exporters_of(signal, os.environ) for signal in ("traces", "metrics")}
 
 
-def _route(app_name: str, config: ChestConfig, wanted: dict[str, list[str]]) -> Route | None:
+def _worker_config(app_name: str, config: ChestConfig, wanted: dict[str, list[str]]) -> WorkerConfig | None:
     """Return outbox and addresses; ``None``: the environment variables name only other exporters."""
     if not any(name in _OURS for names in wanted.values() for name in names):
         return None
-    return route_to_collector(app_name, config)
+    return worker_config_for(app_name, config)
 
 
-def _span_processor(name: str, route: Route | None) -> SpanProcessor:
+def _span_processor(name: str, worker_config: WorkerConfig | None) -> SpanProcessor:
     if name in _OURS:
-        return OutboxSpanProcessor(OutboxSpanExporter(route))
+        return OutboxSpanProcessor(OutboxSpanExporter(worker_config))
     return BatchSpanProcessor(_loaded("traces", name)())
 
 
-def _meter_provider(app_name: str, wanted: list[str], route: Route | None) -> MeterProvider:
-    readers = [_metric_reader(name, route) for name in wanted]
+def _meter_provider(app_name: str, wanted: list[str], worker_config: WorkerConfig | None) -> MeterProvider:
+    readers = [_metric_reader(name, worker_config) for name in wanted]
     return MeterProvider(readers, resource=_resource(app_name), shutdown_on_exit=False)
 
 
-def _metric_reader(name: str, route: Route | None) -> MetricReader:
+def _metric_reader(name: str, worker_config: WorkerConfig | None) -> MetricReader:
     if name in _OURS:
-        return ProcessMetricReader(OutboxMetricExporter(route, fixed_process=True))
+        return ProcessMetricReader(OutboxMetricExporter(worker_config, fixed_process=True))
     found: MetricReader | MetricExporter = _loaded("metrics", name)()
     return found if isinstance(found, MetricReader) else ProcessMetricReader(found)
 

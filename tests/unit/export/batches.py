@@ -9,7 +9,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from flask_chest_otel._otlp.client import address_of
 from flask_chest_otel._otlp.endpoint import HTTP, SIGNALS
 from flask_chest_otel._outbox.buffer import OutboxConfig
-from flask_chest_otel._outbox.worker import Route
+from flask_chest_otel._outbox.worker import WorkerConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def route_to(
     protocol: str = HTTP,
     batch_bytes: int = 4 * 1024 * 1024,
     **variables: str,
-) -> Route:
+) -> WorkerConfig:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, **variables}
     addresses = tuple(address_of(signal, environ, protocol) for signal in SIGNALS)
-    return Route(OutboxConfig(folder, max_bytes, max_age_s), addresses, 1.0, batch_bytes)
+    return WorkerConfig(OutboxConfig(folder, max_bytes, max_age_s), addresses, 1.0, batch_bytes)

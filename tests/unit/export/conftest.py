@@ -1,4 +1,4 @@
-"""A route to a real receiver, an outbox in a temporary folder, and batches to put into it."""
+"""A worker with a real receiver, an outbox in a temporary folder, and batches to put into it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_chest_otel._outbox import sender, worker
-from flask_chest_otel._outbox.worker import OutboxWorker, Route
+from flask_chest_otel._outbox.worker import OutboxWorker, WorkerConfig
 from tests.unit.export.batches import route_to
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def route(tmp_path: Path, receiver: OtlpReceiver) -> Route:
+def worker_config(tmp_path: Path, receiver: OtlpReceiver) -> WorkerConfig:
     return route_to(receiver.url, tmp_path / "outbox")
 
 
@@ -29,13 +29,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Route], OutboxWorker]]:
+def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[WorkerConfig], OutboxWorker]]:
     """Begins a dispatch as a process of its own would; all of them end with the test."""
     monkeypatch.setattr(worker, "LOOK_ROUND_S", 0.3)
     begun: list[OutboxWorker] = []
 
-    def make(route: Route) -> OutboxWorker:
-        dispatch = OutboxWorker(route)
+    def make(worker_config: WorkerConfig) -> OutboxWorker:
+        dispatch = OutboxWorker(worker_config)
         dispatch.join(make)
         begun.append(dispatch)
         return dispatch

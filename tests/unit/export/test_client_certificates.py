@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from flask_chest_otel._outbox.worker import OutboxWorker, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, WorkerConfig
 
-    Begin = Callable[[Route], OutboxWorker]
+    Begin = Callable[[WorkerConfig], OutboxWorker]
 
 pytestmark = [pytest.mark.process, pytest.mark.usefixtures("impatient")]
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from flask_chest_otel._outbox.worker import OutboxWorker, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, WorkerConfig
 
-    Begin = Callable[[Route], OutboxWorker]
+    Begin = Callable[[WorkerConfig], OutboxWorker]
 
 route_to = partial(batches.route_to, protocol=GRPC)
 

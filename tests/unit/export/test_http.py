@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from flask_chest_otel._outbox.worker import OutboxWorker, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, WorkerConfig
 
-    Begin = Callable[[Route], OutboxWorker]
+    Begin = Callable[[WorkerConfig], OutboxWorker]
 
 TOO_LARGE = b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: text/plain\r\nContent-Length: 8\r\n\r\ntoo much"
 TAKEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n"

@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from flask_chest_otel._outbox.worker import Route
+    from flask_chest_otel._outbox.worker import WorkerConfig
     from tests.backends.otlp_receiver import OtlpReceiver
 
 
 @pytest.fixture
-def provider(route: Route) -> Iterator[sdk.LoggerProvider]:
-    yield from provider_to(route)
+def provider(worker_config: WorkerConfig) -> Iterator[sdk.LoggerProvider]:
+    yield from provider_to(worker_config)
 
 
-def provider_to(route: Route) -> Iterator[sdk.LoggerProvider]:
+def provider_to(worker_config: WorkerConfig) -> Iterator[sdk.LoggerProvider]:
     made = sdk.LoggerProvider(resource=Resource({"service.name": "shop"}), shutdown_on_exit=False)
-    made.add_log_record_processor(BatchLogRecordProcessor(OutboxLogExporter(route)))
+    made.add_log_record_processor(BatchLogRecordProcessor(OutboxLogExporter(worker_config)))
     yield made
     made.shutdown()
 

@@ -27,7 +27,7 @@ from tools.wire_names import REFERENCE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._outbox.worker import OutboxWorker, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, WorkerConfig
     from tests.conftest import Rig
 
 
@@ -97,7 +97,7 @@ def test_spans(rig: Rig) -> None:
     assert said(rig, names.SPANS_DROPPED) == {None: 2}
 
 
-def test_the_outbox(rig: Rig, tmp_path: Path, begin: Callable[[Route], OutboxWorker]) -> None:
+def test_the_outbox(rig: Rig, tmp_path: Path, begin: Callable[[WorkerConfig], OutboxWorker]) -> None:
     """Batches by state, bytes and age, and what the bounds have cost."""
     app = rig.app()
     app.test_client().get("/")

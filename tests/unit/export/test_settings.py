@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_chest_otel._outbox.buffer import BatchBuffer
-from flask_chest_otel._outbox.config import folder_here, route_of
+from flask_chest_otel._outbox.config import folder_here, worker_config_of
 from flask_chest_otel._outbox.file import FILENAME, Outbox
 from flask_chest_otel._outbox.owner import OwnerLock
 from flask_chest_otel.config import resolve
@@ -86,7 +86,7 @@ def test_where_a_route_keeps_its_batches(tmp_path: Path) -> None:
     environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     config = resolve({}, {}, environ)
     protocols = dict.fromkeys(("traces", "metrics"), "grpc")
-    assert route_of(environ, config, "shop", protocols).outbox.folder == folder_here(config, "shop", environ)
+    assert worker_config_of(environ, config, "shop", protocols).outbox.folder == folder_here(config, "shop", environ)
     given = resolve({"outbox_dir": str(tmp_path)}, {}, environ)
     assert folder_here(given, "shop", environ) == tmp_path
 
@@ -94,15 +94,15 @@ def test_where_a_route_keeps_its_batches(tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["of an earlier version", "of another address"])
 def test_batches_that_nobody_sends(caplog: pytest.LogCaptureFixture, where: str) -> None:
     """The log says where they lie and what to type; nothing is said of those that a living process has."""
-    route = route_of(os.environ, None, "shop")
-    mine = route.outbox.folder
+    worker_config = worker_config_of(os.environ, None, "shop")
+    mine = worker_config.outbox.folder
     left = mine.parent if where == "of an earlier version" else mine.with_name("0123abcd")
     outbox = Outbox(left / FILENAME, 2**28, 3600.0)
     outbox.put("somebody", [("traces", 1, b"1"), ("traces", 1, b"2")])
     outbox.close()
     owner = OwnerLock(left, "somebody")
     for _ in range(2):
-        shelf = BatchBuffer(route.outbox)
+        shelf = BatchBuffer(worker_config.outbox)
         shelf.put("traces", 1, b"mine")
         assert [row.body for row in shelf.oldest("traces", 1, 2**20)] == [b"mine"]
         shelf.take_over()
@@ -119,13 +119,13 @@ def test_a_folder_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """What version 0.1.0 has left, when there were no logs, lies where this version looks."""
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://u:p@c/base", "OTEL_EXPORTER_OTLP_HEADERS": "x-scope=7"}
-    assert route_of(environ, service="shop").outbox.folder.name == "de51761a"
+    assert worker_config_of(environ, service="shop").outbox.folder.name == "de51761a"
 
 
 @pytest.mark.guard_on
 def test_wrong_variables_of_logs(caplog: pytest.LogCaptureFixture) -> None:
     """They stop log records alone: spans and metrics go their way, and the log says what is wrong."""
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": "soon"}
-    assert [address.signal for address in route_of(environ, service="shop").addresses] == ["traces", "metrics"]
+    assert [address.signal for address in worker_config_of(environ, service="shop").addresses] == ["traces", "metrics"]
     assert "'soon'" in caplog.text
     assert "log records go nowhere" in caplog.text

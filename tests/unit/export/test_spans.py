@@ -27,19 +27,19 @@ from tests.unit.export.batches import route_to
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flask_chest_otel._outbox.worker import Route
+    from flask_chest_otel._outbox.worker import WorkerConfig
     from tests.backends.otlp_receiver import OtlpReceiver
 
 
 @pytest.fixture
-def nowhere(tmp_path: Path) -> Route:
-    """A route whose collector is not there: what is kept stays in the outbox."""
+def nowhere(tmp_path: Path) -> WorkerConfig:
+    """A worker whose collector is not there: what is kept stays in the outbox."""
     return route_to(f"http://127.0.0.1:{free_port()}", tmp_path / "outbox")
 
 
-def on_disk(route: Route) -> list[str]:
+def on_disk(worker_config: WorkerConfig) -> list[str]:
     """Names of the spans in the outbox's file."""
-    path = route.outbox.folder / FILENAME
+    path = worker_config.outbox.folder / FILENAME
     if not path.exists():
         return []
     with closing(sqlite3.connect(path)) as connection:
@@ -79,7 +79,7 @@ def wait_until_it_encodes(processor: OutboxSpanProcessor) -> None:
 
 
 @pytest.mark.alone
-def test_a_flush_waits_for_the_thread(nowhere: Route) -> None:
+def test_a_flush_waits_for_the_thread(nowhere: WorkerConfig) -> None:
     """What another thread has taken and is encoding is kept, too, before a flush returns."""
     processor = OutboxSpanProcessor(OutboxSpanExporter(nowhere))
     provider = provider_of(processor)
@@ -91,7 +91,7 @@ def test_a_flush_waits_for_the_thread(nowhere: Route) -> None:
     provider.shutdown()
 
 
-def test_an_end_waits_for_the_thread(nowhere: Route, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_waits_for_the_thread(nowhere: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch that takes longer than a second to encode when the process ends is not lost."""
     exporter = OutboxSpanExporter(nowhere)
     export = exporter.export
@@ -112,7 +112,7 @@ def test_an_end_waits_for_the_thread(nowhere: Route, monkeypatch: pytest.MonkeyP
 @pytest.mark.alone
 @pytest.mark.guard_on
 def test_what_an_end_cannot_wait_for_is_counted(
-    nowhere: Route, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    nowhere: WorkerConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where writing hangs, the end does not wait for ever, and says how many spans it loses."""
     monkeypatch.setattr("flask_chest_otel._outbox.span_processor.END_WAITS_S", 0.2)
@@ -133,7 +133,7 @@ def test_what_an_end_cannot_wait_for_is_counted(
 
 
 @pytest.mark.alone
-def test_a_request_waits_for_its_inner_spans(nowhere: Route) -> None:
+def test_a_request_waits_for_its_inner_spans(nowhere: WorkerConfig) -> None:
     """With durability per request all its spans are on disk when its own has ended, whoever was writing them."""
     processor = OutboxSpanProcessor(OutboxSpanExporter(nowhere), each_request=True)
     provider = provider_of(processor)
@@ -147,7 +147,7 @@ def test_a_request_waits_for_its_inner_spans(nowhere: Route) -> None:
     provider.shutdown()
 
 
-def test_a_span_that_ends_while_spans_are_written(nowhere: Route, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_span_that_ends_while_spans_are_written(nowhere: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as one of a body that the garbage collector ends there: it is kept, and nobody waits for himself."""
     exporter = OutboxSpanExporter(nowhere)
     export = exporter.export
@@ -175,19 +175,19 @@ def test_a_span_that_ends_while_spans_are_written(nowhere: Route, monkeypatch: p
 
 
 def test_an_end_of_traces_is_none_of_metrics(
-    route: Route, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+    worker_config: WorkerConfig, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Metrics go on when the tracer provider is shut down, also much later, and their own end has its own time."""
     monkeypatch.setattr("flask_chest_otel._outbox.worker.ENDS_APART_S", 0.2)
-    traces = provider_of(OutboxSpanProcessor(OutboxSpanExporter(route)))
-    reader = PeriodicExportingMetricReader(OutboxMetricExporter(route), export_interval_millis=60_000)
+    traces = provider_of(OutboxSpanProcessor(OutboxSpanExporter(worker_config)))
+    reader = PeriodicExportingMetricReader(OutboxMetricExporter(worker_config), export_interval_millis=60_000)
     points = MeterProvider([reader], shutdown_on_exit=False)
     counter = points.get_meter("t").create_counter("c")
     counter.add(1.0)
     traces.get_tracer("t").start_span("s").end()
     assert points.force_flush()
     traces.shutdown()
-    time.sleep(route.shutdown_timeout_s + 0.3)
+    time.sleep(worker_config.shutdown_timeout_s + 0.3)
     counter.add(1.0)
     assert points.force_flush()
     assert [point["sum"] for point in receiver.metrics("c")] == [1.0, 2.0]
@@ -196,7 +196,7 @@ def test_an_end_of_traces_is_none_of_metrics(
     assert [point["sum"] for point in receiver.metrics("c")] == [1.0, 2.0, 3.0]
 
 
-def test_variables_of_the_batch_processor(nowhere: Route, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_the_batch_processor(nowhere: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """How long spans gather, how many make a batch, and how many wait: as OpenTelemetry's variables say."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")

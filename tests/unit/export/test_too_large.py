@@ -25,9 +25,9 @@ pytestmark = pytest.mark.usefixtures("impatient")
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._outbox.worker import OutboxWorker, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, WorkerConfig
 
-    Begin = Callable[[Route], OutboxWorker]
+    Begin = Callable[[WorkerConfig], OutboxWorker]
 
 MIB = 1024 * 1024
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from flask_chest_otel._outbox.worker import OutboxWorker, Route
+    from flask_chest_otel._outbox.worker import OutboxWorker, WorkerConfig
 
-    Begin = Callable[[Route], OutboxWorker]
+    Begin = Callable[[WorkerConfig], OutboxWorker]
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def names(receiver: OtlpReceiver) -> list[str]:
     return [span["name"] for span in receiver.spans()]
 
 
-def test_a_batch_arrives_and_is_forgotten(begin: Begin, route: Route, receiver: OtlpReceiver) -> None:
+def test_a_batch_arrives_and_is_forgotten(begin: Begin, worker_config: WorkerConfig, receiver: OtlpReceiver) -> None:
     """What the collector has accepted is not kept."""
-    dispatch = begin(route)
+    dispatch = begin(worker_config)
     dispatch.put("traces", 2, spans("a", "b"))
     assert dispatch.flush(5.0)
     assert names(receiver) == ["a", "b"]
-    assert kept(route.outbox.folder) == []
+    assert kept(worker_config.outbox.folder) == []
 
 
 def test_many_batches_travel_together(begin: Begin, moody: Moody, tmp_path: Path) -> None:
@@ -207,10 +207,10 @@ def test_partial_success_is_put_aside(begin: Begin, moody: Moody, tmp_path: Path
 
 def test_a_dead_end_for_traces_is_none_for_metrics(begin: Begin, moody: Moody, tmp_path: Path) -> None:
     """Each signal has its own address and its own pauses."""
-    route = route_to(
+    worker_config = route_to(
         moody.url, tmp_path, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"http://127.0.0.1:{free_port()}/v1/traces"
     )
-    dispatch = begin(route)
+    dispatch = begin(worker_config)
     dispatch.put("traces", 1, spans("a"))
     dispatch.put("metrics", 1, b"")
     moody.wait_for_attempts(1)
@@ -218,12 +218,12 @@ def test_a_dead_end_for_traces_is_none_for_metrics(begin: Begin, moody: Moody, t
     assert [kept_.signal for kept_ in kept(tmp_path)] == ["traces"]
 
 
-def test_what_the_dead_left_is_sent(begin: Begin, route: Route, receiver: OtlpReceiver) -> None:
+def test_what_the_dead_left_is_sent(begin: Begin, worker_config: WorkerConfig, receiver: OtlpReceiver) -> None:
     """The next start sends what lies there, though it has nothing of its own."""
-    outbox = Outbox(route.outbox.folder / FILENAME, 2**28, 3600.0)
+    outbox = Outbox(worker_config.outbox.folder / FILENAME, 2**28, 3600.0)
     outbox.put("somebody who is no more", [("traces", 1, spans("left"))])
     outbox.close()
-    begin(route).start()
+    begin(worker_config).start()
     assert receiver.wait_for_spans(1)[0]["name"] == "left"
 
 
@@ -243,7 +243,7 @@ def test_what_the_living_have_is_left(begin: Begin, tmp_path: Path, moody: Moody
 
 def test_standard_variables(begin: Begin, receiver: OtlpReceiver, tmp_path: Path) -> None:
     """Headers and compression are those of OpenTelemetry's variables; the signal's own beat the general ones."""
-    route = route_to(
+    worker_config = route_to(
         "http://127.0.0.1:1",
         tmp_path,
         OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{receiver.url}/v1/traces",
@@ -251,13 +251,13 @@ def test_standard_variables(begin: Begin, receiver: OtlpReceiver, tmp_path: Path
         OTEL_EXPORTER_OTLP_TRACES_HEADERS="x-key=a%20b,x-other=2",
         OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
     )
-    dispatch = begin(route)
+    dispatch = begin(worker_config)
     dispatch.put("traces", 1, spans("a"))
     assert dispatch.flush(5.0)
     assert names(receiver) == ["a"]
     (headers,) = receiver.headers
     assert (headers["x-key"], headers["x-other"], headers["content-encoding"]) == ("a b", "2", "gzip")
-    assert "a b" not in repr(route)
+    assert "a b" not in repr(worker_config)
     assert len(gzip.compress(spans("a"))) == int(headers["content-length"])
 
 
@@ -311,13 +311,13 @@ def test_paths_of_endpoints() -> None:
 
 
 def test_a_broken_file_is_set_aside(
-    begin: Begin, route: Route, receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture
+    begin: Begin, worker_config: WorkerConfig, receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A damaged outbox is kept under another name, which is logged, and a new one is begun: nothing new is lost."""
-    folder = route.outbox.folder
+    folder = worker_config.outbox.folder
     folder.mkdir()
     (folder / FILENAME).write_bytes(b"no database at all" * 1000)
-    dispatch = begin(route)
+    dispatch = begin(worker_config)
     dispatch.put("traces", 1, spans("a"))
     assert dispatch.flush(5.0)
     assert names(receiver) == ["a"]
@@ -447,13 +447,13 @@ def test_a_post_that_hangs_lets_go_in_the_end(begin: Begin, tmp_path: Path, mood
 
 
 @pytest.mark.alone
-def test_shutdown_sends_what_it_can(begin: Begin, route: Route, receiver: OtlpReceiver) -> None:
+def test_shutdown_sends_what_it_can(begin: Begin, worker_config: WorkerConfig, receiver: OtlpReceiver) -> None:
     """With a healthy collector nothing is left, and nobody waits."""
-    dispatch = begin(route)
+    dispatch = begin(worker_config)
     for number in range(100):
         dispatch.put("traces", 1, spans(f"s{number}"))
     started = time.monotonic()
     dispatch.leave(begin)
     assert time.monotonic() - started < 0.9
     assert len(receiver.spans()) == 100
-    assert [path.name for path in route.outbox.folder.iterdir()] == [FILENAME]
+    assert [path.name for path in worker_config.outbox.folder.iterdir()] == [FILENAME]
