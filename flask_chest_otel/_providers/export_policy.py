@@ -47,8 +47,7 @@ class ExportPolicy:
 
     Args:
         config: The application's settings.
-        may_build: Whether to make providers and stores. ``False`` under ``opentelemetry-instrument``, where the
-            distribution sets up the providers.
+        may_build: Whether to make providers and stores; ``False``: a distribution of OpenTelemetry makes them.
         sources: Name of each setting that is not at its default, to the place where it was set.
         service: The application's name; ``""``: it is not known yet.
 
@@ -174,10 +173,7 @@ class ExportPolicy:
         return self.mode() == "otlp" or (self._config.export == "auto" and others)
 
     def force_flush(self, timeout_s: float) -> bool:
-        """Flush the providers and events; returns whether everything was flushed within ``timeout_s`` seconds.
-
-        A thread calls the providers, as the SDK does not keep the time-outs that it is given.
-        """
+        """Flush everything within ``timeout_s`` seconds, in a thread, as the SDK does not keep its own time-outs."""
         deadline = time.monotonic() + timeout_s
         providers = (self.tracer_provider(), self.meter_provider())
         results: list[bool] = []
