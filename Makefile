@@ -50,10 +50,12 @@ test-suite: $(DEV) $(DOCS) $(if $(filter 1,$(REQUIRE_REAL)),$(CLICKHOUSE)) ## Ru
 	$(BIN)/coverage report $(if $(filter 1,$(REQUIRE_REAL)),,--fail-under=0)
 
 # Old versions of others use what newer Pythons call deprecated; the suite with the newest finds what we use.
+# The analysis computes with Python alone: its tests, which take long, would find nothing more.
+LOWEST_TESTS := --ignore=tests/unit/analysis tests/unit tests/integration
 test-lowest: $(LOWEST) ## Run unit and integration tests with the lowest supported versions of everything.
 	@echo "== lowest supported versions"
-	.venvs/lowest/bin/python -m pytest -W ignore::DeprecationWarning $(SIDE_BY_SIDE) -m 'not alone' tests/unit tests/integration
-	.venvs/lowest/bin/python -m pytest -W ignore::DeprecationWarning -m alone tests/unit tests/integration
+	.venvs/lowest/bin/python -m pytest -W ignore::DeprecationWarning $(SIDE_BY_SIDE) -m 'not alone' $(LOWEST_TESTS)
+	.venvs/lowest/bin/python -m pytest -W ignore::DeprecationWarning -m alone $(LOWEST_TESTS)
 
 test-declarative: $(DECLARATIVE) ## Test declarative configuration (OTEL_CONFIG_FILE), whose package is a pre-release.
 	@echo "== declarative configuration"
