@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import has_request_context, request
 from werkzeug.local import LocalProxy
 
 from flask_chest_otel._lifecycle.state import current_typed_context, state_here
-from flask_chest_otel._request.lookup import request_in
+from flask_chest_otel._request.lookup import request_of_context
 from flask_chest_otel.errors import ChestConfigError
 from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
 
@@ -23,9 +22,7 @@ def current_request_id() -> str | None:
 
     It also works in threads with a copied request context, in ``after_request`` and in teardown functions.
     """
-    if not has_request_context():
-        return None
-    live = request_in(request.environ)
+    live = request_of_context()
     return None if live is None else live.request_id or live.ids.decide(live)
 
 

@@ -11,6 +11,7 @@ import flask.app
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # untyped
 
 from flask_chest_otel._guard import Log, Refusal, count_refusal, guarded
+from flask_chest_otel._lifecycle import socketio
 from flask_chest_otel._lifecycle.attach import Attachment, attach
 from flask_chest_otel._lifecycle.state import EXTENSION_KEY, INSTRUMENTOR_KEY, register_finder
 from flask_chest_otel._lifecycle.steps import Lifecycle
@@ -193,6 +194,7 @@ def _let_go(app: Flask, *, brought: bool) -> None:
     state: Lifecycle | None = app.extensions.pop(INSTRUMENTOR_KEY, None)
     if state is not None:
         state.logs.take_off()
+        socketio.leave(state)
         trace_id.unshadow(state.export.tracer_provider())
     if brought:
         from opentelemetry.instrumentation.flask import FlaskInstrumentor  # noqa: PLC0415 - it was imported when it was installed

@@ -13,6 +13,7 @@ __all__ = [
     "DOCTOR",
     "ERRORS",
     "EVENT_DURATION",
+    "EVENT_METHOD",
     "EVENT_NAME",
     "EXCEPTION_EVENT",
     "HTTP_REQUEST_METHOD",
@@ -21,6 +22,8 @@ __all__ = [
     "KNOWN_METHODS",
     "LOG_FIELDS",
     "LOG_RECORD_UID",
+    "MESSAGING_DESTINATION",
+    "MESSAGING_SYSTEM",
     "OTHER_METHOD",
     "OUTBOX_AGE",
     "OUTBOX_BATCHES",
@@ -41,6 +44,7 @@ __all__ = [
     "SLO_OBJECTIVE",
     "SLO_REQUESTS",
     "SLO_RESULT",
+    "SOCKETIO_EVENT",
     "SPANS_DROPPED",
     "STATE",
     "STEP",
@@ -82,8 +86,20 @@ HTTP_ROUTE = "http.route"
 KNOWN_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 """The values of ``http.request.method`` in the semantic conventions, from RFC 9110, RFC 5789 and RFC 10008."""
 
+EVENT_METHOD = "SOCKETIO"
+"""What records say in place of an HTTP method of an event of Flask-SocketIO."""
+
 OTHER_METHOD = "_OTHER"
 """Value of ``http.request.method`` for unknown methods, as the semantic conventions require."""
+
+MESSAGING_SYSTEM = "messaging.system"
+"""Span attribute, string (semantic conventions): ``socket.io``, of an event of Flask-SocketIO."""
+
+MESSAGING_DESTINATION = "messaging.destination.name"
+"""Span and metric attribute, string (semantic conventions): an event's namespace, ``*`` for those without a name."""
+
+SOCKETIO_EVENT = "messaging.socket.io.event_name"
+"""Span and metric attribute, string: the event's name, as OpenTelemetry's instrumentation for Node.js calls it."""
 
 OVERFLOW = "otel.metric.overflow"
 """Metric attribute, boolean (metrics SDK specification): the point for everything beyond the cardinality limit."""
@@ -178,6 +194,9 @@ TAKEN_ATTRIBUTES = frozenset(
         HTTP_REQUEST_METHOD,
         HTTP_RESPONSE_STATUS_CODE,
         HTTP_ROUTE,
+        MESSAGING_DESTINATION,
+        MESSAGING_SYSTEM,
+        SOCKETIO_EVENT,
         "error.type",
         "url.path",
         "url.query",

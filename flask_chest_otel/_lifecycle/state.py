@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flask import current_app, has_app_context, has_request_context, request
+from flask import current_app, has_app_context, request
 from opentelemetry import metrics
 
 from flask_chest_otel._context.typed import TypedContext
@@ -19,7 +19,7 @@ from flask_chest_otel._records.router import ChestRouter
 from flask_chest_otel._request.added_metrics import AddedMetrics
 from flask_chest_otel._request.exceptions import ExceptionLog
 from flask_chest_otel._request.excluded_urls import ExcludedUrls, for_upstream
-from flask_chest_otel._request.lookup import find_span, request_in, request_of_context
+from flask_chest_otel._request.lookup import find_span, request_of_context
 from flask_chest_otel._request.reader import ValueReader
 from flask_chest_otel._request.recorder import Application, Recorder
 from flask_chest_otel._request.request_id import RequestIds
@@ -178,8 +178,8 @@ class ChestState:
 
     def add_metric(self, name: str, value: object, unit: str | None, dimensions: Dimensions) -> None:
         """Record one value of the application's own, inside or outside of a request."""
-        # Look into the environ: a value that a thread with a copied context adds belongs to the request as well.
-        live = request_in(request.environ) if has_request_context() else None
+        # Look by the request: a value that a thread with a copied context adds belongs to the request as well.
+        live = request_of_context()
         if live is not None and live.ids is not self._ids:
             live = None
         if live is None and not self._startup.done:

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from flask_chest_otel._base.statuses import SWITCHING_PROTOCOLS
 from flask_chest_otel._guard import guarded
-from flask_chest_otel._lifecycle.state import ChestState
+from flask_chest_otel._lifecycle.events import EventSteps
 from flask_chest_otel._records import abandoned
 from flask_chest_otel._request.failures import answers_failures, is_failure
 from flask_chest_otel._request.live import LiveRequest, live_request
@@ -49,7 +49,7 @@ _ABANDONED_AT_ONCE = 8
 """Largest number of abandoned requests that one new request ends: it must not wait for a thousand of them."""
 
 
-class Lifecycle(ChestState):
+class Lifecycle(EventSteps):
     """The steps of the requests of one application, in the order in which Flask calls them."""
 
     def enter(self, app: Flask, environ: WSGIEnvironment) -> ServedRequest | None:
@@ -208,7 +208,8 @@ class Lifecycle(ChestState):
         # An exception that stands for a response is a failure where a response of 500 or above was sent instead.
         refused = live.answered and live.status >= InternalServerError.code
         stack = self._recorder.fail(live, error, handled=live.recovered, is_answer=not refused)
-        self.logs.finish(live)
+        if live.plan.event is None:
+            self.logs.finish(live)  # a server writes its line after a request, and none after an event
         if live_request.get() is live:
             live_request.set(live.outer)
         if live.displaced is not None:

@@ -12,7 +12,7 @@ from opentelemetry import trace
 
 from flask_chest_otel._guard import printable, report_error
 from flask_chest_otel._request.live import LiveRequest, live_request
-from flask_chest_otel._request.lookup import present_request, request_in
+from flask_chest_otel._request.lookup import present_request, request_of
 from flask_chest_otel._values.convert import Refused
 from flask_chest_otel.ids import format_trace_id
 from flask_chest_otel.names import LOG_FIELDS
@@ -95,7 +95,7 @@ def request_here() -> LiveRequest | None:
     if live is not None:
         return live
     if has_request_context():
-        return request_in(present_request().environ)
+        return request_of(present_request())
     return _not_quite_over() if finished_request.get() is not None else None
 
 

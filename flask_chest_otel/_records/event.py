@@ -15,6 +15,7 @@ from flask_chest_otel.names import (
     HTTP_RESPONSE_STATUS_CODE,
     HTTP_ROUTE,
     LOG_RECORD_UID,
+    MESSAGING_DESTINATION,
     OTHER_METHOD,
     REQUEST_EVENT,
     REQUEST_ID,
@@ -30,6 +31,7 @@ def request_event(record: RequestRecord) -> LogEvent:
     """The event ``flask_chest.request`` for a record."""
     raised = record.error is not None and not record.error.handled
     failed = raised or record.status >= SERVER_ERROR
+    of_event = MESSAGING_DESTINATION in record.attributes
     return LogEvent(
         name=REQUEST_EVENT,
         time_unix_ns=record.start_unix_ns + round(record.duration_s * 1e9),
@@ -37,24 +39,30 @@ def request_event(record: RequestRecord) -> LogEvent:
         trace_id=record.trace_id,
         span_id=record.span_id,
         sampled=bool(record.sampled),
-        body=f"{record.method} {record.path or record.route or ''} {record.status}",
-        attributes=_attributes(record, failed=failed),
+        body=f"{record.method} {(not of_event and record.path) or record.route or ''} {record.status}",
+        attributes=_attributes(record, {} if of_event else _of_http(record), failed=failed),
     )
 
 
-def _attributes(record: RequestRecord, *, failed: bool) -> dict[str, object]:
+def _of_http(record: RequestRecord) -> dict[str, object]:
     method = metric_method(record.method)
+    return {
+        HTTP_REQUEST_METHOD: method,
+        "http.request.method_original": record.method if method == OTHER_METHOD else None,
+        HTTP_ROUTE: record.attributes.get(HTTP_ROUTE, record.route),
+        HTTP_RESPONSE_STATUS_CODE: record.status,
+    }
+
+
+def _attributes(record: RequestRecord, of_http: dict[str, object], *, failed: bool) -> dict[str, object]:
     error_type = record.error.type if record.error is not None and not record.error.handled else str(record.status)
     found = {
         **record.attributes,
         # With this id a back end can drop duplicates: the outbox sends a batch again where it got no answer.
         LOG_RECORD_UID: record_key(record),
         REQUEST_ID: record.request_id,
-        HTTP_REQUEST_METHOD: method,
-        "http.request.method_original": record.method if method == OTHER_METHOD else None,
-        HTTP_ROUTE: record.attributes.get(HTTP_ROUTE, record.route),
+        **of_http,
         "url.path": record.path or None,
-        HTTP_RESPONSE_STATUS_CODE: record.status,
         "error.type": error_type if failed else None,
         EVENT_DURATION: record.duration_s,
         CHESTS: None if record.chests is None else ",".join(sorted(set(record.chests))),

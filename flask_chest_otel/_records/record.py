@@ -119,8 +119,8 @@ class RequestRecord(NamedTuple):
         request_id: The request's id.
         trace_id: 32 lower-case hex digits, or ``None`` where no tracing is set up.
         span_id: 16 lower-case hex digits of the server span, or ``None``.
-        method: HTTP method as it was received.
-        route: The matched URL rule, or ``None`` (404).
+        method: HTTP method as it was received; ``SOCKETIO`` of an event of Flask-SocketIO.
+        route: The matched URL rule, or ``None`` (404); the name of an event.
         status: HTTP status code; 500 when the exception left the application.
         variables: Tracked variable (its name on ``g``) to recorded value: str, bool, int, float or a tuple of one
             of these.
@@ -141,7 +141,8 @@ class RequestRecord(NamedTuple):
         logs: Log lines in the order of time, at most 50, errors preferred; empty where no chest keeps them.
         logs_dropped: Number of further log lines.
         sampled: Whether the sampled flag of the server span is set; ``None``: there is no server span.
-        attributes: Span attributes of the variables, and ``http.route``, as they are on the server span.
+        attributes: Span attributes of the variables, and ``http.route`` (of an event: its namespace and its name), as
+            they are on the server span.
         slos: Name of each service level objective that the request belongs to, to whether the request was good.
     """
 

@@ -19,14 +19,14 @@ from flask_chest_otel._request.lookup import span_here
 from flask_chest_otel._values.exceptions import exception_attributes, exception_signals, record_exception, status_of
 from flask_chest_otel._values.methods import metric_method
 from flask_chest_otel.ids import format_trace_id
-from flask_chest_otel.names import CHESTS, EXCEPTION_EVENT, HTTP_REQUEST_METHOD, HTTP_ROUTE, REQUEST_ID
+from flask_chest_otel.names import CHESTS, EXCEPTION_EVENT, HTTP_REQUEST_METHOD, REQUEST_ID
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from flask_chest_otel._request.live import LiveRequest
     from flask_chest_otel._request.recorder import Recorder
-    from flask_chest_otel._server_span.served import ServedRequest
+    from flask_chest_otel._server_span.span import ServerSpan
     from flask_chest_otel._values.log_event import LogEvent
 
 __all__ = ["ExceptionLog"]
@@ -68,11 +68,11 @@ class ExceptionLog:
         self._wanted = wanted
         self._recorder = recorder
 
-    def listen(self, live: LiveRequest, served: ServedRequest) -> None:
+    def listen(self, live: LiveRequest, span: ServerSpan) -> None:
         """Let our own server span report the exception that ends its request: it sees the end of the response."""
         if self.as_log and live.span is not None:
             live.is_told = True
-            served.telling(partial(self.failed, live))
+            span.tell = partial(self.failed, live)
 
     def failed(self, live: LiveRequest, error: BaseException) -> None:
         """Record the exception with which a request ended. An exception that stands for a response is not a failure."""
@@ -130,8 +130,8 @@ class ExceptionLog:
 
 def _about(live: LiveRequest) -> dict[str, object]:
     found = {
-        HTTP_REQUEST_METHOD: metric_method(live.method),
-        HTTP_ROUTE: live.plan.route,
+        HTTP_REQUEST_METHOD: metric_method(live.method) if live.plan.event is None else None,
+        **live.plan.place,
         REQUEST_ID: live.request_id,
         CHESTS: live.plan.chests_text,
     }

@@ -16,7 +16,6 @@ from flask_chest_otel._server_span.attributes import environ_getter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from _typeshed.wsgi import WSGIEnvironment
     from flask import Request
     from opentelemetry.trace import Span
 
@@ -24,6 +23,7 @@ __all__ = [
     "ENVIRON_KEY",
     "UPSTREAM",
     "current_request",
+    "enclose",
     "find_span",
     "inside_server_span",
     "is_root",
@@ -31,7 +31,7 @@ __all__ = [
     "present_context",
     "present_g",
     "present_request",
-    "request_in",
+    "request_of",
     "request_of_context",
     "span_here",
     "upstream_is_disabled",
@@ -53,15 +53,23 @@ ENVIRON_KEY = "flask_chest_otel.request"
 """Key of the WSGI environment under which the state of a request is kept."""
 
 
-def request_in(environ: WSGIEnvironment) -> LiveRequest | None:
-    """The state of the request with this WSGI environment."""
-    found: LiveRequest | None = environ.get(ENVIRON_KEY)
+_EVENT_KEY = "flask_chest_otel_event"
+
+
+def enclose(live: LiveRequest, http: Request) -> None:
+    """Let the state of an event be found by its request object: all events of one connection share the environ."""
+    setattr(http, _EVENT_KEY, live)
+
+
+def request_of(http: Request) -> LiveRequest | None:
+    """The state of a request, or of an event, by its request object."""
+    found: LiveRequest | None = getattr(http, _EVENT_KEY, None) or http.environ.get(ENVIRON_KEY)
     return found
 
 
 def request_of_context() -> LiveRequest | None:
     """The state of the request whose Flask context is active: its own, or a copy in a thread, also after its end."""
-    return request_in(request.environ) if has_request_context() else None
+    return request_of(present_request()) if has_request_context() else None
 
 
 def current_request() -> LiveRequest | None:
@@ -74,7 +82,7 @@ def current_request() -> LiveRequest | None:
     present, here = present_g(), id(present_context())
     live = live_request.get()
     if live is None or live.g is not present or live.context_id != here:
-        live = request.environ.get(ENVIRON_KEY)
+        live = request_of(present_request())
         if live is None or live.g is not present or live.context_id != here:
             return None
     return live

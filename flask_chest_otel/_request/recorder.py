@@ -19,7 +19,7 @@ from flask_chest_otel._server_span.attributes import cut_path
 from flask_chest_otel._values.convert import Refused
 from flask_chest_otel._values.exceptions import status_of
 from flask_chest_otel.ids import format_trace_id
-from flask_chest_otel.names import HTTP_ROUTE, REQUEST_ID
+from flask_chest_otel.names import REQUEST_ID
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -221,8 +221,7 @@ class Recorder:
     ) -> RequestRecord:
         span_context = live.span.get_span_context() if live.span is not None else trace.INVALID_SPAN_CONTEXT
         valid, attributes = span_context.is_valid, reading.attributes
-        if live.plan.route is not None:
-            attributes[HTTP_ROUTE] = live.plan.route
+        attributes.update(live.plan.place)
         logs, logs_dropped = live.log_lines.finish() if live.log_lines is not None else ((), 0)
         return RequestRecord(
             start_unix_ns=live.start_unix_ns,

@@ -79,7 +79,7 @@ class ServerSpanFactory:
         self.capture = HeaderCapture()
         self.legacy = LegacyNames.wanted()
         self.active = active
-        self._arrivals = Arrivals()
+        self.arrivals = Arrivals()
         self._durations = AttributeSets(config.cardinality_limit)
         self._templates: dict[tuple[object, ...], SpanTemplate] = {}
         self.duration = meter.create_histogram(
@@ -123,7 +123,7 @@ class ServerSpanFactory:
         if self.capture.request is not None:
             attributes.update(self.capture.of_request(environ))
         given = self.legacy.add_to(attributes, environ) if self.legacy is not None else attributes
-        parent = self._arrivals.context_in(environ)
+        parent = self.arrivals.context_in(environ)
         span = self.tracer.start_span(template.name, parent, SpanKind.SERVER, given, start_time=start_unix_ns)
         return span, parent
 
@@ -199,7 +199,7 @@ class ServerSpanFactory:
     ) -> tuple[Span, Context]:
         """Start the server span of a request that ended before upstream began one. Upstream records its duration."""
         template = self.template(environ, method, route, chests)
-        parent = self._arrivals.context_in(environ)
+        parent = self.arrivals.context_in(environ)
         attributes = request_attributes(environ, template, url_path(environ))
         span = self.tracer.start_span(template.name, parent, SpanKind.SERVER, attributes, start_time=start_unix_ns)
         return span, trace.set_span_in_context(span, parent)

@@ -54,10 +54,6 @@ class ServedRequest(ServerSpan):
         """Send the headers that ``add_headers`` returns for the application's headers."""
         self._add_headers = add_headers
 
-    def telling(self, tell: Callable[[BaseException], None]) -> None:
-        """Call ``tell`` with the exception that ends this request, before the span ends; it must not raise."""
-        self._tell = tell
-
     def starting(self, start_response: Callable[..., object]) -> Callable[..., object]:
         """Wrap ``start_response`` to see the status and to add headers."""
 

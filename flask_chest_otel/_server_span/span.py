@@ -48,6 +48,7 @@ class ServerSpan:
         dimensions: Values of the application's variables that become attributes of the duration.
         parent: The OpenTelemetry context in which our own server span was started.
         ended: Whether the span has ended and its duration was recorded.
+        tell: Called with the exception that ends this request, before the span ends; it must not raise.
     """
 
     __slots__ = (
@@ -69,12 +70,12 @@ class ServerSpan:
         "_start_s",
         "_status",
         "_streamed",
-        "_tell",
         "_template",
         "_token",
         "dimensions",
         "ended",
         "parent",
+        "tell",
     )
 
     _template: SpanTemplate
@@ -91,7 +92,7 @@ class ServerSpan:
         self._span: Span | None = None
         self._complete: Complete | None = None
         self._sent: Callable[[], None] | None = None
-        self._tell: Callable[[BaseException], None] | None = None
+        self.tell: Callable[[BaseException], None] | None = None
         self._stack: str | None = None
         self.dimensions: Mapping[str, object] = NO_DIMENSIONS
         self._token: Token[Context] | None = None
@@ -209,7 +210,7 @@ class ServerSpan:
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("end", error)
         # Break the reference cycle: the server's frames hold this object, and an exception holds frames.
-        self._complete = self._sent = self._tell = self._error = None
+        self._complete = self._sent = self.tell = self._error = None
 
     def _end(self, span: Span, duration_s: float) -> None:
         spans, template = self._spans, self._template
@@ -217,8 +218,8 @@ class ServerSpan:
             spans.active.leave((template.method, template.scheme), self)
         status = self._status or self._answered or self._status_of_error()
         error_type = error_type_of(self._error, status)
-        if self._tell is not None and self._error is not None:
-            self._tell(self._error)
+        if self.tell is not None and self._error is not None:
+            self.tell(self._error)
         if span.is_recording():
             try:
                 if self._ends:

@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from flask_chest_otel._records.schema import clean, key_at
-from flask_chest_otel.names import KNOWN_METHODS, OTHER_METHOD
+from flask_chest_otel._values.methods import FIGURED_METHODS
+from flask_chest_otel.names import OTHER_METHOD
 
 __all__ = ["ANY_ERROR", "Wanted", "conditions"]
 
@@ -82,7 +83,7 @@ _TERMS = {
 
 def _method(method: str | None) -> list[Term]:
     if method == OTHER_METHOD:
-        return [(f"method NOT IN ({', '.join('?' for _ in KNOWN_METHODS)})", tuple(KNOWN_METHODS))]
+        return [(f"method NOT IN ({', '.join('?' for _ in FIGURED_METHODS)})", tuple(FIGURED_METHODS))]
     return [] if method is None else [("method = ?", (method,))]
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._tracking.instruments import Instrument, Instruments
     from flask_chest_otel.config import ChestConfig
 
-__all__ = ["Count", "Plan", "PlannedVar", "Planner", "RouteMark"]
+__all__ = ["Count", "EventStart", "Plan", "PlannedVar", "Planner", "RouteMark"]
 
 _MOST_WILD_NAMES = 1000
 _ARGUMENT = re.compile(r"(\w+)>")
@@ -40,6 +40,18 @@ class Count(NamedTuple):
     def value_of(self, status: int) -> int:
         """1 where the status is in the range, else 0."""
         return int(status in self.statuses)
+
+
+class EventStart(NamedTuple):
+    """What the span of a Socket.IO event says from the start on.
+
+    Attributes:
+        name: The event's, behind its namespace where it has one.
+        attributes: Those of every event of this name.
+    """
+
+    name: str
+    attributes: Mapping[str, str]
 
 
 class RouteMark(NamedTuple):
@@ -113,10 +125,12 @@ class Plan:
     """What to record for one endpoint and method.
 
     Attributes:
-        rule: The URL rule as the application has it.
+        rule: The URL rule as the application has it, or the name of an event.
         route: The rule with the application's root before it: the value of ``http.route``.
+        place: The attributes of a record that say which route, or which event, it is of.
         has_secret: Whether an argument of the rule has a sensitive name, as in ``/reset/<token>``.
         is_socket: Whether the rule is for web sockets; Werkzeug matches it with no other requests.
+        event: What the span of an event of Flask-SocketIO has from its start; ``None`` for a request.
     """
 
     variables: tuple[PlannedVar, ...]
@@ -126,11 +140,13 @@ class Plan:
     chests: tuple[str, ...] | None
     rule: str | None
     route: str | None
+    place: Mapping[str, str]
     metric_attributes: Mapping[str, Any]
     key: Hashable
     counts: tuple[Count, ...]
     has_secret: bool
     is_socket: bool = False
+    event: EventStart | None = None
     wild: dict[str, PlannedVar] = field(default_factory=dict)
 
     @property
@@ -213,6 +229,7 @@ class Planner:
             chests=chests,
             rule=rule,
             route=route,
+            place={HTTP_ROUTE: route} if route is not None else {},
             metric_attributes=attributes,
             key=tuple(attributes.values()),
             counts=tuple({count.name: count for mark in marks for count in mark.counts}.values()),

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._guard import Refusal, count_refusal
 from flask_chest_otel._tracking.marks import marks_of
+from flask_chest_otel._tracking.plan import EventStart
 from flask_chest_otel._values.methods import metric_method
+from flask_chest_otel.names import CHESTS, EVENT_METHOD, MESSAGING_DESTINATION, MESSAGING_SYSTEM, SOCKETIO_EVENT
 
 if TYPE_CHECKING:
     from flask import Flask, Request
@@ -53,6 +55,33 @@ class Plans:
             self.counts = self.counts or bool(plan.counts)
         return plan
 
+    def of_event(self, event: str, namespace: str, handler: object, function: str | None) -> Plan:
+        """The plan of one Socket.IO event; of two handlers for one event, the first says what to record.
+
+        Args:
+            event: Its name, one of those that have a handler.
+            namespace: The same of its namespace.
+            handler: What is called for it.
+            function: The handler's full name, if it has one.
+        """
+        found = self._made.get((EVENT_METHOD, namespace, event))
+        if found is None:
+            plan = self._planner.compile(marks_of(handler, EVENT_METHOD), EVENT_METHOD, None)
+            place = {MESSAGING_DESTINATION: namespace, SOCKETIO_EVENT: event}
+            measured = {**place, **({CHESTS: plan.chests_text} if plan.chests_text is not None else {})}
+            start = _event_start(event, namespace, {**place, **_called(function)})
+            found = replace(
+                plan,
+                rule=start.name,
+                place=place,
+                event=start,
+                metric_attributes=measured,
+                key=tuple(measured.values()),
+            )
+            self._made[EVENT_METHOD, namespace, event] = found
+            self.counts = self.counts or bool(found.counts)
+        return found
+
     def _root(self, root: str) -> str:
         """The application's root for ``http.route``; an empty text for a new root beyond ``_MOST_ROOTS``."""
         if root not in self._roots:
@@ -66,3 +95,18 @@ class Plans:
                 return ""
             self._roots.add(root)
         return root
+
+
+def _event_start(event: str, namespace: str, attributes: dict[str, str]) -> EventStart:
+    """By the conventions for messaging, with the event's name as OpenTelemetry's socket.io for Node.js has it.
+
+    https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
+    https://github.com/open-telemetry/opentelemetry-js-contrib/tree/main/packages/instrumentation-socket.io
+    """
+    name = event if namespace == "/" else f"{namespace} {event}"
+    operation = {"messaging.operation.name": "process", "messaging.operation.type": "process"}
+    return EventStart(name, {MESSAGING_SYSTEM: "socket.io", **operation, **attributes})
+
+
+def _called(function: str | None) -> dict[str, str]:
+    return {"code.function.name": function} if function is not None else {}

@@ -75,6 +75,8 @@ def _check_routes(slo: SLO, app: Flask) -> None:
     rules = [(rule.rule, rule.methods or set()) for rule in app.url_map.iter_rules()]
     for pattern in slo.routes:
         methods = {method for rule, methods in rules if covers(pattern, rule) for method in methods}
+        if not methods and "socketio" in app.extensions:
+            continue  # an event of Flask-SocketIO's, perhaps, which is no rule
         if pattern != "*" and not methods:
             guess = nearest(pattern, (rule for rule, _ in rules))
             hint = f" (did you mean {guess!r}?)" if guess else ""

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 
-from flask_chest_otel.names import KNOWN_METHODS, OTHER_METHOD
+from flask_chest_otel.names import EVENT_METHOD, KNOWN_METHODS, OTHER_METHOD
 
-__all__ = ["CAPTURE_ALL", "known_method", "metric_method"]
+__all__ = ["CAPTURE_ALL", "FIGURED_METHODS", "known_method", "metric_method"]
 
 CAPTURE_ALL = "OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS"
 """Environment variable of OpenTelemetry's instrumentations. With any text in it, unknown methods keep their names."""
+
+FIGURED_METHODS = KNOWN_METHODS | {EVENT_METHOD}
+"""What figures are kept by: the methods that HTTP knows, and what records say of an event."""
 
 _MOST_CAPTURED = 50
 _captured: set[str] = set()
 
 
 def known_method(method: str) -> str:
-    """The method for stored counts: one of ``KNOWN_METHODS``, ``_OTHER`` for all others."""
-    return method if method in KNOWN_METHODS else OTHER_METHOD
+    """The method for stored counts: one of ``FIGURED_METHODS``, ``_OTHER`` for all others."""
+    return method if method in FIGURED_METHODS else OTHER_METHOD
 
 
 def metric_method(method: str) -> str:

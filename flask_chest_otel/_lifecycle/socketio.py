@@ -1,0 +1,165 @@
+"""Flask-SocketIO's events: the only place where its class is changed, and changed back.
+
+All handlers run in ``SocketIO._handle_event``, those of namespaces and callbacks too, in a request context that Flask
+dispatches no request for. The method is private, and is what it was since version 2.0; public ones would only reach
+handlers that are registered later. The library is never imported here.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from flask import current_app
+
+from flask_chest_otel._guard import guarded, report_error
+from flask_chest_otel._lifecycle.state import state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask_chest_otel._lifecycle.events import EventSteps
+    from flask_chest_otel._server_span.event import EventSpan
+
+    Handler = Callable[..., Any]
+
+__all__ = ["follow", "leave", "refusals"]
+
+_LIBRARY = "flask_socketio"
+_METHOD = "_handle_event"
+_OURS = "__flask_chest_follows__"
+
+_KNOWN_ARGUMENTS = 3
+"""The handler, the event's name, its namespace."""
+
+_ANY = "*"
+"""The name of namespaces, and by Flask-SocketIO of events, that have no handler of their own: clients choose them."""
+
+_CALLBACK = "(callback)"
+"""The name of what an application has called when a client acknowledges one of its own events."""
+
+_CALLED_AGAIN = frozenset({"connect", "disconnect"})
+"""Events whose handlers are called once more with fewer arguments, after a TypeError."""
+
+_followers: WeakSet[object] = WeakSet()
+
+
+@guarded("socketio")
+def follow(owner: object) -> None:
+    """See the events of Flask-SocketIO, where the application has loaded it; again and again is harmless."""
+    cls: Any = getattr(sys.modules.get(_LIBRARY), "SocketIO", None)
+    original = getattr(cls, _METHOD, None)
+    if original is None:
+        return
+    _followers.add(owner)
+    if not hasattr(original, _OURS):
+        setattr(cls, _METHOD, _around_event(original))
+
+
+@guarded("socketio")
+def leave(owner: object) -> None:
+    """See them no longer; after the last one its class is as it was."""
+    _followers.discard(owner)
+    cls: Any = getattr(sys.modules.get(_LIBRARY), "SocketIO", None)
+    ours: Any = getattr(cls, _METHOD, None)
+    if hasattr(ours, _OURS) and not _followers:
+        setattr(cls, _METHOD, ours.__wrapped__)
+
+
+def refusals() -> tuple[type[BaseException], ...]:
+    """What a handler raises to refuse a connection."""
+    found = getattr(sys.modules.get(_LIBRARY), "ConnectionRefusedError", None)
+    return (found,) if isinstance(found, type) else ()
+
+
+def _around_event(original: Handler) -> Handler:
+    @functools.wraps(original)
+    def _handle_event(self: Any, *args: Any, **kwargs: Any) -> Any:
+        __traceback_hide__ = True
+        if len(args) < _KNOWN_ARGUMENTS:
+            return original(self, *args, **kwargs)  # another version's
+        handler, message, namespace, *rest = args
+        event = _Event(self, handler, message, namespace)
+        try:
+            return original(self, event.call, message, namespace, *rest, **kwargs)
+        except BaseException as error:
+            event.raised(error)
+            raise
+        finally:
+            event.end()
+
+    setattr(_handle_event, _OURS, True)
+    return _handle_event
+
+
+class _Event:
+    """One event, from where Flask-SocketIO takes it to where it is done with it."""
+
+    def __init__(self, sockets: Any, handler: Handler, message: str | None, namespace: str) -> None:
+        self._sockets = sockets
+        self._handler = handler
+        self._message = message
+        self._namespace = namespace
+        self._steps: EventSteps | None = None
+        self._span: EventSpan | None = None
+
+    def call(self, *args: Any) -> Any:
+        """The handler, in its context; Flask-SocketIO calls this in its place."""
+        __traceback_hide__ = True
+        if not self._takes(args):
+            return self._handler(*args)  # which raises, and is called again
+        self._begin()
+        steps = self._steps
+        if steps is None:
+            return self._handler(*args)
+        try:
+            answer = self._handler(*args)
+        except Exception as error:
+            with guarded("event"):
+                steps.event_failed(error)
+            raise
+        steps.event_answered(accepted=self._message != "connect" or answer is not False)
+        return answer
+
+    def raised(self, error: BaseException) -> None:
+        """The event ends with an exception: the handler's, or one of what came after it."""
+        if self._span is not None:
+            self._span.fail(error)
+
+    def end(self) -> None:
+        """Flask-SocketIO is done with it."""
+        if self._span is not None:
+            self._span.end()
+
+    def _begin(self) -> None:
+        if self._span is not None:
+            return
+        try:
+            app = current_app._get_current_object()  # type: ignore[attr-defined]  # typed as a Flask
+            steps: Any = state_of(app)
+            self._span = steps.meet(app) if steps is not None else None
+            if self._span is not None:
+                self._steps = steps
+                steps.begin_event(self._span, *self._place(), self._handler)
+        except Exception as error:  # noqa: BLE001 - the guard decides
+            report_error("begin event", error)
+
+    def _place(self) -> tuple[str, str]:
+        """The names of the event and its namespace, which are only as many as the application has registered."""
+        server = self._sockets.server
+        known = self._namespace in server.handlers or self._namespace in server.namespace_handlers
+        return _CALLBACK if self._message is None else self._message, self._namespace if known else _ANY
+
+    def _takes(self, args: tuple[Any, ...]) -> bool:
+        if self._message not in _CALLED_AGAIN:
+            return True
+        try:
+            inspect.signature(self._handler).bind(*args)
+        except TypeError:
+            return False
+        except ValueError:  # it has no signature
+            return True
+        return True
