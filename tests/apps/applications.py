@@ -213,7 +213,13 @@ APPLICATIONS = {
         *(
             Application(
                 f"flask-socketio-{mode}",
-                ("flask-socketio==5.7.0", "simple-websocket==1.1.0", "gevent==26.9.0", "gevent-websocket==0.10.1"),
+                (
+                    "flask-socketio==5.7.0",
+                    "simple-websocket==1.1.0",
+                    "gevent==26.9.0",
+                    "gevent-websocket==0.10.1",
+                    "python-socketio[client]==5.18.1",
+                ),
                 ("python", "{programs}/socketio_site.py"),
                 (
                     Ask("GET", "/", "/", variables={"pieces": 1}),
