@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,14 +27,11 @@ from flask_chest_otel._collector.services import routes_of
 from flask_chest_otel._lifecycle.state import config_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from flask_chest_otel._cli.options import CommandFunction
     from flask_chest_otel._collector.application import Application
     from flask_chest_otel._collector.fragments import Target
 
 __all__ = ["command"]
-
-AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
 
 HEAD = ("TARGET", "WHAT", "TAKES", "MUST BE SET", "MAY BE SET")
 
@@ -97,7 +94,7 @@ OPTIONS = (
 )
 
 
-def composition_options(function: AnyCallable) -> AnyCallable:
+def composition_options(function: CommandFunction) -> CommandFunction:
     """The options that say what shall be in the configuration."""
     for option in reversed(OPTIONS):
         function = option(function)

@@ -13,10 +13,12 @@ from flask_chest_otel._store.reader import Wanted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from flask_chest_otel._cli.options import CommandFunction
+
 __all__ = ["filters"]
 
 
-def _error_option(command: Callable[..., None]) -> Callable[..., None]:
+def _error_option(command: CommandFunction) -> CommandFunction:
     return click.option(
         "--error",
         metavar="TYPE",
@@ -24,27 +26,27 @@ def _error_option(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def _path_option(command: Callable[..., None]) -> Callable[..., None]:
+def _path_option(command: CommandFunction) -> CommandFunction:
     return click.option("--path", metavar="PATH", help="Only this path; '/cart/*': all that begin so.")(command)
 
 
-def _version_option(command: Callable[..., None]) -> Callable[..., None]:
+def _version_option(command: CommandFunction) -> CommandFunction:
     return click.option("--version", metavar="VERSION", help="Only this version of the application; '-': with none.")(
         command
     )
 
 
-def _slower_option(command: Callable[..., None]) -> Callable[..., None]:
+def _slower_option(command: CommandFunction) -> CommandFunction:
     return click.option(
         "--slower", type=click.FloatRange(min=0), metavar="MS", help="Only requests that took longer, milliseconds."
     )(command)
 
 
-def _request_id_option(command: Callable[..., None]) -> Callable[..., None]:
+def _request_id_option(command: CommandFunction) -> CommandFunction:
     return click.option("--request-id", metavar="ID", help="Only requests with this id.")(command)
 
 
-_OPTIONS: dict[str, Callable[..., Callable[..., None]]] = {
+_OPTIONS: dict[str, Callable[[CommandFunction], CommandFunction]] = {
     "since": times.since_option,
     "until": times.until_option,
     "route": options.route_option,
@@ -60,19 +62,19 @@ _OPTIONS: dict[str, Callable[..., Callable[..., None]]] = {
 }
 
 
-def filters(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def filters(*names: str) -> Callable[[CommandFunction], CommandFunction]:
     """Give a command the options ``names``, and ``--utc``; it gets ``wanted`` in their place.
 
     Args:
         names: Keys of ``_OPTIONS``, in the order of the help.
     """
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+    def decorate(function: CommandFunction) -> CommandFunction:
         @wraps(function)
         def with_wanted(**given: object) -> None:
             function(wanted=_wanted({name: given.pop(name) for name in names}), **given)
 
-        command: Callable[..., None] = with_wanted
+        command: CommandFunction = with_wanted
         for name in reversed(names):
             command = _OPTIONS[name](command)
         return times.utc_option(command)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    CommandFunction = Callable[..., None]
 
 __all__ = [
     "json_option",
@@ -27,8 +29,6 @@ __all__ = [
 _STATUS = re.compile(r"[1-5](?:\d\d|xx)", re.IGNORECASE)
 
 SHORTEST_S, LONGEST_S = 0.1, 3600.0
-
-AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
 
 
 def status(text: str) -> tuple[int, int]:
@@ -55,7 +55,7 @@ def variable(text: str) -> tuple[str, str | None]:
     return name, value if equals else None
 
 
-def store_option(command: AnyCallable) -> AnyCallable:
+def store_option(command: CommandFunction) -> CommandFunction:
     """``--store PATH``."""
     return click.option(
         "--store",
@@ -65,12 +65,12 @@ def store_option(command: AnyCallable) -> AnyCallable:
     )(command)
 
 
-def json_option(command: AnyCallable) -> AnyCallable:
+def json_option(command: CommandFunction) -> CommandFunction:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON: every value whole, for programs.")(command)
 
 
-def route_option(command: AnyCallable) -> AnyCallable:
+def route_option(command: CommandFunction) -> CommandFunction:
     """``--route RULE``."""
     return click.option(
         "--route",
@@ -84,12 +84,12 @@ def route_of(given: str | None) -> str | None:
     return "" if given == "-" else given
 
 
-def method_option(command: AnyCallable) -> AnyCallable:
+def method_option(command: CommandFunction) -> CommandFunction:
     """``--method GET``."""
     return click.option("--method", type=str.upper, metavar="METHOD", help="Only this HTTP method.")(command)
 
 
-def service_option(command: AnyCallable) -> AnyCallable:
+def service_option(command: CommandFunction) -> CommandFunction:
     """``--service NAME``."""
     return click.option(
         "--service",
@@ -98,14 +98,14 @@ def service_option(command: AnyCallable) -> AnyCallable:
     )(command)
 
 
-def status_option(command: AnyCallable) -> AnyCallable:
+def status_option(command: CommandFunction) -> CommandFunction:
     """``--status 5xx``."""
     return click.option("--status", type=status, metavar="CODE", help="Only this status, 404, or class of them, 5xx.")(
         command
     )
 
 
-def variable_option(command: AnyCallable) -> AnyCallable:
+def variable_option(command: CommandFunction) -> CommandFunction:
     """``--var name=value``, any number of times."""
     return click.option(
         "--var",

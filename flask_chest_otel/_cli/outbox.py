@@ -25,10 +25,11 @@ from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from flask import Flask
 
+    from flask_chest_otel._cli.options import CommandFunction
     from flask_chest_otel._outbox.file import BatchInfo, Outbox, Usage
     from flask_chest_otel._outbox.worker import WorkerConfig
 
@@ -48,7 +49,7 @@ Examples:
 """
 
 
-def _outbox_option(function: Callable[..., None]) -> Callable[..., None]:
+def _outbox_option(function: CommandFunction) -> CommandFunction:
     return click.option(
         "--outbox",
         "folder",

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -22,6 +22,7 @@ __all__ = [
     "HEAD",
     "MISSING",
     "WARNING",
+    "Style",
     "bar",
     "broken",
     "columns_here",
@@ -57,9 +58,17 @@ NARROWEST = 40
 NARROWEST_CELL = 3
 """Columns of a cell at least, where more are asked for than fit."""
 
-ERROR: Mapping[str, object] = {"fg": "red", "bold": True}
-WARNING: Mapping[str, object] = {"fg": "magenta"}
-HEAD: Mapping[str, object] = {"bold": True}
+
+class Style(TypedDict, total=False):
+    """How a text looks: arguments of ``click.style``."""
+
+    fg: str
+    bold: bool
+
+
+ERROR: Style = {"fg": "red", "bold": True}
+WARNING: Style = {"fg": "magenta"}
+HEAD: Style = {"bold": True}
 """Colours that can be read on a light terminal and on a dark one."""
 
 
@@ -104,14 +113,14 @@ def say(text: str, *, to_stderr: bool = False) -> None:
     click.echo(_encodable(lines(text), to_stderr=to_stderr), err=to_stderr)
 
 
-def styled(text: str, style: Mapping[str, Any]) -> str:
+def styled(text: str, style: Style) -> str:
     """``text`` in a style, made safe, where the output is a terminal that shows colours; for ``click.echo`` alone."""
     text = _encodable(printable(text))
     return click.style(text, **style) if style and _has_colours() else text
 
 
 def say_wrapped(
-    text: str, *, indent: str = "", hanging: int = 2, style: Mapping[str, object] | None = None, to_stderr: bool = False
+    text: str, *, indent: str = "", hanging: int = 2, style: Style | None = None, to_stderr: bool = False
 ) -> None:
     """Print lines, made safe, each broken where it is wider than the terminal.
 
@@ -182,9 +191,9 @@ def say_json_line(value: object) -> None:
     _say_json(value)
 
 
-def _say_json(value: object, **options: Any) -> None:
+def _say_json(value: object, indent: int | None = None) -> None:
     # DEL is the one control character that JSON leaves as it is.
-    say(json.dumps(_finite(value), allow_nan=False, **options).replace("\x7f", "\\u007f"))
+    say(json.dumps(_finite(value), allow_nan=False, indent=indent).replace("\x7f", "\\u007f"))
 
 
 def say_table(
@@ -193,7 +202,7 @@ def say_table(
     *,
     right: Iterable[int] = (),
     flexible: Mapping[int, int] | None = None,
-    styles: Mapping[tuple[int, int], Mapping[str, object]] | None = None,
+    styles: Mapping[tuple[int, int], Style] | None = None,
     before: list[int] | None = None,
 ) -> None:
     """Print rows in columns under ``head``.
@@ -219,9 +228,7 @@ def say_table(
         before[:] = widths
 
 
-def _say_row(
-    row: Sequence[str], widths: Sequence[int], right: set[int], styles: Mapping[int, Mapping[str, object]]
-) -> None:
+def _say_row(row: Sequence[str], widths: Sequence[int], right: set[int], styles: Mapping[int, Style]) -> None:
     cells = []
     for at, (cell, width) in enumerate(zip(row, widths, strict=True)):
         text = cut(cell, width, sign("…", "~"))

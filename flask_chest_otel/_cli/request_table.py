@@ -12,6 +12,7 @@ from flask_chest_otel._cli.output import ERROR, MISSING, WARNING, milliseconds, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from flask_chest_otel._cli.output import Style
     from flask_chest_otel._store.reader import StoredRequest
 
 __all__ = ["COLUMNS", "RequestTable", "short_ids"]
@@ -145,7 +146,7 @@ def _is_flexible(name: str) -> bool:
     return name in FLEXIBLE or name not in {"time", "id", *COLUMNS}
 
 
-def _style(name: str, one: StoredRequest) -> Mapping[str, object]:
+def _style(name: str, one: StoredRequest) -> Style:
     if name == "error":
         return ERROR if one.error is not None else {}
     if name == "status" and one.status >= CLIENT_ERROR:

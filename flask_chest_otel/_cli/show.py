@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from flask_chest_otel._cli.output import Style
     from flask_chest_otel._records.record import LogLine, RequestError
     from flask_chest_otel._store.reader import RequestDetails, StoredRequest, StoreReader
 
@@ -40,7 +41,7 @@ MATCHES = 20
 NEIGHBOURS = 10
 """Other requests with the same value that are shown."""
 
-LEVELS: Mapping[str, Mapping[str, object]] = {"ERROR": ERROR, "CRITICAL": ERROR, "WARNING": WARNING}
+LEVELS: Mapping[str, Style] = {"ERROR": ERROR, "CRITICAL": ERROR, "WARNING": WARNING}
 
 EXAMPLES = """\b
 Examples:

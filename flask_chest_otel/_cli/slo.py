@@ -12,7 +12,14 @@ import click
 from flask_chest_otel._cli import options
 from flask_chest_otel._cli.filters import filters
 from flask_chest_otel._cli.output import ERROR, safe, say, say_file, say_json, say_table, say_wrapped
-from flask_chest_otel._cli.slo_words import arithmetic, objective_object, status_object, status_row, suggestion_object
+from flask_chest_otel._cli.slo_words import (
+    arithmetic,
+    bad_in_words,
+    objective_object,
+    status_object,
+    status_row,
+    suggestion_object,
+)
 from flask_chest_otel._cli.source import app_here, open_store
 from flask_chest_otel._lifecycle.state import config_of, objectives_of
 from flask_chest_otel._outbox.config import service_name
@@ -262,6 +269,5 @@ def _slos(app: Flask) -> tuple[SLO, ...]:
 
 
 def _row(slo: SLO) -> tuple[str, ...]:
-    said = objective_object(slo)
-    which = " ".join([*said["methods"], *said["routes"]])
-    return safe(slo.name), f"{slo.objective:g} %", str(slo.window_days), safe(which), safe(said["bad"] or None)
+    which = " ".join([*slo.methods, *slo.routes])
+    return safe(slo.name), f"{slo.objective:g} %", str(slo.window_days), safe(which), safe(bad_in_words(slo) or None)

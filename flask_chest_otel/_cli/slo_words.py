@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._cli.output import MISSING, safe, whole
 from flask_chest_otel._slo.burn import WINDOWS_S, window_name
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["arithmetic", "bad_in_words", "objective_object", "status_object", "status_row", "suggestion_object"]
 
 
-def objective_object(slo: SLO) -> dict[str, Any]:
+def objective_object(slo: SLO) -> dict[str, object]:
     """An objective for programs."""
     return {
         "name": slo.name,
@@ -39,7 +39,7 @@ def bad_in_words(slo: SLO) -> str:
     return ", ".join([*str(slo.bad_status).split(","), *slow, *values, *["good() says no"] * (slo.good is not None)])
 
 
-def status_object(one: Status) -> dict[str, Any]:
+def status_object(one: Status) -> dict[str, object]:
     """How an objective stands, for programs."""
     return {
         "name": one.slo.name,
@@ -68,7 +68,7 @@ def _spent(spent_in_s: float | None) -> str:
     return _days(spent_in_s / 86400) if spent_in_s else "spent"
 
 
-def suggestion_object(one: Suggestion) -> dict[str, Any]:
+def suggestion_object(one: Suggestion) -> dict[str, object]:
     """A suggestion for programs."""
     found = asdict(one)
     found["choice"] = None if one.choice is None else one.choice._asdict()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, astuple, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flask_chest_otel._cli.figures import Answer, Row
+    from flask_chest_otel._cli.output import Style
     from flask_chest_otel._store.reader import Wanted
 
 __all__ = ["command"]
@@ -193,8 +194,8 @@ def _say_times(rows: list[Row]) -> None:
     )
 
 
-def _styles(figures: list[Figures], first: int) -> dict[tuple[int, int], Any]:
-    wrong: dict[int, tuple[object, Callable[[Figures], int]]] = {
+def _styles(figures: list[Figures], first: int) -> dict[tuple[int, int], Style]:
+    wrong: dict[int, tuple[Style, Callable[[Figures], int]]] = {
         first + 1: (WARNING, lambda one: one.client_errors),
         first + 2: (ERROR, lambda one: one.server_errors),
     }

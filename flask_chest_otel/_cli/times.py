@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,20 +12,20 @@ from flask_chest_otel._analysis.times import TimeTextError, read_moments, read_s
 from flask_chest_otel._records.schema import utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from datetime import tzinfo
+
+    from flask_chest_otel._cli.options import CommandFunction
 
 __all__ = ["clock", "full", "since_option", "stored", "until_option", "utc_option", "zone_of"]
 
-AnyCallable = TypeVar("AnyCallable", bound="Callable[..., Any]")
 
-
-def utc_option(command: AnyCallable) -> AnyCallable:
+def utc_option(command: CommandFunction) -> CommandFunction:
     """``--utc``; read before the options with times, which it is about, too."""
     return click.option("--utc", is_flag=True, is_eager=True, help="Times in UTC; else this machine's own.")(command)
 
 
-def since_option(command: AnyCallable) -> AnyCallable:
+def since_option(command: CommandFunction) -> CommandFunction:
     """``--since TIME``."""
     return click.option(
         "--since",
@@ -35,7 +35,7 @@ def since_option(command: AnyCallable) -> AnyCallable:
     )(command)
 
 
-def until_option(command: AnyCallable) -> AnyCallable:
+def until_option(command: CommandFunction) -> CommandFunction:
     """``--until TIME``."""
     return click.option(
         "--until", callback=_end, metavar="TIME", help="Only requests before then; of a day, up to its end."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._guard import Log, printable
 from flask_chest_otel._tracking.definitions import Definitions
@@ -130,7 +130,7 @@ def _groups(app: Flask, config: ChestConfig) -> Iterator[tuple[TrackedVar, ...]]
 
 
 def _variables(groups: Iterable[tuple[TrackedVar, ...]], config: ChestConfig) -> Iterator[Variable]:
-    dimensions: dict[tuple[Any, ...], set[str]] = {}
+    dimensions: dict[tuple[str, str, str | None, bool], set[str]] = {}
     for group in groups:
         of_group = {_attribute(var, config) for var in group if var.dimension}
         for var in group:

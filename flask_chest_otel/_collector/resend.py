@@ -8,7 +8,7 @@ import os
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 if TYPE_CHECKING:
@@ -20,6 +20,24 @@ FILES = ("refused.1.jsonl", "refused.jsonl")
 """Older and newest, as the collector writes them."""
 
 TIMEOUT_S = 30.0
+
+
+class Refused(TypedDict, total=False):
+    """One line of these files: a request that a target refused, as the collector's guard writes it.
+
+    Attributes:
+        exporter: The exporter's name in the configuration, such as ``influxdb/metrics``.
+        url: The address that it was sent to.
+        content_type: The header ``Content-Type``, where it had one.
+        content_encoding: The header ``Content-Encoding``, where it had one.
+        body: Its body, base64.
+    """
+
+    exporter: str
+    url: str
+    content_type: str
+    content_encoding: str
+    body: str
 
 
 def folder(environ: Mapping[str, str] = os.environ) -> Path:
@@ -60,7 +78,7 @@ def resend(
 
 def _send(line: bytes, environ: Mapping[str, str], told: Callable[[str], None]) -> bool:
     try:
-        letter = json.loads(line)
+        letter: Refused = json.loads(line)
         request = _request(letter, environ)
         with urllib.request.build_opener(*_proxies(request)).open(request, timeout=TIMEOUT_S):
             return True
@@ -77,7 +95,7 @@ def _proxies(request: urllib.request.Request) -> list[urllib.request.BaseHandler
     return [urllib.request.ProxyHandler({})] if loopback else []
 
 
-def _request(letter: Mapping[str, Any], environ: Mapping[str, str]) -> urllib.request.Request:
+def _request(letter: Refused, environ: Mapping[str, str]) -> urllib.request.Request:
     headers = {"Content-Type": letter.get("content_type"), "Content-Encoding": letter.get("content_encoding")}
     headers |= _credentials(letter["exporter"], environ)
     return urllib.request.Request(  # noqa: S310 - the operator's own address
@@ -108,7 +126,7 @@ _QUERY = {"org": "INFLUXDB_ORG", "bucket": "INFLUXDB_SPANS_BUCKET", "db": "INFLU
 _METRICS_QUERY = {**_QUERY, "bucket": "INFLUXDB_BUCKET"}
 
 
-def _address(letter: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+def _address(letter: Refused, environ: Mapping[str, str]) -> str:
     """The address of then, at the server, organisation and bucket of now; of AWS, the collector's queue."""
     if signal := _BY_QUEUE.get(letter["exporter"]):
         return f"http://127.0.0.1:{environ.get('CHEST_AWS_RESEND_PORT') or 14316}/v1/{signal}"

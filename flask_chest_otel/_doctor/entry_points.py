@@ -11,6 +11,9 @@ from flask_chest_otel._doctor.part import Part, Row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from importlib.metadata import EntryPoint
+
+    from flask_chest_otel._doctor.instrumentations import Instrumentor
 
 __all__ = ["part"]
 
@@ -41,13 +44,13 @@ def part(environ: Mapping[str, str]) -> Part:
     return found
 
 
-def _instrumentor(entry: Any, disabled: list[str], found: Part) -> tuple[str, str]:
+def _instrumentor(entry: EntryPoint, disabled: list[str], found: Part) -> tuple[str, str]:
     if entry.name in disabled or "*" in disabled:
         return "skipped", f"{_DISABLED} names it"
     loaded = _loaded(entry, found)
     if loaded is None:
         return "broken", "it cannot be imported"
-    instrumentor = loaded()
+    instrumentor: Instrumentor = loaded()
     if instrumentor.is_instrumented_by_opentelemetry:
         return "loaded", "it instruments this process"
     conflict = get_dependency_conflicts(instrumentor.instrumentation_dependencies())
@@ -56,7 +59,7 @@ def _instrumentor(entry: Any, disabled: list[str], found: Part) -> tuple[str, st
     return "skipped", "nobody asked for it; opentelemetry-instrument does"
 
 
-def _loaded(entry: Any, found: Part) -> Any:
+def _loaded(entry: EntryPoint, found: Part) -> Any:
     try:
         return entry.load()
     except Exception as error:  # noqa: BLE001 - whatever a third party's module raises

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from importlib import metadata
 from importlib.metadata import entry_points
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from opentelemetry.instrumentation.dependencies import get_dependency_conflicts
 
 from flask_chest_otel._doctor.part import Part, Row
 
-__all__ = ["part"]
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = ["Instrumentor", "part"]
 
 _PREFIX = "opentelemetry-instrumentation-"
+
+
+class Instrumentor(Protocol):
+    """What is used of OpenTelemetry's ``BaseInstrumentor``, which has no types."""
+
+    @property
+    def is_instrumented_by_opentelemetry(self) -> bool:
+        """Whether it has instrumented its library in this process."""
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Requirements, such as ``redis >= 2.6``, that the installed library has to fulfil."""
 
 
 class _Library(NamedTuple):
@@ -92,10 +106,11 @@ def _state(library: _Library) -> tuple[str, str]:
     return "not switched on", f"{line}()"
 
 
-def _instrumentor(name: str) -> Any:
+def _instrumentor(name: str) -> Instrumentor | None:
     """The one instrumentor of a library in this process; ``None`` where it cannot be loaded."""
     entry = next(iter(entry_points(group="opentelemetry_instrumentor", name=name)), None)
     try:
-        return entry.load()() if entry is not None else None
+        instrumentor: Instrumentor | None = entry.load()() if entry is not None else None
     except Exception:  # noqa: BLE001 - whatever a third party's module raises
         return None
+    return instrumentor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opentelemetry import metrics, trace
 
@@ -24,6 +24,9 @@ UPSTREAM_IGNORES = (
     "opentelemetry-instrumentation-flask makes the span, and ignores OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN: "
     "exceptions that nobody handles stay on its span"
 )
+PROBE = "flask_chest_probe"
+"""The attribute that is set and taken away again, to see whether an id generator can be changed."""
+
 TO_EXPORT_METRICS = "type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, or OTEL_METRICS_EXPORTER=…"
 
 
@@ -97,10 +100,10 @@ def _trace_id(provider: object, found: Part) -> tuple[str, str]:
     return type(generator).__name__, "taught by the first request that has an id of its own"
 
 
-def _can_be_taught(generator: Any) -> bool:
+def _can_be_taught(generator: object) -> bool:
     try:
-        generator.flask_chest_probe = True
-        del generator.flask_chest_probe
+        setattr(generator, PROBE, True)
+        delattr(generator, PROBE)
     except Exception:  # noqa: BLE001 - whatever a third party's object raises
         return False
     return True

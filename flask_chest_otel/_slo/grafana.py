@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask_chest_otel._slo.burn import ALERTS, window_name
 from flask_chest_otel._slo.prometheus import BUDGET, COUNTER, NAME, RATIO, RESULT, job_of
@@ -21,7 +21,7 @@ __all__ = ["files"]
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 SHARE, TIMES, COUNT = "percentunit", "none", "short"
 
-Panel = dict[str, Any]
+Panel = dict[str, object]
 
 
 def files(rendering: Rendering) -> dict[str, str]:
@@ -50,7 +50,7 @@ def _panels(rendering: Rendering) -> Iterator[Panel]:
 def _of_one(slo: SLO, chosen: str, by: str | None) -> Iterator[Panel]:
     name = f"{slo.name}: {slo.objective:g} % in {slo.window_days} days"
     left = _query("A", f"{BUDGET}{{{chosen}}}", slo.name)
-    yield _panel("stat", f"{name}, budget left", 6, SHARE, [{**left, "instant": True, "range": False}])
+    yield _panel("stat", f"{name}, budget left", SHARE, [{**left, "instant": True, "range": False}])
     windows = sorted({alert.long_s for alert in ALERTS.values()})
     burns = [
         _query(
@@ -60,24 +60,23 @@ def _of_one(slo: SLO, chosen: str, by: str | None) -> Iterator[Panel]:
         )
         for place, window in enumerate(windows)
     ]
-    yield _panel("timeseries", f"{slo.name}: burn rate", 9, TIMES, burns)
+    yield _panel("timeseries", f"{slo.name}: burn rate", TIMES, burns)
     labels = [RESULT, *([re.sub(r"[^a-zA-Z0-9_]", "_", by)] if by else [])]
     grown = f"sum by ({', '.join(labels)}) (increase({COUNTER}{{{chosen}}}[$__rate_interval]))"
     legend = " ".join(f"{{{{{label}}}}}" for label in labels)
-    yield _panel("timeseries", f"{slo.name}: good and bad", 9, COUNT, [_query("A", grown, legend)])
+    yield _panel("timeseries", f"{slo.name}: good and bad", COUNT, [_query("A", grown, legend)])
 
 
 def _query(ref: str, expression: str, legend: str) -> Panel:
     return {"refId": ref, "datasource": SOURCE, "expr": expression, "legendFormat": legend, "range": True}
 
 
-def _panel(kind: str, title: str, width: int, unit: str, targets: list[Panel]) -> Panel:
+def _panel(kind: str, title: str, unit: str, targets: list[Panel]) -> Panel:
     defaults = {"unit": unit, "custom": {}}
     return {
         "type": kind,
         "title": title,
         "datasource": SOURCE,
-        "gridPos": {"w": width, "h": 8},
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "targets": targets,
     }
@@ -86,4 +85,4 @@ def _panel(kind: str, title: str, width: int, unit: str, targets: list[Panel]) -
 def _placed(panel: Panel, number: int) -> Panel:
     """Three panels in a line: 6, 9 and 9 of 24 columns."""
     line, place = divmod(number - 1, 3)
-    return {**panel, "id": number, "gridPos": {**panel["gridPos"], "x": (0, 6, 15)[place], "y": line * 8}}
+    return {**panel, "id": number, "gridPos": {"w": (6, 9, 9)[place], "h": 8, "x": (0, 6, 15)[place], "y": line * 8}}

@@ -102,12 +102,10 @@ def _time(name: str, text: str) -> Callable[[Filter], Filter]:
             at = read_moments(text, time.time_ns(), utc=True)
         except TimeTextError as error:
             raise _WordError(str(error)) from error
-        moment: dict[str, Any] = (
-            {"since_unix_ns": at.begin_unix_ns} if name == "since" else {"until_unix_ns": at.end_unix_ns}
-        )
-        wanted = replace(found.wanted, **moment)
-        given: dict[str, Any] = {name: text}
-        return replace(found, wanted=wanted, options=(*found.options, f"--{name}", text), **given)
+        found = replace(found, options=(*found.options, f"--{name}", text))
+        if name == "since":
+            return replace(found, since=text, wanted=replace(found.wanted, since_unix_ns=at.begin_unix_ns))
+        return replace(found, until=text, wanted=replace(found.wanted, until_unix_ns=at.end_unix_ns))
 
     return step
 

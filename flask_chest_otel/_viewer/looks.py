@@ -14,6 +14,7 @@ from flask_chest_otel._viewer import charts
 
 if TYPE_CHECKING:
     from flask import Blueprint
+    from flask.blueprints import BlueprintSetupState
 
     from flask_chest_otel._store.reader import StoredRequest
     from flask_chest_otel._viewer.filters import Filter
@@ -46,7 +47,7 @@ def register(pages: Blueprint) -> None:
     }
 
     @pages.record_once
-    def add(state: Any) -> None:
+    def add(state: BlueprintSetupState) -> None:
         state.app.jinja_env.filters.update({f"chest_{name}": function for name, function in filters.items()})
 
     pages.context_processor(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_chest_otel._slo.status import DAY_S, statuses
 from flask_chest_otel.slo import LONGEST_WINDOW_DAYS
@@ -35,7 +35,7 @@ class Promised(NamedTuple):
     slos: Sequence[SLO]
 
 
-def objectives_data(reader: StoreReader, promised: Promised | None) -> dict[str, Any]:
+def objectives_data(reader: StoreReader, promised: Promised | None) -> dict[str, object]:
     """What the page shows, as values that JSON knows; without the application, what its requests were counted as."""
     now_s = time.time()
     found = [] if promised is None else _promised(reader, promised, now_s)
@@ -49,7 +49,7 @@ def objectives_data(reader: StoreReader, promised: Promised | None) -> dict[str,
     }
 
 
-def _promised(reader: StoreReader, promised: Promised, now_s: float) -> list[dict[str, Any]]:
+def _promised(reader: StoreReader, promised: Promised, now_s: float) -> list[dict[str, object]]:
     @cache  # objectives of the same window are asked for at once
     def counted(begin_s: int, per_s: int) -> list[SLOCount]:
         return reader.slo_counts(begin_s, now_s, per_s, promised.service)
@@ -60,7 +60,7 @@ def _promised(reader: StoreReader, promised: Promised, now_s: float) -> list[dic
 
 def _objective(
     counted: Callable[[int, int], list[SLOCount]], service: str, status: Status, now_s: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     slo = status.slo
     window_s = slo.window_days * DAY_S
     per_s = max(HOUR_S, round(window_s / BARS / HOUR_S) * HOUR_S)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, render_template, request, stream_with_context
 
@@ -22,7 +23,7 @@ from flask_chest_otel._viewer.requests import neighbours, request_data, requests
 from flask_chest_otel._viewer.variables import variable_data, variables_data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from flask_chest_otel._store.reader import StoreReader
@@ -56,7 +57,7 @@ def make_blueprint(source: Source) -> Blueprint:
     looks.register(pages)
 
     def page(rule: str, name: str, data: Callable[[StoreReader, Filter], dict[str, object]]) -> None:
-        def html() -> Any:
+        def html() -> str:
             given = read_filter(request.args)
             with read_store(source.path()) as reader:
                 found = data(reader, given)
@@ -120,7 +121,7 @@ def _add_request(pages: Blueprint, source: Source) -> None:
             }
 
     @pages.get("/requests/<text>")
-    def one(text: str) -> Any:
+    def one(text: str) -> str:
         """Everything about one request, or the list of those that an id stands for."""
         found, more = data(text)
         name = "several" if "several" in found else "request"
@@ -140,9 +141,9 @@ def _json(found: object) -> Response:
     return Response(text + b"\n", mimetype="application/json")
 
 
-def _plain(value: Any) -> object:
+def _plain(value: object) -> object:
     """What JSON has no form for: mappings that cannot be changed, and named tuples inside of them."""
-    return dict(value) if hasattr(value, "keys") else str(value)
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _unreadable(error: StoreReadError) -> tuple[str, int]:

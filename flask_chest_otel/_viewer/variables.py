@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._records.schema import read_value
@@ -12,6 +12,7 @@ from flask_chest_otel.tracked import looks_like_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import TypeGuard
 
     from flask_chest_otel._store.reader import StoreReader
     from flask_chest_otel._viewer.filters import Filter
@@ -30,7 +31,7 @@ class _Request(NamedTuple):
 
     status: int
     duration_ms: float
-    variables: dict[str, Any]
+    variables: dict[str, object]
 
 
 def variables_data(reader: StoreReader, given: Filter) -> dict[str, object]:
@@ -74,7 +75,7 @@ def _looked_at(reader: StoreReader, given: Filter, *names: str) -> list[_Request
     return list(found.values())
 
 
-def _summary(name: str, values: Sequence[Any]) -> dict[str, object]:
+def _summary(name: str, values: Sequence[object]) -> dict[str, object]:
     numbers = [float(value) for value in values if _is_number(value)]
     # Nobody wants the sum of ids.
     is_amount = len(numbers) == len(values) and bool(numbers) and not looks_like_id(name)
@@ -117,7 +118,7 @@ def _bins(numbers: Iterable[float]) -> list[dict[str, object]]:
     ]
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
