@@ -1,4 +1,4 @@
-"""The pytest fixture ``chest_records``; the package is imported only when a test uses it."""
+"""The pytest fixture ``chest_records``. This module imports the package only when a test uses the fixture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ __all__ = ["chest_records"]
 
 @pytest.fixture
 def chest_records(app: Flask) -> Iterator[list[RequestRecord]]:
-    """Records of the requests that the fixture ``app`` (a Flask application) finishes during the test."""
+    """List of records of the requests that ``app`` finishes during the test.
+
+    Args:
+        app: The Flask application, from a fixture of this name that the test suite defines.
+    """
     from flask_chest_otel.testing import capture  # noqa: PLC0415 - every pytest run imports this module
 
     with capture(app) as records:

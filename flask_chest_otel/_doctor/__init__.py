@@ -1,4 +1,4 @@
-"""What is set up here, whether it works, and what to type where it does not."""
+"""``flask chest doctor``: it reads the set-up, tries it, and says for each problem what to type."""
 
 from __future__ import annotations
 

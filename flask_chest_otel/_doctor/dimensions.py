@@ -1,4 +1,4 @@
-"""Variables that are dimensions: where the HTTP metric cannot have them, and where they make too many series."""
+"""Checks of tracked variables that are dimensions: metrics that do not get them, and metrics with too many series."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = ["rows"]
 
 DURATION = "http.server.request.duration"
 NEAR = 0.8
-"""Share of the cardinality limit from which on an instrument is near it."""
+"""Share of ``cardinality_limit`` from which the doctor mentions an instrument."""
 
 LOOKED_AT = 20_000
-"""The newest requests of the store are looked at, so many at most."""
+"""How many of the newest stored requests are counted, at most."""
 
 
 def rows(app: Flask, state: ChestState, store: Path | None) -> Iterator[Row]:
-    """What is worth a word about the dimensions of an application.
+    """Yield a row for each problem with the dimensions of an application.
 
     Args:
         app: The application.
-        state: Its state.
-        store: Its embedded store, where it has one.
+        state: The application's state.
+        store: File of its embedded store; ``None`` where it has none.
     """
     application = look_at(app, state.config)
     variables = application.variables if application is not None else ()
@@ -52,14 +52,14 @@ def rows(app: Flask, state: ChestState, store: Path | None) -> Iterator[Row]:
 
 
 def _sets(app: Flask, store: Path | None, names: list[str], measured: dict[str, str]) -> Iterator[tuple[str, int]]:
-    """Metrics with the number of their attribute sets in one process, had it served the requests of the store."""
+    """Yield each metric with the number of attribute sets that the stored requests make in one process."""
     if store is None or not store.is_file():
         return
     try:
         with read_store(store) as reader:
             found = _found(reader, reader.newest(Wanted(service=app.name), LOOKED_AT), names, measured)
     except StoreReadError:
-        return  # said elsewhere
+        return  # `inspect_storage` reports it
     yield from sorted((metric, len(sets)) for metric, sets in found.items())
 
 

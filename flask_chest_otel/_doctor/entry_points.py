@@ -1,4 +1,4 @@
-"""Entry points of OpenTelemetry: which can be loaded, which are at work, which are skipped and why."""
+"""The installed entry points of OpenTelemetry: which are loaded, which are broken, and which are skipped and why."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHOSEN_BY = {
 
 
 def part(environ: Mapping[str, str]) -> Part:
-    """Instrumentors, id generators and exporters that are installed."""
+    """List instrumentors, and the id generators and exporters that a variable chooses or that are ours."""
     found = Part("entry_points", ("ENTRY POINT", "STATE", "BECAUSE"))
     disabled = _listed(environ.get(_DISABLED, ""))
     for entry in sorted(entry_points(group="opentelemetry_instrumentor"), key=lambda entry: entry.name):
@@ -62,7 +62,7 @@ def _instrumentor(entry: EntryPoint, disabled: list[str], found: Part) -> tuple[
 def _loaded(entry: EntryPoint, found: Part) -> Any:
     try:
         return entry.load()
-    except Exception as error:  # noqa: BLE001 - whatever a third party's module raises
+    except Exception as error:  # noqa: BLE001 - a third party's module may raise anything
         found.problems.append(
             f"the entry point {entry.name!r} cannot be loaded ({type(error).__name__}: {error}): type "
             f"pip install --upgrade {entry.value.partition(':')[0].partition('.')[0].replace('_', '-')}, "

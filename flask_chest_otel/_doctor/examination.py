@@ -1,4 +1,4 @@
-"""The parts of an examination, in their order."""
+"""Runs all checks of the doctor, in the order in which their results are printed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from flask_chest_otel._doctor import (
     settings,
     silent,
 )
+from flask_chest_otel._doctor.export_warnings import captured_warnings
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel._otlp.endpoint import SIGNALS, problems
@@ -30,12 +31,15 @@ NO_CHEST = (
 
 
 def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
-    """Look at an application as it would be at its first request.
+    """Check an application in the state that it has at its first request.
 
     Args:
         app: The application.
-        send: Whether a span and a metric are sent through its exporters.
-        timeout_s: How long they may take, seconds.
+        send: Whether to send a span and a metric through its exporters.
+        timeout_s: How long sending may take, seconds.
+
+    Returns:
+        One part for each kind of fact; problems are in the part that they belong to.
     """
     parts = [settings.versions()]
     state = state_of(app)
@@ -49,8 +53,8 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
     addresses = problems(os.environ, signals) if state.config.enabled and state.export.follows_environment() else []
     sending = send and state.config.enabled
     sent = None
-    # One ear for both: the sender of the outbox begins in the first, with what waits there, and says a thing once.
-    with probe.captured_warnings() as said:
+    # One capture for both steps: the outbox worker begins to send in the first one, and logs each problem only once.
+    with captured_warnings() as said:
         started = probe.start(app, state)
         if sending:
             sent = probe.send_probe(state, started, said, timeout_s)
@@ -64,12 +68,12 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
     ]
     if sent is not None:
         parts.append(sent)
-        # Ports and paths are customs: where everything gets through, there is nothing wrong with them.
+        # Standard ports and paths are only conventions: if the probe arrives, another address is no problem.
         addresses = addresses if sent.problems else []
     else:
-        parts[0].problems += [*started, *probe.advised(said)]
+        parts[0].problems += [*started, *map(str, said)]
     parts[0].problems += addresses
-    # After the probe, which may have left something there.
+    # Last, because a probe that could not be sent is now in the outbox.
     store = getattr(state.export.store, "path", None)
     parts += [probe.inspect_storage(app, state), silent.part(app, state, store), probe.counters()]
     return parts

@@ -1,4 +1,4 @@
-"""Libraries whose queries and calls could be child spans of a request: which are instrumented, and how to do it."""
+"""Installed libraries whose queries and calls could be child spans: whether they are instrumented, and how to do so."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Instrumentor(Protocol):
 
 
 class _Library(NamedTuple):
-    """A library that waits for others.
+    """A library that makes calls over the network.
 
     Attributes:
-        name: Of its distribution.
-        instrumentation: What its instrumentation is called, after OpenTelemetry's prefix.
-        entry: Its entry point.
-        instrumentor: Its class.
-        below: A library that uses it, whose spans are enough.
+        name: Name of the library's distribution.
+        instrumentation: Name of its instrumentation's distribution, without ``opentelemetry-instrumentation-``.
+        entry: Name of the instrumentation's entry point.
+        instrumentor: Name of the instrumentation's class.
+        below: A library above this one. Where it is installed, its spans are enough and this library is not listed.
     """
 
     name: str
@@ -72,7 +72,7 @@ _LIBRARIES = (
 
 
 def part() -> Part:
-    """Hints, and no problems: whoever does not ask why a request was slow needs none of them."""
+    """List the installed libraries and their instrumentations. Missing ones are hints, not problems."""
     found = Part("instrumentations", ("LIBRARY", "INSTRUMENTATION", "TYPE"))
     for library in _LIBRARIES:
         version = _version(library.name)
@@ -107,10 +107,10 @@ def _state(library: _Library) -> tuple[str, str]:
 
 
 def _instrumentor(name: str) -> Instrumentor | None:
-    """The one instrumentor of a library in this process; ``None`` where it cannot be loaded."""
+    """Return the instrumentor of a library, which is one per process; ``None`` where it cannot be loaded."""
     entry = next(iter(entry_points(group="opentelemetry_instrumentor", name=name)), None)
     try:
         instrumentor: Instrumentor | None = entry.load()() if entry is not None else None
-    except Exception:  # noqa: BLE001 - whatever a third party's module raises
+    except Exception:  # noqa: BLE001 - a third party's module may raise anything
         return None
     return instrumentor

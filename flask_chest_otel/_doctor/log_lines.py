@@ -1,4 +1,4 @@
-"""Who puts what on log lines, and which formats ask for what nobody puts there."""
+"""Checks of logging: which fields log records get, and which formats use a field that no record has."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MISSING = re.compile(r"'([^']+)'")
 
 
 def part(state: ChestState) -> Part:
-    """Fields that lines get, and by whom; each handler, and what its format lacks."""
+    """List the fields of log records, what sets them, and for each handler the first field that its format lacks."""
     found = Part("logs", ("LOG LINES", "FOUND", "THEREFORE"))
     fields = fields_on_lines()
     found.rows.append(Row("log_fields", ", ".join(fields) or "none", state.export.sources.get("log_fields", "default")))
@@ -43,7 +43,7 @@ def part(state: ChestState) -> Part:
 
 
 def _others() -> Iterator[Row]:
-    """What others have put on logging."""
+    """Yield a row for a record factory or a logger class that is not the standard library's."""
     factory = logging.getLogRecordFactory()
     if factory is not logging.LogRecord:
         yield Row("record factory", _named(factory), "puts what it likes on every record; it wins")
@@ -63,7 +63,7 @@ def _loggers() -> list[logging.Logger]:
 
 
 def _look_at(logger: logging.Logger, handler: logging.Handler, found: Part) -> None:
-    """Format a record as this handler would, and keep the text to ourselves."""
+    """Let a handler format a record, without writing it, and note a field that is missing."""
     where = f"{type(handler).__name__} of the logger {logger.name}"
     filters = [*logger.filters, *handler.filters]
     by = "RequestFields" if any(isinstance(one, RequestFields) for one in filters) else ""
@@ -76,18 +76,18 @@ def _look_at(logger: logging.Logger, handler: logging.Handler, found: Part) -> N
 
 
 def _lacks(logger: logging.Logger, handler: logging.Handler) -> str | None:
-    """The first field that a handler's format asks for in vain."""
+    """Return the first field that a handler's format uses and a record lacks; ``None`` where it lacks none."""
     record = logging.getLogRecordFactory()(logger.name, logging.INFO, __file__, 0, "a line of the doctor", (), None)
     record.__dict__.update((name, "-") for name in fields_on_lines() if name not in record.__dict__)
     try:
-        # Filters put fields on records, too; what they say of this one is of no interest.
+        # Filters set fields on records, too. Whether they drop this record does not matter.
         logger.filter(record)
         handler.filter(record)
         handler.format(record)
     except (KeyError, ValueError) as error:
         named = _MISSING.search(str(error))
         return named[1] if named is not None else None
-    except Exception:  # noqa: BLE001 - of the application's own, which wants a request, perhaps
+    except Exception:  # noqa: BLE001 - the application's own code, which may need a request
         return None
     return None
 

@@ -1,4 +1,4 @@
-"""One part of what the doctor says."""
+"""What one check of the doctor returns: facts and problems."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Row(NamedTuple):
     """One fact.
 
     Attributes:
-        name: What it is about.
+        name: What the fact is about, such as a setting.
         value: What was found.
-        why: Where that comes from, or what follows from it.
+        why: Where the value comes from, what it means, or what to type.
     """
 
     name: str
@@ -24,13 +24,13 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Part:
-    """Facts of one kind, and what is wrong with them.
+    """Facts of one kind, and their problems.
 
     Attributes:
-        key: Its name for programs.
-        head: Names of the three columns.
+        key: Name of the part in ``--json``.
+        head: Heads of the three columns.
         rows: The facts.
-        problems: One sentence each: what is wrong, and what to type.
+        problems: One sentence for each problem: what is wrong, and what to type.
     """
 
     key: str

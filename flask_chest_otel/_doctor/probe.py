@@ -1,65 +1,63 @@
-"""A span and a metric through the real exporters, and what lies in outbox and store."""
+"""Sends a span and a metric through the real exporters, and looks into outbox and store."""
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from opentelemetry import metrics, trace
 
-from flask_chest_otel._base.addresses import without_secrets
 from flask_chest_otel._base.sqlite import NotOursError
 from flask_chest_otel._base.text import counted
+from flask_chest_otel._doctor.export_warnings import another_address, without_values
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._doctor.settings import sdk_is_off
 from flask_chest_otel._doctor.store_use import NEARLY_FULL, store_use
-from flask_chest_otel._guard import COUNTED
-from flask_chest_otel._otlp.endpoint import PORTS, SIGNALS, exporters_of, protocol_of
-from flask_chest_otel._outbox.elsewhere import NOBODY_SENDS, elsewhere
+from flask_chest_otel._otlp.endpoint import exporters_of
+from flask_chest_otel._outbox.elsewhere import elsewhere
 from flask_chest_otel._self_metrics import self_metrics
 from flask_chest_otel._version import __version__
 from flask_chest_otel.errors import ChestError
 from flask_chest_otel.names import DOCTOR, SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
     from pathlib import Path
 
     from flask import Flask
 
+    from flask_chest_otel._doctor.export_warnings import ExportWarning
     from flask_chest_otel._lifecycle.state import ChestState
     from flask_chest_otel._outbox.file import Usage
 
-__all__ = ["advised", "captured_warnings", "counters", "inspect_storage", "send_probe", "start"]
+__all__ = ["counters", "inspect_storage", "send_probe", "start"]
 
 OLD_S = 60.0
-"""A batch that waits longer than this is worth a word, seconds."""
+"""Age from which a waiting batch is reported as a problem, seconds."""
 
 SPAN_NAME = "flask chest doctor"
 NOBODY = "nobody exports it"
 
 
 def start(app: Flask, state: ChestState) -> list[str]:
-    """Decide and build as the first request would; what is wrong with it."""
+    """Choose and build exporters, as the first request does, and return what is wrong with them."""
     if not state.config.enabled or state.export.decided:
         return []
     try:
         state.router.add(*state.export.start(app))
     except ChestError as error:
         return [str(error)]
-    except Exception as error:  # noqa: BLE001 - exporters are third parties
-        said = _hidden(str(error))
+    except Exception as error:  # noqa: BLE001 - a third party's exporter may raise anything
+        said = without_values(str(error))
         return [f"nothing can be exported ({type(error).__name__}: {said}): correct the OTEL_… variables above"]
     return []
 
 
 def inspect_storage(app: Flask, state: ChestState) -> Part:
-    """Outbox and store: where they are, whether they can be written, what waits there."""
-    # Imported here: they bring an exporter, and the store is the usual case.
+    """List store and outbox: where they are, whether they can be written, and how many batches wait."""
+    # Imported here because they import an exporter, which an application with a store does not need.
     from flask_chest_otel._outbox.config import folder_here  # noqa: PLC0415
     from flask_chest_otel._outbox.file import FILENAME, Outbox  # noqa: PLC0415
 
@@ -73,10 +71,10 @@ def inspect_storage(app: Flask, state: ChestState) -> Part:
     try:
         folder = folder_here(state.config, app.name, os.environ)
     except ChestError:
-        # What is wrong with the address is said where the address is shown.
+        # `examine` reports a wrong address already.
         return found
     if state.config.outbox_dir is None:
-        # Facts, no problems: they may be another application's.
+        # Rows, not problems: these outboxes may belong to another application.
         for other, count in elsewhere(folder.parent, folder):
             found.rows.append(
                 Row("outbox of the same name", str(other), f"{counted(count, 'batch lies', 'batches lie')} there")
@@ -97,14 +95,14 @@ def inspect_storage(app: Flask, state: ChestState) -> Part:
     return found
 
 
-def send_probe(state: ChestState, trouble: list[str], said: list[str], timeout_s: float) -> Part:
-    """Send one span and one point.
+def send_probe(state: ChestState, trouble: list[str], said: Sequence[ExportWarning], timeout_s: float) -> Part:
+    """Send one span and one metric point, and wait until the exporters have passed them on.
 
     Args:
-        state: The application's.
-        trouble: What was wrong before.
-        said: What exporters say, as :func:`heard` gives it.
-        timeout_s: How long it may take, seconds.
+        state: State of the application.
+        trouble: What :func:`start` returned.
+        said: The list of ``captured_warnings``, which grows meanwhile.
+        timeout_s: How long to wait, seconds.
     """
     found = Part("sent", ("SENT", "NAME", "RESULT"), problems=list(trouble))
     if trouble and not state.export.decided:
@@ -117,12 +115,12 @@ def send_probe(state: ChestState, trouble: list[str], said: list[str], timeout_s
     started = time.monotonic()
     in_time = state.export.force_flush(timeout_s)
     took_s = time.monotonic() - started
-    found.problems += advised(said)
-    failed = any(map(_advice, said))
+    found.problems += map(str, said)
+    failed = any(one.advice for one in said)
     if not in_time and not failed:
         found.problems.append(
             f"the exporters did not pass everything on within {timeout_s:g} s: start the collector, "
-            f"or type another address: {_another_address()}"
+            f"or type another address: {another_address()}"
         )
     passed = f"passed on in {took_s:.1f} s" if in_time and not failed else "not passed on"
     spans = hasattr(provider, "shutdown") and state.export.store is None and _has_exporter("traces", state)
@@ -135,13 +133,13 @@ def send_probe(state: ChestState, trouble: list[str], said: list[str], timeout_s
 
 
 def _has_exporter(signal: str, state: ChestState) -> bool:
-    """Whether the environment, where it decides, lets anybody export a signal."""
+    """Whether a signal has an exporter, where the environment chooses exporters."""
     chosen = state.export.mode() != "otlp" or bool(exporters_of(signal, os.environ))
     return chosen and not sdk_is_off(os.environ)
 
 
 def counters() -> Part:
-    """What this package has counted in this process, loading the application included."""
+    """List the metrics about this package itself, counted in this process since the application was loaded."""
     rows = [
         Row(name, f"{value:g}", ", ".join(f"{key}={text}" for key, text in attributes.items()))
         for name, value, attributes in self_metrics()
@@ -178,92 +176,3 @@ def _writable(folder: Path, found: Part, instead: str) -> str:
         return "can be written"
     found.problems.append(f"{nearest} cannot be written by this user: type chown or chmod there, or {instead}")
     return "cannot be written"
-
-
-def advised(said: list[str]) -> list[str]:
-    """Lines of the log; behind those about what did not get through, what to type."""
-    return [f"{line}; {advice}" if (advice := _advice(line)) else line for line in said]
-
-
-_KEY = "a key is given with OTEL_EXPORTER_OTLP_HEADERS=name=value"
-
-_ADVICE = {
-    **dict.fromkeys(
-        ("(401 ", "(403 ", "(407 ", "(UNAUTHENTICATED ", "(PERMISSION_DENIED "),
-        f"the caller is refused, and what waits is sent when the token is right: {_KEY}",
-    ),
-    "no OTLP endpoint": (
-        "something else answers there: type the collector's address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318"
-    ),
-    "WRONG_VERSION_NUMBER": "no TLS is spoken there: type an address that begins with http://",
-    "CERTIFICATE_VERIFY_FAILED": (
-        "this machine does not know who signed its certificate, or it is for another name: type the authority's "
-        "PEM file: OTEL_EXPORTER_OTLP_CERTIFICATE=/path/ca.pem"
-    ),
-    "parsing HTTP/2": (
-        "no gRPC is spoken there: type the collector's port for it, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
-    ),
-    "(OSError: certificates ": (
-        "type the path of a PEM file: OTEL_EXPORTER_OTLP_CERTIFICATE=…, or _CLIENT_CERTIFICATE and _CLIENT_KEY"
-    ),
-}
-
-
-def _advice(line: str) -> str:
-    """What to type where ``line`` says that something did not get through; nothing where it does not."""
-    # Not any word: a connection that is refused is another matter.
-    refused = any(f" refused {signal} (" in line for signal in SIGNALS)
-    if refused and "(404" in line:
-        return f"nothing takes OTLP there: type another address: {_another_address()}"
-    if refused:
-        return f"look at the reason; {_KEY}"
-    for sign, advice in _ADVICE.items():
-        if sign in line:
-            return advice
-    if "does not take" in line or "export" in line:
-        return (
-            "start the collector there (flask chest collector run --target NAME), "
-            f"or type another address: {_another_address()}"
-        )
-    return ""
-
-
-def _another_address() -> str:
-    return f"OTEL_EXPORTER_OTLP_ENDPOINT=http://host:{PORTS[protocol_of('traces', os.environ)]}"
-
-
-def _hidden(said: str) -> str:
-    """Others quote what they could not use: what is no secret of OpenTelemetry's variables."""
-    return without_secrets(said, {name: text for name, text in os.environ.items() if name.startswith("OTEL_")})
-
-
-class _Ear(logging.Handler):
-    def __init__(self, said: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self._said = said
-
-    def emit(self, record: logging.LogRecord) -> None:
-        # The doctor has a row for that, and it may be another application's.
-        if record.msg == NOBODY_SENDS:
-            return
-        line = _hidden(record.getMessage().partition("\n")[0].removesuffix(COUNTED))
-        if line not in self._said:
-            self._said.append(line)
-
-
-@contextmanager
-def captured_warnings() -> Iterator[list[str]]:
-    """Warnings and errors that OpenTelemetry and this package log meanwhile, in place of their handlers'."""
-    said: list[str] = []
-    ear = _Ear(said)
-    loggers = [logging.getLogger(name) for name in ("opentelemetry", "flask_chest_otel")]
-    before = [logger.propagate for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(ear)
-        logger.propagate = False
-    try:
-        yield said
-    finally:
-        for logger, propagate in zip(loggers, before, strict=True):
-            logger.removeHandler(ear)
-            logger.propagate = propagate

@@ -1,4 +1,4 @@
-"""Whose providers these are, who makes ids and who makes the server span."""
+"""Checks of OpenTelemetry's providers: who set them, who makes ids, and who makes the server span."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ UPSTREAM_IGNORES = (
     "exceptions that nobody handles stay on its span"
 )
 PROBE = "flask_chest_probe"
-"""The attribute that is set and taken away again, to see whether an id generator can be changed."""
+"""Name of an attribute that is set and deleted again, to find out whether an id generator can be changed."""
 
 TO_EXPORT_METRICS = "type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, or OTEL_METRICS_EXPORTER=…"
 
 
 def part(app: Flask, state: ChestState) -> Part:
-    """Providers as they are after the decision of ``export=``."""
+    """List the providers in use after ``export=`` has been applied, and who makes ids and the server span."""
     found = Part("providers", ("WHAT", "IS", "BECAUSE"))
     config, export = state.config, state.export
     tracers, meters = export.tracer_provider(), export.meter_provider()
@@ -51,7 +51,7 @@ def part(app: Flask, state: ChestState) -> Part:
 
 
 def _log_records(app: Flask, state: ChestState, found: Part) -> None:
-    """Where requests as events go, and exceptions as log records."""
+    """Add where events and exceptions go that are exported as log records."""
     events, wanted = state.export.events, asked_for(state.config)
     where = events.outlet.where if events is not None else "go nowhere"
     found.rows += [Row("exceptions" if EXCEPTION_OPT_IN in what else "events", where, what) for what in wanted]
@@ -104,7 +104,7 @@ def _can_be_taught(generator: object) -> bool:
     try:
         setattr(generator, PROBE, True)
         delattr(generator, PROBE)
-    except Exception:  # noqa: BLE001 - whatever a third party's object raises
+    except Exception:  # noqa: BLE001 - a third party's object may raise anything
         return False
     return True
 

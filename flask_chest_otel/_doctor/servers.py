@@ -1,4 +1,4 @@
-"""Forks, and servers whose workers run no threads."""
+"""Checks of the server: whether forks are noticed, and whether uWSGI's workers run threads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ _OFF = frozenset({"0", "false", "no", "off"})
 
 
 def part(environ: Mapping[str, str], folder: Path | None = None) -> Part:
-    """Whether forks are noticed, and what the configuration of uWSGI in ``folder`` (the current one) says."""
+    """Check whether forks are noticed, and read uWSGI's options.
+
+    Args:
+        environ: The environment; uWSGI reads options from ``UWSGI_…``.
+        folder: Where ``*.ini`` files of uWSGI are looked for; ``None``: the current folder.
+    """
     found = Part("servers", ("SERVERS", "FOUND", "THEREFORE"))
     if notices_native_forks():
         found.rows.append(Row("forks", "noticed", "also those in C (uWSGI): each worker counts from zero"))
@@ -53,7 +58,10 @@ def _look_at(where: str, options: Mapping[str, str], found: Part) -> None:
 
 
 def _uwsgi_options(path: Path) -> dict[str, str] | None:
-    """Options of the section ``[uwsgi]``, which may stand more than once; ``None``: there is no such section."""
+    """Return the options of a file's section ``[uwsgi]``; ``None`` where it has none.
+
+    An option may come more than once, which ``configparser`` refuses; the last one counts.
+    """
     try:
         text = path.read_text("utf-8", "replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Versions, effective settings and where each comes from."""
+"""Checks of versions, settings and environment variables."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DISTRIBUTIONS = (
 
 
 def versions() -> Part:
-    """What is installed."""
+    """List Python and the installed packages that matter here, with their versions."""
     found = Part("versions", ("INSTALLED", "VERSION", ""), [Row("python", platform.python_version())])
     for name in _DISTRIBUTIONS:
         try:
@@ -46,11 +46,11 @@ def versions() -> Part:
 
 
 def part(state: ChestState) -> Part:
-    """Every setting with its value and its source."""
+    """List every setting with its value and its source."""
     sources = state.export.sources
     found = Part("settings", ("SETTING", "VALUE", "FROM"))
     shown = state.config.shown()
-    # As one would write it, not as it is kept.
+    # As a user writes it; the configuration keeps parsed objects.
     shown["tracked_vars"] = effective_environment(state.config).get(f"{PREFIX}TRACKED_VARS", "()")
     found.rows = [Row(name, text, sources.get(name, "default")) for name, text in shown.items()]
     if not state.config.enabled:
@@ -61,15 +61,15 @@ def part(state: ChestState) -> Part:
 
 
 def _malformed(environ: Mapping[str, str]) -> list[str]:
-    """Values in the environment that the instrumentor could not use, and took the default for."""
+    """Return a sentence for each variable whose value the instrumentor could not use, so that it took the default."""
     found: list[ChestConfigError] = []
     settle({}, {}, environ, on_malformed=found.append)
-    # An argument of `instrument` may have been stronger; what was met has been counted.
+    # Only values that were counted as refused: an argument of `instrument` may have come before the variable.
     return [f"{error}; its default is used until then" for error in found if (Refusal.SETTING, error.setting) in counts]
 
 
 def environment(environ: Mapping[str, str]) -> Part:
-    """OpenTelemetry's own variables, what may be a secret masked; and ours that are no settings, or of no use."""
+    """List OpenTelemetry's variables, with secrets masked, and report variables that are misspelt or cannot be used."""
     found = Part("environment", ("VARIABLE", "VALUE", ""))
     found.rows = [
         Row(name, shown_variable(name, text)) for name, text in sorted(environ.items()) if name.startswith("OTEL_")
@@ -88,5 +88,5 @@ def environment(environ: Mapping[str, str]) -> Part:
 
 
 def sdk_is_off(environ: Mapping[str, str]) -> bool:
-    """Whether all providers of the SDK do nothing, read as the SDK does."""
+    """Whether ``OTEL_SDK_DISABLED`` switches all providers off; it is read in the same way as the SDK reads it."""
     return environ.get(SDK_DISABLED, "").strip().lower() == "true"

@@ -1,4 +1,4 @@
-"""What is set up and says nothing: no error, and no data either."""
+"""Checks of decorators and tracked names that raise no error and yet record nothing."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = ["part"]
 
 
 def part(app: Flask, state: ChestState | None, store: Path | None) -> Part:
-    """Decorators and names of which nothing comes; hints, and no problems: they may be meant.
+    """List decorators and tracked names that record nothing. These are hints, not problems: they may be intended.
 
     Args:
         app: The application.
-        state: Its state, where something records it.
-        store: Its embedded store, where it has one.
+        state: The application's state; ``None`` where it has no FlaskChest.
+        store: File of its embedded store; ``None`` where it has none.
     """
     found = Part("silent", ("SILENT", "WHAT", "TYPE"))
     of_routes = [mark for view in app.view_functions.values() for mark in every_mark(view)]
@@ -57,7 +57,7 @@ def _says_nothing(mark: RouteMark) -> bool:
 
 
 def _never_met(app: Flask, store: Path | None) -> Iterator[str]:
-    """Tracked names that are in no request of a store that has some."""
+    """Yield tracked names that no stored request has; nothing where the store has no requests."""
     application = look_at(app, config_of(app))
     if application is None or store is None or not store.is_file():
         return
@@ -67,4 +67,4 @@ def _never_met(app: Flask, store: Path | None) -> Iterator[str]:
                 names = dict.fromkeys(variable.name for variable in application.variables)
                 yield from [name for name in names if not reader.has_variable(app.name, name)]
     except StoreReadError:
-        return  # said elsewhere
+        return  # `inspect_storage` reports it

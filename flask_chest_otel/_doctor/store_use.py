@@ -1,4 +1,4 @@
-"""What the embedded store holds, and how full it is."""
+"""Describes the embedded store: how many requests it has, and how full it is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["NEARLY_FULL", "store_use"]
 
 NEARLY_FULL = 0.9
-"""Share of its bound from which on a store or an outbox is called nearly full."""
+"""Share of the maximum size from which a store or an outbox is called nearly full."""
 
 MIB, DAY_S = 1024 * 1024, 86400.0
 
@@ -24,7 +24,7 @@ SPANS = {"all": "child spans of all", "slow": "child spans of failed and slow on
 
 
 def store_use(path: Path, config: ChestConfig) -> str:
-    """How many requests are in the store, from when, how full it is, and what its bounds are."""
+    """Return in words the size of a store, its limits, and the number of its requests with the time of the first."""
     files = (path, path.with_name(f"{path.name}-wal"))
     used = sum(file.stat().st_size for file in files if file.exists())
     bounds = (

@@ -20,6 +20,8 @@ __all__ = [
     "GRPC",
     "HTTP",
     "PORTS",
+    "POST_NOT_TAKEN",
+    "POST_REFUSED",
     "SIGNALS",
     "exporters_of",
     "grpc_target_of",
@@ -39,6 +41,12 @@ SIGNALS = ("traces", "metrics", "logs")
 
 PORTS = {GRPC: 4317, HTTP: 4318}
 """Port on which a collector listens by default, by protocol."""
+
+POST_REFUSED = "%s refused %s (%s): put aside, not sent again; see: flask chest outbox"
+"""Log line: a collector refused batches for good. Its arguments are the address, the signal and the reason."""
+
+POST_NOT_TAKEN = "%s does not take %s (%s): kept in the outbox and tried again"
+"""Log line: a collector may take the batches later. Its arguments are the same."""
 
 _SPOKEN = {EXPORTER: HTTP, "otlp_proto_http": HTTP, "otlp_proto_grpc": GRPC}
 

@@ -10,7 +10,7 @@ from flask_chest_otel._base.rate_limit import RateLimit
 from flask_chest_otel._base.retry import pause_s
 from flask_chest_otel._guard import Log
 from flask_chest_otel._otlp.client import in_short
-from flask_chest_otel._otlp.endpoint import GRPC
+from flask_chest_otel._otlp.endpoint import GRPC, POST_NOT_TAKEN, POST_REFUSED
 from flask_chest_otel._otlp.http import HttpClient
 from flask_chest_otel._otlp.parts import Part, name_of, parts_of
 from flask_chest_otel._otlp.signals import OTLP_SIGNALS
@@ -208,7 +208,7 @@ class SignalSender:
             self._buffer.refuse(row, self._address.signal, reason)
         self._say(
             "refused",
-            "%s refused %s (%s): put aside, not sent again; see: flask chest outbox",
+            POST_REFUSED,
             self._address.shown,
             self._address.signal,
             reason,
@@ -227,7 +227,7 @@ class SignalSender:
         self._away = True
         self._say(
             "away",
-            "%s does not take %s (%s): kept in the outbox and tried again",
+            POST_NOT_TAKEN,
             self._address.shown,
             self._address.signal,
             why,
