@@ -1,1 +1,1 @@
-"""What many requests have in common: pure calculations over plain values, for the command line and the page."""
+"""Statistics over many requests: pure calculations over plain values, for the command line and the page."""

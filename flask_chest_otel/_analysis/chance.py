@@ -1,4 +1,4 @@
-"""How likely something is by chance alone."""
+"""Statistical tests and confidence intervals: how likely something is by chance alone."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 __all__ = ["Counts", "difference_of_shares", "log_chance", "rank_chance", "z_of"]
 
 _ENOUGH = 1e-12
-"""Terms of a sum that are smaller than this part of it are left out."""
+"""A sum ends when its next term is smaller than this part of it."""
 
 
 class Counts(NamedTuple):
-    """Requests with and without something, in two groups.
+    """How many requests of two groups fulfil a condition.
 
     Attributes:
-        chosen_with: Of the chosen requests, those that have it.
+        chosen_with: Chosen requests that fulfil it.
         chosen: All chosen requests.
-        rest_with: Of the rest, those that have it.
-        rest: All others.
+        rest_with: Other requests that fulfil it.
+        rest: All other requests.
     """
 
     chosen_with: int
@@ -32,19 +32,20 @@ class Counts(NamedTuple):
 
     @property
     def chosen_share(self) -> float:
-        """Part of the chosen requests that have it."""
+        """Part of the chosen requests that fulfil the condition, 0 to 1."""
         return self.chosen_with / self.chosen if self.chosen else 0.0
 
     @property
     def rest_share(self) -> float:
-        """Part of the rest that has it."""
+        """Part of the other requests that fulfil the condition, 0 to 1."""
         return self.rest_with / self.rest if self.rest else 0.0
 
 
 def log_chance(counts: Counts) -> float:
-    """The logarithm of the chance that so many of the chosen have it, or more, if it has nothing to do with them.
+    """Return the logarithm of the p-value of Fisher's exact test, one-sided.
 
-    Fisher's exact test, one-sided. As a logarithm, since what is almost certain is below the smallest float.
+    The p-value is the chance that as many chosen requests, or more, fulfil a condition that does not depend on the
+    choice. It is returned as a logarithm, because small ones are below the smallest float.
     """
     have, chosen, rest_have, rest = counts
     if counts.chosen_share <= counts.rest_share:
@@ -62,19 +63,23 @@ def _log_choose(all_: int, some: int) -> float:
 
 
 def z_of(chance: float) -> float:
-    """How many standard deviations a two-sided ``chance`` lies away from the middle."""
+    """Return how many standard deviations from the mean leave ``chance`` outside, on both sides together."""
     return -NormalDist().inv_cdf(chance / 2)
 
 
 def difference_of_shares(a: tuple[int, int], b: tuple[int, int], chance: float) -> tuple[float, float]:
-    """Interval of the difference of two shares, B less A, that misses the truth with ``chance``.
+    """Return the confidence interval of the difference of two shares, B minus A.
+
+    Newcombe's interval (1998, method 10) is used, which is made of two of Wilson's. It also holds for few and for no
+    occurrences.
 
     Args:
-        a: How many have it, and how many there are.
-        b: The same of the others.
-        chance: Such as 0.05.
+        a: How many requests of A fulfil the condition, and how many there are.
+        b: The same of B.
+        chance: How often the interval may miss the true difference, such as 0.05.
 
-    Newcombe's interval (method 10, 1998), made of two of Wilson's: right for few and for none, too.
+    Returns:
+        The lower and the upper end.
     """
     z = z_of(chance)
     (share_a, low_a, high_a), (share_b, low_b, high_b) = _wilson(*a, z), _wilson(*b, z)
@@ -93,9 +98,9 @@ def _wilson(have: int, all_: int, z: float) -> tuple[float, float, float]:
 
 
 def rank_chance(a: Sequence[float], b: Sequence[float]) -> float:
-    """The chance that two groups of numbers are as different as these if both come from the same place.
+    """Return the p-value of the Wilcoxon-Mann-Whitney test, two-sided, by its normal approximation with ties.
 
-    The test of Wilcoxon, Mann and Whitney with ties, two-sided, by its normal approximation.
+    The p-value is the chance that two groups of numbers of the same distribution differ as much as these.
     """
     count_a, count_b = len(a), len(b)
     ranked = sorted([(value, 0) for value in a] + [(value, 1) for value in b])

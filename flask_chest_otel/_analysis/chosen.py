@@ -1,4 +1,4 @@
-"""From stored requests to the observations and groups that the analysis takes."""
+"""Makes of stored requests the observations and groups that the analysis takes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["ERROR_FACTS", "group_of", "joined", "observations", "same_time", "value_of"]
 
 ERROR_FACTS = frozenset({"status", "error", "place"})
-"""What only says again that a request failed."""
+"""Facts that only repeat that a request failed."""
 
 SAME_TIME = (0.8, 1.001)
-"""A variable that is this part of its request's milliseconds, or seconds, measures the same time again."""
+"""A variable that is between these parts of its request's duration is a measurement of that duration."""
 
 SAME_IN, FEWEST = 0.95, 5
-"""In this share of the requests that have it, and in so many at least."""
+"""Share of the requests with a variable in which that has to be so, and how many requests there have to be."""
 
 MILLISECONDS = 1000
 
@@ -36,13 +36,13 @@ MILLISECONDS = 1000
 def observations(
     reader: StoreReader, wanted: Wanted, chosen: set[str], left_out: Collection[str]
 ) -> Iterator[Observation]:
-    """What is known of each request.
+    """Yield the facts of each request.
 
     Args:
         reader: The store.
-        wanted: Which requests.
-        chosen: Keys of those that are to be explained.
-        left_out: Names of facts that only say again why they were chosen.
+        wanted: Which requests to read.
+        chosen: Keys of the requests that are to be explained.
+        left_out: Names of facts to leave out, because they only repeat why requests were chosen.
     """
     for one, variables in joined(reader.facts(wanted), reader.variable_facts(wanted)):
         known = {Fact("request", name): value for name, value in _of_request(one).items() if name not in left_out}
@@ -53,7 +53,7 @@ def observations(
 def _of_request(one: RequestFacts) -> dict[str, object]:
     return {
         "route": one.route or "-",
-        # What is known of a route says it already.
+        # The route says the same, and has fewer values.
         "path": one.path if one.route is None else None,
         "version": one.version,
         "status": str(one.status),
@@ -67,7 +67,7 @@ def _of_request(one: RequestFacts) -> dict[str, object]:
 def joined(
     facts: Iterable[RequestFacts], variables: Iterable[VariableFact]
 ) -> Iterator[tuple[RequestFacts, list[VariableFact]]]:
-    """Requests with their variables; both have to be in the order of keys, as the store gives them."""
+    """Yield requests with their variables; both arguments have to be sorted by key, as the store returns them."""
     groups = groupby(variables, key=attrgetter("key"))
     key, group = next(groups, ("", iter(())))
     for one in facts:
@@ -77,7 +77,7 @@ def joined(
 
 
 def same_time(reader: StoreReader, chosen: Wanted) -> set[str]:
-    """Names of variables that hold how long their request took, in milliseconds or seconds."""
+    """Return the names of variables that hold the duration of their request, in milliseconds or seconds."""
     held: dict[str, list[bool]] = defaultdict(list)
     for one, variables in joined(reader.facts(chosen), reader.variable_facts(chosen)):
         for found in variables:
@@ -87,7 +87,7 @@ def same_time(reader: StoreReader, chosen: Wanted) -> set[str]:
 
 
 def value_of(found: VariableFact) -> object:
-    """A variable's value; the text where it is none of its type."""
+    """Return a variable's value; its stored text where that is not of the stored type."""
     try:
         value = read_value(found.type, found.text)
     except ValueError:
@@ -96,7 +96,12 @@ def value_of(found: VariableFact) -> object:
 
 
 def group_of(facts: Iterable[RequestFacts], span: Span | None) -> Group:
-    """The figures of requests that are compared."""
+    """Return the figures of requests for a comparison.
+
+    Args:
+        facts: The requests.
+        span: The span of time that was asked for, if any.
+    """
     starts, durations, errors = [], [], 0
     for one in facts:
         starts.append(began_unix_ns(one.key))

@@ -1,8 +1,9 @@
-"""Two groups of requests side by side: rate, errors and times, and whether they differ by more than chance.
+"""Compares two groups of requests: rate, errors and times, and whether they differ by more than chance.
 
-Each figure has an interval that misses the truth once in 20 times. With four of them, one would exclude "no change" in
-every sixth comparison of like with like. So a change is believed only where a second, stricter look at the same kind of
-figures (rate; errors; times) agrees: see ``STRICT``. All looks together are wrong in about 2 of 100 comparisons.
+Each figure has a confidence interval of 95 %. With four figures, one interval would exclude "no change" in every sixth
+comparison of equal groups. So a change is reported only where a second, stricter test of the same kind of figures
+(rate; errors; times) agrees: see ``STRICT``. All tests together report a change of equal groups in about 2 of 100
+comparisons.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Group", "Measure", "compare", "quantile"]
 
 CHANCE = 0.05
-"""How often a shown interval misses the truth."""
+"""How often an interval that is shown misses the true change."""
 
 STRICT = 0.005
-"""How often the second look at one group of figures is wrong; for times there are three: ranks, P50, P95."""
+"""How often the second test of one kind of figures is wrong; times have three such tests: ranks, P50, P95."""
 
 DRAWS = 4000
 """Random draws for the interval of a percentile."""
 
 SLICES = 20
-"""Equal parts of a span of time, by which it is seen how unevenly requests come."""
+"""Number of equal parts of a span of time in which requests are counted, to see how unevenly they come."""
 
 FEWEST = 5
-"""So many requests have to lie on both sides of a percentile, or its interval cannot be said."""
+"""How many requests have to lie above a percentile, at least; with fewer, it has no interval."""
 
 SMALLEST_MS = 1e-6
-"""What a time of nothing counts as: its logarithm is needed."""
+"""Duration that is used in place of 0, which has no logarithm, milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ class Group:
     """The requests of one side.
 
     Attributes:
-        starts_unix_ns: When each began.
-        durations_ms: How long each took.
-        errors: How many failed.
+        starts_unix_ns: When each began, nanoseconds since 1970 UTC.
+        durations_ms: How long each took, milliseconds.
+        errors: How many failed (status 500 and above).
         span: The span of time that was asked for; ``None``: from the first request to the last.
     """
 
@@ -63,12 +64,12 @@ class Measure(NamedTuple):
 
     Attributes:
         name: ``rate`` (requests per second), ``errors`` (share of the requests), ``p50`` or ``p95`` (milliseconds).
-        a: The figure of A; ``None``: it cannot be said.
+        a: The figure of A; ``None``: too few requests to calculate it.
         b: The figure of B.
-        change: B less A, of ``errors`` as a difference of shares, of the others as part of A: 0.2 is 20 % more.
-        low: Where the interval of the change begins; ``None``: there are too few requests to say so.
-        high: Where it ends.
-        differs: Whether it is more than chance.
+        change: B minus A: of ``errors`` the difference of the shares, of the others a part of A (0.2 is 20 % more).
+        low: Lower end of the confidence interval of the change; ``None``: too few requests to calculate it.
+        high: Upper end of the interval.
+        differs: Whether the change is more than chance.
     """
 
     name: str
@@ -85,8 +86,8 @@ class Comparison:
     """All figures of both sides.
 
     Attributes:
-        requests: How many there are of A and of B.
-        measures: Rate, errors, P50, P95.
+        requests: The numbers of requests of A and of B.
+        measures: Rate, errors, P50 and P95.
     """
 
     requests: tuple[int, int]
@@ -94,7 +95,7 @@ class Comparison:
 
 
 def compare(a: Group, b: Group) -> Comparison:
-    """Hold two groups of requests, each of at least one, against each other; the same groups give the same answer."""
+    """Compare two groups of requests, each of at least one. Fixed seeds make the result repeatable."""
     return Comparison(
         (len(a.durations_ms), len(b.durations_ms)),
         (_rate(a, b), _errors(a, b), *_times(sorted(a.durations_ms), sorted(b.durations_ms))),
@@ -102,7 +103,7 @@ def compare(a: Group, b: Group) -> Comparison:
 
 
 def quantile(ranked: Sequence[float], part: float) -> float:
-    """The value below which ``part`` of ``ranked`` lies, between two neighbours in proportion."""
+    """Return the quantile ``part`` (0 to 1) of sorted values, interpolated between two neighbours."""
     return _at(ranked, part * (len(ranked) - 1))
 
 
@@ -121,7 +122,7 @@ def _rate(a: Group, b: Group) -> Measure:
     if not rate_a or not rate_b or min(len(one.starts_unix_ns) for one in (a, b)) < 2 * FEWEST:
         return Measure("rate", rate_a, rate_b, None, None, None, differs=False)
     change = math.log(rate_b / rate_a)
-    # As of a Poisson process, wider by how unevenly the requests really come.
+    # The deviation of a Poisson process, made larger by how unevenly the requests really come.
     deviation = math.sqrt(_unevenness(a) / len(a.starts_unix_ns) + _unevenness(b) / len(b.starts_unix_ns))
     shown, strict = z_of(CHANCE) * deviation, z_of(STRICT) * deviation
     interval = (math.expm1(change - shown), math.expm1(change + shown))
@@ -129,17 +130,17 @@ def _rate(a: Group, b: Group) -> Measure:
 
 
 def _per_second(group: Group) -> float | None:
-    """Requests per second; ``None`` of one request whose span nobody named."""
+    """Return requests per second; ``None`` for a single request without a span of time."""
     count = len(group.starts_unix_ns)
     if group.span is not None:
         return count * 1e9 / (group.span.end_unix_ns - group.span.begin_unix_ns)
     lasted_ns = max(group.starts_unix_ns) - min(group.starts_unix_ns)
-    # Between the first and the last there is one fewer.
+    # From the first to the last request there are count - 1 gaps.
     return (count - 1) * 1e9 / lasted_ns if lasted_ns else None
 
 
 def _unevenness(group: Group) -> float:
-    """Variance of the number of requests per slice of time, divided by their mean: 1 for requests by chance."""
+    """Return the variance of requests per slice divided by their mean (Fano factor): 1 for a Poisson process."""
     begin, end = group.span or (min(group.starts_unix_ns), max(group.starts_unix_ns) + 1)
     counts = [0] * SLICES
     for start in group.starts_unix_ns:
@@ -176,15 +177,15 @@ def _times(a: Sequence[float], b: Sequence[float]) -> tuple[Measure, ...]:
 class _Percentile:
     """A percentile of both sides.
 
-    Where the P95 of all requests lies among those that were seen is a matter of chance, which has the beta distribution
-    of an order statistic, whatever the times are like. So each draw is one look-up.
+    The rank that the true P95 has among the requests of a sample has the beta distribution of an order statistic,
+    whatever the distribution of times is. So each random draw is a rank, and one look-up gives its time.
     """
 
     def __init__(self, name: str, a: Sequence[float], b: Sequence[float]) -> None:
         self._name = name
         part = int(name[1:]) / 100
         self._a, self._b = quantile(a, part), quantile(b, part)
-        # 10 requests for P50, 100 for P95.
+        # At least 10 requests for P50, and 100 for P95.
         self._is_known = round(min(len(a), len(b)) * (1 - part), 6) >= FEWEST
         draws_a, draws_b = _draws(a, part, "A"), _draws(b, part, "B")
         self._changes = sorted(one_b - one_a for one_a, one_b in zip(draws_a, draws_b, strict=True))
@@ -212,7 +213,7 @@ def _draws(ranked: Sequence[float], part: float, side: str) -> list[float]:
 
 @lru_cache(maxsize=8)
 def _places(count: int, part: float, side: str) -> tuple[float, ...]:
-    random = Random(f"{side} {part}")  # noqa: S311 - the same answer each time is what is wanted
+    random = Random(f"{side} {part}")  # noqa: S311 - the same result each time
     alpha, beta = part * (count + 1), (1 - part) * (count + 1)
     return tuple(random.betavariate(alpha, beta) * (count + 1) - 1 for _ in range(DRAWS))
 

@@ -1,7 +1,7 @@
-"""From requests to conditions that hold for some of them, such as ``plan=gold`` or ``items>=12``.
+"""Finds the conditions that hold for some of many requests, such as ``plan=gold`` or ``items>=12``.
 
-The requests for which a condition holds are the bits of one whole number: two conditions together are an ``&``, and
-counting is one call, so that thousands of pairs over hundreds of thousands of requests take no time.
+The requests that fulfil a condition are the bits of one integer. Two conditions are joined by ``&``, and ``bit_count``
+counts their requests, so that thousands of pairs over hundreds of thousands of requests are fast.
 """
 
 from __future__ import annotations
@@ -20,34 +20,39 @@ if TYPE_CHECKING:
 __all__ = ["Columns", "Condition", "Fact", "bits_of"]
 
 MOST_VALUES = 1000
-"""A text with more different values identifies something: each stands for too few requests to say anything."""
+"""A text with more different values than this is an identifier: each value has too few requests."""
 
 FEWEST = 5
-"""A condition has to hold for so many requests, and to fail for so many, or nothing can be said about it."""
+"""A condition is tested if at least this many requests fulfil it and at least this many do not."""
 
 AS_THEY_ARE = 10
-"""Numbers with at most so many different values are not put into ranges of quantiles."""
+"""Numbers with at most this many different values are compared one by one, not in ranges of quantiles."""
 
 QUANTILES = (*(part / 20 for part in range(1, 20)), 0.99)
-"""Where ranges of numbers begin and end."""
+"""The quantiles at which ranges of numbers begin and end."""
 
 
 class Fact(NamedTuple):
-    """What is known of a request: ``request`` for its route, method …, ``variable`` for what it recorded."""
+    """What is known of a request.
+
+    Attributes:
+        kind: ``request`` for its route, method and the like; ``variable`` for a tracked variable.
+        name: Name of the fact.
+    """
 
     kind: str
     name: str
 
 
 class Condition(NamedTuple):
-    """A fact has this value, or a number from ``at_least`` on and less than ``below``.
+    """A fact has a certain value, or its number lies in a range.
 
     Attributes:
         fact: The fact.
-        value: The text that it is; ``None`` for a range.
-        at_least: Begin of the range; ``None``: from the smallest.
-        below: End of the range; ``None``: up to the largest.
-        in_list: The value is one of a list.
+        value: The value as text; ``None`` for a range.
+        at_least: Smallest number of the range; ``None``: it has no lower end.
+        below: The numbers are smaller than this; ``None``: the range has no upper end.
+        in_list: Whether the fact is a list that contains the value.
     """
 
     fact: Fact
@@ -58,10 +63,10 @@ class Condition(NamedTuple):
 
 
 class Columns:
-    """The facts of many requests by name; requests are counted from 0.
+    """The facts of many requests, column by column; requests are numbered from 0.
 
     Attributes:
-        left_out: Facts with too many values to be looked at.
+        left_out: Facts that have too many different values, and are ignored.
     """
 
     def __init__(self) -> None:
@@ -70,7 +75,7 @@ class Columns:
         self._numbers: dict[Fact, tuple[array[int], array[float]]] = {}
 
     def add(self, row: int, fact: Fact, value: object) -> None:
-        """Request ``row`` has the fact with this value; ``None`` says nothing."""
+        """Add a fact of the request ``row``; a value of ``None`` is ignored."""
         if value is None or fact in self.left_out:
             return
         if isinstance(value, (list, tuple)):
@@ -92,7 +97,7 @@ class Columns:
             del self._texts[fact]
 
     def conditions(self, count: int) -> Iterator[tuple[Condition, int]]:
-        """Every condition that holds for enough of ``count`` requests, and those for which it does, as bits."""
+        """Yield every condition that enough of ``count`` requests fulfil, with these requests as bits."""
         for condition, bits in (*self._text_conditions(), *self._ranges()):
             if FEWEST <= bits.bit_count() <= count - FEWEST:
                 yield condition, bits
@@ -113,7 +118,7 @@ class Columns:
 
 
 def _adjoining(fact: Fact, cuts: list[float], bins: list[int]) -> Iterator[tuple[Condition, int]]:
-    """Every range of adjoining bins, but all of them together."""
+    """Yield every range of adjoining bins, except for the one of all bins."""
     last = len(bins) - 1
     for first in range(len(bins)):
         bits = 0
@@ -126,7 +131,7 @@ def _adjoining(fact: Fact, cuts: list[float], bins: list[int]) -> Iterator[tuple
 
 
 def _cuts(values: array[float]) -> list[float]:
-    """Where the bins of numbers begin."""
+    """Return the numbers at which bins begin."""
     distinct = sorted(set(values))
     if len(distinct) <= AS_THEY_ARE:
         return distinct
@@ -135,7 +140,7 @@ def _cuts(values: array[float]) -> list[float]:
 
 
 def bits_of(rows: array[int]) -> int:
-    """A whole number with the bits ``rows``."""
+    """Return an integer in which the bits ``rows`` are set."""
     found = bytearray(max(rows, default=0) // 8 + 1)
     for row in rows:
         found[row >> 3] |= 1 << (row & 7)

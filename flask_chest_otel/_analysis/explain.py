@@ -1,8 +1,9 @@
-"""What is different about some requests: values, routes, versions that are more frequent among them than elsewhere.
+"""Explains chosen requests: finds values, routes and versions that are more frequent among them than among the rest.
 
-Each condition is held against Fisher's exact test, and the chance multiplied by how many were looked at (Bonferroni):
-among thousands of conditions some are frequent by accident. Conditions of two facts are named only where each of the
-two adds to the other; what comes and goes with something named before is listed beside it.
+Fisher's exact test gives each condition a p-value. It is multiplied by the number of tested conditions (Bonferroni),
+because among thousands of conditions some are frequent by accident. A pair of conditions is a finding only where each
+of the two makes the other stronger. A condition that holds for the same requests as an earlier finding is listed with
+that finding.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ if TYPE_CHECKING:
 __all__ = ["Explanation", "Finding", "Observation", "explain"]
 
 CHANCE = 0.01
-"""What is more likely than this by chance alone, after the correction, does not stand out."""
+"""Largest p-value of a finding, after the correction."""
 
 LEAST_SHARE = 0.03
-"""What is more frequent among the chosen by less than this part of them does not stand out, however sure it is."""
+"""By how much a finding's share among the chosen requests is larger than among the rest, at least."""
 
 PAIRED = 150
-"""Conditions that are looked at in pairs: those that stand out most alone."""
+"""How many conditions are tested in pairs: those with the smallest p-values."""
 
 MOST_FINDINGS = 10
-"""Findings that are named at most."""
+"""How many findings are returned at most."""
 
 
 class Observation(NamedTuple):
     """One request.
 
     Attributes:
-        chosen: Whether it is one of those that are to be explained.
-        facts: What is known of it: texts, numbers, true and false, and lists of them; of facts that
-            always come together, the first is named.
+        chosen: Whether it is one of the requests that are to be explained.
+        facts: Its facts: texts, numbers, booleans, and lists of them. Of facts that always come together, the first
+            one becomes the finding.
     """
 
     chosen: bool
@@ -49,13 +50,13 @@ class Observation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that stands out.
+    """One or two conditions that are more frequent among the chosen requests.
 
     Attributes:
         conditions: One condition, or two that hold together.
-        counts: For how many requests it holds.
-        chance: That it is so frequent by chance alone, corrected for all that was looked at.
-        along: Other conditions that stand out among the same requests.
+        counts: How many requests fulfil them.
+        chance: The p-value, corrected for the number of tested conditions.
+        along: Further conditions that hold for the same requests.
     """
 
     conditions: tuple[Condition, ...]
@@ -66,14 +67,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What stands out.
+    """The result of ``explain``.
 
     Attributes:
         chosen: How many requests were chosen.
         rest: How many were not.
-        looked_at: How many conditions were looked at, pairs included.
-        findings: What stands out, what is least likely by chance first.
-        left_out: Facts with too many different values.
+        looked_at: How many conditions were tested, pairs included.
+        findings: The findings, the smallest p-value first.
+        left_out: Facts that were ignored, because they have too many different values.
     """
 
     chosen: int
@@ -90,12 +91,12 @@ class _Candidate(NamedTuple):
 
 
 def _rank(one: _Candidate) -> tuple[float, int]:
-    # One condition before two that say the same; of others that do, the one whose fact was named first.
+    # Of equal p-values, one condition comes before two. Else, as sorting is stable, the order of facts decides.
     return one.log_chance, len(one.conditions)
 
 
 def explain(observations: Iterable[Observation]) -> Explanation:
-    """What is more frequent among the chosen requests than among the rest, ranked."""
+    """Find what is more frequent among the chosen requests than among the rest."""
     columns, chosen, count = Columns(), array("L"), 0
     for row, one in enumerate(observations):
         count = row + 1
@@ -129,7 +130,7 @@ class _Groups:
         return Counts(have_chosen, self._sizes[0], bits.bit_count() - have_chosen, self._sizes[1])
 
     def log_chance(self, bits: int, within: int | None = None) -> float:
-        """How likely it is that a condition is so frequent, among all requests or within some."""
+        """Return the logarithm of a condition's p-value, among all requests or among those of ``within``."""
         if within is None:
             return log_chance(self.counts(bits))
         inside, all_ = self.counts(bits & within), self.counts(within)
@@ -144,7 +145,7 @@ class _Groups:
 
 
 def _best_ranges(singles: list[_Candidate]) -> list[_Candidate]:
-    """Of all ranges of one number the one that stands out most; every other condition."""
+    """Keep of all ranges of one number the one with the smallest p-value, and keep every other condition."""
     best: dict[Fact | Condition, _Candidate] = {}
     for one in sorted(singles, key=_rank):
         (condition,) = one.conditions
@@ -153,12 +154,12 @@ def _best_ranges(singles: list[_Candidate]) -> list[_Candidate]:
 
 
 def _pairs(groups: _Groups, singles: list[_Candidate], limit: float) -> list[_Candidate]:
-    """Two conditions together, where each makes it more likely for requests that fulfil the other to be chosen."""
+    """Find pairs of conditions of which each is significant among the requests that fulfil the other."""
     step = math.log(CHANCE / max(1, len(singles)))
     found = []
     for one, other in combinations(sorted(_best_ranges(singles), key=_rank)[:PAIRED], 2):
         bits = one.bits & other.bits
-        # Cheap questions first: there are thousands of pairs.
+        # Cheap tests come first, because there are thousands of pairs.
         if one.conditions[0].fact == other.conditions[0].fact or not groups.matters(bits):
             continue
         chance = groups.log_chance(bits)
@@ -169,7 +170,7 @@ def _pairs(groups: _Groups, singles: list[_Candidate], limit: float) -> list[_Ca
 
 
 class _Findings:
-    """What has been found, and what goes along with it."""
+    """The findings so far, with the conditions that hold for the same requests."""
 
     def __init__(self, groups: _Groups, looked_at: int) -> None:
         self._groups = groups
@@ -177,7 +178,7 @@ class _Findings:
         self._found: list[tuple[_Candidate, list[tuple[Condition, ...]]]] = []
 
     def add(self, one: _Candidate) -> None:
-        """A finding of its own, if it stands out where the earlier ones do not hold; else it goes along with one."""
+        """Add a candidate: as a finding if it is significant where no earlier one holds, else to the earlier one."""
         rest = -1
         for earlier, along in self._found:
             rest &= self._groups.without(earlier.bits)

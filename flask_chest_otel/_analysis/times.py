@@ -1,4 +1,4 @@
-"""Times as people type them: an age, a day, a time of day, ISO 8601."""
+"""Reads times that people type: an age, a day, a time of day, ISO 8601."""
 
 from __future__ import annotations
 
@@ -23,26 +23,31 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class TimeTextError(ValueError):
-    """A text is no time; the message says which texts are."""
+    """A text is no time; the message lists the forms to type."""
 
 
 class Span(NamedTuple):
-    """A span of time: nanoseconds since 1970 UTC, the end is not part of it."""
+    """A span of time.
+
+    Attributes:
+        begin_unix_ns: Begin, nanoseconds since 1970 UTC.
+        end_unix_ns: End, which is not part of the span.
+    """
 
     begin_unix_ns: int
     end_unix_ns: int
 
 
 def read_moments(text: str, now_unix_ns: int, *, utc: bool) -> Span:
-    """From when to when a text lasts: a day from its midnight to the next, everything else no time at all.
+    """Read a time: a day becomes the span from its midnight to the next, everything else a span without length.
 
     Args:
         text: See ``FORMS``.
-        now_unix_ns: The present.
+        now_unix_ns: The present, nanoseconds since 1970 UTC.
         utc: Whether times without an offset are UTC; else they are the local time of this machine.
 
     Raises:
-        TimeTextError: The text is none of these.
+        TimeTextError: The text has another form.
     """
     words = text.strip()
     age = _AGE.fullmatch(words.lower())
@@ -56,15 +61,15 @@ def read_moments(text: str, now_unix_ns: int, *, utc: bool) -> Span:
 
 
 def read_span(text: str, now_unix_ns: int, *, utc: bool) -> Span:
-    """A span of time: a day, ``FROM..TO`` of which one may be missing, or everything since a time.
+    """Read a span of time: a day; ``FROM..TO``, of which one may be missing; or a time, from which it lasts until now.
 
     Args:
-        text: See ``SPAN_FORMS``; the day of TO, where it has none, is that of FROM.
-        now_unix_ns: The present.
+        text: See ``SPAN_FORMS``. A TO without a day has the day of FROM.
+        now_unix_ns: The present, nanoseconds since 1970 UTC.
         utc: As for ``read_moments``.
 
     Raises:
-        TimeTextError: The text is none of these, or the end is not behind the begin.
+        TimeTextError: The text has another form, or the end is not after the begin.
     """
     first, dots, last = (part.strip() for part in text.partition(".."))
     if _CLOCK.fullmatch(last) and _DAY.match(first):
@@ -82,9 +87,9 @@ def read_span(text: str, now_unix_ns: int, *, utc: bool) -> Span:
 
 
 def read_stored(text: str) -> datetime | None:
-    """A time as a store keeps it; ``None`` where somebody else has written something that is none."""
+    """Read a time of the store; ``None`` where another program has written something else."""
     try:
-        # Python 3.10 does not know the Z.
+        # Python 3.10 cannot read the Z.
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         return None
@@ -92,7 +97,7 @@ def read_stored(text: str) -> datetime | None:
 
 
 def unix_ns(text: str) -> int:
-    """A stored time as nanoseconds since 1970 UTC; 0 where it is none."""
+    """Read a time of the store as nanoseconds since 1970 UTC; 0 where the text is no time."""
     found = read_stored(text)
     return 0 if found is None else _unix_ns(found, utc=True)
 
@@ -108,13 +113,13 @@ def _on_the_calendar(words: str, now_unix_ns: int, *, utc: bool) -> Span:
         return _day(datetime.fromisoformat(words), utc=utc)
     if _CLOCK.fullmatch(words):
         words = f"{today:%Y-%m-%d}T{words.zfill(5 + 3 * (words.count(':') - 1))}"
-    # Python 3.10 does not know the Z.
+    # Python 3.10 cannot read the Z.
     at = _unix_ns(datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", words)), utc=utc)
     return Span(at, at)
 
 
 def _day(midnight: datetime, *, utc: bool) -> Span:
-    # Not 24 hours later: twice a year a day has 23 or 25.
+    # Not 24 hours: with summer time, one day of the year has 23 hours and one has 25.
     return Span(_unix_ns(midnight, utc=utc), _unix_ns(midnight + timedelta(days=1), utc=utc))
 
 

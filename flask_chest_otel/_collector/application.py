@@ -1,4 +1,4 @@
-"""What the collector's configuration has to know of an application: its variables and its routes' destinations."""
+"""Reads from an application what the collector's configuration needs: its variables and its routes' destinations."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _logger = Log("flask_chest_otel")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Variable:
-    """A tracked variable as it stands on the wire.
+    """A tracked variable under the names that it has in exported data.
 
     Attributes:
         name: Its name on ``g``.
-        attribute: Its span attribute.
-        metric: Its metric, or ``None``.
+        attribute: Name of its span attribute.
+        metric: Name of its metric; ``None`` where it has none.
         dimension: Whether it is an attribute of other variables' metrics.
-        with_dimensions: Attributes of the dimensions that may stand on its metric.
+        with_dimensions: Names of the attributes that its metric may have because of dimensions.
     """
 
     name: str
@@ -50,7 +50,13 @@ class Variable:
 
 @dataclass(frozen=True, slots=True, order=True)
 class RouteChests:
-    """The destinations of one route; ``method`` is ``None`` where all methods have the same."""
+    """The destinations of one route.
+
+    Attributes:
+        route: The URL rule.
+        method: The HTTP method; ``None`` where all methods of the route have the same destinations.
+        chests: Names of the destinations, sorted, with commas.
+    """
 
     route: str
     method: str | None
@@ -59,14 +65,14 @@ class RouteChests:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What there is to know.
+    """What is known of an application.
 
     Attributes:
         name: The application's name.
         variables: All tracked variables.
         routes: Routes that name their destinations.
-        everything: Whether some route tracks names that nobody knows beforehand (``"*"``).
-        targets: What the extension and its routes name in ``chests=`` and is no direct chest.
+        everything: Whether some route tracks all names (``"*"``), which only the requests show.
+        targets: Names in ``chests=`` of the extension and its routes, without direct chests.
     """
 
     name: str
@@ -77,14 +83,17 @@ class Application:
 
 
 def look_at(app: Flask | None, config: ChestConfig | None) -> Application | None:
-    """Read an application's tracked variables and destinations; ``None`` where nothing is known of any.
+    """Read an application's tracked variables and destinations.
 
-    One that is recorded without code has the instrumentor's settings, or, where that is not at work in this process,
-    those of the environment.
+    An application that is recorded without code has the settings of the instrumentor. Where the instrumentor does not
+    run in this process, the settings of the environment are used.
 
     Args:
-        app: The application.
+        app: The application; ``None`` where none is loaded.
         config: Its settings; ``None`` where nothing records it in this process.
+
+    Returns:
+        What was found; ``None`` where the application tracks nothing and nothing records it.
     """
     if app is None:
         return None
@@ -119,7 +128,7 @@ def _sources(app: Flask, config: ChestConfig) -> Iterator[TrackedVars]:
 
 
 def _groups(app: Flask, config: ChestConfig) -> Iterator[tuple[TrackedVar, ...]]:
-    """Variables that may stand on one request together: the application's alone, and with each route's."""
+    """Yield the sets of variables that one request may have: the application's alone, and with those of each route."""
     common = config.tracked_vars.every_var()
     yield common
     for view in app.view_functions.values():
@@ -135,7 +144,7 @@ def _variables(groups: Iterable[tuple[TrackedVar, ...]], config: ChestConfig) ->
         of_group = {_attribute(var, config) for var in group if var.dimension}
         for var in group:
             attribute = _attribute(var, config)
-            # The SDK writes metric names in lower case. What is masked is no number any more.
+            # The SDK writes metric names in lower case. A masked value is a text, so it has no metric.
             masked = not callable(var.redact) and redactor(var.name, var.redact, None) is not None
             metric = (var.metric_name or attribute).lower() if var.kind is not None and not masked else None
             dimensions.setdefault((var.name, attribute, metric, var.dimension), set()).update(of_group)

@@ -1,4 +1,4 @@
-"""The collector's program: where it is, what it says about a configuration, and how it is started."""
+"""Finds the collector's program, lets it validate a configuration, and starts it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["HOW_TO_GET_ONE", "NAMES", "as_child", "find", "places", "replace_process", "validate"]
 
 NAMES = ("flask-chest-collector", "otelcol-contrib")
-"""What it is called: the one that `make collector` builds, and OpenTelemetry's own package."""
+"""Names of the program: as `make collector` builds it, and as OpenTelemetry's own package has it."""
 
 HOW_TO_GET_ONE = (
     "no collector found (flask-chest-collector or otelcol-contrib): type pip install 'flask-chest-otel[collector]', or "
@@ -26,28 +26,28 @@ HOW_TO_GET_ONE = (
 
 
 def find() -> Path | None:
-    """The collector: built in the checkout that this package is installed from, installed beside it, or on ``PATH``.
+    """Return the first collector that exists; ``None`` where there is none.
 
-    Not in the folder that one stands in: whoever can write there would have a program of his run.
+    The current folder is never searched: anybody who can write there could make this user run a program.
     """
     return next((path for path in places() if path.is_file() and os.access(path, os.X_OK)), None)
 
 
 def places() -> Iterator[Path]:
-    """Where it may be, the best place first."""
+    """Yield where it is looked for: in the checkout of this package, installed with the package, and on ``PATH``."""
     suffix = ".exe" if sys.platform == "win32" else ""
     ours = Path(__file__).parents[2]
     yield ours / ".build" / "bin" / f"{NAMES[0]}{suffix}"
-    # The package flask-chest-collector. It is not imported: `flask` would look for it in the folder first.
+    # The package flask-chest-collector. It is not imported, because `flask` puts the current folder first on sys.path.
     for installed in (ours, Path(sysconfig.get_path("purelib"))):
         yield installed / "flask_chest_collector" / f"{NAMES[0]}{suffix}"
     for name in NAMES:
-        # An empty entry, or a relative one, means the folder that one stands in.
+        # An empty or relative entry of PATH means the current folder.
         yield from (Path(folder) / f"{name}{suffix}" for folder in os.get_exec_path() if Path(folder).is_absolute())
 
 
 def validate(binary: Path, text: str) -> str:
-    """What the collector says about a configuration; nothing when it is content."""
+    """Let the collector validate a configuration, and return its complaint; ``""`` where it has none."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "collector.yaml")
         file.write_text(text, encoding="utf-8")
@@ -57,20 +57,20 @@ def validate(binary: Path, text: str) -> str:
 
 
 def replace_process(binary: Path, text: str) -> NoReturn:
-    """Become the collector: signals and the exit code are its own."""
+    """Replace this process by the collector, so that it gets the signals and gives the exit code."""
     if sys.platform == "win32":
         sys.exit(as_child(binary, text))
-    # The file has no name any more when the collector reads it, so that nothing is left behind.
+    # The file is deleted before the collector reads it through the open descriptor, so nothing stays on the disk.
     with tempfile.TemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         file.seek(0)
         os.set_inheritable(file.fileno(), True)  # noqa: FBT003 - takes no keyword
-        os.execv(binary, [str(binary), "--config", f"file:/dev/fd/{file.fileno()}"])  # noqa: S606 - the point
+        os.execv(binary, [str(binary), "--config", f"file:/dev/fd/{file.fileno()}"])  # noqa: S606 - no shell
 
 
 def as_child(binary: Path, text: str) -> int:
-    """Run the collector, where a process cannot become another one, and return its exit code."""
+    """Run the collector as a child process, and return its exit code. Windows cannot replace a process."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "collector.yaml")
         file.write_text(text, encoding="utf-8")
@@ -79,5 +79,5 @@ def as_child(binary: Path, text: str) -> int:
                 try:
                     return child.wait()
                 except KeyboardInterrupt:
-                    # Ctrl+C reaches the collector, too, which then stops by itself.
+                    # Ctrl+C reaches the collector, too, which then stops.
                     continue

@@ -1,4 +1,4 @@
-"""What would go wrong with a configuration on this machine: a sentence for each problem, with what to type."""
+"""Checks a configuration on this machine before the collector runs: a sentence for each problem, with what to type."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TIMEOUT_S = 3.0
 _DOLLARS = re.compile(r"\$\$|\$\{[^}]*\}")
 _BUCKETS = {"metrics": "INFLUXDB_BUCKET", "traces": "INFLUXDB_SPANS_BUCKET", "logs": "INFLUXDB_SPANS_BUCKET"}
 NOBODY = 0
-"""Instead of a status: nobody answered."""
+"""Used in place of an HTTP status where nobody answered."""
 
 OK, NO_CONTENT, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 204, 401, 403, 404
 REFUSED = (UNAUTHORIZED, FORBIDDEN)
@@ -40,14 +40,20 @@ REFUSED = (UNAUTHORIZED, FORBIDDEN)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The environment over the defaults of the fragments."""
+    """The values of variables: from the environment, else the defaults of the fragments.
+
+    Attributes:
+        environ: The environment that the collector will have.
+        defaults: The variables of the configuration with their defaults.
+        unused: Variables that this configuration reads but that no chosen signal needs.
+    """
 
     environ: Mapping[str, str]
     defaults: Mapping[str, str | None]
     unused: frozenset[str] = frozenset()
 
     def __getitem__(self, name: str) -> str:
-        """The value of a variable, as the collector will see it; empty where it has none, or nothing needs it."""
+        """Return the value that the collector will see; ``""`` where the variable has none or is not needed."""
         if name in self.unused:
             return ""
         return self.environ.get(name) or self.defaults.get(name) or ""
@@ -60,7 +66,17 @@ def problems(
     *,
     application: Application | None = None,
 ) -> list[str]:
-    """Every problem of a rendered configuration on this machine."""
+    """Find the problems that a configuration would have on this machine.
+
+    Args:
+        composition: What was asked for.
+        text: The rendered configuration.
+        environ: The environment that the collector will have.
+        application: The application whose destinations have to exist, where one is loaded.
+
+    Returns:
+        A sentence for each problem: what is wrong, then what to type. Secrets in it are masked.
+    """
     signals = composition.signals.get("influxdb", frozenset(_BUCKETS))
     unused = frozenset(_BUCKETS.values()) - {_BUCKETS[signal] for signal in signals}
     settings = Settings(environ, variables_of(text), unused)
@@ -69,10 +85,10 @@ def problems(
     for name in [*composition.targets, *(["kafka_consumer"] if composition.from_kafka else [])]:
         found += _target_problems(name, settings)
     found += [*_taken_ports(settings), *_folder_problems(settings), *_collector_problems(text)]
-    # What servers, sockets and the collector say may quote what they were given.
+    # Messages of servers, sockets and the collector may quote a secret that they were given.
     given = {name: environ[name] for name in settings.defaults if name in environ}
     found = [without_secrets(one, given) for one in found]
-    # These name files, and no value that is a secret.
+    # These sentences quote names of files, never a secret.
     found += [*lock_problems(environ, secure=composition.secure), *room_problems(text, environ)]
     return list(dict.fromkeys([*found, *stranded(text, environ)]))
 
@@ -83,7 +99,7 @@ def _unknown_targets(application: Application | None) -> list[str]:
 
 
 def unset(composition: Composition, environ: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """Variables without which a target cannot work, and that have no value."""
+    """Yield a sentence for each variable that a target needs and that is not set."""
     parts = {**TARGETS, **ADD_ONS}
     for name in composition.fragments:
         for variable in parts[name].must if name in parts else ():
@@ -92,7 +108,10 @@ def unset(composition: Composition, environ: Mapping[str, str] = os.environ) -> 
 
 
 def _misread(settings: Settings) -> Iterator[str]:
-    """Values that the collector takes for something else: https://opentelemetry.io/docs/collector/configuration/."""
+    """Yield a sentence for each value that the collector would read in another way than it was meant.
+
+    The rules: https://opentelemetry.io/docs/collector/configuration/
+    """
     for variable, default in settings.defaults.items():
         value = settings.environ.get(variable)
         if value == "" and default:
@@ -101,14 +120,14 @@ def _misread(settings: Settings) -> Iterator[str]:
                 f"Type: unset {variable}"
             )
         elif value and _DOLLARS.search(value):
-            # Not the value itself: it may be a password.
+            # The value is not shown: it may be a password.
             yield f"{variable}: the collector reads $$ as $, and ${{…}} as a variable. Type every $ in the value twice."
         elif value and default and default.isdigit() and not value.isdigit():
             yield f"{variable}={value} is no whole number, such as {default}. Type: export {variable}={default}"
 
 
 def _explanation(name: str, variable: str) -> str:
-    """What the fragment's opening comment says about a variable, as a placeholder."""
+    """Return what the fragment's opening comment says about a variable, to be shown as its value."""
     for line in read(name).splitlines():
         words = line.removeprefix("#").split(None, 1)
         if len(words) > 1 and words[0].rstrip(",") == variable:
@@ -147,7 +166,7 @@ def _address_problems(name: str, variable: str, address: str, settings: Settings
 
 
 def _probe_influxdb(url: str, settings: Settings) -> tuple[int, str]:
-    """Writes nothing into each bucket, as a token that may only write can neither list nor read them."""
+    """Send an empty write to each bucket: a token that may only write can neither list nor read buckets."""
     headers = {"Authorization": f"Token {settings['INFLUXDB_TOKEN']}"}
     for bucket in filter(None, (settings[variable] for variable in dict.fromkeys(_BUCKETS.values()))):
         there = urlencode({"bucket": bucket, "org": settings["INFLUXDB_ORG"]}, quote_via=quote)
@@ -173,7 +192,7 @@ def _probe_splunk(url: str, settings: Settings) -> tuple[int, str]:
 
 
 def _probe_splunk_hec(url: str, settings: Settings) -> tuple[int, str]:
-    """An empty request: it is answered with 400 where the token is good, with 401 or 403 where it is not."""
+    """Send an empty request: Splunk answers 400 where the token is good, 401 or 403 where it is not."""
     headers = {"Authorization": f"Splunk {settings['SPLUNK_HEC_TOKEN']}"}
     path = "" if urlsplit(url).path.strip("/") else "/services/collector"
     return _ask(f"{url.rstrip('/')}{path}", headers, body=b"")
@@ -190,7 +209,7 @@ _PROBES = {
     "splunk_hec": _probe_splunk_hec,
     "prometheus_remote_write": _probe_remote_write,
 }
-"""Where it is cheap to ask whether the credentials are good; nothing is written."""
+"""Target to the function that asks whether its credentials are good; none of them writes anything."""
 
 _CREDENTIALS = {
     "influxdb": "INFLUXDB_TOKEN",
@@ -214,7 +233,7 @@ _MISSING = {
 def _ask(url: str, headers: Mapping[str, str] | None = None, *, body: bytes | None = None) -> tuple[int, str]:
     url, user = _without_user(url)
     message = urllib.request.Request(url, body, {**user, **(headers or {})})  # noqa: S310 - the operator's own address
-    # The collector sends nothing for this machine through a proxy.
+    # As the collector does: addresses of this machine are reached without a proxy.
     loopback = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
     handlers = [urllib.request.ProxyHandler({})] if loopback else []
     try:
@@ -228,7 +247,10 @@ def _ask(url: str, headers: Mapping[str, str] | None = None, *, body: bytes | No
 
 
 def _without_user(url: str) -> tuple[str, dict[str, str]]:
-    """An address without its user, who stands in a header, as the collector does it; urllib takes him for the host."""
+    """Return an address without user and password, and the header that carries them.
+
+    The collector does the same; urllib would take ``user:password@host`` for the name of the host.
+    """
     parts = urlsplit(url)
     user, _, server = parts.netloc.rpartition("@")
     if not user:
@@ -268,7 +290,7 @@ def _taken_ports(settings: Settings) -> Iterator[str]:
 def _why_not_bound(host: str, port: str) -> str:
     try:
         with socket.socket() as probe:
-            # As the collector does: a port in TIME_WAIT is free.
+            # As the collector does: a port in TIME_WAIT can be used.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, int(port)))
     except (OSError, ValueError, OverflowError) as error:
@@ -281,7 +303,7 @@ def _folder_problems(settings: Settings) -> Iterator[str]:
         if variable in settings.defaults:
             path = Path(settings[variable])
             there = next(parent for parent in (path, *path.parents) if parent.exists())
-            # Only the file itself may be one: a folder cannot be made below a file, nor in its place.
+            # No folder can be made below a file or in its place, so only CHEST_FILE_PATH itself may be a file.
             fits = there.is_dir() or (there == path and variable == "CHEST_FILE_PATH")
             if not fits or not os.access(there, os.W_OK):
                 yield f"{path} ({variable}) cannot be written by this user. Type: export {variable}=ANOTHER_PATH"

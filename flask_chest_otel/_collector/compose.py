@@ -1,4 +1,4 @@
-"""One configuration of several fragments, with what only a program can write: the application's own variables."""
+"""Joins fragments to one configuration, and writes the application's variables and routes into it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["Composition", "CompositionError", "composition_of", "render"]
 
 DOOR = "otlp"
-"""The receiver where the application's data come in; what a target's pipelines do begins there."""
+"""The receiver that the application sends to; the first pipeline of every target begins with it."""
 
 _INNER_DOOR = "otlp/inside"
 _INNER_ADDRESS = "127.0.0.1:${env:CHEST_INSIDE_PORT:-14300}"
 _INNER = f"""
 receivers:
-  # Where the door has a lock: for what comes to it from inside.
+  # Add-ons of this collector send here: they have no certificate and token for the receiver otlp.
   {_INNER_DOOR}:
     protocols:
       grpc:
@@ -40,23 +40,23 @@ _PATTERN = re.compile(r'IsMatch\([^,]+, (".*")\)')
 
 
 class CompositionError(ValueError):
-    """These parts do not go together; the message says what to do instead."""
+    """The chosen parts cannot be combined; the message says what to type instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """What shall be in one collector.
+    """What one collector shall do.
 
     Attributes:
         targets: Names of targets, in the order in which they were asked for.
-        raw_values: One gauge point per request and variable.
-        span_metrics: Transactions and response times counted from spans.
+        raw_values: Write one gauge point per request and variable.
+        span_metrics: Count transactions and response times from spans.
         redaction: Mask secrets in front of every target.
         tail_sampling: Keep errors, slow requests and a share of the rest.
-        secure: TLS and a token at the door.
-        from_kafka: Take what other collectors have put into Kafka.
-        signals: What targets shall get: ``traces``, ``metrics``, ``logs``. One that is not named gets all it takes.
-        routes: Names of services, and to which of the targets each goes. One that is not named goes to all.
+        secure: Demand TLS and a bearer token from applications.
+        from_kafka: Read what other collectors have written to Kafka.
+        signals: Target to the signals that it gets: ``traces``, ``metrics``, ``logs``. Other targets get all.
+        routes: ``service.name`` to the targets that get its data. Data of other services go to all targets.
     """
 
     targets: tuple[str, ...]
@@ -70,10 +70,13 @@ class Composition:
     routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def check(self, application: Application | None) -> None:
-        """Refuse what cannot work.
+        """Refuse a composition that cannot work.
+
+        Args:
+            application: The application, where one is loaded.
 
         Raises:
-            CompositionError: It cannot; with the reason and what to type.
+            CompositionError: It cannot work; the message gives the reason and what to type.
         """
         for name in self.targets:
             if name not in collector_fragments.TARGETS:
@@ -96,7 +99,7 @@ class Composition:
 
     @property
     def fragments(self) -> list[str]:
-        """The files, in the order in which the collector would be given them."""
+        """Names of the fragments, in the order in which they are merged."""
         names = ("span_metrics", "raw_values", "redaction", "tail_sampling", "secure")
         add_ons = [name for name in names if getattr(self, name)]
         source = ["kafka_consumer"] if self.from_kafka else []
@@ -104,14 +107,18 @@ class Composition:
 
 
 def render(composition: Composition, application: Application | None = None) -> str:
-    """One commented configuration.
+    """Render one configuration, with the comments of its fragments.
 
     Args:
-        composition: What shall be in it.
-        application: Whose variables and routes to write down; without one, the fragments stay as they are.
+        composition: What the collector shall do.
+        application: The application whose variables and routes are written into it; ``None``: fragments stay as they
+            are.
+
+    Returns:
+        YAML. Secrets are not in it: it names the environment variables that hold them.
 
     Raises:
-        CompositionError: It cannot work.
+        CompositionError: The composition cannot work.
     """
     composition.check(application)
     heads, merged = [], dict[str, Node]()
@@ -147,10 +154,13 @@ def _title(composition: Composition, application: Application | None) -> str:
 
 
 def composition_of(text: str) -> Composition:
-    """What was asked for when a configuration was rendered, by its first line; nothing where it was not.
+    """Read from the first line of a rendered configuration what it was rendered for.
 
     Args:
         text: The configuration.
+
+    Returns:
+        The composition; an empty one where ``render`` has not made the text.
     """
     made = _MADE.match(text)
     names = [name.partition(" (")[0] for name in made[1].split(" + ")] if made is not None else []
@@ -186,7 +196,7 @@ def _write_application(root: Node, composition: Composition, application: Applic
 
 
 def _open_inner_door(root: Node) -> None:
-    """Let what add-ons send to the door come in beside it, for they have neither its certificate nor its token."""
+    """Give the add-ons a receiver of their own, because they have no certificate and token for ``otlp``."""
     exporters = ("otlp_grpc/raw_values", "otlp_grpc/span_metrics", "otlp_grpc/kafka_consumer")
     endpoints = [root.at("exporters", name, "endpoint") for name in exporters]
     inside = [endpoint for endpoint in endpoints if endpoint is not None]
@@ -203,7 +213,10 @@ def _open_inner_door(root: Node) -> None:
 
 
 def _insert(root: Node, composition: Composition, processor: str) -> None:
-    """Put a processor behind the memory limiter and the filter of every target: what may refuse, what drops, this."""
+    """Insert a processor into every target's first pipeline, after the memory limiter and the filters.
+
+    The memory limiter may refuse data, and the filters drop data; the processor shall only see what is left.
+    """
     for key, processors in _door_pipelines(root, composition):
         if processor == "tail_sampling" and not key.startswith("traces"):
             continue
@@ -217,7 +230,7 @@ def _insert(root: Node, composition: Composition, processor: str) -> None:
 
 
 def _door_pipelines(root: Node, composition: Composition) -> Iterator[tuple[str, Node]]:
-    """The pipelines of the targets that take the application's data, with their list of processors."""
+    """Yield the name of each pipeline that receives the application's data, and its list of processors."""
     pipelines = root.at("service", "pipelines")
     for key, pipeline in (pipelines.children if pipelines is not None else {}).items():
         receivers, processors = pipeline.at("receivers"), pipeline.at("processors")

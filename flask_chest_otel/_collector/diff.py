@@ -1,4 +1,4 @@
-"""What another configuration would change, in words."""
+"""Says in words how two configurations differ."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["changes"]
 
 
 def changes(old: str, new: str) -> list[str]:
-    """A sentence for each setting that is new, gone or different; comments do not count."""
+    """Return a sentence for each setting that is new, gone or different; comments are ignored."""
     before, after = dict(_settings(parse(old))), dict(_settings(parse(new)))
     found = [f"gone: {path}" for path in before if path not in after]
     found += [f"new: {path}: {after[path]}".rstrip(": ") for path in after if path not in before]

@@ -1,4 +1,4 @@
-"""Send what waits for a target that is not chosen any more: a collector without a door, until its queues are empty."""
+"""Sends what waits for a target that is no longer chosen: a second collector runs until its queues are empty."""
 
 from __future__ import annotations
 
@@ -24,22 +24,28 @@ __all__ = ["drain", "left"]
 PAUSE_S = 0.5
 STOP_S = 30.0
 ENOUGH = 4
-"""As often must the queues be said to be empty, one after another."""
+"""How many times in a row the collector has to report empty queues."""
 
 
 def left(text: str, environ: Mapping[str, str]) -> int:
-    """How many batches wait in the queues of a configuration."""
+    """Count the batches that wait in the queues of a configuration."""
     return sum(waiting(folder_of(environ) / queue.file) for queue in queues_of(text, environ))
 
 
 def drain(binary: Path, text: str, environ: Mapping[str, str], *, within_s: float) -> int:
     """Run a collector on free ports of this machine until nothing waits, or the time is over.
 
+    Args:
+        binary: The collector.
+        text: The configuration.
+        environ: The environment with the targets' variables.
+        within_s: How long it may take, seconds.
+
     Returns:
-        How many batches wait still.
+        How many batches still wait.
     """
     deadline = time.monotonic() + within_s
-    # What a collector says of its queues after a start leaves out what was on its way before: the files know better.
+    # After a start, a collector's metrics leave out batches that were being sent when it stopped; the files count them.
     while left(text, environ) and time.monotonic() < deadline:
         with _running(binary, text, _on_free_ports(text, environ)) as (process, metrics):
             _wait(process, metrics, deadline)
@@ -49,20 +55,20 @@ def drain(binary: Path, text: str, environ: Mapping[str, str], *, within_s: floa
 
 
 def _wait(process: subprocess.Popen[bytes], metrics: str, deadline: float) -> None:
-    """Until the queues are said to be empty."""
+    """Wait until the collector reports empty queues, ends, or the time is over."""
     empty = 0
-    # Between two queues a batch is in neither for a moment.
+    # A batch that moves from one queue to another is in neither for a moment.
     while empty < ENOUGH and process.poll() is None and time.monotonic() < deadline:
         time.sleep(PAUSE_S)
         empty = empty + 1 if _size(metrics) == 0 else 0
 
 
 def _on_free_ports(text: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment, with every port and host such that a running collector is not disturbed."""
+    """Return the environment with free ports on the loopback address, so that another collector is not disturbed."""
     names = variables_of(text)
     ports = {name: str(_free_port()) for name in names if name.endswith("_PORT")}
     hosts = {name: "127.0.0.1" for name in names if name.startswith("CHEST_") and name.endswith("_HOST")}
-    # What it says stands in the terminal of somebody who waits for one line.
+    # Its log goes to the user's terminal, where only warnings are of interest.
     return {"CHEST_LOG_LEVEL": "warn", **environ, **hosts, **ports}
 
 
@@ -87,7 +93,7 @@ def _running(binary: Path, text: str, environ: Mapping[str, str]) -> Iterator[tu
 
 
 def _size(url: str) -> float | None:
-    """Bytes in all queues of the collector; ``None`` while it does not say."""
+    """Return the size of all queues from the collector's metrics; ``None`` while it does not report one."""
     try:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(url, timeout=PAUSE_S) as answer:

@@ -1,4 +1,4 @@
-"""What there is in ``collector-config/``: targets, what each needs, and where the files are."""
+"""The fragments in ``collector-config/``: targets and add-ons, the variables that each needs, and the files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _VARIABLE = re.compile(r"\$\{env:(\w+)(?::-((?:\$\{[^}]*\}|[^}])*))?\}")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One fragment that is a target.
+    """One fragment: a target or an add-on.
 
     Attributes:
-        what: What it is, for people.
-        must: Variables without which it cannot work.
-        where: Variables with the addresses of servers, checked for an answer.
-        signals: What it takes.
+        what: A description for people.
+        must: Variables that have to be set.
+        where: Variables with addresses of servers; ``check`` tests whether these answer.
+        signals: The signals that it takes, with commas.
     """
 
     what: str
@@ -52,10 +52,10 @@ TARGETS = {
     ),
     "zipkin": Target("Zipkin", where=("ZIPKIN_URL",), signals="traces"),
 }
-"""By the name of the file, which is also the name in ``chests=``. A test compares with the files."""
+"""Targets by the names of their files, which are also their names in ``chests=``. A test compares both."""
 
 ALIAS = "signalfx"
-"""What Flask-Chest called ``splunk``."""
+"""Flask-Chest's name for ``splunk``."""
 
 ADD_ONS = {
     "kafka_consumer": Target("source: what other collectors put into Kafka", where=("KAFKA_BROKERS",)),
@@ -68,23 +68,23 @@ ADD_ONS = {
 
 
 def folder() -> Path:
-    """Where the fragments are: in the installed package, else in the checkout."""
+    """Return the folder of the fragments: in the installed package, else in the checkout."""
     installed = Path(__file__).parents[1] / "collector_config"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "collector-config"
 
 
 def read(name: str) -> str:
-    """The text of a fragment."""
+    """Return the text of a fragment."""
     return (folder() / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def unknown(name: str) -> str:
-    """The sentence about a target that is not there."""
+    """Return the sentence about a target that does not exist."""
     guess = nearest(name, TARGETS)
     hint = f" Did you mean {guess!r}?" if guess else ""
     return f"there is no target {name!r}.{hint} There are: {', '.join(TARGETS)}."
 
 
 def variables_of(text: str) -> dict[str, str | None]:
-    """The environment variables that a text reads, each with its default; ``None``: it has none."""
+    """Return the environment variables that a configuration reads, with their defaults; ``None``: without a default."""
     return {match[1]: match[2] for match in _VARIABLE.finditer(text)}

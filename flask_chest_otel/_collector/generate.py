@@ -1,4 +1,4 @@
-"""Parts of the configuration that are made from an application: its variables, dimensions, routes."""
+"""Makes the parts of the configuration that depend on an application's variables, dimensions and routes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 __all__ = ["emf_declarations", "of_service", "raw_values", "route_conditions"]
 
 HTTP_DURATION = "http.server.request.duration"
-"""Transactions and response time, whoever makes the server span."""
+"""The metric with transactions and response time. Upstream's instrumentation makes it under the same name."""
 
 
 def raw_values(application: Application) -> list[str]:
-    """The entries of ``signal_to_metrics``: one gauge for each variable that may be a number."""
+    """Return the entries of ``signal_to_metrics``: one gauge for each variable that may be a number."""
     dimensions = sorted({variable.attribute for variable in application.variables if variable.dimension})
     found = [f"      # The tracked variables of {_plain(application.name)} that may be numbers."]
     if application.everything:
@@ -46,7 +46,7 @@ def _raw_value(variable: Variable, dimensions: Iterable[str]) -> list[str]:
 
 
 def emf_declarations(application: Application) -> list[str]:
-    """The entries of ``metric_declarations``: the metrics of the application, with no dimension but its own."""
+    """Return the entries of ``metric_declarations``: each metric of the application, with no dimensions but its own."""
     groups: dict[tuple[str, ...], list[str]] = {(): [HTTP_DURATION]}
     for variable in application.variables:
         if variable.metric is not None:
@@ -61,11 +61,13 @@ def emf_declarations(application: Application) -> list[str]:
 
 
 def route_conditions(application: Application, pattern: str) -> list[str]:
-    """Conditions that keep HTTP metrics, which carry no list of destinations, to their routes' destinations.
+    """Return conditions by which a target drops HTTP metrics of routes that have other destinations.
+
+    HTTP metrics do not carry the attribute with the list of destinations, so their route has to decide.
 
     Args:
-        application: Its routes.
-        pattern: What a target looks for in a list, as it stands in its fragment.
+        application: The application with its routes.
+        pattern: The regular expression by which the target finds itself in a list, quoted as in its fragment.
     """
     if not application.routes:
         return []
@@ -78,13 +80,13 @@ def _condition(route: RouteChests, pattern: str) -> str:
     parts = [f"{attribute(CHESTS)} == nil", f"{attribute(HTTP_ROUTE)} == {_ottl(route.route)}"]
     if route.method is not None:
         parts.append(f"{attribute(HTTP_REQUEST_METHOD)} == {_ottl(route.method)}")
-    # The pattern is the fragment's text: its dollars are doubled already.
+    # The pattern comes from the fragment, where dollars are doubled already.
     text = " and ".join(_dollars(part) for part in parts) + f" and not IsMatch({_ottl(route.chests)}, {pattern})"
     return f"      - {_quoted(text)}"
 
 
 def of_service(name: str) -> str:
-    """The condition that something comes from this service."""
+    """Return the condition that is true for data of this service."""
     return _yaml(f'resource.attributes["service.name"] == {_ottl(name)}')
 
 
@@ -98,7 +100,7 @@ def _yaml(text: str) -> str:
 
 
 def _dollars(text: str) -> str:
-    """The collector reads ``$`` as the beginning of a variable."""
+    """Double each ``$``, because the collector reads it as the beginning of a variable."""
     return text.replace("$", "$$")
 
 
@@ -107,5 +109,5 @@ def _quoted(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """A name for a comment: on one line."""
+    """Make a name fit for a comment, which is one line."""
     return "".join(sign for sign in text if sign.isprintable())

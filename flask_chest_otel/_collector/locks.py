@@ -1,4 +1,4 @@
-"""What is wrong with the lock on the collector's door: certificate, key, token; or that there is none."""
+"""Checks the TLS certificate, key and bearer token of the collector's receiver, or whether it is open to everybody."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["lock_problems"]
 
 SHORTEST = 16
-"""Characters of a token that nobody guesses."""
+"""Length from which a token cannot be guessed, characters."""
 
 LOOPBACK = ("", "localhost", "::1")
 
 
 def lock_problems(environ: Mapping[str, str], *, secure: bool) -> Iterator[str]:
-    """A sentence for each problem.
+    """Yield a sentence for each problem.
 
     Args:
         environ: The environment that the collector will have.
@@ -45,7 +45,7 @@ def _tokens(token: str, path: str) -> Iterator[str]:
         except OSError:
             yield f"secure: {where} cannot be read. Type the path of a file with one token per line."
             return
-        # What stands behind a token is a comment.
+        # Words after the token are a comment.
         tokens = [line.split()[0] for line in lines if line.strip()]
         if not tokens:
             yield f"secure: {where} holds no token: nobody could come in. Write one per line."
@@ -77,7 +77,10 @@ def _certificate(certificate: str, key: str) -> Iterator[str]:
 
 
 def _handshake(server: ssl.SSLContext, certificate: str) -> str:
-    """What a client says about a certificate that it trusts; nothing when it is content."""
+    """Do a TLS handshake in memory, and return the client's complaint about the certificate; ``""`` where it has none.
+
+    The client trusts the certificate itself, so complaints are about its dates and its use.
+    """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN

@@ -1,8 +1,8 @@
-"""The collector's YAML as an outline of keys, with every comment where it was.
+"""Reads the collector's YAML into a tree of keys that keeps every comment in its place.
 
-Not a YAML parser: it knows block mappings, which is what the collector merges, and carries everything below them
-(lists, texts, inline maps) as lines. So the comments of the fragments survive, and the package needs no YAML library.
-A test compares what comes out with what a real parser makes of the same files.
+This is no complete YAML parser. It knows block mappings, because the collector merges these, and keeps everything else
+(lists, texts, inline maps) as lines. So comments stay, and the package needs no YAML library. A test compares the
+result with that of a real parser.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Node:
 
     Attributes:
         key: The key.
-        value: What stands behind it on its line: nothing, an anchor, a whole value.
-        above: Comment and empty lines above it.
-        children: Keys below it, where it is a block mapping.
-        lines: Lines below it, where it is anything else.
+        value: The rest of its line: empty, an anchor, or a whole value.
+        above: Comments and empty lines above it.
+        children: The keys below it, where the value is a block mapping.
+        lines: The lines below it, where the value is anything else.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Node:
     lines: list[str] = field(default_factory=list)
 
     def at(self, *path: str) -> Node | None:
-        """The node at a path of keys below this one."""
+        """Return the node at a path of keys below this one; ``None`` where there is none."""
         found: Node | None = self
         for key in path:
             found = found.children.get(key) if found is not None else None
@@ -42,17 +42,17 @@ class Node:
 
     @property
     def inline_list(self) -> list[str]:
-        """The entries of a value such as ``[a, b]``."""
+        """The entries of a value that is written as ``[a, b]``."""
         return [entry.strip() for entry in self.value.strip("[]").split(",") if entry.strip()]
 
 
 def parse(text: str) -> dict[str, Node]:
-    """The outline of a file: its top keys."""
+    """Parse a file, and return its top keys."""
     return _children(text.splitlines(), 0)
 
 
 def merge(base: dict[str, Node], other: dict[str, Node]) -> None:
-    """Put ``other`` over ``base`` by the collector's rule: maps are merged, everything else is replaced."""
+    """Merge ``other`` into ``base`` by the collector's rule: maps are merged, everything else is replaced."""
     for key, node in other.items():
         there = base.get(key)
         if there is None:
@@ -65,7 +65,7 @@ def merge(base: dict[str, Node], other: dict[str, Node]) -> None:
 
 
 def text_of(nodes: dict[str, Node], indent: int = 0) -> str:
-    """The outline as YAML."""
+    """Return the tree as YAML."""
     return "".join(f"{line}\n" for line in _lines(nodes, indent))
 
 
@@ -95,7 +95,7 @@ def _children(lines: list[str], indent: int) -> dict[str, Node]:
 
 
 def _end(lines: list[str], start: int, indent: int) -> int:
-    """Where the block below a key ends; comments and empty lines before the next key belong to that one."""
+    """Return where the block of a key ends; comments and empty lines before the next key belong to the next key."""
     end = start
     for at in range(start, len(lines)):
         line = lines[at]

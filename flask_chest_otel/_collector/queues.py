@@ -1,4 +1,4 @@
-"""The queues on the disk: which a configuration has, how large they may become, what waits in one, and who has it open.
+"""Reads the collector's queues on disk: which ones a configuration has, their maximum sizes, and what waits in them.
 
 A queue is a file of bbolt's format (https://github.com/etcd-io/bbolt), named after its exporter and signal.
 """
@@ -35,9 +35,9 @@ class Queue:
     """One queue of a configuration.
 
     Attributes:
-        file: The name of its file.
-        bound: Bytes that may wait in it.
-        variable: What sets the bound, or ``None``.
+        file: Name of its file.
+        bound: How much may wait in it, bytes.
+        variable: The environment variable that sets the bound; ``None`` where it is fixed.
     """
 
     file: str
@@ -46,7 +46,7 @@ class Queue:
 
 
 def queues_of(text: str, values: Mapping[str, str]) -> list[Queue]:
-    """The queues on disk of a rendered configuration: one for each exporter and signal.
+    """Return the queues of a rendered configuration: one for each exporter and signal.
 
     Args:
         text: The configuration.
@@ -67,7 +67,7 @@ def queues_of(text: str, values: Mapping[str, str]) -> list[Queue]:
 
 
 def _used(outline: Mapping[str, Node]) -> Iterator[tuple[str, str]]:
-    """Each exporter with each signal that it is used for."""
+    """Yield each exporter with each signal that a pipeline gives it."""
     service = outline.get("service")
     pipelines = service.at("pipelines") if service is not None else None
     for key, pipeline in (pipelines.children if pipelines is not None else {}).items():
@@ -77,7 +77,7 @@ def _used(outline: Mapping[str, Node]) -> Iterator[tuple[str, str]]:
 
 
 def _settings(node: Node | None, anchors: Mapping[str, Node]) -> str:
-    """What an exporter is set to, with what it takes from another one behind its own."""
+    """Return the settings of an exporter as text, followed by those that it merges from another one (``<<:``)."""
     if node is None:
         return ""
     own = _text(node)
@@ -91,7 +91,10 @@ def _text(node: Node) -> str:
 
 
 def is_in_use(path: Path) -> bool:
-    """Whether a collector has this queue open; not known on Windows, where the collector itself finds out."""
+    """Whether a collector has this queue open.
+
+    On Windows the answer is always no, and a second collector fails when it opens the queue.
+    """
     if sys.platform == "win32":
         return False
     try:
@@ -105,12 +108,12 @@ def is_in_use(path: Path) -> bool:
 
 
 def waiting(path: Path) -> int:
-    """How many batches wait in a queue; 0 where the file is none.
+    """Count the batches that wait in a queue; 0 where the file is no queue.
 
-    Do not ask while a collector writes it: see ``is_in_use``.
+    The count is only right while no collector writes the file: see ``is_in_use``.
     """
     try:
-        # A full queue is too large to be read as a whole.
+        # A full queue may not fit into memory.
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return sum(key.isdigit() for key in _keys(data))
     except (OSError, ValueError, struct.error, IndexError, RecursionError):
@@ -126,19 +129,19 @@ _LEAF_ELEMENT = struct.Struct("<IIII")
 
 
 def _keys(data: mmap.mmap) -> Iterator[bytes]:
-    """The keys in all buckets, by the newer one of the two meta pages."""
+    """Yield the keys of all buckets, from the newer one of the two meta pages."""
     first = _META.unpack_from(data, _PAGE.size)
     size = first[2] if first[0] == _MAGIC else 4096
     metas = (_META.unpack_from(data, number * size + _PAGE.size) for number in (0, 1))
     root = max((meta[7], meta[4]) for meta in metas if meta[0] == _MAGIC)[1]
     for _, value in _walk(data, root * size, size):
         inner = struct.unpack_from("<Q", value)[0]
-        # A small bucket stands in its value, behind sixteen bytes.
+        # A small bucket is stored in the value itself, after a header of 16 bytes.
         yield from (key for key, _ in (_walk(data, inner * size, size) if inner else _walk(value, 16, size)))
 
 
 def _walk(data: mmap.mmap | bytes, at: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Keys, and the beginning of their values, of the tree below a page."""
+    """Yield the keys of the tree below a page, each with the beginning of its value."""
     _, flags, count, _ = _PAGE.unpack_from(data, at)
     for number in range(count):
         element = at + _PAGE.size + 16 * number

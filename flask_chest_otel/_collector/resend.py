@@ -1,4 +1,4 @@
-"""What targets refused for its content, and the way to send it again."""
+"""Sends again what targets have refused because of its content."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["folder", "resend"]
 
 FILES = ("refused.1.jsonl", "refused.jsonl")
-"""Older and newest, as the collector writes them."""
+"""The files that the collector writes, the older one first."""
 
 TIMEOUT_S = 30.0
 
@@ -41,7 +41,7 @@ class Refused(TypedDict, total=False):
 
 
 def folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where the collector keeps what was refused."""
+    """Return the folder in which the collector keeps refused requests."""
     queue = environ.get("CHEST_QUEUE_DIR") or "/var/lib/flask-chest/queue"
     return Path(environ.get("CHEST_REFUSED_DIR") or f"{queue}/refused")
 
@@ -49,21 +49,21 @@ def folder(environ: Mapping[str, str] = os.environ) -> Path:
 def resend(
     where: Path, environ: Mapping[str, str] = os.environ, *, told: Callable[[str], None] = print
 ) -> tuple[int, int]:
-    """Send again what is kept; what is refused once more stays.
+    """Send all kept requests again; those that are refused once more are kept.
 
     Args:
         where: The folder with the files.
-        environ: Addresses and credentials, as the collector has them.
-        told: Gets a line for each that is refused again.
+        environ: The environment of the collector, with addresses and credentials.
+        told: Called with a line for each request that was refused again or could not be sent.
 
     Returns:
-        How many were taken, and how many stay.
+        How many requests were taken, and how many are still kept.
     """
     sent, kept = 0, 0
     for path in (where / name for name in FILES):
         if not path.exists():
             continue
-        # The collector begins a new file meanwhile: nothing that it writes is lost here.
+        # The collector then begins a new file, so nothing that it writes now is lost.
         taken = path.with_suffix(".sending")
         path.rename(taken)
         stay = [line for line in taken.read_bytes().splitlines(keepends=True) if not _send(line, environ, told)]
@@ -127,7 +127,10 @@ _METRICS_QUERY = {**_QUERY, "bucket": "INFLUXDB_BUCKET"}
 
 
 def _address(letter: Refused, environ: Mapping[str, str]) -> str:
-    """The address of then, at the server, organisation and bucket of now; of AWS, the collector's queue."""
+    """Return the address of the refused request, with the server, organisation and bucket that are set now.
+
+    Requests to AWS go to the collector's own queue, as only the collector can sign them.
+    """
     if signal := _BY_QUEUE.get(letter["exporter"]):
         return f"http://127.0.0.1:{environ.get('CHEST_AWS_RESEND_PORT') or 14316}/v1/{signal}"
     then = urlsplit(str(letter["url"]))
@@ -154,7 +157,7 @@ def _credentials(exporter: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _headers(text: str) -> dict[str, str]:
-    """The one-line YAML map that `otlp.yaml` takes."""
+    """Read headers from the one-line YAML map that `otlp.yaml` takes."""
     pairs = (part.partition(":") for part in text.strip().strip("{}[]").split(",") if ":" in part)
     # As the collector does: $$ is $.
     return {name.strip(" \"'"): value.strip(" \"'").replace("$$", "$") for name, _, value in pairs}

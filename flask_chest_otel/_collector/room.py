@@ -1,4 +1,4 @@
-"""What the queues' disk must have room for, and who else uses their folder: a sentence for each problem."""
+"""Checks the folder of the queues: free disk space, other collectors, and queues that no exporter reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["folder_of", "in_use", "room_problems", "stranded"]
 
 OVERHEAD, PER_FILE = 1.25, 32 << 20
-"""A queue's file in relation to what waits in it, and beyond that; measured, see the tests."""
+"""Size of a queue's file: a factor of what waits in it, and bytes on top. Measured: see the tests."""
 
 RESERVE, REFUSED = 256 << 20, 64 << 20
 """Defaults of ``CHEST_QUEUE_FREE_BYTES`` and ``CHEST_REFUSED_BYTES``."""
@@ -26,18 +26,18 @@ MIB = 1 << 20
 
 
 def folder_of(environ: Mapping[str, str]) -> Path:
-    """Where the queues are."""
+    """Return the folder of the queues."""
     return Path(environ.get("CHEST_QUEUE_DIR") or variables_of(read("base"))["CHEST_QUEUE_DIR"] or ".")
 
 
 def room_problems(text: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Why a collector with this configuration must not start with these queues."""
+    """Yield a sentence for each reason why a collector must not start with these queues."""
     yield from in_use(text, environ)
     yield from _too_small(folder_of(environ), queues_of(text, environ), environ)
 
 
 def in_use(text: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Whether another collector has the queues of this configuration."""
+    """Yield a sentence where another collector has a queue of this configuration open."""
     folder = folder_of(environ)
     if any(is_in_use(folder / queue.file) for queue in queues_of(text, environ)):
         yield f"another collector uses the queues in {folder}. Stop it, or type: export CHEST_QUEUE_DIR=ANOTHER_FOLDER"
@@ -71,7 +71,7 @@ def _number(environ: Mapping[str, str], name: str, otherwise: int) -> int:
 
 
 def stranded(text: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Queues with something in them that no exporter of this configuration reads."""
+    """Yield a sentence for each queue in which batches wait and which no exporter of this configuration reads."""
     folder = folder_of(environ)
     ours = {queue.file for queue in queues_of(text, environ)}
     for path in sorted(folder.glob("exporter_*")) if folder.is_dir() else ():
@@ -83,5 +83,5 @@ def stranded(text: str, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _target_of(file: str) -> str | None:
-    """The target that has this queue."""
+    """Return the target that a queue belongs to; ``None`` where no target has it."""
     return next((name for name in TARGETS if any(queue.file == file for queue in queues_of(read(name), {}))), None)

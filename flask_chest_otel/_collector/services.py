@@ -1,4 +1,4 @@
-"""Which services go to which targets: what was asked for, and the conditions that keep them from the others."""
+"""Routes data of services to targets: reads what was asked for, and writes the conditions into the configuration."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ _KINDS = ("trace_conditions", "metric_conditions", "log_conditions")
 
 
 def routes_of(given: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The targets of each service.
+    """Read the targets of each service.
 
     Args:
-        given: ``SERVICE=TARGET``, of one service as often as need be.
+        given: Texts ``SERVICE=TARGET``; a service may come several times.
+
+    Returns:
+        ``service.name`` to the names of its targets.
 
     Raises:
-        ValueError: One is not like that.
+        ValueError: A text has another form; the message says which.
     """
     found: dict[str, tuple[str, ...]] = {}
     for text in given:
@@ -36,7 +39,7 @@ def routes_of(given: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def unroutable(routes: Mapping[str, tuple[str, ...]], targets: Iterable[str]) -> str | None:
-    """The sentence about a route to a target that is not there, if there is one."""
+    """Return the sentence about a route to a target that is not chosen; ``None`` where all are chosen."""
     known = list(targets)
     for service, names in routes.items():
         for name in names:
@@ -46,7 +49,7 @@ def unroutable(routes: Mapping[str, tuple[str, ...]], targets: Iterable[str]) ->
 
 
 def keep_services(root: Node, targets: Iterable[str], routes: Mapping[str, tuple[str, ...]]) -> None:
-    """Let each target drop what comes from services that have others."""
+    """Add to each target's filter that data of services with other targets are dropped."""
     for name in targets:
         elsewhere = [service for service, wanted in routes.items() if name not in wanted]
         conditions = [f"      - {of_service(service)}" for service in elsewhere]

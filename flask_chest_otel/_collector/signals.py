@@ -1,4 +1,4 @@
-"""Targets that shall get one signal only: ``influxdb:metrics``."""
+"""Reads which signals a target gets, such as ``influxdb:metrics``, and removes the pipelines of the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["chosen", "drop_others", "wrong"]
 
 
 def wrong(name: str, signal: str) -> str:
-    """The sentence about a signal that a target does not take; empty when it takes it."""
+    """Return the sentence about a signal that a target does not take; ``""`` where it takes it."""
     takes = _takes(name)
     if signal in takes:
         return ""
@@ -23,7 +23,7 @@ def wrong(name: str, signal: str) -> str:
 
 
 def chosen(texts: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Each target with the signals that it shall get, of ``influxdb``, ``influxdb:metrics`` and the like."""
+    """Return each target with the signals that it gets, from texts such as ``influxdb`` or ``influxdb:metrics``."""
     found: dict[str, frozenset[str]] = {}
     for text in texts:
         name, _, signal = text.partition(":")
@@ -33,7 +33,7 @@ def chosen(texts: Iterable[str]) -> dict[str, frozenset[str]]:
 
 
 def drop_others(pipelines: Node, signals: Mapping[str, frozenset[str]]) -> None:
-    """Take those pipelines out that bring a target what it shall not get."""
+    """Remove the pipelines that bring a target other signals than the chosen ones."""
     for name, wanted in signals.items():
         own = Node("", children=parse(fragments.read(name))).at("service", "pipelines")
         for key in own.children if own is not None else ():

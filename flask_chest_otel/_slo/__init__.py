@@ -1,1 +1,1 @@
-"""Service level objectives: how fast a budget is spent, whether an objective makes sense, rules for back ends."""
+"""Service level objectives: how fast an error budget burns, checks of objectives, and rules for back ends."""

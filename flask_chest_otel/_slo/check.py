@@ -1,4 +1,4 @@
-"""What is wrong with objectives although each can be had: routes that are not there, requests that never came."""
+"""Checks of objectives that need the application or the store: routes that do not exist, requests that never came."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _IMPLIED = {"HEAD", "OPTIONS"}
 
 
 def problems_of_routes(slos: Iterable[SLO], routes: Collection[Route]) -> Iterator[str]:
-    """Patterns that no route fits, and methods that none of the routes takes."""
+    """Yield a sentence for each pattern that fits no route, and for each method that none of its routes takes."""
     rules = [rule for rule, _ in routes]
     for slo in slos:
         known = [pattern for pattern in slo.routes if pattern == "*" or any(covers(pattern, rule) for rule in rules)]
@@ -49,7 +49,7 @@ def _missing_methods(slo: SLO, routes: Collection[Route]) -> Iterator[str]:
 
 
 def problems_of_traffic(statuses: Iterable[Status]) -> Iterator[str]:
-    """Objectives without requests, and those with so few that an alert could not fire."""
+    """Yield a sentence for each objective without requests, or with so few that no alert can fire."""
     for status in statuses:
         slo = status.slo
         if not status.whole.total:

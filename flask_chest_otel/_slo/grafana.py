@@ -1,4 +1,4 @@
-"""Objectives as a dashboard of Grafana, over what the rules for Prometheus record."""
+"""Makes a Grafana dashboard of objectives. It shows what the rules of ``prometheus`` record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Panel = dict[str, object]
 
 
 def files(rendering: Rendering) -> dict[str, str]:
-    """One dashboard: a row of panels for each objective."""
+    """Return one dashboard with a line of three panels for each objective."""
     panels = [_placed(panel, place) for place, panel in enumerate(_panels(rendering), 1)]
     source = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"}
     dashboard = {
@@ -83,6 +83,6 @@ def _panel(kind: str, title: str, unit: str, targets: list[Panel]) -> Panel:
 
 
 def _placed(panel: Panel, number: int) -> Panel:
-    """Three panels in a line: 6, 9 and 9 of 24 columns."""
+    """Place a panel, counted from 1: three stand in a line, of 6, 9 and 9 of the 24 columns."""
     line, place = divmod(number - 1, 3)
     return {**panel, "id": number, "gridPos": {"w": (6, 9, 9)[place], "h": 8, "x": (0, 6, 15)[place], "y": line * 8}}

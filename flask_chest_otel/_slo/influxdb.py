@@ -1,8 +1,8 @@
-"""Objectives for InfluxDB 2: a template with a task, two checks, an endpoint and a rule, for `influx apply`.
+"""Makes a template for InfluxDB 2 of objectives: a task, two checks, an endpoint and a rule, for `influx apply`.
 
-The task runs once a minute. It writes by how much the counters of all processes grew in that minute, adds up such
-minutes over the windows of alerts, and writes how fast the budget burns, as a share of what the alert allows. The
-checks compare that with 1.
+The task runs once a minute. It writes the increase of the counters of all processes in that minute. It adds up these
+increases over the windows of each alert, and writes the burn rate divided by the limit of the alert. The checks
+compare that with 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MESSAGE = "${r.alert} of ${r.slo}, application ${r.service}: ${r._level}"
 
 
 def files(rendering: Rendering) -> dict[str, str]:
-    """One template."""
+    """Return the template as one file."""
     head = _HEAD.format(bucket=rendering.bucket)
     return {file_name(rendering.service, "influxdb.yaml"): head + "---\n".join(map(yaml, _resources(rendering)))}
 
@@ -99,12 +99,12 @@ def _rule(rendering: Rendering, endpoint: str) -> dict[str, object]:
 
 
 def _offset(rendering: Rendering, seconds: int) -> str:
-    """How long after a minute's end something runs: whole seconds, as InfluxDB wants them."""
+    """Write how long after the end of a minute something runs. InfluxDB takes whole seconds."""
     return f"{max(1, seconds // rendering.shorten)}s"
 
 
 def _duration(rendering: Rendering, seconds: int) -> str:
-    """A duration of Flux, shortened."""
+    """Write a duration for Flux, divided by ``shorten``."""
     left = seconds * 1000 // rendering.shorten
     for size, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")):
         if left >= size and left % size == 0:
@@ -128,7 +128,7 @@ def _task(rendering: Rendering) -> str:
 
 
 def _burning(rendering: Rendering, name: str, alert: BurnAlert) -> str:
-    """The call that looks at one alert; all numbers of Flux are of one type there."""
+    """Return the Flux call that calculates one alert. ``limit`` is a float: Flux does not convert types."""
     long, short = _duration(rendering, alert.long_s), _duration(rendering, alert.short_s)
     return f'burning(alert: "{name}", severity: "{alert.severity}", limit: {alert.burn}, long: {long}, short: {short})'
 

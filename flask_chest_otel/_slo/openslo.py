@@ -1,6 +1,6 @@
-"""Objectives as documents of OpenSLO, version 1: for programs that know nothing of this package.
+"""Makes OpenSLO documents (version 1) of objectives, for programs that do not know this package.
 
-https://github.com/OpenSLO/OpenSLO
+The format: https://github.com/OpenSLO/OpenSLO
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ API = "openslo/v1"
 
 
 def files(rendering: Rendering) -> dict[str, str]:
-    """One file: the service, and for each objective an ``SLO`` and an ``AlertPolicy`` for each alert."""
+    """Return one file with the service, and for each objective an ``SLO`` and four ``AlertPolicy`` documents."""
     documents = [_service(rendering), *(one for slo in rendering.slos for one in _documents(rendering, slo))]
     head = "# Objectives of one application. Made by `flask chest slo render --target openslo`.\n"
     return {file_name(rendering.service, "openslo.yaml"): head + "---\n".join(map(yaml, documents))}
@@ -61,7 +61,7 @@ def _objective(rendering: Rendering, slo: SLO, policies: list[str]) -> dict[str,
 
 
 def _source(rendering: Rendering, slo: SLO, result: str | None) -> dict[str, object]:
-    """The counter of requests, as Prometheus names it."""
+    """Return a query of the counter of requests, in PromQL."""
     chosen = [job_of(rendering.service), f"{NAME}={quoted(slo.name)}"]
     chosen += [f'{RESULT}="{result}"'] if result else []
     query = f"sum({COUNTER}{{{', '.join(chosen)}}})"
@@ -69,7 +69,7 @@ def _source(rendering: Rendering, slo: SLO, result: str | None) -> dict[str, obj
 
 
 def _policy(rendering: Rendering, slo: SLO, name: str, alert: BurnAlert) -> dict[str, object]:
-    """OpenSLO knows one window of a burn rate; the shorter one stands in the description."""
+    """Return an alert. OpenSLO has one window per burn rate, so the shorter window is only in the description."""
     condition = {
         "kind": "burnrate",
         "op": "gt",

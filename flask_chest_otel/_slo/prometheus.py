@@ -1,8 +1,13 @@
-"""Objectives as recording rules and alerts of Prometheus.
+"""Makes recording rules and alerts for Prometheus of objectives.
 
-Three steps, each a recording rule. What a process has counted, seen once a minute; how much that is more than the
-minute before, over all processes; sums of these over windows. The sums are exact: what a process counted before it
-was first seen, between the last minute and its end, or while Prometheus was down, is in one of the minutes.
+There are three steps, each a recording rule:
+
+1. Once a minute, the counter of each process is read.
+2. Its increase since the minute before is added up over all processes.
+3. These increases are added up over windows.
+
+No request is missed: requests that a process counted before it was first read, between the last reading and its end, or
+while Prometheus was down, are part of one of the increases.
 """
 
 from __future__ import annotations
@@ -29,26 +34,26 @@ INCREASE = "flask_chest:slo_requests:increase1m"
 TOTAL, RATIO, BUDGET = "flask_chest:slo_requests:total", "flask_chest:slo_errors:ratio", "flask_chest:slo_budget:left"
 
 STEP_S, BUDGET_STEP_S = 60, 300
-"""How often windows are added up, seconds: those of alerts, and those of budgets."""
+"""How often rules are evaluated: those of alerts, and those of budgets, seconds."""
 
 DAY_S = 86400
 
 
 def files(rendering: Rendering) -> dict[str, str]:
-    """The rules of one application."""
+    """Return the rules of one application as one file."""
     return {file_name(rendering.service, "rules.yaml"): "\n".join(_Rules(rendering).lines()) + "\n"}
 
 
 def job_of(service: str) -> str:
-    """The condition that something comes from a service: the collector makes a label of its namespace and name."""
+    """Return the label condition for one service: the collector makes ``job`` of ``service.namespace`` and its name."""
     return f"job=~{quoted('(.+/)?' + re.escape(service))}"
 
 
 class _Rules:
-    """The rules, line by line.
+    """Writes the rules line by line.
 
     Args:
-        rendering: What they are made of.
+        rendering: The objectives, and how to write them.
     """
 
     def __init__(self, rendering: Rendering) -> None:
@@ -57,7 +62,7 @@ class _Rules:
         self._job = job_of(rendering.service)
 
     def lines(self) -> Iterator[str]:
-        """All of the file."""
+        """Yield all lines of the file."""
         yield from _HEAD.splitlines()
         if self._rendering.shorten != 1:
             yield f"#\n# For trying out: every time below is divided by {self._rendering.shorten}. Names are as ever."
@@ -105,9 +110,9 @@ class _Rules:
         )
 
     def _window(self, window_s: int) -> Iterator[str]:
-        """Requests of a window, and which share of them was bad: 0 where there was none."""
+        """Yield the rules for the number of requests in a window, and for the share of bad ones; 0 without requests."""
         window = window_name(window_s)
-        # Half a step less: as many values for a Prometheus that counts the one at a window's beginning as for others.
+        # Half a step less, because Prometheus 2 counts a value at a window's very beginning, and Prometheus 3 does not.
         time = self._time(window_s - STEP_S // 2)
         by, total = f"sum by (job, {NAME})", f"{TOTAL}{window}{{{self._job}}}"
         yield from _rule(f"{TOTAL}{window}", [f"{by} (sum_over_time({INCREASE}{{{self._job}}}[{time}]))"])
@@ -136,7 +141,7 @@ class _Rules:
         yield from _rule(BUDGET, [f"1 - {RATIO}{window}{which} / {digits(slo.budget)}"], {"slo": slo.name})
 
     def _time(self, seconds: int) -> str:
-        """A duration as Prometheus writes it, shortened."""
+        """Write a duration for Prometheus, divided by ``shorten``."""
         left, parts = seconds * 1000 // self._rendering.shorten, []
         for size, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")):
             count, left = divmod(left, size)

@@ -1,4 +1,4 @@
-"""What objectives become for each back end: files, by name."""
+"""The back ends for which files can be made of objectives."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 __all__ = ["RUNBOOK", "TARGETS", "Rendering", "Target"]
 
 RUNBOOK = "docs/how-to/objectives.md"
-"""The page that has an entry for each alert."""
+"""The page that has a section for each alert."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What is asked for.
+    """The objectives of an application, and how to write them.
 
     Attributes:
-        service: The application's name, as its telemetry has it: ``service.name``.
+        service: ``service.name`` of the application.
         slos: Its objectives.
-        shorten: Every window and interval is divided by this, for trying out.
-        runbook: Where the page stands that has an entry for each alert.
-        bucket: InfluxDB's bucket, which the metrics are in.
-        notify: Where InfluxDB sends what it finds, an address; ``""``: nowhere.
-        attributes: Name of each objective that has ``by`` to the metric attribute of that variable.
+        shorten: Divides every window and interval, to try out alerts in minutes.
+        runbook: Address of the page that has a section for each alert.
+        bucket: InfluxDB's bucket with the metrics.
+        notify: HTTP address to which InfluxDB sends alerts; ``""``: it sends none.
+        attributes: Name of each objective with ``by=`` to the metric attribute of that variable.
     """
 
     service: str
@@ -45,8 +45,8 @@ class Target(NamedTuple):
     """A back end.
 
     Attributes:
-        what: What is made for it, in words.
-        files: Makes that: names of files, each with its text.
+        what: A description of its files, for people.
+        files: Makes the files: name to text.
     """
 
     what: str

@@ -1,6 +1,6 @@
-"""Objectives for Splunk Observability Cloud: a detector of its SignalFlow program, and bodies for its API.
+"""Makes a SignalFlow program, a detector and SLOs for Splunk Observability Cloud of objectives.
 
-The program uses functions of SignalFlow alone: ``data``, ``filter``, ``sum``, ``detect``, ``when``, ``threshold``.
+The program only uses functions that SignalFlow has: ``data``, ``filter``, ``sum``, ``detect``, ``when``, ``threshold``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SEVERITIES = {"page": "Critical", "ticket": "Warning"}
 
 
 def files(rendering: Rendering) -> dict[str, str]:
-    """The program, the detector that has it, and one objective for each of ours."""
+    """Return the program, the body of a detector with it, and the body of an SLO for each objective."""
     program = "\n".join(_program(rendering)) + "\n"
     found = {
         file_name(rendering.service, "signalflow"): program,
@@ -40,14 +40,14 @@ def _json(value: object) -> str:
 
 
 def _counted(rendering: Rendering, slo: SLO, result: str) -> str:
-    """Requests of one result, as the growth of a counter: over all processes and values of a dimension."""
+    """Return the SignalFlow stream of good or bad requests: the increase of the counter, summed over all series."""
     pairs = {"service.name": rendering.service, "flask_chest.slo.name": slo.name, "flask_chest.slo.result": result}
     chosen = " and ".join(f"filter({_text(name)}, {_text(value)})" for name, value in pairs.items())
     return f"data({_text(COUNTER)}, filter={chosen}, rollup='delta', extrapolation='zero').sum()"
 
 
 def _text(value: str) -> str:
-    """A text of SignalFlow, which is written as in Python."""
+    """Quote a text for SignalFlow, which has the string syntax of Python."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
@@ -79,7 +79,7 @@ def _label(slo: SLO, name: str) -> str:
 
 
 def _detector(rendering: Rendering, program: str) -> dict[str, object]:
-    """The body for ``POST /v2/detector``."""
+    """Return the body for ``POST /v2/detector``."""
     return {
         "name": f"Objectives of {rendering.service}",
         "description": "Made by `flask chest slo render --target splunk`.",
@@ -99,7 +99,7 @@ def _detector(rendering: Rendering, program: str) -> dict[str, object]:
 
 
 def _objective(rendering: Rendering, slo: SLO) -> dict[str, object]:
-    """The body for ``POST /v2/slo``: it keeps the budget; its alert is that of the two windows for a page."""
+    """Return the body for ``POST /v2/slo``. Its one alert rule holds the windows of both alerts that page somebody."""
     program = (
         f"G = {_counted(rendering, slo, 'good')}\n"
         f"B = {_counted(rendering, slo, 'bad')}\n"

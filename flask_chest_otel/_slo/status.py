@@ -1,4 +1,4 @@
-"""How objectives stand, by what the store has counted: what is left of a budget, and how fast it is spent."""
+"""Calculates from the store's counts how much of each error budget is left, and how fast it burns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["NOW_S", "Counts", "Status", "statuses"]
 DAY_S = 86400
 
 NOW_S = 3600
-"""How far back the present burn rate looks, seconds."""
+"""Length of the window of the present burn rate, seconds."""
 
 
 class Counts(NamedTuple):
@@ -35,18 +35,18 @@ class Counts(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Good and bad requests together."""
         return self.good + self.bad
 
     @property
     def bad_share(self) -> float:
-        """Which share was bad; 0 where there was none."""
+        """Share of bad requests, 0 to 1; 0 without requests."""
         return self.bad / self.total if self.total else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One objective at one time.
+    """The state of one objective at one time.
 
     Attributes:
         slo: The objective.
@@ -63,16 +63,16 @@ class Status:
 
     @property
     def budget_left(self) -> float:
-        """1: nothing of the budget is spent; 0: all; below: more than there was."""
+        """Part of the budget that is left: 1 is all of it, 0 is nothing, below 0 more was spent than there was."""
         return 1 - self.whole.bad_share / self.slo.budget
 
     def burn(self, window_s: int = NOW_S) -> float:
-        """How many times as fast as it may the budget was spent in a window."""
+        """Return the burn rate in a window (seconds); at 1, the budget lasts exactly the objective's days."""
         return self.counts[window_s].bad_share / self.slo.budget
 
     @property
     def spent_in_s(self) -> float | None:
-        """After how many seconds at the present burn rate all is spent; 0: it is; ``None``: not at this rate."""
+        """Seconds until the budget is spent at the present burn rate; 0: it is spent; ``None``: none burns."""
         if self.budget_left <= 0:
             return 0.0
         rate = self.burn()
@@ -90,7 +90,14 @@ class Status:
 
 
 def statuses(reader: StoreReader, slos: Iterable[SLO], service: str, now_s: float) -> list[Status]:
-    """How the objectives of an application stand at a time, seconds since 1970 UTC."""
+    """Calculate the state of an application's objectives.
+
+    Args:
+        reader: The store.
+        slos: The objectives.
+        service: The application's name.
+        now_s: The end of all windows, seconds since 1970 UTC.
+    """
     slos = tuple(slos)
     windows = sorted({*WINDOWS_S, *(slo.window_days * DAY_S for slo in slos)})
     counted: dict[str, dict[int, Counts]] = defaultdict(lambda: dict.fromkeys(windows, Counts()))

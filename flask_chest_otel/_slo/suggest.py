@@ -1,7 +1,7 @@
-"""Which objective suits a route, by what the store remembers of it.
+"""Suggests an objective for each route, from the requests in the store.
 
-An objective shall be kept by an application that goes on as it did, with half of its budget left for what nobody
-foresees. And it shall be no stricter than so many requests can tell: of 600 without a failure, 99.99 % is a guess.
+An objective is suggested if the stored requests would have spent at most half of its budget, so that half is left for
+unforeseen failures. And there have to be enough requests for it: 600 requests without a failure do not prove 99.99 %.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["LADDER", "LEAST_BUDGET", "Choice", "Suggestion", "suggestions"]
 
 LADDER = (99.99, 99.95, 99.9, 99.5, 99.0, 98.0, 95.0)
-"""Objectives that are looked at, the strictest first, percent."""
+"""Objectives that are tried, the strictest first, percent."""
 
 LEAST_BUDGET = 10
-"""So many of the requests that there were the budget has to allow to be bad."""
+"""How many of the stored requests the budget has to allow to be bad, at least."""
 
 SHARE_SPENT = 0.5
-"""How much of the budget may have been spent by what happened."""
+"""Part of the budget that the stored requests may have spent, at most."""
 
 DAY_S = 86400
 _ROUND = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0)
@@ -36,13 +36,13 @@ _LONGEST_NAME = 40
 
 
 class Choice(NamedTuple):
-    """What was chosen for a route.
+    """The suggested objective of a route.
 
     Attributes:
         name: A name for the objective.
-        objective: Percent.
-        latency_ms: From when on a request is too slow, milliseconds.
-        slow: How many of the requests that did not fail were slower.
+        objective: Share of good requests, percent.
+        latency_ms: Duration above which a request is bad, milliseconds.
+        slow: How many of the requests that did not fail took longer.
     """
 
     name: str
@@ -53,16 +53,16 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """One route and method.
+    """What is suggested for one route and method.
 
     Attributes:
         service: Name of the application.
-        route: URL rule; ``""``: requests that matched none.
+        route: URL rule; ``""``: requests that matched no rule.
         method: HTTP method.
-        requests: How many there were.
+        requests: How many requests the store has.
         failed: How many had a status of 500 and above.
-        days: How long the store's history is.
-        choice: What is suggested; ``None``: no objective of ``LADDER`` can be kept, or the requests are too few.
+        days: Time between the store's first and last request, days.
+        choice: The objective; ``None``: too many requests failed for each of ``LADDER``, or there are too few.
     """
 
     service: str
@@ -75,7 +75,7 @@ class Suggestion:
 
 
 def suggestions(reader: StoreReader, wanted: Wanted) -> list[Suggestion]:
-    """One for each route and method, the most frequent first."""
+    """Return a suggestion for each route and method, the most frequent first."""
     span = reader.span(wanted)
     if span is None:
         return []
@@ -97,7 +97,7 @@ def _suggestion(row: OverviewRow, days: float, slow: Callable[[float], int]) -> 
 
 
 def _slow_counter(reader: StoreReader, wanted: Wanted, row: OverviewRow) -> Callable[[float], int]:
-    """Counts a row's requests that did not fail and took longer than some milliseconds: from each one."""
+    """Return a function that counts the requests of a row that did not fail and took longer than some milliseconds."""
     service, route, method = row.group
 
     def count(latency_ms: float) -> int:
@@ -108,13 +108,13 @@ def _slow_counter(reader: StoreReader, wanted: Wanted, row: OverviewRow) -> Call
 
 
 def _rounded_up(milliseconds: float) -> float:
-    """The next number that people choose: 1, 1.5, 2, … times a power of ten."""
+    """Round up to a number such as people choose: 1, 1.5, 2, … times a power of ten."""
     power = 10.0 ** math.floor(math.log10(max(milliseconds, 1.0)))
     return round(_ROUND[min(bisect_left(_ROUND, milliseconds / power), len(_ROUND) - 1)] * power, 6)
 
 
 def _name(route: str) -> str:
-    """A name for the objective of a route: ``/cart/<int:cart_id>`` is ``cart``."""
+    """Make a name for the objective of a route: ``/cart/<int:cart_id>`` becomes ``cart``."""
     words = re.findall(r"[A-Za-z0-9_-]+", re.sub(r"<[^>]*>", "", route))
     name = "-".join(words)[:_LONGEST_NAME]
     return name if name[:1].isalpha() else f"route-{name}".rstrip("-") if name else "root"

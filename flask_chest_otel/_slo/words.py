@@ -1,4 +1,4 @@
-"""What all targets say alike: names of files, shares in digits, sentences, and YAML that people can read."""
+"""Writes what all back ends need: names of files, numbers, sentences, and YAML that people can read."""
 
 from __future__ import annotations
 
@@ -21,39 +21,41 @@ _NO_NAME = re.compile(r"[^\w.-]")
 
 
 def file_name(service: str, end: str) -> str:
-    """Name of a file about an application's objectives."""
+    """Return the name of a file about an application's objectives."""
     return f"flask-chest-slo-{_NO_NAME.sub('_', service)}.{end}"
 
 
 def dns_name(*parts: str, most: int = 63) -> str:
-    """A name of lower-case letters, digits and hyphens; different ones stay different."""
+    """Make a name of lower-case letters, digits and hyphens, of at most ``most`` characters.
+
+    Names of different parts differ: a name that had to be changed gets a hash of the original.
+    """
     text = "-".join(parts).lower()
     name = re.sub(r"[^a-z0-9]+", "-", text).strip("-")
     if name == text and len(name) <= most:
         return name
-    # What was replaced or cut off may be all that told two names apart.
     end = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:_HASH_CHARS]
     return f"{name[: most - _HASH_CHARS - 1]}-{end}".replace("--", "-").lstrip("-")
 
 
 def quoted(value: object) -> str:
-    """A text as PromQL, Flux and YAML have it, or a mapping of texts: JSON, but what is not ASCII as it is."""
-    # Flux knows no escapes for characters, the others not JSON's pair of escapes for one beyond U+FFFF.
+    """Quote a text, or a mapping of texts, for PromQL, Flux and YAML: as JSON without escapes such as \\u00e9."""
+    # Flux has no escapes such as \u00e9; PromQL and YAML do not join JSON's two escapes of a character beyond U+FFFF.
     return json.dumps(value, ensure_ascii=False)
 
 
 def digits(number: float) -> str:
-    """A share in digits, without what a computer adds to 14.4 * 0.001."""
+    """Write a number without an exponent, rounded to 12 places, which removes errors of binary fractions."""
     return f"{number:.12f}".rstrip("0").rstrip(".")
 
 
 def summary(slo: SLO, alert: BurnAlert) -> str:
-    """What an alert says first."""
+    """Return the first sentence of an alert."""
     return f"{slo.name} spends its budget more than {alert.burn:g} times as fast as it may"
 
 
 def description(slo: SLO, alert: BurnAlert) -> str:
-    """When an alert fires."""
+    """Say when an alert fires."""
     long, short = window_name(alert.long_s), window_name(alert.short_s)
     return (
         f"More than {digits(alert.burn * slo.budget * 100)} % of the requests were bad in the last {long}, and still in"
@@ -62,7 +64,7 @@ def description(slo: SLO, alert: BurnAlert) -> str:
 
 
 def yaml(value: object) -> str:
-    """One document of YAML."""
+    """Write a value as one YAML document."""
     return "\n".join(_lines(value)) + "\n"
 
 
@@ -91,7 +93,7 @@ def _mapping(value: Mapping[str, object]) -> Iterator[str]:
 
 
 def _scalar(value: object) -> str:
-    # Any text of JSON is one of YAML, and a word of letters means the same without quotation marks.
+    # A JSON string is a YAML string too; a plain word needs no quotation marks.
     plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_/.-]*", value)
     words = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
     return str(value) if plain and str(value).lower() not in words else json.dumps(value, ensure_ascii=False)
