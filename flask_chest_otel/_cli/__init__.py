@@ -1,4 +1,4 @@
-"""``flask chest …``: what the chest recorded, on the command line."""
+"""The commands ``flask chest …``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``--json`` prints of a request; ``docs/reference/commands.schema.json`` says the same."""
+"""The JSON of a request. ``docs/reference/commands.schema.json`` describes the same form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LAST = ("spans_complete", "spans_dropped", "logs_dropped")
 
 
 def request_object(one: StoredRequest) -> dict[str, object]:
-    """One request."""
+    """Return a request as JSON values."""
     return {
         **{name: getattr(one, name) for name in _PLAIN},
         "refused": dict(one.refused or {}),
@@ -32,7 +32,7 @@ def request_object(one: StoredRequest) -> dict[str, object]:
 
 
 def details_object(found: RequestDetails) -> dict[str, object]:
-    """One request with its child spans and log lines."""
+    """Return a request with its child spans and log lines as JSON values."""
     return {
         **request_object(found.request),
         "spans": [_span(one) for one in found.spans],

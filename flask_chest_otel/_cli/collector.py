@@ -1,4 +1,4 @@
-"""``flask chest collector``: choose targets, see what they need, check and run the bundled collector."""
+"""``flask chest collector``: lists targets and what they need, and renders, checks and runs a configuration."""
 
 from __future__ import annotations
 
@@ -37,9 +37,13 @@ HEAD = ("TARGET", "WHAT", "TAKES", "MUST BE SET", "MAY BE SET")
 
 
 def target_name(text: str) -> str:
-    """The name of a target, with a signal or without; an unknown one is answered with the nearest and all others."""
+    """Check the name of a target, with a signal or without.
+
+    Raises:
+        BadParameter: There is no such target or signal; the message names the nearest and all others.
+    """
     name, colon, signal = text.partition(":")
-    # A route may call it so, and Flask-Chest did.
+    # Flask-Chest's name, which routes may still use.
     name = "splunk" if name == ALIAS else name
     if name not in TARGETS:
         raise click.BadParameter(unknown(name))
@@ -95,7 +99,7 @@ OPTIONS = (
 
 
 def composition_options(function: CommandFunction) -> CommandFunction:
-    """The options that say what shall be in the configuration."""
+    """Add the options that choose what is in the configuration."""
     for option in reversed(OPTIONS):
         function = option(function)
     return function
@@ -152,7 +156,7 @@ def render_command(*, output: Path | None, old: Path | None, **chosen: object) -
             output.write_text(text, encoding="utf-8")
         except OSError as error:
             raise click.ClickException(f"{output} cannot be written: {error.strerror or error}") from error
-        # What is written into a pipe, such as /dev/stdout, is not there afterwards.
+        # The output may be a pipe, such as /dev/stdout, and no file.
         if output.is_file():
             say(f"Wrote {output}. Now: flask-chest-collector --config {output}", to_stderr=True)
 
@@ -282,7 +286,7 @@ def _as_json(name: str, target: Target) -> dict[str, object]:
 
 
 def _optional(name: str) -> list[str]:
-    """Variables with a default that people change; ports and bounds of the gates are in the file's comment."""
+    """Return the variables with a default that users change; the file's comment has the others."""
     hidden = ("_GATE_PORT", "_QUEUE_PORT", "_QUEUE_BYTES", "_GATE_BYTES")
     known = {*variables_of(read("base")), *{**TARGETS, **ADD_ONS}[name].must}
     return [one for one in variables_of(read(name)) if one not in known and not one.endswith(hidden)]

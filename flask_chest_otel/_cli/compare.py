@@ -1,4 +1,4 @@
-"""``flask chest compare``: two versions, or two spans of time, and whether they differ by more than chance."""
+"""``flask chest compare``: compares two versions or spans of time, and says whether they differ by more than chance."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 BAD = ("errors", "p50", "p95")
-"""Figures of which more is worse."""
+"""Figures that are worse when they are larger."""
 
 NAMES_SHOWN = 8
-"""Versions that are named where none was meant."""
+"""How many versions the message about an unknown one names."""
 
 HEAD = ("", "A", "B", "CHANGE", "95 % INTERVAL", "")
 

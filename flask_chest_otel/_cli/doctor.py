@@ -1,4 +1,4 @@
-"""``flask chest doctor``: what is set up, whether it works, and what to type where it does not."""
+"""``flask chest doctor``: shows the set-up, tries it, and says for each problem what to type."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def command(*, send: bool, timeout_s: float, as_json: bool) -> None:
 
     Ends with status 1 where something is wrong, with a sentence on each problem and what to type.
     """
-    # Imported here: it brings an SDK, and every `flask` command loads the group.
+    # Imported here because it imports an SDK, and every `flask` command loads this package.
     from flask_chest_otel._doctor import examine  # noqa: PLC0415
 
     parts: list[Part] = []

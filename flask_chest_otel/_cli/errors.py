@@ -1,4 +1,4 @@
-"""``flask chest errors``: which exceptions requests recorded, how often, since when."""
+"""``flask chest errors``: shows the exceptions of requests, how often they came, and when."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 MESSAGE_CHARS = 200
-"""Characters of a message that are shown."""
+"""How many characters of a message are shown."""
 
 EXAMPLES = """\b
 Examples:

@@ -1,4 +1,4 @@
-"""``flask chest explain``: what is different about failed requests, or slow ones."""
+"""``flask chest explain``: shows what failed or slow requests have in common."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 MOST = 100_000
-"""Requests that are looked at, the newest: some seconds of work."""
+"""How many of the newest requests are analysed, which takes some seconds."""
 
 FEW = 10
-"""So many chosen requests, or fewer, seldom show anything."""
+"""Up to this many chosen requests are too few to expect a finding."""
 
 SMALLEST_CHANCE = 1e-12
-"""Smaller ones are as good as none."""
+"""A smaller p-value is shown as ``<1e-12``."""
 
 ALONG = 3
-"""What goes along with a finding is named up to here; ``--json`` has all."""
+"""How many conditions beside a finding are shown; ``--json`` has all."""
 
 EXAMPLES = """\b
 Examples:

@@ -1,4 +1,4 @@
-"""Figures of groups of requests: by route and method, by a variable's value, by time."""
+"""Calculates counts and durations of groups of requests: by route and method, by a variable's value, or by time."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 __all__ = ["SORTS", "Answer", "Figures", "Row", "VariableFigures", "by_route", "by_time", "by_value"]
 
 PARTS = (0.5, 0.95, 0.99)
-"""Which percentiles are shown."""
+"""The percentiles that are shown, as parts of 1."""
 
 PER_S = {"minute": 60, "hour": 3600, "day": 86400}
 
 OF_THE_REQUEST = ("route", "method", "status", "version", "service")
-"""What rows can be told apart by, too, where no request recorded a variable of that name."""
+"""Fields of a request that ``--by`` takes, too, where no request has a variable of that name."""
 
 MOST_EMPTY = 5000
-"""Rows of time without requests that are shown at most: a gap is an answer, too, but years of them are none."""
+"""Up to this many minutes, hours or days, those without requests have rows, too; a longer span leaves them out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Figures of a group of requests; times in milliseconds, ``None`` where there was no request."""
+    """Figures of a group of requests; durations in milliseconds, ``None`` where there was no request."""
 
     count: int
     client_errors: int
@@ -70,13 +70,13 @@ Key = tuple[str, ...]
 
 @dataclass(slots=True)
 class Row:
-    """One row.
+    """One row of the answer.
 
     Attributes:
-        names: What it is about, for programs.
-        cells: The same, for people.
+        names: What its requests have in common, for ``--json``.
+        cells: The same as cells of a table.
         figures: Figures of its requests.
-        variables: Figures of variables that were asked for.
+        variables: Figures of the variables that were asked for, by name.
     """
 
     names: Mapping[str, str | None]
@@ -87,12 +87,12 @@ class Row:
 
 @dataclass(slots=True)
 class Answer:
-    """All rows.
+    """All rows of a command.
 
     Attributes:
         kind: ``routes``, ``values`` or ``times``.
-        head: Heads of the columns that say what a row is about.
-        rows: The rows, in their own order.
+        head: Heads of the columns for ``Row.cells``.
+        rows: The rows, sorted by name or time until ``sort`` is called.
         total: Figures of all requests together.
     """
 
@@ -102,7 +102,7 @@ class Answer:
     total: Figures
 
     def sort(self, by: str | None) -> None:
-        """Sort the rows by one of ``SORTS``, the most first; times stay in their order unless asked, as do routes."""
+        """Sort the rows by one of ``SORTS``, the largest first; ``None`` only sorts rows of values, by count."""
         if by is None and self.kind == "values":
             by = "count"
         if by is not None and by != "name":
@@ -121,11 +121,11 @@ _SORTS: dict[str, Callable[[Figures], float | None]] = {
 }
 
 SORTS = ("name", *_SORTS)
-"""By what rows can be sorted."""
+"""What rows can be sorted by."""
 
 
 def by_route(reader: StoreReader, wanted: Wanted, names: Sequence[str]) -> Answer:
-    """A row for each application, route and method."""
+    """Return a row for each application, route and method."""
     found = reader.overview(wanted)
     several = len({row.group[0] for row in found}) > 1
     rows: dict[Key, Row] = {}
@@ -143,7 +143,7 @@ def by_route(reader: StoreReader, wanted: Wanted, names: Sequence[str]) -> Answe
 
 
 def by_time(reader: StoreReader, wanted: Wanted, per: str, names: Sequence[str], *, utc: bool) -> Answer:
-    """A row for each minute, hour or day, those without requests too."""
+    """Return a row for each minute, hour or day, also for those without requests."""
     zone = timezone.utc if utc else LocalZone()
     found = reader.overview(wanted, (), PER_S[per], zone)
     starts = {row.start_s or 0: _figures(row) for row in found}
@@ -162,7 +162,7 @@ def by_time(reader: StoreReader, wanted: Wanted, per: str, names: Sequence[str],
 
 
 def by_value(reader: StoreReader, wanted: Wanted, name: str, names: Sequence[str]) -> Answer:
-    """A row for each value of a variable, or of one of ``OF_THE_REQUEST``, and one for requests without it."""
+    """Return a row for each value of a variable or of one of ``OF_THE_REQUEST``, and one for requests without it."""
 
     def of_variable(_: RequestFacts, variables: Sequence[VariableFact]) -> Key:
         return tuple(found.text for found in variables if found.name == name)
@@ -186,7 +186,7 @@ def by_value(reader: StoreReader, wanted: Wanted, name: str, names: Sequence[str
 
 
 def _grouped(reader: StoreReader, wanted: Wanted, name: str, key_of: KeyOf) -> dict[Key, list[RequestFacts]]:
-    """The wanted requests by their keys; of variables, ``key_of`` sees the one of this name."""
+    """Group requests by what ``key_of`` returns; ``key_of`` only gets the variable ``name``."""
     found: dict[Key, list[RequestFacts]] = defaultdict(list)
     for one, variables in joined(reader.facts(wanted), reader.variable_facts(wanted, (name,))):
         found[key_of(one, variables)].append(one)
@@ -201,7 +201,7 @@ def _add_variables(
     key_of: KeyOf,
     *more: str,
 ) -> None:
-    """Give each row the figures of the variables ``names``; true and false, NaN and infinity are no numbers here."""
+    """Add to each row the figures of the variables ``names``; booleans, NaN and infinity are left out."""
     if not names:
         return
     values: dict[tuple[Key, str], list[float]] = defaultdict(list)
@@ -221,7 +221,7 @@ def _of_variable(group: list[float]) -> VariableFigures:
 
 
 def _rank(ranked: Sequence[float], part: float) -> float:
-    """The value of nearest rank: one that there really was."""
+    """Return the percentile by nearest rank, which is one of the values."""
     return ranked[max(0, math.ceil(part * len(ranked)) - 1)]
 
 
@@ -255,7 +255,7 @@ def _time_row(start_s: int, figures: Figures, per: str, zone: tzinfo) -> Row:
 
 
 def _all_starts(found: Sequence[int], per: str, zone: tzinfo, *, utc: bool) -> Iterable[int]:
-    """Begins of all minutes, hours or days from the first to the last that had requests."""
+    """Return the begins of all minutes, hours or days from the first to the last that had requests."""
     if not found or (found[-1] - found[0]) // PER_S[per] > MOST_EMPTY:
         return found
     starts, at_s = [], found[0]
@@ -266,6 +266,6 @@ def _all_starts(found: Sequence[int], per: str, zone: tzinfo, *, utc: bool) -> I
 
 
 def _next_day(at_s: int, zone: tzinfo, *, utc: bool) -> int:
-    # Not 24 hours later: twice a year a day has 23 or 25.
+    # Not 24 hours: with summer time, one day of the year has 23 hours and one has 25.
     day = f"{datetime.fromtimestamp(at_s, zone):%Y-%m-%d}"
     return read_moments(day, 0, utc=utc).end_unix_ns // 10**9

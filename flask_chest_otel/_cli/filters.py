@@ -1,4 +1,4 @@
-"""Options that say which requests a command is about, made into one question to the store."""
+"""The options that choose requests, made into one query of the store."""
 
 from __future__ import annotations
 
@@ -63,10 +63,12 @@ _OPTIONS: dict[str, Callable[[CommandFunction], CommandFunction]] = {
 
 
 def filters(*names: str) -> Callable[[CommandFunction], CommandFunction]:
-    """Give a command the options ``names``, and ``--utc``; it gets ``wanted`` in their place.
+    """Return a decorator that adds options to a command.
+
+    The command gets one argument ``wanted`` in place of these options. It gets ``--utc`` as ``utc``.
 
     Args:
-        names: Keys of ``_OPTIONS``, in the order of the help.
+        names: Keys of ``_OPTIONS``, in the order in which the help shows them.
     """
 
     def decorate(function: CommandFunction) -> CommandFunction:

@@ -1,6 +1,6 @@
-"""What is as wide as it is, made for the terminal it comes to: sentences are broken, wide tables become blocks.
+"""Fits output to the terminal's width: sentences are broken into lines, and wide tables become blocks.
 
-Where the output goes elsewhere, it stays one line a row, for grep and awk.
+Output to a file or a pipe keeps one line for each row, for grep and awk.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ PREFIX = "Error: "
 
 
 def say_flowing(text: str, *, to_stderr: bool = False) -> None:
-    """Print lines; on a terminal, each broken at its width."""
+    """Print lines; on a terminal, each is broken at the terminal's width."""
     say(_broken(text) if _is_terminal(to_stderr=to_stderr) else text, to_stderr=to_stderr)
 
 
 def say_table_or_blocks(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> None:
-    """Print a table; on a terminal that is too narrow for it, a block for each row.
+    """Print a table; on a terminal that is too narrow for it, print a block for each row.
 
     Args:
         head: Names of the columns.
-        rows: Their cells, made safe.
-        right: Columns of the table that are aligned to the right.
+        rows: Cells of each row, which have to be printable (see ``output.safe``).
+        right: Numbers of the columns that are aligned to the right, from 0.
     """
     body = list(rows)
     widths = [max(map(width_of, column)) for column in zip(head, *body, strict=True)]
@@ -53,7 +53,7 @@ def _say_block(head: Sequence[str], row: Sequence[str]) -> None:
 
 
 def flow_message(error: click.ClickException) -> None:
-    """Break the message of an error at the width of the terminal on which click will print it."""
+    """Break the message of an error at the terminal's width, before click prints it."""
     if _is_terminal(to_stderr=True):
         text = _broken(PREFIX + error.format_message())
         error.format_message = lambda: text.removeprefix(PREFIX)  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""Why no request is like that: conditions that no request of the store meets, and what is meant instead."""
+"""Explains why a query found no request: names conditions that no stored request fulfils, and similar values."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["why_nothing"]
 
 
 def why_nothing(reader: StoreReader, wanted: Wanted, *, utc: bool = False) -> str:
-    """Sentences about each condition that no request of the store meets, even if it is asked for alone.
+    """Write a sentence for each condition that no stored request fulfils, even without the other conditions.
 
     Args:
-        reader: Of a store in which no request is wanted.
-        wanted: All conditions.
+        reader: A store in which the query has found nothing.
+        wanted: The query.
         utc: Whether times are shown in UTC.
 
     Returns:
-        Text to be put behind a sentence, with a space at its begin; empty where nothing more can be said.
+        The sentences, each after a space, to be appended to another sentence; ``""`` where there is nothing to say.
     """
     span = reader.span(Wanted())
     if span is None:
@@ -47,7 +47,7 @@ def _about_times(wanted: Wanted, span: tuple[int, int], *, utc: bool) -> Iterato
 
 
 def _about_names(reader: StoreReader, wanted: Wanted) -> Iterator[str]:
-    """One sentence for each condition, apart from time, that fails alone."""
+    """Yield a sentence for each condition, other than times, that no request fulfils."""
     for name in ("route", "service", "version"):
         given = getattr(wanted, name)
         if given and not _any(reader, Wanted(**{name: given})):

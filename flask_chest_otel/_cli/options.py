@@ -1,4 +1,4 @@
-"""Options that several commands have, and the types of their values."""
+"""The options that several commands have, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ SHORTEST_S, LONGEST_S = 0.1, 3600.0
 
 
 def status(text: str) -> tuple[int, int]:
-    """``404`` or ``5xx``, as lowest and highest status code."""
+    """Parse ``404`` or ``5xx``, and return the lowest and the highest status code.
+
+    Raises:
+        BadParameter: The text has another form.
+    """
     if not _STATUS.fullmatch(text):
         raise click.BadParameter(f"{text!r} is no status: type a code such as 404, or a class such as 5xx")
     lower = text.lower()
@@ -40,7 +44,11 @@ def status(text: str) -> tuple[int, int]:
 
 
 def seconds(text: str | float) -> float:
-    """How long something may take, seconds."""
+    """Parse a time limit, and return it in seconds.
+
+    Raises:
+        BadParameter: It is no number from ``SHORTEST_S`` to ``LONGEST_S``.
+    """
     with suppress(ValueError):
         if SHORTEST_S <= float(text) <= LONGEST_S:
             return float(text)
@@ -48,7 +56,11 @@ def seconds(text: str | float) -> float:
 
 
 def variable(text: str) -> tuple[str, str | None]:
-    """``name`` or ``name=value``, as a pair."""
+    """Parse ``name`` or ``name=value``, and return both; the value is ``None`` where there is none.
+
+    Raises:
+        BadParameter: The name is empty.
+    """
     name, equals, value = text.partition("=")
     if not name:
         raise click.BadParameter(f"{text!r} has no name: type a variable, or variable=value")
@@ -56,7 +68,7 @@ def variable(text: str) -> tuple[str, str | None]:
 
 
 def store_option(command: CommandFunction) -> CommandFunction:
-    """``--store PATH``."""
+    """Add ``--store PATH``."""
     return click.option(
         "--store",
         type=click.Path(dir_okay=False, path_type=Path),
@@ -66,12 +78,12 @@ def store_option(command: CommandFunction) -> CommandFunction:
 
 
 def json_option(command: CommandFunction) -> CommandFunction:
-    """``--json``."""
+    """Add ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON: every value whole, for programs.")(command)
 
 
 def route_option(command: CommandFunction) -> CommandFunction:
-    """``--route RULE``."""
+    """Add ``--route RULE``."""
     return click.option(
         "--route",
         metavar="RULE",
@@ -80,17 +92,17 @@ def route_option(command: CommandFunction) -> CommandFunction:
 
 
 def route_of(given: str | None) -> str | None:
-    """The rule to look for: ``-``, which tables show for requests that matched none, means exactly that."""
+    """Return the value to search for: ``-``, which tables show where there is none, becomes ``""``."""
     return "" if given == "-" else given
 
 
 def method_option(command: CommandFunction) -> CommandFunction:
-    """``--method GET``."""
+    """Add ``--method GET``."""
     return click.option("--method", type=str.upper, metavar="METHOD", help="Only this HTTP method.")(command)
 
 
 def service_option(command: CommandFunction) -> CommandFunction:
-    """``--service NAME``."""
+    """Add ``--service NAME``."""
     return click.option(
         "--service",
         metavar="NAME",
@@ -99,14 +111,14 @@ def service_option(command: CommandFunction) -> CommandFunction:
 
 
 def status_option(command: CommandFunction) -> CommandFunction:
-    """``--status 5xx``."""
+    """Add ``--status 5xx``."""
     return click.option("--status", type=status, metavar="CODE", help="Only this status, 404, or class of them, 5xx.")(
         command
     )
 
 
 def variable_option(command: CommandFunction) -> CommandFunction:
-    """``--var name=value``, any number of times."""
+    """Add ``--var name=value``, which may be repeated."""
     return click.option(
         "--var",
         "variables",

@@ -1,4 +1,4 @@
-"""``flask chest outbox``: what waits for the collector, and what it has refused."""
+"""``flask chest outbox``: shows, sends and deletes batches that wait for the collector or that it has refused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 LOOK_EVERY_S = 0.2
-"""Time between two looks at what is left to be sent, seconds."""
+"""Time between two looks at the outbox while sending, seconds."""
 
 HEAD = ("ID", "TIME (UTC)", "SIGNAL", "ITEMS", "BYTES", "STATE")
 
@@ -73,7 +73,7 @@ def list_(folder: Path | None, *, as_json: bool) -> None:
         with _opened(folder) as outbox:
             found = outbox.kept()
     except _NoneNeeded as reason:
-        # Nothing is wrong with that; to change what is in no outbox would be.
+        # An application without an outbox is no error for `list`, but it is for commands that change batches.
         say_flowing(f"Nothing waits: {reason.message}", to_stderr=True)
         if as_json:
             say_json([])
@@ -115,7 +115,7 @@ def send(folder: Path | None, *, timeout_s: float) -> None:
 
 
 def _worker_config(folder: Path | None) -> WorkerConfig:
-    """Where to send to: the collector's address is that of the application's environment."""
+    """Return the outbox and the collector to send to; the address comes from the application's environment."""
     from flask_chest_otel._providers.build import worker_config_for  # noqa: PLC0415 - as in _opened
 
     app = app_if_any() if folder is None else None
@@ -131,7 +131,7 @@ def _worker_config(folder: Path | None) -> WorkerConfig:
 
 
 def _send(worker_config: WorkerConfig, until: float) -> str:
-    """Send until nothing waits here or the time is over; what is left, in words."""
+    """Send until nothing waits or the time is over; return in words what is left, ``""`` for nothing."""
     from flask_chest_otel._outbox.worker import OutboxWorker  # noqa: PLC0415 - as in _opened
 
     worker, shown = OutboxWorker(worker_config), -1
@@ -176,7 +176,7 @@ def clear(folder: Path | None, *, everything: bool, yes: bool) -> None:
 
 
 def _confirm(waiting: int) -> None:
-    """Ask before batches are lost that might still arrive; where nobody can be asked, refuse."""
+    """Ask before waiting batches are deleted; refuse without a terminal on which to ask."""
     if not waiting:
         return
     what = counted(waiting, "batch waits", "batches wait")
@@ -186,13 +186,17 @@ def _confirm(waiting: int) -> None:
 
 
 class _NoneNeeded(click.ClickException):
-    """The application has no outbox, and will have none as it is set up."""
+    """The application's settings do not need an outbox."""
 
 
 @contextmanager
 def _opened(given: Path | None) -> Iterator[Outbox]:
-    """The outbox; what is wrong with it ends the command with exit code 1."""
-    # Imported here: they bring an SDK, and every `flask` command loads the group.
+    """Open the outbox.
+
+    Raises:
+        ClickException: It does not exist or cannot be read; the command ends with status 1.
+    """
+    # Imported here because they import an SDK, which only this command needs.
     from flask_chest_otel._outbox.file import FILENAME, Outbox  # noqa: PLC0415
 
     app = app_if_any() if given is None else None
@@ -205,7 +209,7 @@ def _opened(given: Path | None) -> Iterator[Outbox]:
             "makes it, or the folder (--outbox)"
         )
     try:
-        # Bounds belong to those who put something in.
+        # Without bounds: those of the application count when something is added, which this command does not do.
         outbox = Outbox(path, 2**63 - 1, 1e9)
         outbox.connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         try:
@@ -232,10 +236,10 @@ def _say_if_none_is_needed(app: Flask) -> None:
     from flask_chest_otel._otlp.endpoint import EXPORTER, SIGNALS, exporters_of  # noqa: PLC0415
 
     state = state_of(app)
-    # Logs are exported by those that name them.
+    # Only an application that names a logs exporter exports logs.
     signals = SIGNALS if os.environ.get("OTEL_LOGS_EXPORTER") else SIGNALS[:2]
     names = [name for signal in signals for name in exporters_of(signal, os.environ)]
-    # Providers of somebody else may use our exporters, and with them an outbox.
+    # Providers that others have configured may use our exporters, which have an outbox.
     if state is None or EXPORTER in names:
         return
     if state.export.mode() == "otlp":

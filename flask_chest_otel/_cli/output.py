@@ -1,4 +1,4 @@
-"""Words on a terminal: whatever a value holds, it cannot move the cursor, change colours or look like another line."""
+"""Prints text, tables and JSON safely: no value can move the cursor, change colours or look like another line."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ SHOWN_CHARS = 80
 """A longer value is cut in a table; ``--json`` shows all of it."""
 
 SMALLEST, LARGEST = 1, 1e15
-"""Between these, a number with two decimals says enough; below, it takes three significant digits."""
+"""Between these bounds a number has two decimals; smaller ones have three significant digits."""
 
 TWO_DIGITS = 9.995
 """From here on a number has two digits before the point."""
 
 NARROWEST = 40
-"""Columns of a terminal that output is made for at least."""
+"""Smallest width that output is made for; a narrower terminal breaks lines itself, columns."""
 
 NARROWEST_CELL = 3
-"""Columns of a cell at least, where more are asked for than fit."""
+"""Smallest width of a cell where a table does not fit, columns."""
 
 
 class Style(TypedDict, total=False):
@@ -69,24 +69,24 @@ class Style(TypedDict, total=False):
 ERROR: Style = {"fg": "red", "bold": True}
 WARNING: Style = {"fg": "magenta"}
 HEAD: Style = {"bold": True}
-"""Colours that can be read on a light terminal and on a dark one."""
+"""Styles whose colours can be read on a light and on a dark terminal."""
 
 
 def safe(value: object) -> str:
-    """The text of one value: unprintable characters escaped, cut to ``SHOWN_CHARS``."""
+    """Return a value as text, with unprintable characters escaped, cut to ``SHOWN_CHARS``."""
     text = whole(value)
     return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
 
 
 def whole(value: object) -> str:
-    """The text of one value: unprintable characters escaped."""
+    """Return a value as text, with unprintable characters escaped."""
     if value is None:
         return MISSING
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def number(value: float | None) -> str:
-    """A number for people: whole ones as they are, else two decimals, or three digits below 1 (seconds, often)."""
+    """Write a number: whole ones as they are, others with two decimals, or below 1 three significant digits."""
     if value is None:
         return MISSING
     if value == 0 or (SMALLEST <= abs(value) < LARGEST and value == int(value)):
@@ -97,24 +97,24 @@ def number(value: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """A time for people: two decimals, from 10 on one."""
+    """Write milliseconds with two decimals, from 10 on with one."""
     if value is None or abs(value) >= LARGEST:
         return MISSING if value is None else f"{value:.4g}"
     return f"{value:.{1 if abs(value) >= TWO_DIGITS else 2}f}"
 
 
 def say_file(text: str) -> None:
-    """Print what could be a file, as it would be written: in UTF-8, whatever the terminal has."""
+    """Print the content of a file in UTF-8, whatever the terminal's encoding is."""
     click.echo(text.encode("utf-8", "replace"), nl=False)
 
 
 def say(text: str, *, to_stderr: bool = False) -> None:
-    """Print lines; what would drive the terminal, and what its encoding lacks, is escaped."""
+    """Print lines; control characters, and characters that the encoding lacks, are escaped."""
     click.echo(_encodable(lines(text), to_stderr=to_stderr), err=to_stderr)
 
 
 def styled(text: str, style: Style) -> str:
-    """``text`` in a style, made safe, where the output is a terminal that shows colours; for ``click.echo`` alone."""
+    """Escape a text, and add the codes of a style where the output shows colours. Only for ``click.echo``."""
     text = _encodable(printable(text))
     return click.style(text, **style) if style and _has_colours() else text
 
@@ -122,21 +122,21 @@ def styled(text: str, style: Style) -> str:
 def say_wrapped(
     text: str, *, indent: str = "", hanging: int = 2, style: Style | None = None, to_stderr: bool = False
 ) -> None:
-    """Print lines, made safe, each broken where it is wider than the terminal.
+    """Print lines, escaped, each broken where it is wider than the terminal.
 
     Args:
         text: The lines; one that begins with spaces keeps them.
         indent: What stands before each line.
         hanging: How much further in a broken line goes on, columns.
-        style: Style of all of it.
-        to_stderr: What is said about the answer, and is not part of it.
+        style: Style of all lines.
+        to_stderr: Whether to print on standard error, for remarks that are no part of the result.
     """
     for margin, piece in broken(lines(text), indent=indent, hanging=hanging):
         click.echo((margin + styled(piece, style or {})).rstrip(), err=to_stderr)
 
 
 def broken(text: str, *, indent: str = "", hanging: int = 2) -> Iterator[tuple[str, str]]:
-    """The lines that a text needs on this terminal, each as its margin and what stands behind that.
+    """Yield the lines that a text needs on this terminal, each as its margin and the text after the margin.
 
     Args:
         text: The lines; one that begins with spaces keeps them.
@@ -156,19 +156,25 @@ def broken(text: str, *, indent: str = "", hanging: int = 2) -> Iterator[tuple[s
 
 
 def _piece(text: str, room: int) -> str:
-    """The beginning of a text, up to a space where one is near."""
+    """Return the beginning of a text that fits, up to a space where one is near."""
     piece = to_width(text, room)
     space = piece.rfind(" ")
     return piece if len(piece) == len(text) or space < len(piece) // 2 else piece[:space]
 
 
 def sign(wanted: str, instead: str) -> str:
-    """``wanted``, or what stands for it where the output's encoding lacks it."""
+    """Return ``wanted``, or ``instead`` where the output's encoding lacks it."""
     return wanted if _encodable(wanted) == wanted else instead
 
 
 def bar(share: float, width: int, *, begin: float = 0.0) -> str:
-    """A bar for ``share`` of ``width`` columns, which begins at ``begin`` of them; at least one column unless empty."""
+    """Draw a bar.
+
+    Args:
+        share: Its length, as a part of ``width``; more than 0 gives at least one column.
+        width: Columns of the longest bar.
+        begin: Where it begins, as a part of ``width``.
+    """
     if not (math.isfinite(share) and math.isfinite(begin)):
         return ""
     first = min(int(begin * width), width - 1)
@@ -177,17 +183,17 @@ def bar(share: float, width: int, *, begin: float = 0.0) -> str:
 
 
 def columns_here() -> int:
-    """How many columns the terminal has; COLUMNS says otherwise, and 80 where nobody knows."""
+    """Return the width of the terminal in columns: from COLUMNS if it is set, else the terminal's own, else 80."""
     return max(shutil.get_terminal_size((80, 24)).columns, NARROWEST)
 
 
 def say_json(value: object) -> None:
-    """Print ``value`` as JSON in ASCII; NaN and infinity, which JSON lacks, become texts."""
+    """Print a value as JSON in ASCII; NaN and infinity, which JSON does not have, become texts."""
     _say_json(value, indent=2)
 
 
 def say_json_line(value: object) -> None:
-    """The same on one line."""
+    """Print a value as ``say_json`` does, on one line."""
     _say_json(value)
 
 
@@ -209,11 +215,12 @@ def say_table(
 
     Args:
         head: Names of the columns.
-        rows: Their cells, made safe.
-        right: Columns that are aligned to the right.
-        flexible: Columns that are cut where the terminal is too narrow, the widest first, with their least widths.
-        styles: Row, from 0, and column to the style of a cell.
-        before: Widths of the table that goes on here, without a head; empty for a new one, whose widths it gets.
+        rows: Cells of each row, which have to be printable (see ``safe``).
+        right: Numbers of the columns that are aligned to the right, from 0.
+        flexible: Number of each column that may be cut, to its smallest width. The widest column is cut first.
+        styles: Row and column, both from 0, to the style of a cell.
+        before: Widths of an earlier table that goes on here without a head. An empty list gets the widths of this
+            table.
     """
     body = [[_encodable(cell) for cell in row] for row in rows]
     least = before or list(map(width_of, head))
@@ -238,7 +245,7 @@ def _say_row(row: Sequence[str], widths: Sequence[int], right: set[int], styles:
 
 
 def _shrink(widths: list[int], flexible: Mapping[int, int]) -> None:
-    """Take from the widest of the flexible columns until the table fits: to their least widths, then beyond."""
+    """Make the widest flexible column smaller until the table fits: to their smallest widths first, then below."""
     room = columns_here() - 2 * (len(widths) - 1)
     for bounds in (flexible, dict.fromkeys(flexible, NARROWEST_CELL)):
         while sum(widths) > room and (able := [at for at, least in bounds.items() if widths[at] > least]):
@@ -246,7 +253,7 @@ def _shrink(widths: list[int], flexible: Mapping[int, int]) -> None:
 
 
 def _has_colours() -> bool:
-    """Whether the output is a terminal, and nobody said NO_COLOR (https://no-color.org)."""
+    """Whether the output is a terminal that shows colours, and NO_COLOR (https://no-color.org) is not set."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
 
 

@@ -1,4 +1,4 @@
-"""Requests as rows of a table, at the width of the terminal."""
+"""Prints requests as a table that fits the terminal."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "RequestTable", "short_ids"]
 
 FEWEST_ID_CHARS = 8
-"""Characters of a long id that are shown at least; `flask chest show` takes any unique beginning."""
+"""Smallest number of characters of a long id; `flask chest show` takes any unique beginning."""
 
 SHORT_ID_CHARS = 16
-"""An id of so many characters is shown whole."""
+"""Ids of up to this many characters are shown whole."""
 
 
 def _child_spans(kind: str) -> Callable[[StoredRequest], str]:
@@ -55,7 +55,10 @@ COLUMNS: dict[str, tuple[str, Callable[[StoredRequest], str]]] = {
         lambda one: " ".join(f"{safe(name)}={safe(value)}" for name, value in one.variables.items()),
     ),
 }
-"""Column to its head and cell; ``time`` and ``id`` are further ones, which need all rows; others are variables."""
+"""Name of a column to its head and the function for its cells.
+
+The columns ``time`` and ``id`` are not here, because their cells depend on all rows. Any other name is a variable.
+"""
 
 RIGHT = {"status", "ms", "cpu", "first_byte"}
 
@@ -69,16 +72,16 @@ FLEXIBLE = {
     "variables": 12,
     "service": 6,
 }
-"""Columns that are cut where the terminal is too narrow, and their least widths."""
+"""Columns that may be cut on a narrow terminal, with their smallest widths."""
 
 
 class RequestTable:
-    """Prints requests in columns; a second time, those that go on below the first ones.
+    """Prints requests in columns; each further call goes on below, in the same columns.
 
     Args:
-        chosen: Names of columns; empty for the usual ones.
-        utc: Whether times are in UTC.
-        with_errors: Whether the usual ones have a column for errors, also if the first requests have none.
+        chosen: Names of columns; empty: the usual ones.
+        utc: Whether times are shown in UTC.
+        with_errors: Whether the usual columns include errors, even if the first requests have none.
     """
 
     def __init__(self, chosen: Sequence[str] = (), *, utc: bool, with_errors: bool = False) -> None:
@@ -88,7 +91,7 @@ class RequestTable:
         self._widths: list[int] = []
 
     def say(self, found: Sequence[StoredRequest]) -> None:
-        """Print requests, the first time with a head."""
+        """Print requests; the first call prints the head, too."""
         names = self._names = self._names or self._usual(found)
         special = {
             "time": times.clock((one.time for one in found), utc=self._utc),
@@ -104,7 +107,7 @@ class RequestTable:
         )
 
     def missing(self, found: Sequence[StoredRequest]) -> list[str]:
-        """Names of columns that are neither ours nor a variable of one of these requests: misspelt, perhaps."""
+        """Return chosen columns that are no column and no variable of these requests; they may be misspelt."""
         if not found:
             return []
         variables = [name for name in self._names if name not in {"time", "id", *COLUMNS}]
@@ -123,7 +126,7 @@ def _cell(name: str, one: StoredRequest, special: Mapping[str, Mapping[str, str]
 
 
 def short_ids(ids: Sequence[str]) -> dict[str, str]:
-    """Each id, or of a long one its beginning, as much as tells it from the others of ``ids``."""
+    """Return for each id the text to show: long ids are cut where they still differ from the others."""
     distinct = sorted(set(ids))
     longest = FEWEST_ID_CHARS
     for one, other in pairwise(distinct):

@@ -1,4 +1,4 @@
-"""``flask chest requests``: the last requests with their variables and ids."""
+"""``flask chest requests``: lists the last requests with their variables and ids."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ LOOK_EVERY_S = 0.5
 """Time between two looks for new requests, seconds."""
 
 LOOK_BACK_NS = 3600 * 10**9
-"""How long a request may have run that appears while following: requests are in the order of their begin."""
+"""With ``--follow``, how long before now a new request may have begun, nanoseconds.
+
+A request is stored when it ends, but the store is searched by the begin.
+"""
 
 AT_ONCE = 1000
-"""Requests that one look shows at most."""
+"""How many requests are read at a time, at most."""
 
 EXAMPLES = """\b
 Examples:
@@ -110,7 +113,10 @@ def _say(found: Sequence[StoredRequest], table: RequestTable, *, as_json: bool) 
 
 
 def _say_parts(wanted: Wanted, limit: int, store: Path) -> bool:
-    """Print requests as JSON, some at a time: a reader that waits for a pipe would keep the store from being tidied."""
+    """Print requests as JSON, and close the store between parts.
+
+    An open reader that waits for a slow pipe would keep SQLite from shrinking the store's write-ahead log.
+    """
     with open_store(store) as reader:
         key = reader.first_key(wanted, limit)
     left, any_found = limit, key is not None
@@ -125,7 +131,7 @@ def _say_parts(wanted: Wanted, limit: int, store: Path) -> bool:
 
 
 def _new(wanted: Wanted, limit: int, store: Path) -> Iterator[list[StoredRequest]]:
-    """The last requests, then again and again those that were not there before."""
+    """Yield the last requests, then at each look those that are new."""
     seen: set[str] = set()
     for look in count():
         since = max(wanted.since_unix_ns or 0, time.time_ns() - LOOK_BACK_NS) if look else wanted.since_unix_ns

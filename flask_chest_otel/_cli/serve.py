@@ -1,4 +1,4 @@
-"""``flask chest serve``: the page over the store, in a browser."""
+"""``flask chest serve``: shows the store as pages in the browser."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def command(*, port: int, opens: bool, links: tuple[tuple[str, str], ...], store
 
     The store is only read. The link that is printed lets one browser in; after that the next one is printed.
     """
-    # Imported here: it brings a server, which no other command needs.
+    # Imported here because it imports a server, which no other command needs.
     from flask_chest_otel._viewer.links import check_links  # noqa: PLC0415
     from flask_chest_otel._viewer.objectives import Promised  # noqa: PLC0415
     from flask_chest_otel._viewer.pages import Source  # noqa: PLC0415
@@ -70,7 +70,7 @@ def command(*, port: int, opens: bool, links: tuple[tuple[str, str], ...], store
 
     path = path_of_store(store)
     with open_store(path):
-        pass  # says what is wrong with it
+        pass  # an unreadable store ends the command here
     app = app_here() if store is None else None
     config = config_of(app) if app is not None else None
     promised = Promised(app.name, config.slos) if app is not None and config is not None else None

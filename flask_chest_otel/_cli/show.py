@@ -1,4 +1,4 @@
-"""``flask chest show``: everything about one request."""
+"""``flask chest show``: shows everything about one request."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 MATCHES = 20
-"""Requests that are listed where an id stands for several."""
+"""How many requests are listed at most where several have the id."""
 
 NEIGHBOURS = 10
-"""Other requests with the same value that are shown."""
+"""How many other requests with the same value are shown."""
 
 LEVELS: Mapping[str, Style] = {"ERROR": ERROR, "CRITICAL": ERROR, "WARNING": WARNING}
 
@@ -82,10 +82,10 @@ def command(*, identity: str, by: str | None, utc: bool, store: Path | None, as_
 
 
 def _say_which(identity: str, found: list[StoredRequest], *, utc: bool, as_json: bool) -> None:
-    """Say that an id is nobody's, or list whose it is.
+    """End the command where no request has an id, or where several have it, which are listed.
 
     Raises:
-        ClickException: In both cases.
+        ClickException: Always.
     """
     if not found:
         raise click.ClickException(
@@ -94,7 +94,7 @@ def _say_which(identity: str, found: list[StoredRequest], *, utc: bool, as_json:
     if as_json:
         say_json([request_object(one) for one in found])
     else:
-        # The same id may come twice, and with it the same trace, or none: keys differ.
+        # Requests of the same id may have the same trace id, or none; their keys always differ.
         other = "trace" if len({one.trace_id for one in found} - {None}) == len(found) else "key"
         RequestTable(("time", "status", "ms", "id", other, "request"), utc=utc).say(found)
     more = " or more" if len(found) == MATCHES else ""

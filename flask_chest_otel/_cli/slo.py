@@ -1,4 +1,4 @@
-"""``flask chest slo``: objectives of an application, what is left of their budgets, and rules made of them."""
+"""``flask chest slo``: suggests, lists and checks objectives, shows their budgets, and makes rules of them."""
 
 from __future__ import annotations
 
@@ -177,7 +177,11 @@ def _problems_of_variables(app: Flask) -> list[str]:
 
 
 def target_name(text: str) -> str:
-    """The name of a target; an unknown one is answered with the nearest and all others."""
+    """Check the name of a back end.
+
+    Raises:
+        BadParameter: There is no such back end; the message names the nearest and all others.
+    """
     if text not in TARGETS:
         guess = nearest(text, TARGETS)
         hint = f" Did you mean {guess!r}?" if guess else ""
@@ -259,7 +263,11 @@ def _write(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _slos(app: Flask) -> tuple[SLO, ...]:
-    """The application's objectives; without one the command ends."""
+    """Return the application's objectives.
+
+    Raises:
+        ClickException: It has none, or no FlaskChest.
+    """
     config = config_of(app)
     if config is None:
         raise click.ClickException("this application has no FlaskChest: type FlaskChest(app) where it is made")

@@ -1,4 +1,4 @@
-"""What ``flask chest slo`` says of objectives, to people and to programs."""
+"""Writes objectives, their states and suggestions for people and as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["arithmetic", "bad_in_words", "objective_object", "status_object", "s
 
 
 def objective_object(slo: SLO) -> dict[str, object]:
-    """An objective for programs."""
+    """Return an objective as JSON values."""
     return {
         "name": slo.name,
         "objective": slo.objective,
@@ -33,14 +33,14 @@ def objective_object(slo: SLO) -> dict[str, object]:
 
 
 def bad_in_words(slo: SLO) -> str:
-    """What makes a request bad: ``5xx, slower than 0.3 s, outcome=declined``."""
+    """Say what makes a request bad, such as ``5xx, slower than 0.3 s, outcome=declined``."""
     values = [f"{name}={value}" for name, listed in (slo.bad_when or {}).items() for value in listed]
     slow = [] if slo.latency_s is None else [f"slower than {slo.latency_s:g} s"]
     return ", ".join([*str(slo.bad_status).split(","), *slow, *values, *["good() says no"] * (slo.good is not None)])
 
 
 def status_object(one: Status) -> dict[str, object]:
-    """How an objective stands, for programs."""
+    """Return the state of an objective as JSON values."""
     return {
         "name": one.slo.name,
         "objective": one.slo.objective,
@@ -55,7 +55,7 @@ def status_object(one: Status) -> dict[str, object]:
 
 
 def status_row(one: Status) -> tuple[str, ...]:
-    """How an objective stands, for people: its name, good, of how many, wanted, left, burn rate, spent in."""
+    """Return the state of an objective as cells: name, good, of how many, wanted, left, burn rate, spent in."""
     good = f"{100 * (1 - one.whole.bad_share):.4g} %" if one.whole.total else MISSING
     wanted = f"{one.slo.objective:g} %"
     left, burn = f"{100 * one.budget_left:.0f} %", f"{one.burn():.3g}"
@@ -69,14 +69,14 @@ def _spent(spent_in_s: float | None) -> str:
 
 
 def suggestion_object(one: Suggestion) -> dict[str, object]:
-    """A suggestion for programs."""
+    """Return a suggestion as JSON values."""
     found = asdict(one)
     found["choice"] = None if one.choice is None else one.choice._asdict()
     return found | {"code": _code(one)}
 
 
 def arithmetic(one: Suggestion) -> list[str]:
-    """The lines that lead to a suggestion, and the line of Python."""
+    """Return the lines that explain a suggestion, and as the last one its line of Python."""
     where = f"{whole(one.method)} {whole(one.route)}"
     lines = [
         f"{where}: {one.requests} requests in {_days(one.days)}",

@@ -1,4 +1,4 @@
-"""Where a command's answers come from: a file that was named, or the application and its store."""
+"""Finds the application, and the store that a command reads: a given file, or the application's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ SECRET_VARIABLE = "FLASK_CHEST_REQUEST_ID_SECRET"  # noqa: S105 - a name, not th
 
 @contextmanager
 def open_store(given: Path | None) -> Iterator[StoreReader]:
-    """The store at ``given``, else the application's; what is wrong with it ends the command with exit code 1."""
+    """Open the store at ``given``, else the application's.
+
+    Raises:
+        ClickException: It cannot be read; the command ends with status 1.
+    """
     try:
         with read_store(path_of_store(given)) as reader:
             yield reader
@@ -40,12 +44,12 @@ def open_store(given: Path | None) -> Iterator[StoreReader]:
 
 
 def path_of_store(given: Path | None) -> Path:
-    """The store at ``given``, else the application's."""
+    """Return the path of the store: ``given``, else the application's."""
     return given if given is not None else _current_store(_app())
 
 
 def _what_to_do(error: StoreReadError) -> str:
-    """What to type where SQLite has only said what is wrong."""
+    """Return what to type where the message only quotes SQLite."""
     cause = error.__cause__
     if not isinstance(cause, sqlite3.Error):
         return ""
@@ -59,7 +63,7 @@ def _what_to_do(error: StoreReadError) -> str:
 
 
 def _current_store(app: Flask) -> Path:
-    """The application's store; where nothing new comes into it, that is said."""
+    """Return the path of the application's store, and warn where it gets no new requests."""
     path = store_path(app)
     state = state_of(app)
     if state is None and not path.is_file():
@@ -79,16 +83,16 @@ def _current_store(app: Flask) -> Path:
 
 
 def store_path(app: Flask) -> Path:
-    """Where an application keeps its store."""
+    """Return the path of an application's store, which need not exist."""
     state = state_of(app)
     return place_of_store(app.instance_path, state.config.store_path if state is not None else None)
 
 
 def app_if_any() -> Flask | None:
-    """The application, or ``None`` when none was named and none lies around.
+    """Return the application; ``None`` where none was named and Flask finds none.
 
     Raises:
-        NoAppException: One was named, and it cannot be loaded.
+        NoAppException: One was named and cannot be loaded.
     """
     try:
         return app_here()
@@ -99,7 +103,7 @@ def app_if_any() -> Flask | None:
 
 
 def request_id_secret(app: Flask | None) -> str | None:
-    """The key of the mapping: the application's, else the environment's."""
+    """Return the secret by which request ids become trace ids: the application's, else the environment's."""
     state = state_of(app) if app is not None else None
     if state is not None:
         secret: str | None = state.config.request_id_secret
@@ -109,7 +113,7 @@ def request_id_secret(app: Flask | None) -> str | None:
 
 
 def app_here() -> Flask:
-    """The application.
+    """Load and return the application.
 
     Raises:
         NoAppException: There is none, or it cannot be loaded.

@@ -1,4 +1,4 @@
-"""Child spans as a tree with bars: what happened inside a request, when, and for how long."""
+"""Prints child spans as a tree, with bars that show when each ran and for how long."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["say_tree"]
 
 NAME_COLUMNS = 34
-"""Columns for the tree at a terminal of 80; the rest is for bars."""
+"""Width of the tree; the rest of the terminal is for bars, columns."""
 
 DEEPEST = 12
-"""Levels that are indented; what is below stands under each other."""
+"""How many levels are indented; deeper ones have the same indent."""
 
 TEXTS = ("db.query.text", "db.statement", "url.full", "http.url", "error.type")
-"""Attributes that say more than a span's name."""
+"""Attributes that tell more than the name of a span. The first that a span has is shown."""
 
 
 def say_tree(spans: Sequence[ChildSpan], request: StoredRequest) -> None:
-    """Print spans below the request, each with a bar at its place in the request's time, and its milliseconds."""
+    """Print the request and its spans, each with its milliseconds and a bar at its place in the request's time."""
     begin_ns = unix_ns(request.time)
     width = max(10, columns_here() - NAME_COLUMNS - 12)
     total_ns = max(1.0, request.duration_ms * 1e6, *(_end_ns(one) - begin_ns for one in spans))
@@ -47,13 +47,13 @@ def _end_ns(one: ChildSpan) -> float:
 
 
 def _name(one: ChildSpan) -> str:
-    """The span's name, and what it did where that is known."""
+    """Return a span's name, with the first of ``TEXTS`` that it has."""
     more = next((safe(one.attributes[name]) for name in TEXTS if one.attributes.get(name)), "")
     return f"{one.name}: {more}" if more and more != one.name else one.name
 
 
 def _tree(spans: Iterable[ChildSpan]) -> Iterator[tuple[int, ChildSpan]]:
-    """Depth and span, parents before children, in the order of their begin; none twice, whatever parents they name."""
+    """Yield depth and span: parents before their children, in the order of their begin, each span once."""
     spans = list(spans)
     known = {one.span_id for one in spans}
     below: dict[str | None, list[ChildSpan]] = defaultdict(list)
@@ -66,7 +66,7 @@ def _tree(spans: Iterable[ChildSpan]) -> Iterator[tuple[int, ChildSpan]]:
             seen.add(id(one))
             yield depth, one
             waiting += [(depth + 1, child) for child in _last_first(below[one.span_id])]
-    # A circle of parents, which only somebody else can have written.
+    # Spans whose parents form a circle. This package does not write such spans, but another program may.
     yield from ((0, one) for one in spans if id(one) not in seen)
 
 

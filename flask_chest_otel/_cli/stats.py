@@ -1,4 +1,4 @@
-"""``flask chest stats``: how many requests, how they ended, how long they took, what their variables add up to."""
+"""``flask chest stats``: shows counts, errors and durations of requests, and sums of their variables."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 VALUES_SHOWN = 20
-"""Values of ``--by`` that are shown unless said otherwise."""
+"""How many values of ``--by`` are shown, by default."""
 
 BAR_COLUMNS = 24
-"""Columns of the longest bar, at most."""
+"""Largest width of a bar, columns."""
 
 EXAMPLES = """\b
 Examples:
@@ -77,7 +77,7 @@ Examples:
 @click.option("--limit", type=click.IntRange(min=1), default=VALUES_SHOWN, show_default=True, help="Rows of --by.")
 @options.store_option
 @options.json_option
-def command(  # noqa: PLR0913 - one per option of the command
+def command(  # noqa: PLR0913 - an argument for each option
     *,
     wanted: Wanted,
     variables: tuple[tuple[str, str | None], ...],
@@ -117,7 +117,7 @@ def command(  # noqa: PLR0913 - one per option of the command
 
 
 def _say_missing(found: Answer, by: str | None, names: tuple[str, ...]) -> None:
-    """Name variables that no request has: they may be misspelt, or texts, which have no sum."""
+    """Name variables of which no request has a number: they may be misspelt, or their values are texts."""
     if by is not None and all(row.names["value"] is None for row in found.rows):
         say(f"--by {by}: none of these requests recorded it", to_stderr=True)
     for name in names:

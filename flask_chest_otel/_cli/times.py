@@ -1,4 +1,4 @@
-"""Times on the command line: typed by people, and shown to them."""
+"""Options for times, and times as the commands print them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["clock", "full", "since_option", "stored", "until_option", "utc_optio
 
 
 def utc_option(command: CommandFunction) -> CommandFunction:
-    """``--utc``; read before the options with times, which it is about, too."""
+    """Add ``--utc``. It is eager, because click has to read it before the options with times."""
     return click.option("--utc", is_flag=True, is_eager=True, help="Times in UTC; else this machine's own.")(command)
 
 
 def since_option(command: CommandFunction) -> CommandFunction:
-    """``--since TIME``."""
+    """Add ``--since TIME``."""
     return click.option(
         "--since",
         callback=_begin,
@@ -36,7 +36,7 @@ def since_option(command: CommandFunction) -> CommandFunction:
 
 
 def until_option(command: CommandFunction) -> CommandFunction:
-    """``--until TIME``."""
+    """Add ``--until TIME``."""
     return click.option(
         "--until", callback=_end, metavar="TIME", help="Only requests before then; of a day, up to its end."
     )(command)
@@ -58,12 +58,12 @@ def _read(context: click.Context, text: str) -> tuple[int, int]:
 
 
 def zone_of(*, utc: bool) -> tzinfo | None:
-    """The zone of shown times; ``None`` is this machine's own, whatever its offset is at a time."""
+    """Return the zone for printed times; ``None``: that of this machine, with its offset at each time."""
     return timezone.utc if utc else None
 
 
 def clock(times: Iterable[str], *, utc: bool) -> dict[str, str]:
-    """Stored times as a table shows them: the time of day alone, where all of them are of today."""
+    """Return stored times as a table shows them: without the date where all are of today."""
     read = {text: _parsed(text, utc=utc) for text in times}
     today = datetime.now(timezone.utc).astimezone(zone_of(utc=utc)).date()
     only_today = all(found is not None and found.date() == today for found in read.values())
@@ -72,13 +72,13 @@ def clock(times: Iterable[str], *, utc: bool) -> dict[str, str]:
 
 
 def full(text: str, *, utc: bool) -> str:
-    """A stored time with its date, milliseconds and offset."""
+    """Write a stored time with date, milliseconds and offset."""
     found = _parsed(text, utc=utc)
     return text if found is None else f"{found:%Y-%m-%d %H:%M:%S}.{found.microsecond // 1000:03d} {found:%z}"
 
 
 def stored(unix_ns: int) -> str:
-    """A time as the store has it."""
+    """Write a time in the form of the store."""
     return utc_text(unix_ns)
 
 

@@ -1,4 +1,4 @@
-"""``flask chest trace-id``: from a request id to the trace, recorded or computed."""
+"""``flask chest trace-id``: prints the trace id of a request id, from the store or computed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 SHOWN = 1000
-"""Requests of one id at most: a client may send the same one for ever."""
+"""How many requests of one id are shown at most: a client may always send the same id."""
 
 
 EXAMPLES = """\b
@@ -57,7 +57,7 @@ def _store_of(app: Flask | None, given: Path | None) -> Path | None:
     if given is not None or app is None:
         return given
     path = store_path(app)
-    # Many applications export with OTLP and never have a store.
+    # An application that exports by OTLP has no store.
     return path if path.exists() else None
 
 

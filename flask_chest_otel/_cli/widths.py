@@ -1,4 +1,4 @@
-"""How many columns of a terminal a text takes: characters of Chinese, Japanese, Korean and emoji take two."""
+"""Measures and cuts texts by terminal columns: Chinese, Japanese and Korean characters and emoji take two each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ __all__ = ["cut", "to_width", "width_of"]
 
 
 def width_of(text: str) -> int:
-    """Columns that a printable text takes."""
+    """Return how many columns a printable text takes."""
     return len(text) if text.isascii() else sum(map(_width, text))
 
 
 def to_width(text: str, columns: int) -> str:
-    """As much of the beginning of ``text`` as fits, but one character at least."""
+    """Return the beginning of ``text`` that fits, which is at least one character."""
     if width_of(text) <= columns:
         return text
     taken, end = 0, 0
@@ -24,11 +24,11 @@ def to_width(text: str, columns: int) -> str:
 
 
 def cut(text: str, columns: int, mark: str) -> str:
-    """``text``, or its beginning and a mark of one column."""
+    """Return ``text``, or where it does not fit its beginning and ``mark``, which takes one column."""
     return text if width_of(text) <= columns else to_width(text, max(1, columns - 1)) + mark
 
 
 def _width(sign: str) -> int:
-    if category(sign) in {"Mn", "Me"}:  # accents, drawn over the character before
+    if category(sign) in {"Mn", "Me"}:  # accents, which are drawn over the character before
         return 0
     return 2 if east_asian_width(sign) in {"W", "F"} else 1

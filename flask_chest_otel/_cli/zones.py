@@ -1,4 +1,4 @@
-"""The zone of this machine, as an object that knows which offset each time has."""
+"""The time zone of this machine as a ``tzinfo`` that has the right offset for each time."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ __all__ = ["LocalZone"]
 
 
 class LocalZone(tzinfo):
-    """What the operating system says; ``datetime.astimezone`` has only the offset of one moment."""
+    """The zone as the operating system has it; ``datetime.astimezone()`` returns a fixed offset."""
 
     def utcoffset(self, moment: datetime | None) -> timedelta | None:
-        """How far local time is ahead of UTC at a local time."""
+        """Return how far local time is ahead of UTC at a local time."""
         return None if moment is None else moment.replace(tzinfo=None).astimezone().utcoffset()
 
     def dst(self, _moment: datetime | None) -> timedelta | None:
-        """Not known."""
+        """Return ``None``: the operating system does not say."""
         return None
 
     def tzname(self, moment: datetime | None) -> str | None:
-        """The zone's name at a local time."""
+        """Return the zone's name at a local time."""
         return None if moment is None else moment.replace(tzinfo=None).astimezone().tzname()
 
     def fromutc(self, moment: datetime) -> datetime:
-        """The local time of a time in UTC."""
+        """Convert a time in UTC to local time."""
         local = moment.replace(tzinfo=timezone.utc).astimezone()
         found = local.replace(tzinfo=self)
-        # An hour that comes twice, when clocks are put back: this is its second time.
+        # When clocks are put back, one hour comes twice; a differing offset means its second time.
         return found if found.utcoffset() == local.utcoffset() else found.replace(fold=1)

@@ -39,7 +39,7 @@ def dns_name(*parts: str, most: int = 63) -> str:
 
 
 def quoted(value: object) -> str:
-    """Quote a text, or a mapping of texts, for PromQL, Flux and YAML: as JSON without escapes such as \\u00e9."""
+    """Quote a text, or a mapping of texts, for PromQL, Flux and YAML: as JSON in which letters are not escaped."""
     # Flux has no escapes such as \u00e9; PromQL and YAML do not join JSON's two escapes of a character beyond U+FFFF.
     return json.dumps(value, ensure_ascii=False)
 

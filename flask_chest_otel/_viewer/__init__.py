@@ -1,1 +1,1 @@
-"""The page over the store: what ``flask chest serve`` shows, and the blueprint for an application of one's own."""
+"""The web pages over the store, for ``flask chest serve`` and for the blueprint in an application."""

@@ -1,4 +1,4 @@
-"""Charts as SVG: without scripts, and coloured by the style sheet alone, as the page allows no styles of elements."""
+"""Draws charts as SVG. They have no scripts and no inline styles, which the page's CSP forbids."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Series(NamedTuple):
     """One colour of a chart.
 
     Attributes:
-        name: What it shows; also the class of its shapes.
-        values: One for each place; ``None``: nothing there.
+        name: Name of the series, which is also the CSS class of its shapes.
+        values: One value for each place; ``None``: no value there.
     """
 
     name: str
@@ -27,12 +27,12 @@ class Series(NamedTuple):
 
 
 def bars(series: Sequence[Series], titles: Sequence[str], label: str) -> Markup:
-    """Stacked bars; the first series lies at the bottom.
+    """Draw stacked bars, with the first series at the bottom.
 
     Args:
-        series: All of one length.
-        titles: What is said of each bar when a pointer rests on it.
-        label: What the chart shows, for whoever cannot see it.
+        series: The series, all of the same length.
+        titles: The tooltip of each bar.
+        label: Description of the chart for screen readers.
     """
     places = len(titles)
     highest = max((sum(one.values[place] or 0 for one in series) for place in range(places)), default=0) or 1
@@ -51,7 +51,7 @@ def bars(series: Sequence[Series], titles: Sequence[str], label: str) -> Markup:
 
 
 def lines(series: Sequence[Series], titles: Sequence[str], label: str) -> Markup:
-    """Lines over the same places; a place without a value breaks a line."""
+    """Draw lines. A place without a value interrupts its line; the arguments are those of ``bars``."""
     places = len(titles)
     highest = max((value for one in series for value in one.values if value is not None), default=0) or 1
     width = WIDTH / max(1, places)
@@ -65,7 +65,7 @@ def lines(series: Sequence[Series], titles: Sequence[str], label: str) -> Markup
 
 
 def share(part: float, name: str = "ok") -> Markup:
-    """One bar whose length is a part of the whole, for a cell of a table."""
+    """Draw one bar for a cell of a table, whose length is ``part`` (0 to 1) of the cell."""
     length = max(0.0, min(1.0, part)) * 100
     return Markup(
         '<svg class="share" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
@@ -80,13 +80,13 @@ def _runs(values: Sequence[float | None], width: float, highest: float) -> list[
             runs.append([])
             continue
         y = HEIGHT - value / highest * (HEIGHT - 2)
-        # A single place is a short line, and no point that nobody sees.
+        # A single value becomes a short line, because a point would be invisible.
         runs[-1] += [((place + 0.3) * width, y), ((place + 0.7) * width, y)]
     return [run for run in runs if run]
 
 
 def _rectangle(name: str, x: float, y: float, width: float, height: float) -> Markup:
-    # Nothing to escape but the name, and there are hundreds.
+    # Only the name is escaped, because there are hundreds of rectangles.
     numbers = f'x="{x:.2f}" y="{y:.2f}" width="{width:.2f}" height="{height:.2f}"'
     return Markup(f'<rect class="{escape(name)}" {numbers}/>')  # noqa: S704 - escaped
 

@@ -1,4 +1,4 @@
-"""Two versions, or two spans of time, side by side."""
+"""Data of the page that compares two versions, or two spans of time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ NAMES = {"rate": "Requests per second", "errors": "Server errors", "p50": "P50",
 
 
 def compare_data(reader: StoreReader, args: Mapping[str, str]) -> dict[str, object]:
-    """The figures of both sides; ``compared`` is ``None`` as long as a side is missing, ``trouble`` says why.
+    """Compare two sides.
 
     Args:
         reader: The store.
-        args: ``a`` and ``b``: a version, or a span of time.
+        args: Parameters of the address: ``a`` and ``b`` are a version or a span of time each.
+
+    Returns:
+        The figures as ``compared``; ``None`` while a side is missing or wrong; ``trouble`` says what is wrong.
     """
     named = {row.group[0] for row in reader.overview(Wanted(), by=("version",))}
     versions = sorted(version for version in named if version and version.isprintable())

@@ -1,4 +1,4 @@
-"""Who may look: a link with a token that is used once, then a cookie; one host name; headers for the browser."""
+"""Access control of the page: a link with a token for one use, then a cookie; checks of the host; security headers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""What every answer tells the browser: nothing from elsewhere, in no frame, kept nowhere."""
+"""Headers of every response: the page loads nothing from other sites, is shown in no frame, and is not cached."""
 
 TOKEN = "token"  # noqa: S105 - the name of a parameter
 HTTP_PORT = 80
@@ -32,7 +32,7 @@ _BYTES = 24
 
 
 def harden(response: Response) -> Response:
-    """The response with ``HEADERS``; to be called after every request."""
+    """Set ``HEADERS`` on a response. Register it with ``after_request``."""
     for name, value in HEADERS.items():
         response.headers[name] = value
     return response
@@ -42,15 +42,15 @@ class Door:
     """Guards one server on this machine.
 
     Args:
-        port: The port that it listens on.
-        on_used: Told of a new link whenever one was used, so that another browser can get in.
+        port: The port that the server listens on.
+        on_used: Called with the next link whenever a link was used, so that another browser can get in.
 
     Attributes:
-        link: Where to go; it works once.
+        link: The address that lets one browser in. It works once.
     """
 
     def __init__(self, port: int, on_used: Callable[[str], None]) -> None:
-        # A browser does not say the port of HTTP, which is left out of what is compared, too.
+        # Browsers leave port 80 out of the header Host.
         end = "" if port == HTTP_PORT else f":{port}"
         self._hosts = {f"{name}{end}" for name in ("127.0.0.1", "localhost", "[::1]")}
         self._origin = f"http://127.0.0.1:{port}/"
@@ -60,8 +60,8 @@ class Door:
         self._renew()
 
     def check(self) -> AnyResponse | None:
-        """What is answered in place of a page; ``None``: whoever asks may see it."""
-        # A page elsewhere may give its own name this address (DNS rebinding), but the browser sends that name.
+        """Return a response in place of the page; ``None`` where the browser may see the page."""
+        # DNS rebinding: another site's name may resolve to this address, but the browser sends that name as Host.
         if request.host not in self._hosts:
             return _refusal("host")
         if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and not _is_navigation():
@@ -76,8 +76,8 @@ class Door:
     def _let_in(self) -> AnyResponse:
         self._renew()
         self._on_used(self.link)
-        # A page, and no redirection: after a click on another site's link, a browser keeps a strict cookie to itself
-        # until a page of this site has sent it further.
+        # A page with a link, not a redirect: after a click on another site, a browser does not send a SameSite=Strict
+        # cookie to the target of a redirect. It sends the cookie after a click on a page of this site.
         response = make_response(render_template("chest/enter.html", address=_address_without_token()))
         response.set_cookie(self._cookie, self._session, httponly=True, samesite="Strict")
         return response
@@ -97,7 +97,7 @@ def _is_navigation() -> bool:
 
 def _address_without_token() -> str:
     rest = [(name, value) for name, value in request.args.items(multi=True) if name != TOKEN]
-    # One slash, and what a browser takes for one encoded: two would begin the name of another host.
+    # Exactly one slash, and backslashes encoded: a browser reads two as the begin of another host's name.
     return f"/{quote(request.path.lstrip('/'))}{'?' if rest else ''}{urlencode(rest)}"
 
 

@@ -1,4 +1,4 @@
-"""Exceptions, grouped by what was raised, where, and on which route, with a small chart each."""
+"""Data of the page of exceptions: groups of the same type, place and route, each with a small chart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_GROUPS = 200
 
 
 def errors_data(reader: StoreReader, given: Filter) -> dict[str, object]:
-    """Groups of exceptions, the most frequent first."""
+    """Return groups of exceptions, the most frequent first, with their numbers over time."""
     groups = reader.errors(given.wanted)[:MOST_GROUPS]
     times: dict[tuple[object, ...], list[int]] = defaultdict(list)
     wanted = replace(given.wanted, error_type=given.wanted.error_type or "*")

@@ -1,4 +1,4 @@
-"""What is different about the requests of a filter: values that are more frequent among them than among all others."""
+"""Data of the page that explains the requests of a filter by values that are more frequent among them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["explain_data"]
 
 MOST = 10_000
-"""The newest requests that are looked at, the chosen ones and the rest together."""
+"""How many of the newest requests are analysed, chosen ones and others together."""
 
 
 def explain_data(reader: StoreReader, given: Filter) -> dict[str, object]:
-    """What stands out, ranked; nothing is chosen where the filter has no words."""
+    """Return the findings, the best first; ``explained`` is ``None`` where the filter has no words."""
     if not given.words:
         return {"explained": None, "most": MOST}
     window = reader.newest(
@@ -57,7 +57,7 @@ def explain_data(reader: StoreReader, given: Filter) -> dict[str, object]:
 
 
 def _said(reader: StoreReader, given: Filter, chosen: Wanted) -> set[str]:
-    """Facts by which the requests were chosen: that these are frequent among them is no news."""
+    """Return the names of facts by which the filter chose the requests. They would explain nothing."""
     wanted = given.wanted
     said = {name for name, _ in wanted.variables}
     said |= {name for name in ("route", "method", "path", "version", "service") if getattr(wanted, name) is not None}
@@ -78,6 +78,6 @@ def _words(condition: Condition) -> str:
 
 
 def _term(condition: Condition) -> str | None:
-    """The condition as a word of the filter, where the filter has one for it."""
+    """Return a condition as a word of the filter; ``None`` where the filter cannot express it."""
     name = condition.fact.name
     return f"{name}={condition.value}" if condition.value is not None and not condition.in_list else None

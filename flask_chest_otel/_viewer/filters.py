@@ -1,4 +1,4 @@
-"""The filter of a page, as its address has it: words such as ``plan=gold``, ``status>=500``, ``ms>300``."""
+"""Reads the filter of a page from its address: words such as ``plan=gold``, ``status>=500``, ``ms>300``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOWEST, _HIGHEST = 100, 599
 
 
 class _WordError(ValueError):
-    """A word of the filter cannot be used; the message says what to type."""
+    """A word of the filter has no meaning; the message says what to type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,15 @@ class Filter:
     """Which requests a page shows.
 
     Attributes:
-        words: The words of the filter, as they were typed; those that cannot be used are not among them.
-        since: Text of the begin, or ``""``.
-        until: Text of the end, or ``""``.
-        wanted: The same as a question to the store.
-        text: Free text, in lower case, to be looked for in ids, paths, and what exceptions say.
-        options: The same as options of ``flask chest requests``.
-        troubles: What is wrong with words that cannot be used.
+        words: The words that could be used, as they were typed.
+        since: The begin, as it was typed; ``""``: none.
+        until: The end, as it was typed; ``""``: none.
+        wanted: The filter as a query of the store, without free text.
+        text: Words of free text, in lower case. They are searched in ids, paths, routes, and types and messages of
+            exceptions.
+        options: The filter as options of ``flask chest requests``, without free text.
+        troubles: A sentence for each word that could not be used.
+        args: The parameters of the address.
     """
 
     words: tuple[str, ...] = ()
@@ -52,11 +54,11 @@ class Filter:
 
     @property
     def command(self) -> str:
-        """The command that shows the same requests in a terminal; it knows no free text."""
+        """The command that shows the same requests in a terminal, without free text."""
         return shlex.join(["flask", "chest", "requests", *self.options])
 
     def has(self, request: StoredRequest) -> bool:
-        """Whether the free text is in a request."""
+        """Whether a request has all words of the free text."""
         if not self.text:
             return True
         error = request.error
@@ -65,13 +67,13 @@ class Filter:
         return all(word in everything for word in self.text)
 
     def without(self, word: str) -> str:
-        """The text of this filter without one of its words."""
+        """Return the text of this filter without one of its words."""
         words = list(self.words)
         words.remove(word)
         return _joined(words)
 
     def joined(self, *more: str) -> str:
-        """The text of this filter with further words."""
+        """Return the text of this filter with further words."""
         return _joined([*self.words, *(word for word in more if word not in self.words)])
 
 
@@ -80,7 +82,7 @@ def _joined(words: list[str]) -> str:
 
 
 def read_filter(args: Mapping[str, str]) -> Filter:
-    """The filter of an address, from its parameters ``q``, ``since`` and ``until``."""
+    """Read the filter from the parameters ``q``, ``since`` and ``until`` of an address."""
     found = Filter(args={name: args[name] for name in ("q", "since", "until") if args.get(name)})
     try:
         words = shlex.split(args.get("q", ""))
@@ -138,7 +140,7 @@ def _status(wanted: Wanted, _name: str, sign: str, value: str) -> _Meaning:
 
 
 def _status_options(low: int, high: int) -> tuple[str, ...]:
-    # The command takes one code or one class.
+    # `--status` takes one code or one class, so other ranges have no option.
     if low == high:
         return "--status", str(low)
     if high // 100 == low // 100 and low % 100 == 0 and high % 100 == 99:  # noqa: PLR2004 - 5xx

@@ -1,4 +1,4 @@
-"""Links to other programs: templates of addresses, with places for the ids of a request."""
+"""Links from a request to other programs: templates of addresses with placeholders for the request's ids."""
 
 from __future__ import annotations
 
@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 __all__ = ["PLACES", "check_links", "filled"]
 
 PLACES = ("trace_id", "span_id", "request_id", "service")
-"""What a template may hold, in braces."""
+"""The placeholders that a template may have, in braces."""
 
 ALLOWED = f"templates such as http://127.0.0.1:16686/trace/{{trace_id}}; the places are {', '.join(PLACES)}"
 
 
 def check_links(given: Mapping[str, str]) -> dict[str, str]:
-    """The templates by the names of their programs.
+    """Check templates of addresses.
+
+    Args:
+        given: Name of a program to its template.
+
+    Returns:
+        The same, as a new dictionary.
 
     Raises:
-        ChestConfigError: One is no address of the web, or has a place that nothing is known for.
+        ChestConfigError: A template is no http or https address, or has an unknown placeholder.
     """
     for template in given.values():
         try:
@@ -33,13 +39,13 @@ def check_links(given: Mapping[str, str]) -> dict[str, str]:
             scheme = urlsplit(template).scheme
         except (ValueError, TypeError, AttributeError) as error:
             raise ChestConfigError("open_in", template, ALLOWED) from error
-        # Another scheme, javascript: above all, would be run where it is followed.
+        # A link with the scheme javascript: would run a script when somebody clicks on it.
         if scheme not in ("http", "https") or not places <= set(PLACES):
             raise ChestConfigError("open_in", template, ALLOWED)
     return dict(given)
 
 
 def filled(template: str, request: StoredRequest) -> str:
-    """The address for one request."""
+    """Fill in a template for one request."""
     values = {name: quote(str(getattr(request, name) or ""), safe="") for name in PLACES}
     return template.format_map(values)

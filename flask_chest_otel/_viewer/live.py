@@ -1,4 +1,4 @@
-"""New requests, told to a browser as they come into the store (server-sent events)."""
+"""Sends new requests to a browser as the store gets them (server-sent events)."""
 
 from __future__ import annotations
 
@@ -24,20 +24,23 @@ LOOK_EVERY_S = 1.0
 AT_ONCE = 50
 LOOKED_AT = 1000
 LOOK_BACK_NS = 60 * 10**9
-"""A request comes into the store when it ends: so long after others that began later, at most, nanoseconds."""
+"""How far before the newest request each look begins, nanoseconds.
+
+A request is stored when it ends, so one that runs long comes after others that began later.
+"""
 
 SIGN_OF_LIFE_ROUNDS = 15
-"""After so many looks without news a comment is sent: only so a server notices that the browser has gone."""
+"""Looks without a new request after which a comment is sent: a server notices a lost browser only by sending."""
 
 
 def events(path: Path, given: Filter, after: str, show: Callable[[StoredRequest], str]) -> Iterator[str]:
-    """One event for each new request, with its row as data, and as id the key after which the next ones are new.
+    """Yield an event for each new request: its data is the row, and its id the newest key that was sent.
 
     Args:
         path: The store.
-        given: Which requests.
-        after: Key of the newest request that the browser shows; keys sort by time.
-        show: Makes the row.
+        given: Which requests to send.
+        after: Key of the newest request that the browser has; keys sort by time.
+        show: Makes the row of a request.
     """
     yield "retry: 2000\n\n"
     news = _News(given, after)
@@ -47,7 +50,7 @@ def events(path: Path, given: Filter, after: str, show: Callable[[StoredRequest]
             with read_store(path) as reader:
                 found = news.look(reader)
         except StoreReadError:
-            found = []  # made anew, perhaps; the page itself says what is wrong
+            found = []  # the store may be in the middle of being replaced; the page itself reports a broken one
         for row in reversed(found):
             after = max(after, row.key)
             yield f"id: {after}\ndata: {json.dumps(show(row))}\n\n"
@@ -59,7 +62,7 @@ def events(path: Path, given: Filter, after: str, show: Callable[[StoredRequest]
 
 
 class _News:
-    """What has come into a store since the last look."""
+    """Finds the requests that a store has got since the last look."""
 
     def __init__(self, given: Filter, after: str) -> None:
         self._given = given
@@ -67,7 +70,7 @@ class _News:
         self._seen: set[str] | None = None
 
     def look(self, reader: StoreReader) -> list[StoredRequest]:
-        """New requests, those that began last first."""
+        """Return new requests, those that began last first."""
         keys = deque((one.key for one in reader.facts(self._wanted())), LOOKED_AT)
         seen = self._seen if self._seen is not None else {key for key in keys if key <= self._after}
         new = [key for key in keys if key not in seen]

@@ -1,4 +1,4 @@
-"""How values look on the page: numbers, times, ids; addresses that keep what is chosen."""
+"""Template filters and functions: they write numbers, times and ids, and addresses that keep the filter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "curl", "register", "row_of", "words"]
 
 NAME = "flask_chest_viewer"
-"""Name of the blueprint, and so the beginning of its endpoints."""
+"""Name of the blueprint, with which its endpoints begin."""
 
 MISSING = "-"
 MASKED = "[REDACTED]"
@@ -33,7 +33,7 @@ _SECOND_MS, _MINUTE_MS = 1000.0, 60_000.0
 
 
 def register(pages: Blueprint) -> None:
-    """Give the templates what they speak with."""
+    """Register the template filters and functions on the blueprint."""
     filters = {
         "ms": milliseconds,
         "number": number,
@@ -54,12 +54,12 @@ def register(pages: Blueprint) -> None:
 
 
 def words() -> dict[str, object]:
-    """What templates may call; of the blueprint's pages alone, as an application may use the same names."""
+    """Return what templates may call. Only the blueprint's templates get it, as an application may use these names."""
     return {"charts": charts, "to": address, "status_class": status_class, "masked": MASKED}
 
 
 def address(endpoint: str, given: Filter | None = None, *, q: str | None = None, **more: Any) -> str:
-    """The address of a page that keeps the filter, with another ``q`` where one is given."""
+    """Return the address of a page with the present filter, or with another ``q``."""
     kept = dict(given.args) if given is not None else {}
     if q is not None:
         kept["q"] = q
@@ -68,7 +68,7 @@ def address(endpoint: str, given: Filter | None = None, *, q: str | None = None,
 
 
 def milliseconds(given: float | None) -> str:
-    """A duration with its unit, with three digits that count."""
+    """Write a duration with its unit, to three significant digits."""
     if given is None:
         return MISSING
     if given < _SECOND_MS:
@@ -77,7 +77,7 @@ def milliseconds(given: float | None) -> str:
 
 
 def number(given: float | None) -> str:
-    """A number with groups of three digits; a fraction keeps four digits at most."""
+    """Write a number with groups of three digits; a fraction has four significant digits at most."""
     if given is None:
         return MISSING
     if float(given).is_integer() and abs(given) < 1e15:  # noqa: PLR2004 - beyond, digits say nothing
@@ -86,29 +86,29 @@ def number(given: float | None) -> str:
 
 
 def percent(part: float) -> str:
-    """A part of a whole."""
+    """Write a part of a whole as percent."""
     return f"{part * 100:.1f} %" if 0 < part < 0.1 else f"{part * 100:.0f} %"  # noqa: PLR2004
 
 
 def lasting(seconds: float) -> str:
-    """A long time with its unit."""
+    """Write a number of seconds with the largest unit that fits."""
     unit = next((unit for least, unit in _LONG if seconds >= least), "s")
     return f"{seconds / _UNIT_S[unit]:.3g} {unit}"
 
 
 def clock(time: str) -> str:
-    """The time of day out of a time of the store."""
+    """Return the time of day of a stored time."""
     return time[11:19]
 
 
 def moment(start_s: int) -> str:
-    """Seconds since 1970 as a time that addresses and people read."""
+    """Write seconds since 1970 UTC in ISO 8601, for people and for addresses."""
     time = datetime.fromtimestamp(start_s, timezone.utc)
     return f"{time:%Y-%m-%dT%H:%M}Z" if start_s % 60 == 0 else f"{time:%Y-%m-%dT%H:%M:%S}Z"
 
 
 def value(given: object) -> str:
-    """A recorded value on one line, with nothing that could forge another."""
+    """Write a recorded value on one line; control characters are escaped, so it cannot look like another line."""
     if isinstance(given, bool):
         return str(given).lower()
     if isinstance(given, str):
@@ -119,24 +119,24 @@ def value(given: object) -> str:
 
 
 def short(given: object, chars: int = SHOWN_CHARS) -> str:
-    """The same, cut."""
+    """Write a recorded value as ``value`` does, cut to ``chars`` characters."""
     text = value(given)
     return text if len(text) <= chars else f"{text[: chars - 1]}…"
 
 
 def status_class(status: int) -> str:
-    """Name of the class of a status in the style sheet."""
+    """Return the CSS class for a status."""
     return {5: "failed", 4: "refused", 3: "moved"}.get(status // 100, "ok")
 
 
 def row_of(request: StoredRequest) -> dict[str, object]:
-    """A request in a list."""
+    """Return the fields of a request that a list shows."""
     names = ("key", "time", "request_id", "method", "route", "path", "status", "duration_ms", "variables")
     return {name: getattr(request, name) for name in names}
 
 
 def curl(request: StoredRequest) -> str:
-    """The request as a command: method, path and id, as nothing else of it was kept."""
+    """Return a curl command that repeats the method, path and id; the store does not have the rest of the request."""
     path = request.path or request.route or "/"
     words = ["curl", "-i", *(["-X", request.method] if request.method != "GET" else [])]
     words += ["-H", f"X-Request-ID: {request.request_id}", f"http://127.0.0.1:5000{path}"]

@@ -1,4 +1,4 @@
-"""The page of objectives: what is left of each budget, how fast it burns, and which requests were bad."""
+"""Data of the page of objectives: what is left of each error budget, how fast it burns, and which requests were bad."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ BARS = 60
 
 
 class Promised(NamedTuple):
-    """Objectives of an application.
+    """The objectives of an application.
 
     Attributes:
-        service: Its name, as its requests have it.
+        service: The application's name, as its stored requests have it.
         slos: The objectives.
     """
 
@@ -36,7 +36,12 @@ class Promised(NamedTuple):
 
 
 def objectives_data(reader: StoreReader, promised: Promised | None) -> dict[str, object]:
-    """What the page shows, as values that JSON knows; without the application, what its requests were counted as."""
+    """Return the data of the page as JSON values.
+
+    Args:
+        reader: The store.
+        promised: The application's objectives; ``None`` without an application: only stored counts are returned.
+    """
     now_s = time.time()
     found = [] if promised is None else _promised(reader, promised, now_s)
     known = {(promised.service, slo.name) for slo in promised.slos} if promised is not None else set()
@@ -50,7 +55,7 @@ def objectives_data(reader: StoreReader, promised: Promised | None) -> dict[str,
 
 
 def _promised(reader: StoreReader, promised: Promised, now_s: float) -> list[dict[str, object]]:
-    @cache  # objectives of the same window are asked for at once
+    @cache  # one query for all objectives of the same window
     def counted(begin_s: int, per_s: int) -> list[SLOCount]:
         return reader.slo_counts(begin_s, now_s, per_s, promised.service)
 
@@ -83,7 +88,7 @@ def _objective(
 
 
 def _series(rows: list[SLOCount], begin_s: int, end_s: int, per_s: int) -> list[dict[str, int]]:
-    """One entry for each bar, also where nobody came."""
+    """Return an entry for each bar, also for bars without requests."""
     found = {row.start_s // per_s * per_s: row for row in rows}
     return [
         {

@@ -1,4 +1,4 @@
-"""The first page: how many requests, how many failed, how long they took, and what the chest itself has lost."""
+"""Data of the first page: numbers of requests and failures, durations, and what the chest itself has lost."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 __all__ = ["figures", "overview_data"]
 
 STEPS_S = (60, 300, 900, 3600, 6 * 3600, 86400, 7 * 86400)
-"""How long one bar lasts: the shortest of these that does not make too many bars, seconds."""
+"""Possible lengths of a bar; the shortest that makes at most ``MOST_BARS`` bars is taken, seconds."""
 
 FINE_STEPS_S = (1, 2, 5, 10, 15)
 SHORT_S = 20 * 60
-"""A span of time that is so short is shown in seconds: it is the usual one where somebody is trying things, seconds."""
+"""Spans up to this length are shown in bars of ``FINE_STEPS_S``, as somebody is trying the application, seconds."""
 
 MOST_READ = 20_000
-"""Requests that are read one by one for that, at most."""
+"""How many requests are read one by one, at most."""
 
 MOST_BARS = 120
 NEWEST_ERRORS = 5
@@ -36,11 +36,11 @@ NOBODY = {
 """A bar without requests."""
 
 MOST_ROUTES = 200
-"""Routes in the table at most, the busiest; an application without bounds may have thousands."""
+"""How many routes the table has at most, the busiest ones; an application may have thousands."""
 
 
 def overview_data(reader: StoreReader, given: Filter) -> dict[str, object]:
-    """What the overview shows, as values that JSON knows."""
+    """Return the data of the page as JSON values."""
     wanted = given.wanted
     routes = sorted(reader.overview(wanted), key=lambda row: -row.count)
     per_s, series = _series(reader, wanted, sum(row.count for row in routes))
@@ -62,7 +62,7 @@ def overview_data(reader: StoreReader, given: Filter) -> dict[str, object]:
 
 
 def figures(row: OverviewRow) -> dict[str, object]:
-    """The figures of a row, times in milliseconds."""
+    """Return the figures of a row, times in milliseconds."""
     p50_ms, p95_ms, p99_ms = map(_rounded, row.quantiles_ms(0.5, 0.95, 0.99))
     return {
         "count": row.count,
@@ -81,18 +81,18 @@ def _rounded(number: float | None) -> float | None:
 
 
 def _series(reader: StoreReader, wanted: Wanted, count: int) -> tuple[int, list[dict[str, object]]]:
-    """How long a bar lasts, seconds, and one entry for each bar, also where nobody came."""
+    """Return the length of a bar in seconds, and an entry for each bar, also for bars without requests."""
     span = reader.span(wanted)
     if span is None:
         return STEPS_S[0], []
     lasts_s = (span[1] - span[0]) // 10**9
-    # By seconds each request is read.
+    # Bars of seconds need each request, while longer ones use counts per minute.
     steps_s = (*FINE_STEPS_S, *STEPS_S) if lasts_s <= SHORT_S and count <= MOST_READ else STEPS_S
-    # Of a clock that was wrong by years, some weeks in one bar: there are never too many.
+    # A clock that was wrong by years makes a long span: then a bar is some weeks, so there are never too many.
     weeks_s = STEPS_S[-1] * (lasts_s // (STEPS_S[-1] * MOST_BARS) + 1)
     per_s = next((step for step in steps_s if lasts_s < step * MOST_BARS), weeks_s)
     rows = {int(row.start_s or 0): row for row in reader.overview(wanted, by=(), per_s=per_s)}
-    # Weeks may begin beside this raster.
+    # Weeks may begin at other times than multiples of `per_s`.
     every = sorted({*range(min(rows), max(rows) + 1, per_s), *rows})
     return per_s, [{"start_s": start, **_bar(rows.get(start))} for start in every]
 

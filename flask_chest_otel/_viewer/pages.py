@@ -1,4 +1,4 @@
-"""The pages: each reads the store once and shows what it found, as HTML or, with ``.json``, as values."""
+"""The routes of the page: each reads the store once, and returns HTML or, with ``.json``, JSON."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ FOUND_AT_MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What pages are made from.
+    """Where the pages get their data from.
 
     Attributes:
-        path: Gives the file of the store.
-        open_in: Name of another program to the template of its address: ``{trace_id}``, ``{span_id}``,
+        path: Returns the file of the store.
+        open_in: Name of another program to the template of its address, in which ``{trace_id}``, ``{span_id}``,
             ``{request_id}`` and ``{service}`` are filled in.
-        promised: Gives the objectives of the application; ``None`` where it is not there.
+        promised: Returns the objectives of the application; ``None`` without an application.
     """
 
     path: Callable[[], Path]
@@ -52,7 +52,7 @@ class Source:
 
 
 def make_blueprint(source: Source) -> Blueprint:
-    """All pages; whoever mounts them decides who may look."""
+    """Make the blueprint with all pages. It has no access control: the application that registers it decides."""
     pages = Blueprint(looks.NAME, __name__, template_folder="templates", static_folder="static")
     looks.register(pages)
 
@@ -81,13 +81,13 @@ def make_blueprint(source: Source) -> Blueprint:
 
     @pages.get("/live")
     def live() -> Response:
-        """New requests of a filter, as they come into the store."""
+        """Stream new requests of a filter."""
         given = read_filter(request.args)
         columns = request.args.getlist("column")
         stream = events(
             source.path(),
             given,
-            # A browser that has lost the connection says what it had last.
+            # A browser that connects again sends the id of the last event that it got.
             request.headers.get("Last-Event-ID") or request.args.get("after", ""),
             lambda row: render_template("chest/row.html", row=row, columns=columns),
         )
@@ -122,7 +122,7 @@ def _add_request(pages: Blueprint, source: Source) -> None:
 
     @pages.get("/requests/<text>")
     def one(text: str) -> str:
-        """Everything about one request, or the list of those that an id stands for."""
+        """Show everything about one request, or a list where several requests have this id."""
         found, more = data(text)
         name = "several" if "several" in found else "request"
         return render_template(
@@ -131,18 +131,18 @@ def _add_request(pages: Blueprint, source: Source) -> None:
 
     @pages.get("/requests/<text>.json")
     def one_json(text: str) -> Response:
-        """The same for programs."""
+        """Return the same as JSON."""
         return _json(data(text)[0])
 
 
 def _json(found: object) -> Response:
-    # Half a character, which a client may have sent, has no place in UTF-8.
+    # A lone surrogate, which a client may have sent, cannot be encoded in UTF-8.
     text = json.dumps(found, ensure_ascii=False, default=_plain).encode(errors="replace")
     return Response(text + b"\n", mimetype="application/json")
 
 
 def _plain(value: object) -> object:
-    """What JSON has no form for: mappings that cannot be changed, and named tuples inside of them."""
+    """Convert what ``json`` does not know: read-only mappings become dictionaries, everything else text."""
     return dict(value) if isinstance(value, Mapping) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""The table of requests, and one request with everything that is known of it."""
+"""Data of the table of requests, and of the page of one request."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 __all__ = ["columns_of", "moment", "neighbours", "newest", "request_data", "requests_data"]
 
 PAGE = 50
-"""Requests on one page."""
+"""Number of requests on one page."""
 
 LOOKED_THROUGH = 1000
-"""The newest requests in which free text is looked for, as the store has no index of texts."""
+"""How many of the newest requests are searched for free text; the store has no index of texts."""
 
 MOST_COLUMNS = 6
-"""Variables with a column of their own; the others stand in one column together."""
+"""How many variables have a column of their own; the others share one column."""
 
 NEIGHBOURS = 8
 
 
 def requests_data(reader: StoreReader, given: Filter, before: str = "") -> dict[str, object]:
-    """A page of requests, the newest first.
+    """Return a page of requests, the newest first.
 
     Args:
         reader: The store.
         given: Which requests.
-        before: Only those older than the request with this key.
+        before: Key of a request; only older ones are returned. ``""``: the newest.
     """
     found = newest(reader, given, before, PAGE + 1)
     shown = found[:PAGE]
@@ -49,11 +49,11 @@ def requests_data(reader: StoreReader, given: Filter, before: str = "") -> dict[
 
 
 def newest(reader: StoreReader, given: Filter, before: str, limit: int) -> list[StoredRequest]:
-    """The newest requests of a filter, the newest first, older than ``before``."""
+    """Return at most ``limit`` requests of a filter that are older than ``before``, the newest first."""
     wanted = given.wanted
     at = moment(before)
     if at is not None:
-        # Those of the same nanosecond are sorted out below.
+        # Requests of the same nanosecond are sorted out below by their keys.
         until = min(at + 1, wanted.until_unix_ns or at + 1)
         wanted = replace(wanted, until_unix_ns=until)
     rows = reader.requests(wanted, LOOKED_THROUGH if given.text else limit + 1)
@@ -61,18 +61,18 @@ def newest(reader: StoreReader, given: Filter, before: str, limit: int) -> list[
 
 
 def moment(key: str) -> int | None:
-    """The time in a key, nanoseconds; whoever made up a key gets the newest requests."""
-    return (began_unix_ns(key) or None) if len(key) == 32 else None  # noqa: PLR2004 - as all keys are
+    """Return the time in a key, nanoseconds since 1970 UTC; ``None`` where the text is no key of the store."""
+    return (began_unix_ns(key) or None) if len(key) == 32 else None  # noqa: PLR2004 - the length of all keys
 
 
 def columns_of(shown: Sequence[StoredRequest]) -> list[str]:
-    """Variables with a column of their own: the most frequent, in the order of their names."""
+    """Return the variables that get a column of their own: the most frequent ones, sorted by name."""
     frequent = Counter(name for request in shown for name in request.variables)
     return sorted(name for name, _ in frequent.most_common(MOST_COLUMNS))
 
 
 def request_data(details: RequestDetails) -> dict[str, object]:
-    """Everything about one request."""
+    """Return everything about one request as JSON values."""
     request, spans, logs = details
     return {
         "request": asdict(request),
@@ -84,7 +84,10 @@ def request_data(details: RequestDetails) -> dict[str, object]:
 
 
 def _tree(request: StoredRequest, spans: Sequence[ChildSpan]) -> list[dict[str, object]]:
-    """Child spans below their parents, each with its depth, and its place in the request as parts of its duration."""
+    """Return child spans after their parents, each with its depth.
+
+    ``offset`` and ``part`` are the begin and the length of its bar, as parts of the request's duration.
+    """
     start_ns, whole_s = began_unix_ns(request.key), max(request.duration_ms / 1000, 1e-9)
     known = {span.span_id for span in spans}
     below: dict[str | None, list[ChildSpan]] = {}
@@ -110,7 +113,7 @@ def _tree(request: StoredRequest, spans: Sequence[ChildSpan]) -> list[dict[str, 
 
 
 def _time_went(request: StoredRequest) -> list[dict[str, object]]:
-    """Kinds of child spans, and the processor time of the thread, beside the whole duration."""
+    """Return how long child spans of each kind took, and the processor time of the request's thread."""
     kinds = {"db": "database", "http": "calls of other services", "other": "other spans"}
     found = [
         {"name": kinds.get(kind, kind), "count": count, "ms": round(ms, 3)}
@@ -123,7 +126,7 @@ def _time_went(request: StoredRequest) -> list[dict[str, object]]:
 
 
 def neighbours(reader: StoreReader, request: StoredRequest, name: str) -> list[StoredRequest]:
-    """Requests with the same value of a variable, around this one in time."""
+    """Return requests with the same value of a variable: those just before this request, and those just after."""
     value = request.variables.get(name)
     if value is None or isinstance(value, (list, tuple)):
         return []

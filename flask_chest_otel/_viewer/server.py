@@ -1,4 +1,4 @@
-"""The server behind ``flask chest serve``: a small application of its own, on this machine alone."""
+"""The server of ``flask chest serve``: a small Flask application that only this machine can reach."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ HOST = "127.0.0.1"
 
 
 class _Quiet(WSGIRequestHandler):
-    """Serves without a line per request: the terminal shows the link."""
+    """Writes no line per request, so that the link stays in sight."""
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Say nothing."""
+        """Write nothing."""
 
 
 def viewer_server(source: Source, port: int, on_used: Callable[[str], None]) -> tuple[BaseWSGIServer, str]:
-    """A server that is bound but not yet serving, and the link that lets one browser in.
+    """Make a server, which listens but does not serve yet, and the link that lets one browser in.
 
     Args:
-        source: What is shown.
-        port: Where it listens; 0: a free one.
-        on_used: Told of the next link whenever one was used.
+        source: Where the pages get their data from.
+        port: The port to listen on; 0: a free one.
+        on_used: Called with the next link whenever a link was used.
 
     Raises:
-        OSError: The port is taken.
+        OSError: Another program listens on the port.
     """
     listening = socket.create_server((HOST, port))
     port = listening.getsockname()[1]
@@ -53,9 +53,9 @@ def viewer_server(source: Source, port: int, on_used: Callable[[str], None]) -> 
 
 
 def make_app(source: Source, door: Door) -> Flask:
-    """The application behind the door."""
+    """Make the application whose pages ``door`` guards."""
     app = Flask(__name__, static_folder=None)
-    # Nobody wants requests to this page among those that it shows, nor among the traces of zero code.
+    # Under opentelemetry-instrument, requests to this page would else be recorded among those that it shows.
     app.config["FLASK_CHEST_ENABLED"] = False
     app.register_blueprint(make_blueprint(source))
     app.context_processor(looks.words)

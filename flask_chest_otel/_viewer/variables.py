@@ -1,4 +1,4 @@
-"""Business variables: what values they have, and what requests with each value are like."""
+"""Data of the page of tracked variables: their values, and the errors and durations of requests with each value."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["variable_data", "variables_data"]
 
 LOOKED_AT = 5000
-"""The newest requests that these figures are about."""
+"""How many of the newest requests the figures are made of, at most."""
 
 TOP_VALUES = 20
 BINS = 24
 
 
 class _Request(NamedTuple):
-    """What is looked at of one request."""
+    """What the figures need of one request."""
 
     status: int
     duration_ms: float
@@ -35,7 +35,7 @@ class _Request(NamedTuple):
 
 
 def variables_data(reader: StoreReader, given: Filter) -> dict[str, object]:
-    """Every variable: how many requests set it, how many values it has, its sum where it is a number."""
+    """Return for every variable how many requests have it, how many values it has, and its sum where it is a number."""
     requests = _looked_at(reader, given)
     values: dict[str, list[object]] = defaultdict(list)
     for request in requests:
@@ -49,7 +49,7 @@ def variables_data(reader: StoreReader, given: Filter) -> dict[str, object]:
 
 
 def variable_data(reader: StoreReader, given: Filter, name: str) -> dict[str, object]:
-    """One variable: its most frequent values with errors and times, and the distribution of its numbers."""
+    """Return the most frequent values of one variable with errors and durations, and a histogram of its numbers."""
     requests = [request for request in _looked_at(reader, given, name) if name in request.variables]
     by_value: dict[str, list[_Request]] = defaultdict(list)
     for request in requests:
@@ -77,7 +77,7 @@ def _looked_at(reader: StoreReader, given: Filter, *names: str) -> list[_Request
 
 def _summary(name: str, values: Sequence[object]) -> dict[str, object]:
     numbers = [float(value) for value in values if _is_number(value)]
-    # Nobody wants the sum of ids.
+    # The sum of numeric ids means nothing.
     is_amount = len(numbers) == len(values) and bool(numbers) and not looks_like_id(name)
     return {
         "name": name,
@@ -103,7 +103,7 @@ def _figures(group: Sequence[_Request], all_of_them: int) -> dict[str, object]:
 
 
 def _bins(numbers: Iterable[float]) -> list[dict[str, object]]:
-    """How the numbers are spread, in ranges of the same width."""
+    """Return a histogram of numbers, in ``BINS`` ranges of the same width."""
     ranked = sorted(map(float, numbers))
     if not ranked or ranked[0] == ranked[-1]:
         return []
