@@ -228,8 +228,8 @@ def resend() -> None:
 def drain(*, targets: tuple[str, ...], within_s: float) -> None:
     """Send what waits in the queues of targets that are no longer chosen; exit status 1 when something is left.
 
-    A collector with these targets alone runs beside the one that is there, on ports that nobody knows, until its
-    queues are empty. The targets' variables must be set as they were.
+    A second collector with these targets alone runs, on free ports, until its queues are empty. The targets' variables
+    must be set as they were.
     """
     composition, text, _ = _rendered({"targets": targets})
     refused = [*collector_check.unset(composition), *room.in_use(text, os.environ)]

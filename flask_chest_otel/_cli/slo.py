@@ -103,8 +103,8 @@ def list_command(*, as_json: bool) -> None:
 def suggest(*, wanted: Wanted, utc: bool, store: Path | None, as_json: bool) -> None:  # noqa: ARG001 - --since has read it
     """Suggest an objective for each route and method, from the requests in the store, and show the arithmetic.
 
-    The strictest objective is taken of whose budget half would be left, and whose budget is 10 or more of the requests
-    that there were: fewer cannot tell. From when on a request is too slow is chosen so that slow ones fit in, too.
+    The strictest objective is suggested that leaves half of its budget, and whose budget is 10 requests or more. The
+    latency is suggested from which on slow requests still fit into the other half.
     """
     with open_store(store) as reader:
         found = suggestions(reader, wanted)
@@ -128,9 +128,9 @@ def suggest(*, wanted: Wanted, utc: bool, store: Path | None, as_json: bool) -> 
 def status_command(*, store: Path | None, as_json: bool) -> None:
     """Show of each objective how many requests were bad, what is left of its budget, and when it will be spent.
 
-    LEFT: 100 % is a whole budget, 0 % a spent one; below, more was spent than there was. BURN: how many times as fast
-    as it may the budget was spent in the last hour; at 1 it lasts exactly as long as the objective's days. SPENT IN:
-    how long it lasts if that goes on. Counted from the store, whose requests stay counted when they are deleted.
+    LEFT: 100 % is a whole budget, 0 % a spent one; below 0 %, more was spent than there was. BURN: the burn rate of
+    the last hour; at 1, the budget lasts exactly as long as the objective's days. SPENT IN: how long it lasts at this
+    rate. The figures come from the store, which keeps counting requests that it has deleted.
     """
     app = app_here()
     slos = _slos(app)

@@ -91,8 +91,8 @@ def command(  # noqa: PLR0913 - an argument for each option
 ) -> None:
     """Show how many requests there were per route and method, how they ended and how long they took.
 
-    4XX and 5XX: with a status of the client's mistakes, and of the application's. P95: 95 of 100 requests were at most
-    that slow; percentiles of times are at most 1.1 % off the truth. Methods that HTTP does not know are one: _OTHER.
+    4XX and 5XX: client errors and server errors. P95: 95 of 100 requests took at most as long; percentiles of times are
+    at most 1.1 % off the truth. Methods that HTTP does not know are counted together as _OTHER.
     """
     if by is not None and per is not None:
         raise click.UsageError("--by and --per both say what a row is: type one of them")

@@ -46,7 +46,7 @@ def _others() -> Iterator[Row]:
     """Yield a row for a record factory or a logger class that is not the standard library's."""
     factory = logging.getLogRecordFactory()
     if factory is not logging.LogRecord:
-        yield Row("record factory", _named(factory), "puts what it likes on every record; it wins")
+        yield Row("record factory", _named(factory), "may set any field on every record; its fields win")
     cls = logging.getLoggerClass()
     if cls is not logging.Logger:
         yield Row("logger class", _named(cls), "of loggers that are made from now on")

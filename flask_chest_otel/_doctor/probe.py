@@ -67,7 +67,9 @@ def inspect_storage(app: Flask, state: ChestState) -> Part:
         writable = _writable(store.parent, found, "FLASK_CHEST_EXPORT=none")
         found.rows.append(Row("store", str(store), f"{writable}; {store_use(store, state.config)}"))
     else:
-        found.rows.append(Row("store", "none", "which tracked names requests have had is known from a store alone"))
+        found.rows.append(
+            Row("store", "none", "without a store, nobody can tell which tracked names requests have had")
+        )
     try:
         folder = folder_here(state.config, app.name, os.environ)
     except ChestError:

@@ -648,7 +648,10 @@ def test_what_the_store_knows_and_lacks(tmp_path: Path) -> None:
     assert row(report, "kept", "store")[0].endswith("flask_chest.sqlite3")
     status, report = doctor(tmp_path, "--no-send", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
     assert (status, "add_metric" in {entry["name"] for entry in report["providers"]}) == (0, False)
-    assert row(report, "kept", "store") == ("none", "which tracked names requests have had is known from a store alone")
+    assert row(report, "kept", "store") == (
+        "none",
+        "without a store, nobody can tell which tracked names requests have had",
+    )
 
 
 def test_decorators_without_a_chest(tmp_path: Path) -> None:
