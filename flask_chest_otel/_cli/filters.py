@@ -18,47 +18,44 @@ if TYPE_CHECKING:
 __all__ = ["filters"]
 
 
-def _error_option(command: CommandFunction) -> CommandFunction:
-    return click.option(
+_OPTIONS = {
+    "since": times.since_option,
+    "until": times.until_option,
+    "route": click.option(
+        "--route",
+        metavar="RULE",
+        help="Only this URL rule, as it is written in the application: '/cart/<int:cart_id>'; '-': none matched.",
+    ),
+    "method": click.option("--method", type=str.upper, metavar="METHOD", help="Only this HTTP method."),
+    "path": click.option("--path", metavar="PATH", help="Only this path; '/cart/*': all that begin so."),
+    "status": click.option(
+        "--status", type=options.status, metavar="CODE", help="Only this status, 404, or class of them, 5xx."
+    ),
+    "error": click.option(
         "--error",
         metavar="TYPE",
         help="Only with this exception, 'shop.PaymentError' or 'PaymentError'; '*': with any.",
-    )(command)
-
-
-def _path_option(command: CommandFunction) -> CommandFunction:
-    return click.option("--path", metavar="PATH", help="Only this path; '/cart/*': all that begin so.")(command)
-
-
-def _version_option(command: CommandFunction) -> CommandFunction:
-    return click.option("--version", metavar="VERSION", help="Only this version of the application; '-': with none.")(
-        command
-    )
-
-
-def _slower_option(command: CommandFunction) -> CommandFunction:
-    return click.option(
+    ),
+    "slower": click.option(
         "--slower", type=click.FloatRange(min=0), metavar="MS", help="Only requests that took longer, milliseconds."
-    )(command)
-
-
-def _request_id_option(command: CommandFunction) -> CommandFunction:
-    return click.option("--request-id", metavar="ID", help="Only requests with this id.")(command)
-
-
-_OPTIONS: dict[str, Callable[[CommandFunction], CommandFunction]] = {
-    "since": times.since_option,
-    "until": times.until_option,
-    "route": options.route_option,
-    "method": options.method_option,
-    "path": _path_option,
-    "status": options.status_option,
-    "error": _error_option,
-    "slower": _slower_option,
-    "version": _version_option,
-    "service": options.service_option,
-    "variables": options.variable_option,
-    "request_id": _request_id_option,
+    ),
+    "version": click.option(
+        "--version", metavar="VERSION", help="Only this version of the application; '-': with none."
+    ),
+    "service": click.option(
+        "--service",
+        metavar="NAME",
+        help="Only the application of this name (app.name), where several write into one store.",
+    ),
+    "variables": click.option(
+        "--var",
+        "variables",
+        type=options.variable,
+        multiple=True,
+        metavar="NAME[=VALUE]",
+        help="Only requests that recorded this variable, with this value if one is given. May be repeated.",
+    ),
+    "request_id": click.option("--request-id", metavar="ID", help="Only requests with this id."),
 }
 
 

@@ -14,17 +14,7 @@ if TYPE_CHECKING:
 
     CommandFunction = Callable[..., None]
 
-__all__ = [
-    "json_option",
-    "method_option",
-    "route_of",
-    "route_option",
-    "seconds",
-    "service_option",
-    "status_option",
-    "store_option",
-    "variable_option",
-]
+__all__ = ["CommandFunction", "json_option", "route_of", "seconds", "status", "store_option", "variable"]
 
 _STATUS = re.compile(r"[1-5](?:\d\d|xx)", re.IGNORECASE)
 
@@ -67,63 +57,15 @@ def variable(text: str) -> tuple[str, str | None]:
     return name, value if equals else None
 
 
-def store_option(command: CommandFunction) -> CommandFunction:
-    """Add ``--store PATH``."""
-    return click.option(
-        "--store",
-        type=click.Path(dir_okay=False, path_type=Path),
-        envvar="FLASK_CHEST_CLI_STORE",
-        help="Read this file, without loading any application. Default: the one in its instance folder.",
-    )(command)
-
-
-def json_option(command: CommandFunction) -> CommandFunction:
-    """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON: every value whole, for programs.")(command)
-
-
-def route_option(command: CommandFunction) -> CommandFunction:
-    """Add ``--route RULE``."""
-    return click.option(
-        "--route",
-        metavar="RULE",
-        help="Only this URL rule, as it is written in the application: '/cart/<int:cart_id>'; '-': none matched.",
-    )(command)
-
-
 def route_of(given: str | None) -> str | None:
     """Return the value to search for: ``-``, which tables show where there is none, becomes ``""``."""
     return "" if given == "-" else given
 
 
-def method_option(command: CommandFunction) -> CommandFunction:
-    """Add ``--method GET``."""
-    return click.option("--method", type=str.upper, metavar="METHOD", help="Only this HTTP method.")(command)
-
-
-def service_option(command: CommandFunction) -> CommandFunction:
-    """Add ``--service NAME``."""
-    return click.option(
-        "--service",
-        metavar="NAME",
-        help="Only the application of this name (app.name), where several write into one store.",
-    )(command)
-
-
-def status_option(command: CommandFunction) -> CommandFunction:
-    """Add ``--status 5xx``."""
-    return click.option("--status", type=status, metavar="CODE", help="Only this status, 404, or class of them, 5xx.")(
-        command
-    )
-
-
-def variable_option(command: CommandFunction) -> CommandFunction:
-    """Add ``--var name=value``, which may be repeated."""
-    return click.option(
-        "--var",
-        "variables",
-        type=variable,
-        multiple=True,
-        metavar="NAME[=VALUE]",
-        help="Only requests that recorded this variable, with this value if one is given. May be repeated.",
-    )(command)
+store_option = click.option(
+    "--store",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="FLASK_CHEST_CLI_STORE",
+    help="Read this file, without loading any application. Default: the one in its instance folder.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON: every value whole, for programs.")

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._cli.options import CommandFunction
     from flask_chest_otel._outbox.file import BatchInfo, Outbox, Usage
     from flask_chest_otel._outbox.worker import WorkerConfig
 
@@ -49,14 +48,13 @@ Examples:
 """
 
 
-def _outbox_option(function: CommandFunction) -> CommandFunction:
-    return click.option(
-        "--outbox",
-        "folder",
-        type=click.Path(file_okay=False, path_type=Path),
-        envvar="FLASK_CHEST_CLI_OUTBOX",
-        help="The outbox's folder, without loading any application. Default: the application's.",
-    )(function)
+_outbox_option = click.option(
+    "--outbox",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="FLASK_CHEST_CLI_OUTBOX",
+    help="The outbox's folder, without loading any application. Default: the application's.",
+)
 
 
 @click.group(name="outbox", epilog=EXAMPLES, short_help="What waits for the collector, and what it refused.")

@@ -21,6 +21,7 @@ from flask_chest_otel._cli.slo_words import (
     suggestion_object,
 )
 from flask_chest_otel._cli.source import app_here, open_store
+from flask_chest_otel._collector.fragments import unknown
 from flask_chest_otel._lifecycle.state import config_of, objectives_of
 from flask_chest_otel._outbox.config import service_name
 from flask_chest_otel._slo.check import problems_of_routes, problems_of_traffic
@@ -28,7 +29,6 @@ from flask_chest_otel._slo.render import RUNBOOK, TARGETS, Rendering
 from flask_chest_otel._slo.status import statuses
 from flask_chest_otel._slo.suggest import suggestions
 from flask_chest_otel._tracking.routes import unknown_variables
-from flask_chest_otel.errors import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -183,9 +183,7 @@ def target_name(text: str) -> str:
         BadParameter: There is no such back end; the message names the nearest and all others.
     """
     if text not in TARGETS:
-        guess = nearest(text, TARGETS)
-        hint = f" Did you mean {guess!r}?" if guess else ""
-        raise click.BadParameter(f"there is no target {text!r}.{hint} There are: {', '.join(TARGETS)}.")
+        raise click.BadParameter(unknown(text, TARGETS))
     return text
 
 

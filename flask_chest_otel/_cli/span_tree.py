@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._analysis.span_tree import in_tree_order
 from flask_chest_otel._analysis.times import unix_ns
 from flask_chest_otel._cli.output import ERROR, bar, columns_here, milliseconds, safe, say_table, whole
 from flask_chest_otel._cli.widths import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from flask_chest_otel._records.record import ChildSpan
     from flask_chest_otel._store.reader import StoredRequest
@@ -33,12 +33,12 @@ def say_tree(spans: Sequence[ChildSpan], request: StoredRequest) -> None:
     width = max(10, columns_here() - NAME_COLUMNS - 12)
     total_ns = max(1.0, request.duration_ms * 1e6, *(_end_ns(one) - begin_ns for one in spans))
     rows = [("the request", milliseconds(request.duration_ms), bar(request.duration_ms * 1e6 / total_ns, width))]
-    for depth, one in _tree(spans):
+    for depth, one in in_tree_order(spans):
         begin = max(0.0, (one.start_unix_ns - begin_ns) / total_ns)
         name = f"{'  ' * min(depth + 1, DEEPEST)}{whole(_name(one))}"
         shown = bar(one.duration_s * 1e9 / total_ns, width, begin=begin)
         rows.append((cut(name, NAME_COLUMNS, "…"), milliseconds(one.duration_s * 1000), shown))
-    styles = {(at, 0): ERROR for at, (_, one) in enumerate(_tree(spans), start=1) if one.status == "error"}
+    styles = {(at, 0): ERROR for at, (_, one) in enumerate(in_tree_order(spans), start=1) if one.status == "error"}
     say_table(("CHILD SPANS", "MS", ""), rows, right=(1,), styles=styles)
 
 
@@ -50,25 +50,3 @@ def _name(one: ChildSpan) -> str:
     """Return a span's name, with the first of ``TEXTS`` that it has."""
     more = next((safe(one.attributes[name]) for name in TEXTS if one.attributes.get(name)), "")
     return f"{one.name}: {more}" if more and more != one.name else one.name
-
-
-def _tree(spans: Iterable[ChildSpan]) -> Iterator[tuple[int, ChildSpan]]:
-    """Yield depth and span: parents before their children, in the order of their begin, each span once."""
-    spans = list(spans)
-    known = {one.span_id for one in spans}
-    below: dict[str | None, list[ChildSpan]] = defaultdict(list)
-    for one in spans:
-        below[one.parent_id if one.parent_id in known and one.parent_id != one.span_id else None].append(one)
-    waiting, seen = [(0, one) for one in _last_first(below[None])], set()
-    while waiting:
-        depth, one = waiting.pop()
-        if id(one) not in seen:
-            seen.add(id(one))
-            yield depth, one
-            waiting += [(depth + 1, child) for child in _last_first(below[one.span_id])]
-    # Spans whose parents form a circle. This package does not write such spans, but another program may.
-    yield from ((0, one) for one in spans if id(one) not in seen)
-
-
-def _last_first(spans: Iterable[ChildSpan]) -> list[ChildSpan]:
-    return sorted(spans, key=lambda one: one.start_unix_ns, reverse=True)

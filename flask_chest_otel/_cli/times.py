@@ -15,31 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import tzinfo
 
-    from flask_chest_otel._cli.options import CommandFunction
-
 __all__ = ["clock", "full", "since_option", "stored", "until_option", "utc_option", "zone_of"]
-
-
-def utc_option(command: CommandFunction) -> CommandFunction:
-    """Add ``--utc``. It is eager, because click has to read it before the options with times."""
-    return click.option("--utc", is_flag=True, is_eager=True, help="Times in UTC; else this machine's own.")(command)
-
-
-def since_option(command: CommandFunction) -> CommandFunction:
-    """Add ``--since TIME``."""
-    return click.option(
-        "--since",
-        callback=_begin,
-        metavar="TIME",
-        help="Only requests since then: 15m, 2h, 7d ago; yesterday; 14:00; '2026-11-26 14:00'.",
-    )(command)
-
-
-def until_option(command: CommandFunction) -> CommandFunction:
-    """Add ``--until TIME``."""
-    return click.option(
-        "--until", callback=_end, metavar="TIME", help="Only requests before then; of a day, up to its end."
-    )(command)
 
 
 def _begin(context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
@@ -55,6 +31,24 @@ def _read(context: click.Context, text: str) -> tuple[int, int]:
         return read_moments(text, time.time_ns(), utc=bool(context.params.get("utc")))
     except TimeTextError as error:
         raise click.BadParameter(str(error)) from error
+
+
+utc_option = click.option(
+    "--utc",
+    is_flag=True,
+    # click has to read it before the options with times.
+    is_eager=True,
+    help="Times in UTC; else this machine's own.",
+)
+since_option = click.option(
+    "--since",
+    callback=_begin,
+    metavar="TIME",
+    help="Only requests since then: 15m, 2h, 7d ago; yesterday; 14:00; '2026-11-26 14:00'.",
+)
+until_option = click.option(
+    "--until", callback=_end, metavar="TIME", help="Only requests before then; of a day, up to its end."
+)
 
 
 def zone_of(*, utc: bool) -> tzinfo | None:

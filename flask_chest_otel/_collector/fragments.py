@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flask_chest_otel.errors import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = ["ADD_ONS", "ALIAS", "BASE", "TARGETS", "Target", "folder", "read", "unknown", "variables_of"]
 
@@ -78,11 +82,11 @@ def read(name: str) -> str:
     return (folder() / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def unknown(name: str) -> str:
+def unknown(name: str, known: Collection[str] = TARGETS) -> str:
     """Return the sentence about a target that does not exist."""
-    guess = nearest(name, TARGETS)
+    guess = nearest(name, known)
     hint = f" Did you mean {guess!r}?" if guess else ""
-    return f"there is no target {name!r}.{hint} There are: {', '.join(TARGETS)}."
+    return f"there is no target {name!r}.{hint} There are: {', '.join(known)}."
 
 
 def variables_of(text: str) -> dict[str, str | None]:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._analysis.span_tree import in_tree_order
 from flask_chest_otel._records.schema import began_unix_ns
 from flask_chest_otel._store.reader import Wanted
 
@@ -89,14 +90,8 @@ def _tree(request: StoredRequest, spans: Sequence[ChildSpan]) -> list[dict[str, 
     ``offset`` and ``part`` are the begin and the length of its bar, as parts of the request's duration.
     """
     start_ns, whole_s = began_unix_ns(request.key), max(request.duration_ms / 1000, 1e-9)
-    known = {span.span_id for span in spans}
-    below: dict[str | None, list[ChildSpan]] = {}
-    for span in sorted(spans, key=lambda one: one.start_unix_ns):
-        below.setdefault(span.parent_id if span.parent_id in known else None, []).append(span)
     found: list[dict[str, object]] = []
-    waiting = [(span, 0) for span in reversed(below.pop(None, []))]
-    while waiting:
-        span, depth = waiting.pop()
+    for depth, span in in_tree_order(spans):
         offset = (span.start_unix_ns - start_ns) / 1e9 / whole_s
         found.append(
             {
@@ -108,7 +103,6 @@ def _tree(request: StoredRequest, spans: Sequence[ChildSpan]) -> list[dict[str, 
                 "part": min(1.0, max(0.0, span.duration_s / whole_s)),
             }
         )
-        waiting += [(child, depth + 1) for child in reversed(below.pop(span.span_id, []))]
     return found
 
 

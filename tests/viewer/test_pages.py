@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import pytest
 
 import flask_chest_otel
-from flask_chest_otel._records.record import RequestError
+from flask_chest_otel._records.record import ChildSpan, RequestError
 from flask_chest_otel._viewer.door import Door
 from flask_chest_otel._viewer.pages import Source
 from flask_chest_otel._viewer.server import make_app
@@ -254,6 +254,14 @@ def test_errors(shop_store: Path, browse: Browse) -> None:
     """One group with all of them, over time, and the way to its requests."""
     (group,) = answered(browse(shop_store), "/errors.json")["groups"]
     assert (group["type"], group["route"], group["count"]) == ("shop.WarehouseError", "/checkout", sum(group["times"]))
+
+
+def test_spans_in_a_circle(make_store: Callable[..., Path], browse: Browse) -> None:
+    """Spans that are each other's parents, or their own, are shown once each."""
+    parents = {1: 2, 2: 1, 3: 3}
+    spans = [ChildSpan(f"s{at}", "db", f"{at:016x}", f"{up:016x}", at, 0.01, "ok", {}) for at, up in parents.items()]
+    client = browse(make_store([record_of(1, 1, spans=tuple(spans))]))
+    assert sorted(one["name"] for one in answered(client, "/requests/r-1.json")["spans"]) == ["s1", "s2", "s3"]
 
 
 def test_an_empty_store(make_store: Callable[..., Path], browse: Browse) -> None:
