@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import signal
 import socket
 import sys
 import threading
@@ -79,6 +80,28 @@ class Gunicorn(AppServer):
         """Gunicorn, bound to a loopback port."""
         bind = ["--bind", f"127.0.0.1:{self.port}", "--log-level", "warning", "--no-control-socket"]
         return [str(BIN / "gunicorn"), *bind, *self._arguments, self.site]
+
+    def stop(self) -> None:
+        """Stop it as soon as all its workers obey: a worker loses a SIGTERM that comes between its fork and then."""
+        if self._process is not None and self._process.poll() is None:
+            wait_until(lambda: all(map(_catches_sigabrt, self._workers())), 10)
+        super().stop()
+
+    def _workers(self) -> list[str]:
+        """The process ids of its workers."""
+        assert self._process is not None
+        pid = self._process.pid
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def _catches_sigabrt(pid: str) -> bool:
+    """Whether this process handles SIGABRT: a worker of gunicorn does, the arbiter that it is a fork of does not."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True  # It has ended.
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) & 1 << (signal.SIGABRT - 1))
 
 
 class Uwsgi(AppServer):
