@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from flask_chest_otel._base.sensitive import is_sensitive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = [
     "ChestConfigError",
@@ -83,6 +84,10 @@ class UnknownArgumentError(ChestConfigError, TypeError):
         super().__init__(name, "***" if secret else value, f"an argument of {taker}{hint}")
 
 
+class _CallError(ChestConfigError, TypeError):
+    """A call with too many arguments or too few; who expects Python's error for it gets one."""
+
+
 class UnknownChestError(ChestConfigError, LookupError):
     """A route names a chest that the application does not have.
 
@@ -135,8 +140,10 @@ def refuse_unknown(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Wrap a function or an ``__init__`` so that unknown keyword arguments raise :class:`UnknownArgumentError`.
 
     Type checkers and editors still see its own signature: with a ``**unknown`` parameter in it, they would accept
-    mistyped arguments.
+    mistyped arguments. Arguments without a name that need one, and calls that lack an argument, are refused, too, with
+    the call as it has to be written.
     """
+    signature = inspect.signature(function)
     code = function.__code__
     named = code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]
     known = tuple(name for name in named if name != "self")
@@ -147,6 +154,25 @@ def refuse_unknown(function: Callable[_P, _R]) -> Callable[_P, _R]:
         for name, value in kwargs.items():
             if name not in known:
                 raise UnknownArgumentError(taker, name, value, known)
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise _call_error(taker, signature, args, kwargs) from error
         return function(*args, **kwargs)
 
     return checked
+
+
+def _call_error(
+    taker: str, signature: inspect.Signature, args: Sequence[object], kwargs: Mapping[str, object]
+) -> ChestConfigError:
+    free = (name for name in signature.parameters if name not in kwargs)
+    given = {**dict(zip(free, args, strict=False)), **kwargs}
+    given.pop("self", None)
+    shown = {name: "***" if is_sensitive(name) else _shown(value) for name, value in given.items()}
+    for name, parameter in signature.parameters.items():
+        if name != "self" and parameter.default is parameter.empty:
+            shown.setdefault(name, "…")
+    call = ", ".join(f"{name}={text}" for name, text in shown.items())
+    secret = any(map(is_sensitive, given))
+    return _CallError(f"{taker} arguments", "***" if secret else tuple(given.values()), f"{taker}({call})")

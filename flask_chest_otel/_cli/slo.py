@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
+from click.core import ParameterSource
 
+from flask_chest_otel._base.addresses import shown_url
 from flask_chest_otel._cli import options
 from flask_chest_otel._cli.filters import filters
 from flask_chest_otel._cli.output import ERROR, safe, say, say_file, say_json, say_table, say_wrapped
@@ -20,7 +24,7 @@ from flask_chest_otel._cli.slo_words import (
     status_row,
     suggestion_object,
 )
-from flask_chest_otel._cli.source import app_here, open_store
+from flask_chest_otel._cli.source import app_here, open_store, store_path
 from flask_chest_otel._collector.fragments import unknown
 from flask_chest_otel._lifecycle.state import config_of, objectives_of
 from flask_chest_otel._outbox.config import service_name
@@ -31,7 +35,7 @@ from flask_chest_otel._slo.suggest import suggestions
 from flask_chest_otel._tracking.routes import unknown_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from flask import Flask
 
@@ -144,7 +148,8 @@ def status_command(*, store: Path | None, as_json: bool) -> None:
     say_table(head, [status_row(one) for one in found], right=range(1, 7), flexible={0: 8}, styles=styles)
     for one in found:
         if one.firing:
-            say_wrapped(f"{one.slo.name}: {', '.join(one.firing)} fires", style=ERROR)
+            fire = "fires" if len(one.firing) == 1 else "fire"
+            say_wrapped(f"{one.slo.name}: {', '.join(one.firing)} {fire}", style=ERROR)
 
 
 @command.command(epilog=CHECK_EXAMPLES, short_help="Look for objectives that mean nothing.")
@@ -153,22 +158,27 @@ def check(*, store: Path | None) -> None:
     """Look for objectives about routes or variables that are not there, and for those that no request has come for.
 
     Ends with status 1 where something is wrong, with a sentence on each problem and what to type. Objectives that
-    nobody could keep or miss are refused before, when the application is loaded.
+    nobody could keep or miss are refused before, when the application is loaded. Where the application has no store
+    yet, only its routes and variables are looked at; a file that is named with --store has to be there.
     """
     app = app_here()
     slos = _slos(app)
     routes = [(rule.rule, rule.methods or ()) for rule in app.url_map.iter_rules()]
     problems = [*problems_of_routes(slos, routes), *_problems_of_variables(app)]
+    verdict = "All is well"
     try:
         with open_store(store) as reader:
             problems += problems_of_traffic(statuses(reader, slos, app.name, time.time()))
     except click.ClickException as error:
+        if store is not None or store_path(app).is_file():
+            raise
+        verdict = "Nothing is wrong with routes and variables, and no requests were looked at"
         say(f"Whether requests have come is not known: {error.message}", to_stderr=True)
     for problem in dict.fromkeys(problems):
         say_wrapped(problem)
     if problems:
         raise click.exceptions.Exit(1)
-    say(f"All is well: {', '.join(slo.name for slo in slos)}.")
+    say_wrapped(f"{verdict}: {', '.join(slo.name for slo in slos)}.")
 
 
 def _problems_of_variables(app: Flask) -> list[str]:
@@ -185,6 +195,28 @@ def target_name(text: str) -> str:
     if text not in TARGETS:
         raise click.BadParameter(unknown(text, TARGETS))
     return text
+
+
+def http_address(text: str) -> str:
+    """An address of HTTP or HTTPS, or nothing."""
+    try:
+        parts = urlsplit(text)
+        usable = not text or (parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", text))
+    except ValueError:
+        usable = False
+    if not usable:
+        raise click.BadParameter(f"{shown_url(text)!r} is no HTTP address: type https://hooks.example.com/shop")
+    return text
+
+
+def _refuse_unused(targets: Collection[str]) -> None:
+    """Refuse options that would change nothing in what is made."""
+    context = click.get_current_context()
+    used = {name for target in targets for name in TARGETS[target].options}
+    for name in {name for target in TARGETS.values() for name in target.options} - used:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            takers = " or ".join(f"--target {target}" for target, one in TARGETS.items() if name in one.options)
+            raise click.UsageError(f"--{name} changes nothing for {', '.join(targets)}: type {takers}, too")
 
 
 @command.command(epilog=RENDER_EXAMPLES, short_help="Make rules and alerts for a back end.")
@@ -213,7 +245,13 @@ def target_name(text: str) -> str:
     help="For trying out: divide all times by N, up to 60, so that hours become minutes.",
 )
 @click.option("--bucket", metavar="NAME", default="chest", help="InfluxDB's bucket of metrics.  [default: chest]")
-@click.option("--notify", metavar="ADDRESS", default="", help="Where InfluxDB sends what it finds: an HTTP address.")
+@click.option(
+    "--notify",
+    type=http_address,
+    metavar="ADDRESS",
+    default="",
+    help="Where InfluxDB sends what it finds: an HTTP address.",
+)
 def render(
     *,
     targets: tuple[str, ...],
@@ -230,6 +268,7 @@ def render(
     """
     if not targets:
         raise click.UsageError(f"no target is named: type --target NAME, where NAME is one of {', '.join(TARGETS)}")
+    _refuse_unused(targets)
     app = app_here()
     slos = _slos(app)
     attributes = {one.slo.name: one.attribute for one in objectives_of(app) if one.attribute is not None}

@@ -52,6 +52,11 @@ def _resources(rendering: Rendering) -> Iterator[dict[str, object]]:
         yield _resource("NotificationRule", dns_name("flask-chest-slo", service, "rule"), _rule(rendering, endpoint))
 
 
+def _text(value: str) -> str:
+    """A text of Flux, which would put a value where ``${…}`` stands."""
+    return quoted(value).replace("${", "\\${")
+
+
 def _resource(kind: str, name: str, spec: Mapping[str, object]) -> dict[str, object]:
     return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
@@ -62,10 +67,10 @@ def _check_name(rendering: Rendering, severity: str) -> str:
 
 def _check(rendering: Rendering, severity: str, level: str) -> dict[str, object]:
     every = _duration(rendering, STEP_S)
-    query = f"""from(bucket: {quoted(rendering.bucket)})
+    query = f"""from(bucket: {_text(rendering.bucket)})
   |> range(start: v.timeRangeStart, stop: v.timeRangeStop)
   |> filter(fn: (r) => r._measurement == "flask_chest.slo.burn" and r._field == "of_limit")
-  |> filter(fn: (r) => r.service == {quoted(rendering.service)} and r.severity == "{severity}")
+  |> filter(fn: (r) => r.service == {_text(rendering.service)} and r.severity == "{severity}")
   |> aggregateWindow(every: {every}, fn: last, createEmpty: false)
   |> yield(name: "last")
 """
@@ -114,12 +119,12 @@ def _duration(rendering: Rendering, seconds: int) -> str:
 
 def _task(rendering: Rendering) -> str:
     def by_slo(value: Callable[[SLO], str]) -> str:
-        return ", ".join(f"{{key: {quoted(slo.name)}, value: {value(slo)}}}" for slo in rendering.slos)
+        return ", ".join(f"{{key: {_text(slo.name)}, value: {value(slo)}}}" for slo in rendering.slos)
 
     burning = [_burning(rendering, name, alert) for name, alert in ALERTS.items()]
     return _TASK.format(
-        bucket=quoted(rendering.bucket),
-        service=quoted(rendering.service),
+        bucket=_text(rendering.bucket),
+        service=_text(rendering.service),
         step=_duration(rendering, STEP_S),
         budgets=by_slo(lambda slo: digits(slo.budget)),
         least=by_slo(lambda slo: f"{slo.min_requests}.0"),

@@ -37,6 +37,7 @@ STEP_S, BUDGET_STEP_S = 60, 300
 """How often rules are evaluated: those of alerts, and those of budgets, seconds."""
 
 DAY_S = 86400
+_DOLLAR = re.escape("$")
 
 
 def files(rendering: Rendering) -> dict[str, str]:
@@ -46,7 +47,8 @@ def files(rendering: Rendering) -> dict[str, str]:
 
 def job_of(service: str) -> str:
     """Return the label condition for one service: the collector makes ``job`` of ``service.namespace`` and its name."""
-    return f"job=~{quoted('(.+/)?' + re.escape(service))}"
+    # A dollar in brackets: to Grafana, which knows no escapes, one before a word is a variable.
+    return f"job=~{quoted('(.+/)?' + re.escape(service).replace(_DOLLAR, '[$]'))}"
 
 
 class _Rules:
@@ -123,7 +125,7 @@ class _Rules:
         which = f"{{{self._job}, {NAME}={quoted(slo.name)}}}"
         long, short = window_name(alert.long_s), window_name(alert.short_s)
         most = digits(alert.burn * slo.budget)
-        labels = {"severity": alert.severity, "service": self._rendering.service, "slo": slo.name}
+        labels = {"severity": alert.severity, "service": _as_it_is(self._rendering.service), "slo": slo.name}
         yield f"      - alert: {name}"
         yield "        expr: |-"
         yield f"          {RATIO}{long}{which} > {most}"
@@ -133,7 +135,7 @@ class _Rules:
         yield "        annotations:"
         yield f"          summary: {quoted(summary(slo, alert))}"
         yield f"          description: {quoted(_description(slo, alert))}"
-        yield f"          runbook_url: {quoted(f'{self._rendering.runbook}#{name.lower()}')}"
+        yield f"          runbook_url: {quoted(_as_it_is(f'{self._rendering.runbook}#{name.lower()}'))}"
 
     def _budget(self, slo: SLO) -> Iterator[str]:
         which = f"{{{self._job}, {NAME}={quoted(slo.name)}}}"
@@ -158,6 +160,11 @@ def _rule(record: str, expression: list[str], labels: dict[str, str] | None = No
     else:
         yield "        expr: |-"
         yield from (f"          {line}" for line in expression)
+
+
+def _as_it_is(text: str) -> str:
+    """A text for labels and annotations of an alert, which are templates."""
+    return text.replace("{{", '{{"{{"}}')
 
 
 def _description(slo: SLO, alert: BurnAlert) -> str:

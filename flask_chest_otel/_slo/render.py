@@ -47,16 +47,26 @@ class Target(NamedTuple):
     Attributes:
         what: A description of its files, for people.
         files: Makes the files: name to text.
+        options: Attributes of ``Rendering`` that it uses, beside those that all do.
     """
 
     what: str
     files: Callable[[Rendering], Mapping[str, str]]
+    options: frozenset[str] = frozenset()
 
 
 TARGETS: dict[str, Target] = {
-    "prometheus": Target("recording rules and alerts", prometheus.files),
-    "influxdb": Target("a template for InfluxDB 2: a task, checks, and a rule that notifies", influxdb.files),
-    "splunk": Target("a detector in SignalFlow, and bodies for the API of Splunk Observability Cloud", splunk.files),
+    "prometheus": Target("recording rules and alerts", prometheus.files, frozenset({"runbook", "shorten"})),
+    "influxdb": Target(
+        "a template for InfluxDB 2: a task, checks, and a rule that notifies",
+        influxdb.files,
+        frozenset({"shorten", "bucket", "notify"}),
+    ),
+    "splunk": Target(
+        "a detector in SignalFlow, and bodies for the API of Splunk Observability Cloud",
+        splunk.files,
+        frozenset({"runbook"}),
+    ),
     "openslo": Target("documents of OpenSLO v1", openslo.files),
     "grafana": Target("a dashboard of Grafana, over the rules for Prometheus", grafana.files),
 }

@@ -78,6 +78,59 @@ def test_prometheus_takes_any_service_name(tmp_path: Path, service: str) -> None
     assert {rule["labels"]["service"] for rule in rules if "alert" in rule} == {service}
 
 
+def templated() -> Rendering:
+    """Signs that are the beginning of a template or a variable somewhere, in a name and an address."""
+    return Rendering("s${HOME}h{{x}}{{{p $datasource", [CHECKOUT], runbook="https://wiki/{{ .Values.page }}")
+
+
+@pytest.mark.real
+def test_prometheus_takes_braces_as_they_are(tmp_path: Path) -> None:
+    """To Prometheus labels and annotations are templates: an alert that fires has the name and address as they are."""
+    rendering = templated()
+    (text,) = TARGETS["prometheus"].files(rendering).values()
+    (tmp_path / "slo.rules.yaml").write_text(text, encoding="utf-8")
+    series = [
+        {
+            "series": "flask_chest_slo_requests_total{"
+            f"job={json.dumps(rendering.service)}, instance='i', flask_chest_slo_name='checkout',"
+            f" flask_chest_slo_result='{result}'}}",
+            "values": "0+10x90",
+        }
+        for result in ("good", "bad")
+    ]
+    annotations = {
+        "summary": "checkout spends its budget more than 14.4 times as fast as it may",
+        "description": "In the last 1h 50% of the requests were bad, and no better in the last 5m. The objective is"
+        " 99.9 % good in 30 days.",
+        "runbook_url": f"{rendering.runbook}#flaskchestslopagefast",
+    }
+    labels = {"severity": "page", "service": rendering.service, "slo": "checkout"}
+    labels |= {"job": rendering.service, "flask_chest_slo_name": "checkout"}
+    alert = {"exp_labels": labels, "exp_annotations": annotations}
+    rule_test = {
+        "eval_time": "80m",
+        "alertname": "FlaskChestSloPageFast",
+        "exp_alerts": [alert],
+    }
+    tests = {"interval": "1m", "input_series": series, "alert_rule_test": [rule_test]}
+    played = {"rule_files": ["slo.rules.yaml"], "evaluation_interval": "1m", "tests": [tests]}
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump(played, allow_unicode=True), encoding="utf-8")
+    tool = require_installed("promtool", "prometheus")
+    done = subprocess.run(
+        [str(tool), "test", "rules", "test.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_grafana_has_nothing_to_put_in() -> None:
+    """Grafana's variables, as it finds them itself, are those of the dashboard alone: none comes from a name."""
+    (text,) = TARGETS["grafana"].files(templated()).values()
+    expressions = [one["expr"] for panel in json.loads(text)["panels"] for one in panel["targets"]]
+    variable = r"\$(\w+)|\[\[([\s\S]+?)(?::(\w+))?\]\]|\$\{(\w+)(?:\.([^:^}]+))?(?::([^}]+))?\}"
+    found = {match.group() for one in expressions for match in re.finditer(variable, one)}
+    assert found == {"$__rate_interval"}
+
+
 def test_openslo_in_figures() -> None:
     """Targets, windows and burn rates are those of the objectives."""
     (text,) = TARGETS["openslo"].files(SHOP).values()
@@ -187,7 +240,7 @@ def _until(traffic: Callable[[], None], server: InfluxDB2, alert: str, level: st
 def test_influxdb_wakes_somebody(tmp_path: Path) -> None:
     """Applied to a real InfluxDB, statuses turn ``crit`` when requests fail, and ``ok`` when they no longer do."""
     require_built("influxd")
-    service = 'sh"op \u00e9, one'
+    service = 'sh"op \u00e9, one ${bucket} $s {{x}}'
     with InfluxDB2(tmp_path) as server:
         rendering = Rendering(service, [CHECKOUT], SHORTEN, notify="http://127.0.0.1:9/alerts", bucket=server.bucket)
         (text,) = TARGETS["influxdb"].files(rendering).values()

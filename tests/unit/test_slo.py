@@ -70,6 +70,23 @@ def test_refused_where_it_is_defined(given: dict[str, Any], said: str) -> None:
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("args", "kwargs", "said"),
+    [
+        (("x", 99), {}, "SLO arguments=('x', 99) cannot be used: give SLO(name='x', objective=99)"),
+        (("x",), {}, "SLO arguments=('x',) cannot be used: give SLO(name='x', objective=…)"),
+        ((), {"objective": 99}, "give SLO(objective=99, name=…)"),
+        (("x", 99, "/a"), {"by": "plan"}, "give SLO(name='x', objective=99, routes='/a', by='plan')"),
+    ],
+)
+def test_arguments_need_their_names(args: tuple[Any, ...], kwargs: dict[str, Any], said: str) -> None:
+    """A call that Python would refuse is answered with the call as it has to be written."""
+    with pytest.raises(TypeError) as refused:
+        SLO(*args, **kwargs)
+    assert isinstance(refused.value, ChestConfigError)
+    assert said in str(refused.value)
+
+
 def test_async_good_is_refused() -> None:
     """A coroutine is true whatever it says: nobody waits for it in a request."""
 

@@ -168,6 +168,45 @@ def test_render_says_what_to_type(with_slos: Flask, chest: Callable[..., Result]
     assert (result.exit_code, "type -o DIR" in result.output) == (1, True)
 
 
+@pytest.mark.parametrize(
+    "address", ["foo", "hooks.example.com/shop", "ftp://h/x", "http://", "http://h/a b", "http://["]
+)
+def test_render_refuses_what_no_webhook_has(with_slos: Flask, chest: Callable[..., Result], address: str) -> None:
+    """Nothing could be sent there: the sentence says what an address looks like."""
+    result = chest("slo", "render", "--target", "influxdb", "--notify", address)
+    assert result.exit_code == 2
+    assert "is no HTTP address: type https://hooks.example.com/shop" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("target", "option", "said"),
+    [
+        (
+            "prometheus",
+            ("--notify", "http://h/x"),
+            "--notify changes nothing for prometheus: type --target influxdb, too",
+        ),
+        ("grafana", ("--shorten", "60"), "type --target prometheus or --target influxdb, too"),
+        ("openslo", ("--runbook", "https://wiki"), "type --target prometheus or --target splunk, too"),
+        ("splunk", ("--bucket", "chest"), "type --target influxdb, too"),
+    ],
+)
+def test_render_refuses_what_would_change_nothing(
+    with_slos: Flask, chest: Callable[..., Result], target: str, option: tuple[str, ...], said: str
+) -> None:
+    """An option of another target is no silent wish; it is taken as soon as one target uses it."""
+    result = chest("slo", "render", "--target", target, *option)
+    assert (result.exit_code, said in " ".join(result.output.split())) == (2, True)
+
+
+def test_render_takes_what_one_of_the_targets_uses(
+    with_slos: Flask, chest: Callable[..., Result], tmp_path: Path
+) -> None:
+    """The dashboard knows no shortened times, the rules beside it do."""
+    targets = ("--target", "grafana", "--target", "prometheus")
+    assert chest("slo", "render", *targets, "--shorten", "60", "-o", str(tmp_path / "slo")).exit_code == 0
+
+
 HOUR_S, DAY_S = 3600, 86400
 
 
@@ -242,7 +281,15 @@ def test_status_names_alerts_that_fire(
     fill(*[record(n, 1, slos={"checkout": n % 2 == 0}) for n in range(200)])
     output = chest("slo", "status").stdout
     assert "spent" in output
-    assert " ".join(output.splitlines()[3:]).replace(",", "").split() == ["checkout:", *ALERTS, "fires"]
+    assert " ".join(output.splitlines()[3:]).replace(",", "").split() == ["checkout:", *ALERTS, "fire"]
+
+
+def test_status_names_the_one_alert_that_fires(
+    with_slos: Flask, fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """Two of 1000 in three days, one of them just now: twice the budget, which only the last ticket minds."""
+    fill(*[record(n, 2 if n < 500 else 2000, slos={"checkout": n not in (0, 600)}) for n in range(1000)])
+    assert "checkout: FlaskChestSloTicketSlow fires" in " ".join(chest("slo", "status").stdout.split())
 
 
 def test_check(
@@ -260,6 +307,25 @@ def test_check(
     assert result.exit_code == 1
     assert "rare: 0 requests in 3d are too few for any alert" in said
     assert "never: the store has no request of it in 30 days" in said
+
+
+def test_check_without_a_store(with_slos: Flask, chest: Callable[..., Result], tmp_path: Path) -> None:
+    """Routes are right, and of requests nothing is known: that is said, and not that all is well."""
+    result = chest("slo", "check")
+    said = " ".join(result.stdout.split())
+    assert result.exit_code == 0
+    assert said == "Nothing is wrong with routes and variables, and no requests were looked at: checkout, cart."
+    assert "Whether requests have come is not known: there is no store at" in result.stderr
+    named = chest("slo", "check", "--store", str(tmp_path / "typed_wrong.sqlite3"))
+    assert (named.exit_code, "there is no store at" in named.output) == (1, True)
+
+
+def test_check_with_a_damaged_store(with_slos: Flask, fill: Callable[..., Path], chest: Callable[..., Result]) -> None:
+    """A store that is there and cannot be read is an error, and no reason to be content."""
+    fill().parent.mkdir(parents=True, exist_ok=True)
+    fill().write_bytes(b"no database" * 1000)
+    result = chest("slo", "check")
+    assert (result.exit_code, "well" in result.stdout) == (1, False)
 
 
 @pytest.mark.parametrize(
