@@ -36,7 +36,7 @@ def _resources(rendering: Rendering) -> Iterator[dict[str, object]]:
     service = rendering.service
     every = _duration(rendering, STEP_S)
     task = {
-        "name": f"Objectives of {service}",
+        "name": f"Objectives of {_shown(service)}",
         "every": every,
         "offset": _offset(rendering, 20),
         "status": "active",
@@ -47,7 +47,7 @@ def _resources(rendering: Rendering) -> Iterator[dict[str, object]]:
         yield _resource("CheckThreshold", _check_name(rendering, severity), _check(rendering, severity, level))
     if rendering.notify:
         endpoint = dns_name("flask-chest-slo", service, "endpoint")
-        spec = {"name": f"Objectives of {service}", "type": "none", "method": "POST", "url": rendering.notify}
+        spec = {"name": f"Objectives of {_shown(service)}", "type": "none", "method": "POST", "url": rendering.notify}
         yield _resource("NotificationEndpointHTTP", endpoint, {**spec, "status": "active"})
         yield _resource("NotificationRule", dns_name("flask-chest-slo", service, "rule"), _rule(rendering, endpoint))
 
@@ -55,6 +55,11 @@ def _resources(rendering: Rendering) -> Iterator[dict[str, object]]:
 def _text(value: str) -> str:
     """A text of Flux, which would put a value where ``${…}`` stands."""
     return quoted(value).replace("${", "\\${")
+
+
+def _shown(service: str) -> str:
+    """A name that people read, and a tag: InfluxDB makes a text of Flux of it by itself, and knows no escape there."""
+    return service.replace("${", "$ {")
 
 
 def _resource(kind: str, name: str, spec: Mapping[str, object]) -> dict[str, object]:
@@ -75,20 +80,20 @@ def _check(rendering: Rendering, severity: str, level: str) -> dict[str, object]
   |> yield(name: "last")
 """
     return {
-        "name": f"Objectives of {rendering.service}: {severity}",
+        "name": f"Objectives of {_shown(rendering.service)}: {severity}",
         "every": every,
         "offset": _offset(rendering, 40),
         "status": "active",
         "query": query,
         "statusMessageTemplate": MESSAGE,
-        "tags": [{"key": "flask_chest_service", "value": rendering.service}],
+        "tags": [{"key": "flask_chest_service", "value": _shown(rendering.service)}],
         "thresholds": [{"type": "greater", "level": level, "value": 1.0}],
     }
 
 
 def _rule(rendering: Rendering, endpoint: str) -> dict[str, object]:
     return {
-        "name": f"Objectives of {rendering.service}",
+        "name": f"Objectives of {_shown(rendering.service)}",
         "endpointName": endpoint,
         "every": _duration(rendering, STEP_S),
         "offset": _offset(rendering, 50),
@@ -99,7 +104,7 @@ def _rule(rendering: Rendering, endpoint: str) -> dict[str, object]:
             {"currentLevel": "WARN"},
             {"currentLevel": "OK", "previousLevel": "CRIT"},
         ],
-        "tagRules": [{"key": "flask_chest_service", "value": rendering.service, "operator": "equal"}],
+        "tagRules": [{"key": "flask_chest_service", "value": _shown(rendering.service), "operator": "equal"}],
     }
 
 
