@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import replace
-from itertools import count
 from typing import TYPE_CHECKING
 
 import click
@@ -28,12 +26,6 @@ __all__ = ["command"]
 
 LOOK_EVERY_S = 0.5
 """Time between two looks for new requests, seconds."""
-
-LOOK_BACK_NS = 3600 * 10**9
-"""With ``--follow``, how long before now a new request may have begun, nanoseconds.
-
-A request is stored when it ends, but the store is searched by the begin.
-"""
 
 AT_ONCE = 1000
 """How many requests are read at a time, at most."""
@@ -131,13 +123,11 @@ def _say_parts(wanted: Wanted, limit: int, store: Path) -> bool:
 
 
 def _new(wanted: Wanted, limit: int, store: Path) -> Iterator[list[StoredRequest]]:
-    """Yield the last requests, then at each look those that are new."""
-    seen: set[str] = set()
-    for look in count():
-        since = max(wanted.since_unix_ns or 0, time.time_ns() - LOOK_BACK_NS) if look else wanted.since_unix_ns
+    """Yield the last requests, then at each look those that have come since, in the order in which they came."""
+    after: str | None = None
+    while True:
         with open_store(store) as reader:
-            found = reader.requests(replace(wanted, since_unix_ns=since), max(AT_ONCE, limit))
-        new = [one for one in found if one.key not in seen]
-        yield new if look else new[-limit:]
-        seen = {one.key for one in found}
+            found = reader.requests(wanted, limit) if after is None else reader.arrived(wanted, after, AT_ONCE)
+            after = reader.last_arrived()
+        yield found
         time.sleep(LOOK_EVERY_S)

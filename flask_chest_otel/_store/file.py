@@ -12,7 +12,7 @@ from flask_chest_otel._base import sqlite
 from flask_chest_otel._base.sqlite import identity, is_broken, is_unusable, make, set_aside, transaction
 from flask_chest_otel._records import schema
 from flask_chest_otel._records.delivery import ChestOffError
-from flask_chest_otel._store import rollups, slo_counts
+from flask_chest_otel._store import arrivals, rollups, slo_counts
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,6 +63,7 @@ def _steps(version: int) -> Iterator[str]:
             yield from _indexing(table.name, table.indices)
         yield from _NEW_TABLES
         yield from slo_counts.CREATION
+        yield from arrivals.CREATION
     else:
         for step in range(version, schema.SCHEMA_VERSION):
             yield from UPGRADES[step]
@@ -112,5 +113,7 @@ ADDITIONS = (
     (rollups.ROLLUPS.name, (*_NEW_COLUMNS, *_NEW_TABLES)),
     (rollups.TOTALS.name, rollups.TOTALS_CREATION),
     (slo_counts.TABLE, (*_adding(*_OF_OBJECTIVES), *slo_counts.CREATION)),
+    (arrivals.TABLE, arrivals.CREATION),
 )
-"""Table to the statements for a file without it: of release 0.1.0; from before the totals; from before objectives."""
+"""Table to the statements for a file without it: of release 0.1.0; from before the totals; from before objectives; from
+before arrivals."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._records.schema import ADDED_COLUMNS
-from flask_chest_otel._store import rollups, slo_counts
+from flask_chest_otel._store import arrivals, rollups, slo_counts
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,6 +26,7 @@ _EMPTY = ", ".join(f"NULL AS {column.name}" for column in ADDED_COLUMNS)
 _NOTHING = ", ".join(f"NULL AS {name}" for name in rollups.COLUMNS)
 
 _NO_COUNTS = ", ".join(f"NULL AS {name}" for name in slo_counts.COLUMNS)
+_NO_ARRIVALS = ", ".join(f"NULL AS {name}" for name in arrivals.COLUMNS)
 
 _VIEWS = {
     rollups.ROLLUPS.name: (
@@ -45,5 +46,6 @@ _VIEWS = {
         f"chest_requests AS SELECT *, NULL AS {slo_counts.COLUMN} FROM main.chest_requests",  # noqa: S608 - the same
         f"{slo_counts.TABLE} AS SELECT {_NO_COUNTS} WHERE 0",
     ),
+    arrivals.TABLE: (f"{arrivals.TABLE} AS SELECT {_NO_ARRIVALS} WHERE 0",),
 }
 """Name of a missing table to the views that replace it."""

@@ -8,7 +8,7 @@ from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._records.schema import REQUESTS, VARIABLES, began_unix_ns, clean, utc_text
-from flask_chest_otel._store import packed, slo_counts
+from flask_chest_otel._store import arrivals, packed, slo_counts
 from flask_chest_otel._store.answers import (
     ErrorGroup,
     Losses,
@@ -20,11 +20,12 @@ from flask_chest_otel._store.answers import (
     StoreExtent,
     VariableFact,
 )
+from flask_chest_otel._store.error_groups import error_groups
 from flask_chest_otel._store.opening import StoreReadError, opened
 from flask_chest_otel._store.overview import Groups, overview
 from flask_chest_otel._store.rollups import COUNTED_COLUMNS
 from flask_chest_otel._store.rows import stored_request, typed, value_of
-from flask_chest_otel._store.wanted import ANY_ERROR, Wanted, conditions
+from flask_chest_otel._store.wanted import Wanted, conditions
 
 if TYPE_CHECKING:
     import sqlite3
@@ -56,7 +57,6 @@ LAST_CHARACTER = "\U0010ffff"
 
 _REQUEST = tuple(column.name for column in REQUESTS.columns)
 _FACTS = ("record_key", *RequestFacts._fields[1:])
-_GROUPED = ("service", "error_type", "error_place", "route")
 _VARIABLE = ("name", "type", "text_value", "number_value")
 
 
@@ -95,6 +95,23 @@ class StoreReader:
         rows = self._select(_REQUEST, wanted, "AND record_key >= ? ORDER BY record_key LIMIT ?", key, limit).fetchall()
         return [self._request(row) for row in rows]
 
+    def arrived(self, wanted: Wanted, after: str, limit: int) -> list[StoredRequest]:
+        """The requests that came last, in the order in which they came: see ``arrivals``.
+
+        Args:
+            wanted: Which requests.
+            after: The key of a request; only those that came after it.
+            limit: How many are given at most, the last ones.
+        """
+        number = arrivals.number_of(self._connection, after)
+        end = "AND number > ? ORDER BY number DESC LIMIT ?"
+        rows = self._select(_REQUEST, wanted, end, number, limit, table=arrivals.JOINED).fetchall()
+        return [self._request(row) for row in reversed(rows)]
+
+    def last_arrived(self) -> str:
+        """The key of the request that came last; empty: none is remembered."""
+        return arrivals.last_key(self._connection) or ""
+
     def request(self, text: str, limit: int = 20) -> list[RequestDetails]:
         """Return the requests with a request id, trace id or key; if there are none, those with an id that begins so.
 
@@ -114,15 +131,7 @@ class StoreReader:
             wanted: Selects requests.
             newest: Return this many groups, the one with the newest request first; ``None``: all, the largest first.
         """
-        condition, values = conditions(replace(wanted, error_type=wanted.error_type or ANY_ERROR))
-        names = ", ".join(_GROUPED)
-        order = "count(*) DESC" if newest is None else "max(record_key) DESC"
-        sql = [
-            f"SELECT {names}, count(*), total(CAST(error_handled AS INTEGER) > 0), min(record_key), max(record_key)",
-            f"FROM chest_requests WHERE {condition} GROUP BY {names} ORDER BY {order}, {names} LIMIT ?",
-        ]
-        groups = self._connection.execute(" ".join(sql), [*values, MOST if newest is None else newest]).fetchall()
-        return [self._error_group(group, condition, values) for group in groups]
+        return error_groups(self._connection, wanted, newest or 0)
 
     def overview(
         self,
@@ -213,10 +222,12 @@ class StoreReader:
         )
         return self._connection.execute(sql, (clean(name), clean(service))).fetchone() is not None
 
-    def _select(self, columns: Iterable[str], wanted: Wanted, end: str = "", *more: object) -> sqlite3.Cursor:
+    def _select(
+        self, columns: Iterable[str], wanted: Wanted, end: str = "", *more: object, table: str = REQUESTS.name
+    ) -> sqlite3.Cursor:
         """Return columns of the wanted requests; ``end`` is appended to the SQL query, ``more`` are its values."""
         condition, values = conditions(wanted)
-        what = f"SELECT {typed(REQUESTS, *columns)} FROM chest_requests"  # noqa: S608 - our own words
+        what = f"SELECT {typed(REQUESTS, *columns)} FROM {table}"  # noqa: S608 - our own words
         return self._connection.execute(f"{what} WHERE {condition} {end}", [*values, *more])
 
     def _having(self, condition: str, text: str, limit: int) -> list[tuple[object, ...]]:
@@ -239,28 +250,6 @@ class StoreReader:
 
     def _request(self, row: tuple[Any, ...]) -> StoredRequest:
         return stored_request(dict(zip(_REQUEST, row, strict=True)), self._variables(row[0]))
-
-    def _error_group(self, group: tuple[Any, ...], condition: str, values: list[object]) -> ErrorGroup:
-        *names, count, handled, first, last = group
-        same = " AND ".join(f"{name} IS ?" for name in _GROUPED)
-        sql = [
-            f"SELECT {typed(REQUESTS, 'request_id', 'error_message')} FROM chest_requests",  # noqa: S608 - our own words
-            f"WHERE {condition} AND {same} ORDER BY time DESC, record_key DESC LIMIT 3",
-        ]
-        newest = self._connection.execute(" ".join(sql), [*values, *names]).fetchall()
-        service, kind, place, route = (None if name is None else str(name) for name in names)
-        return ErrorGroup(
-            service=service or "",
-            type=kind or "",
-            place=place or "",
-            route=route,
-            count=count,
-            handled=int(handled),
-            first=utc_text(began_unix_ns(first)),
-            last=utc_text(began_unix_ns(last)),
-            last_ids=tuple(request_id for request_id, _ in newest),
-            last_message=newest[0][1] or "",
-        )
 
     def _variables(self, key: str) -> dict[str, object]:
         rows = self._connection.execute(

@@ -45,6 +45,7 @@ def requests_data(reader: StoreReader, given: Filter, before: str = "") -> dict[
         "requests": [asdict(request) for request in shown],
         "columns": columns_of(shown),
         "older": shown[-1].key if len(found) > PAGE else None,
+        "newest_arrival": reader.last_arrived(),
         "looked_through": LOOKED_THROUGH if given.text else None,
     }
 

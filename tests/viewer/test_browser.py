@@ -173,6 +173,11 @@ def test_new_requests_come_in(visit: Callable[..., Visit], tmp_path: Path) -> No
     page.wait_for_selector("#rows tr.fresh", timeout=5000)
     assert page.locator("#rows tr").count() == 3
     assert page.locator("#rows tr").first.locator(".id").inner_text() == "<b>new</b>"
+    with closing(EmbeddedStore(path)) as store:
+        store.put(record_of(5, 7, duration_s=420, request_id="r-long"))
+        assert store.flush(10)
+    page.wait_for_selector("#rows tr.fresh >> text=r-long", timeout=5000)
+    assert page.locator("#rows tr").count() == 4
     page.click("#live")
     page.wait_for_selector("#live[aria-pressed=false]")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,6 +155,25 @@ def test_an_old_worker_writes_beside_a_new_one(
     assert rolled_up(path)[0] == (60, OLD_REQUESTS + 41)
     assert rows(path, "SELECT sum(count) FROM chest_totals WHERE per_s = 60") == [(OLD_REQUESTS + 41,)]
     assert rows(path, "SELECT * FROM chest_late") == []
+
+
+def test_requests_have_the_order_in_which_they_came(path: Path, make_record: Callable[..., RequestRecord]) -> None:
+    """That of writing and not of time, those of an old worker, too; only the last ones are remembered."""
+    now = time.time_ns()
+    with closing(EmbeddedStore(path, max_age_s=FOREVER_S)) as store:
+        for number in range(2300):
+            store.put(make_record(request_id=f"r-{number}", start_unix_ns=now - number * 10**9))
+            if number % 100 == 99:
+                assert store.flush(30)
+        with read_store(path) as reader:
+            last = reader.last_arrived()
+        write_as_before(path, make_record(request_id="old", start_unix_ns=now - 3600 * 10**9))
+        store.put(make_record(request_id="new", start_unix_ns=now - 7200 * 10**9))
+        assert store.flush(30)
+    with read_store(path) as reader:
+        assert [one.request_id for one in reader.arrived(Wanted(), last, 10)] == ["old", "new"]
+        assert [one.request_id for one in reader.arrived(Wanted(), "0" * 32, 2)] == ["old", "new"]
+        assert 2000 <= len(reader.arrived(Wanted(), "0" * 32, 5000)) < 2100
 
 
 def test_an_old_worker_deletes_what_it_does_not_know(path: Path, make_record: Callable[..., RequestRecord]) -> None:

@@ -1,0 +1,45 @@
+"""In which order requests came into the store: that is when they end, and keys sort by when they began.
+
+Who shows new requests asks for what came after the one that was shown last. Only the last ones are remembered. A
+trigger does that, so that what a worker of release 0.1.0 writes is among them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+
+__all__ = ["COLUMNS", "CREATION", "JOINED", "REMEMBERED", "TABLE", "last_key", "number_of"]
+
+TABLE = "chest_arrivals"
+COLUMNS = ("number", "request_key")
+
+REMEMBERED = 2000
+"""So many requests are remembered, and up to 99 more; no more come between two looks."""
+
+CREATION = (
+    f"CREATE TABLE {TABLE} (number INTEGER PRIMARY KEY, request_key TEXT NOT NULL)",
+    f"""CREATE TRIGGER chest_requests_arrived AFTER INSERT ON chest_requests
+        BEGIN INSERT INTO {TABLE} (request_key) VALUES (NEW.record_key); END""",  # noqa: S608 - our own name
+    # Not with each one: to find what is to be forgotten takes as long as to remember.
+    f"""CREATE TRIGGER chest_arrivals_forgotten AFTER INSERT ON {TABLE} WHEN NEW.number % 100 = 0
+        BEGIN DELETE FROM {TABLE} WHERE number <= NEW.number - {REMEMBERED}; END""",  # noqa: S608 - our own name
+)
+"""Statements that make the table."""
+
+JOINED = f"{TABLE} JOIN chest_requests ON request_key = record_key"
+"""The remembered requests that are still there."""
+
+
+def last_key(connection: sqlite3.Connection) -> str | None:
+    """The key of the request that came last; ``None``: none is remembered."""
+    found = connection.execute(f"SELECT request_key FROM {TABLE} ORDER BY number DESC LIMIT 1").fetchone()  # noqa: S608 - our own name
+    return found and str(found[0])
+
+
+def number_of(connection: sqlite3.Connection, key: str) -> int:
+    """The number of a request; -1: it is forgotten, or was in another file, so that all that are remembered are new."""
+    found = connection.execute(f"SELECT number FROM {TABLE} WHERE request_key = ?", (key,)).fetchone()  # noqa: S608 - our own name
+    return int(found[0]) if found else -1
