@@ -10,7 +10,7 @@ import click
 
 from flask_chest_otel._cli import options
 from flask_chest_otel._cli.output import say
-from flask_chest_otel._cli.source import app_here, open_store, path_of_store
+from flask_chest_otel._cli.source import app_here, app_if_named, open_store, path_of_store
 from flask_chest_otel._lifecycle.state import config_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def _link(text: str) -> tuple[str, str]:
 def command(*, port: int, opens: bool, links: tuple[tuple[str, str], ...], store: Path | None) -> None:
     """Serve pages over the store on 127.0.0.1, until Ctrl+C: requests, errors, variables, what is different.
 
-    The store is only read. The link that is printed lets one browser in; after that the next one is printed.
+    The store is only read. Budgets of objectives are shown where the application is named: --app, also beside --store.
+    The link that is printed lets one browser in; after that the next one is printed.
     """
     # Imported here because it imports a server, which no other command needs.
     from flask_chest_otel._viewer.links import check_links  # noqa: PLC0415
@@ -71,7 +72,7 @@ def command(*, port: int, opens: bool, links: tuple[tuple[str, str], ...], store
     path = path_of_store(store)
     with open_store(path):
         pass  # an unreadable store ends the command here
-    app = app_here() if store is None else None
+    app = app_here() if store is None else app_if_named()
     config = config_of(app) if app is not None else None
     promised = Promised(app.name, config.slos) if app is not None and config is not None else None
     source = Source(lambda: path, check_links(dict(links)), lambda: promised)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._store.reader import StoreReader
 
-__all__ = ["app_here", "app_if_any", "open_store", "path_of_store", "request_id_secret", "store_path"]
+__all__ = ["app_here", "app_if_any", "app_if_named", "open_store", "path_of_store", "request_id_secret", "store_path"]
 
 SECRET_VARIABLE = "FLASK_CHEST_REQUEST_ID_SECRET"  # noqa: S105 - a name, not the secret
 
@@ -99,6 +99,18 @@ def app_if_any() -> Flask | None:
     except NoAppException:
         if _script().app_import_path is not None:
             raise
+        return None
+
+
+def app_if_named() -> Flask | None:
+    """The application, or ``None`` when none was named; one that cannot be loaded is none, and that is said."""
+    script = _script()
+    if script.app_import_path is None and script.create_app is None:
+        return None
+    try:
+        return script.load_app()
+    except NoAppException as error:
+        say(f"Objectives are shown as they were counted, without their budgets: {error.message}", to_stderr=True)
         return None
 
 

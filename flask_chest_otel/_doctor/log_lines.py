@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._guard import printable
 from flask_chest_otel._logs.stdlib import fields_on_lines
+from flask_chest_otel._tracking.routes import unknown_log_fields
 from flask_chest_otel.errors import nearest
 from flask_chest_otel.logs import RequestFields
 from flask_chest_otel.names import LOG_FIELDS, REQUEST_LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from flask import Flask
 
     from flask_chest_otel._lifecycle.state import ChestState
 
@@ -23,7 +26,7 @@ __all__ = ["part"]
 _MISSING = re.compile(r"'([^']+)'")
 
 
-def part(state: ChestState) -> Part:
+def part(state: ChestState, app: Flask) -> Part:
     """List the fields of log records, what sets them, and for each handler the first field that its format lacks."""
     found = Part("logs", ("LOG LINES", "FOUND", "THEREFORE"))
     fields = fields_on_lines()
@@ -36,6 +39,7 @@ def part(state: ChestState) -> Part:
                 "type disable_existing_loggers: False into the configuration of logging"
             )
     found.rows += _others()
+    found.problems += map(str, unknown_log_fields(state.logs.names, state.config.tracked_vars, app))
     for logger in _loggers():
         for handler in logger.handlers:
             _look_at(logger, handler, found)

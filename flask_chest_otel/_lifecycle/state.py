@@ -193,7 +193,7 @@ class ChestState:
     def _build(self, app: Flask) -> None:
         self._recorder.application = Application(app.name, self.config.version, app.root_path)
         try:
-            note_unusable(self.planner, app)
+            note_unusable(self.planner, app, self.logs.variables, self.config.tracked_vars)
             if self._prepare is not None:
                 self._prepare(app)
             if self.typed.propagates:

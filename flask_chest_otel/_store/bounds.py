@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.sqlite import transaction
+from flask_chest_otel._guard import Log
 from flask_chest_otel._records.schema import key_at
-from flask_chest_otel._store import rolling
+from flask_chest_otel._store import rolling, slo_counts
 from flask_chest_otel.errors import ChestConfigError
 
 if TYPE_CHECKING:
@@ -38,6 +39,17 @@ READER_S = 0.2
 """How long to wait for a reader that prevents emptying the write-ahead log, seconds."""
 
 
+DAY_S = 86400.0
+
+JUMP_S = DAY_S
+"""From when on a difference between two clocks is a jump of one of them, seconds."""
+
+DOUBTED_S = DAY_S
+"""How long nothing is deleted for its age after the clock has jumped, seconds."""
+
+logger = Log(__name__)
+
+
 class StoreHeldError(Exception):
     """Writing has to wait: another process reads an old state of the file, so the write-ahead log cannot be emptied."""
 
@@ -62,6 +74,7 @@ class Bounds:
         self.log_bytes = max_bytes // 4
         self._file_bytes = max_bytes - self.log_bytes
         self._next_aging = 0.0
+        self._clock = _Clock()
 
     def configure(self, connection: sqlite3.Connection) -> None:
         """Set SQLite's parameters for the bounds on a connection."""
@@ -86,8 +99,10 @@ class Bounds:
     def after_write(self, connection: sqlite3.Connection) -> None:
         """Delete requests that are too old or exceed the size; three small reads if there are none."""
         give_up_at = time.monotonic() + TRIM_BUDGET_S
-        if time.monotonic() >= self._next_aging:
-            oldest_ns = time.time_ns() - int(self.max_age_s * 1e9)
+        if time.monotonic() >= self._next_aging and self._clock.is_believed():
+            now_s = time.time()
+            slo_counts.forget(connection, now_s)
+            oldest_ns = int((now_s - self.max_age_s) * 1e9)
             while _delete_oldest(connection, before=key_at(oldest_ns)):
                 _let_others_run()
                 if time.monotonic() >= give_up_at:
@@ -111,6 +126,32 @@ class Bounds:
                 connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
                 _let_others_run()
             _empty_log(connection)
+
+
+class _Clock:
+    """The wall clock, beside one that nobody sets: who sets it wrong for an hour shall not lose what was stored."""
+
+    def __init__(self) -> None:
+        self._ahead_s = _ahead_s()
+        self._doubted_until = 0.0
+
+    def is_believed(self) -> bool:
+        """Whether it has run steadily of late; a jump is said."""
+        ahead_s, now_s = _ahead_s(), time.monotonic()
+        if abs(ahead_s - self._ahead_s) >= JUMP_S:
+            logger.warning(
+                "flask_chest: the clock has jumped by %+.1f days: for a day nothing is deleted from the store for its"
+                " age",
+                (ahead_s - self._ahead_s) / DAY_S,
+            )
+            self._ahead_s, self._doubted_until = ahead_s, now_s + DOUBTED_S
+        return now_s >= self._doubted_until
+
+
+def _ahead_s() -> float:
+    """How far the wall clock is ahead of one that nobody sets, and that goes on while the machine sleeps."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.time() - (time.monotonic() if boot is None else time.clock_gettime(boot))
 
 
 def _delete_oldest(connection: sqlite3.Connection, before: str = "g") -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["COLUMN", "COLUMNS", "CREATION", "MINUTES_KEPT_S", "TABLE", "add", "counts"]
+__all__ = ["COLUMN", "COLUMNS", "CREATION", "MINUTES_KEPT_S", "TABLE", "add", "counts", "forget"]
 
 TABLE = "chest_slo_counts"
 
@@ -59,7 +59,7 @@ Request = tuple[str, str, str]
 
 
 def add(connection: sqlite3.Connection, requests: Sequence[Request]) -> None:
-    """Count requests and delete counts that are too old, in the caller's transaction."""
+    """Count requests, in the caller's transaction."""
     if not requests:
         return
     found: dict[_Place, list[int]] = defaultdict(lambda: [0, 0])
@@ -69,8 +69,12 @@ def add(connection: sqlite3.Connection, requests: Sequence[Request]) -> None:
             for per_s in _KEPT_S:
                 found[_Place(per_s, at_s - at_s % per_s, service, slo)][not good] += 1
     connection.executemany(_ADDING, [(*place, *counted) for place, counted in found.items()])
+
+
+def forget(connection: sqlite3.Connection, now_s: float) -> None:
+    """Delete counts that are too old."""
     for per_s, kept_s in _KEPT_S.items():
-        connection.execute(_FORGETTING, (per_s, int(time.time()) - kept_s))
+        connection.execute(_FORGETTING, (per_s, int(now_s) - kept_s))
 
 
 def counts(

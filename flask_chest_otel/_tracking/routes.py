@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._guard import Refusal, count_refusal
 from flask_chest_otel._tracking.marks import every_mark
 from flask_chest_otel.errors import ChestConfigError, UnknownChestError, nearest
+from flask_chest_otel.names import LOG_FIELDS
 from flask_chest_otel.slo import covers
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from flask_chest_otel.config.tracked_vars import TrackedVars
     from flask_chest_otel.slo import SLO
 
-__all__ = ["check_route", "note_unmatched", "note_unusable", "unknown_variables"]
+__all__ = ["check_route", "note_unmatched", "note_unusable", "unknown_log_fields", "unknown_variables"]
 
 
 def check_route(planner: Planner, endpoint: str | None, view: object) -> None:
@@ -38,15 +39,17 @@ def check_route(planner: Planner, endpoint: str | None, view: object) -> None:
         raise
 
 
-def note_unusable(planner: Planner, app: Flask) -> None:
+def note_unusable(planner: Planner, app: Flask, fields: Iterable[str], tracked: TrackedVars) -> None:
     """Log marks that cannot be used and were not checked when their route was registered.
 
     That check does not happen without code in the application, with ``@app.endpoint``, and for marks above
-    ``@app.route``.
+    ``@app.route``. Also log fields that nobody fills: variables are known when all routes are registered.
     """
     _noted(planner.check, ())
     for endpoint, view in app.view_functions.items():
         _noted(check_route, planner, endpoint, view)
+    for problem in unknown_log_fields(fields, tracked, app):
+        _noted(_refuse, problem)
 
 
 def note_unmatched(slos: Iterable[SLO], tracked: TrackedVars, app: Flask) -> None:
@@ -60,11 +63,35 @@ def note_unmatched(slos: Iterable[SLO], tracked: TrackedVars, app: Flask) -> Non
 
 def unknown_variables(slos: Iterable[SLO], tracked: TrackedVars, app: Flask) -> list[ChestConfigError]:
     """The errors about variables that objectives name and that no route of the application tracks."""
+    names = _tracked_names(tracked, app)
+    if names is None:
+        return []
+    return [_unknown(slo, name, names) for slo in slos for name in sorted(_variables_of(slo) - names)]
+
+
+def unknown_log_fields(fields: Iterable[str], tracked: TrackedVars, app: Flask) -> list[ChestConfigError]:
+    """The errors about log fields that are neither an id nor a variable that some route tracks."""
+    names = _tracked_names(tracked, app)
+    if names is None:
+        return []
+    return [_unknown_field(name, names) for name in fields if name not in names and name not in LOG_FIELDS]
+
+
+def _tracked_names(tracked: TrackedVars, app: Flask) -> set[str] | None:
+    """The variables that routes of the application track; ``None``: all variables are tracked."""
     sources = [tracked, *(mark.tracked_vars for view in app.view_functions.values() for mark in every_mark(view))]
     if any(source.everything_for != frozenset() for source in sources):
-        return []
-    names = {var.name for source in sources for var in source.every_var()}
-    return [_unknown(slo, name, names) for slo in slos for name in sorted(_variables_of(slo) - names)]
+        return None
+    return {var.name for source in sources for var in source.every_var()}
+
+
+def _unknown_field(name: str, names: set[str]) -> ChestConfigError:
+    known = [*LOG_FIELDS, *sorted(names)]
+    guess = nearest(name, known)
+    hint = f"did you mean {guess!r}?" if guess else f"type tracked_vars=[{name!r}]"
+    return ChestConfigError(
+        "log_fields", name, f"an id or a variable that some route tracks: {', '.join(known)} ({hint})"
+    )
 
 
 def _variables_of(slo: SLO) -> set[str]:

@@ -54,8 +54,10 @@ def first_points(receiver: OtlpReceiver) -> dict[str, set[float]]:
         ("--workers", "2", "--threads", "4"),
         ("--workers", "3", "--preload"),
         ("--workers", "2", "--max-requests", "40", "--preload"),
+        ("--workers", "2", "--worker-class", "gevent"),
+        ("--workers", "3", "--worker-class", "gevent", "--preload", "--max-requests", "40"),
     ],
-    ids=["gthread", "preload", "recycled"],
+    ids=["gthread", "preload", "recycled", "gevent", "gevent-preload-recycled"],
 )
 def test_gunicorn(tmp_path: Path, receiver: OtlpReceiver, arguments: tuple[str, ...]) -> None:
     """What all workers have counted is what was served, and each one's series begin at zero."""

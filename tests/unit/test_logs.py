@@ -255,6 +255,37 @@ def test_what_the_application_says_wins(rig: Rig) -> None:
     assert lines(stream) == ["of the line of the filter of the factory said"]
 
 
+@pytest.mark.guard_on
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        (
+            "nonsense",
+            "log_fields='nonsense' cannot be used: give an id or a variable that some route tracks: request_id,",
+        ),
+        ("user_di", "trace_id, span_id, of_the_view, user_id (did you mean 'user_id'?)"),
+        ("requestid", "(did you mean 'request_id'?)"),
+    ],
+)
+def test_a_field_that_nobody_fills(rig: Rig, caplog: pytest.LogCaptureFixture, field: str, said: str) -> None:
+    """Routes may come after the extension: it is named at the first request, once, with what there is."""
+    app = rig.app(log_fields=["request_id", "of_the_view", field], tracked_vars=["user_id"])
+    app.route("/")(flask_chest("of_the_view")(lambda: "ok"))
+    ask(app)
+    ask(app)
+    (line,) = [record.message for record in caplog.records if record.message.startswith("log_fields=")]
+    assert said in line
+    assert "; requests are served all the same" in line
+
+
+def test_a_field_that_may_come(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """Where everything on g is tracked, any field can be one."""
+    app = rig.app(log_fields=["anything"], tracked_vars="*")
+    app.route("/")(lambda: "ok")
+    ask(app)
+    assert "log_fields" not in caplog.text
+
+
 def test_variables_are_bounded_and_masked(rig: Rig) -> None:
     """The value at that moment, as it would be recorded, and on one line."""
     app = rig.app(

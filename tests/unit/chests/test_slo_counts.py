@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._store import rolling
+from flask_chest_otel._store import bounds, rolling
 from flask_chest_otel._store.reader import read_store
 from flask_chest_otel._store.store import EmbeddedStore
 
@@ -111,6 +111,39 @@ def test_counts_outlive_the_requests(tmp_path: Path, make_record: Callable[..., 
         assert reader.extent().requests == 1
         assert answered(reader.slo_counts(now_s - 30 * DAY_S, now_s + 1)) == {("shop", "all"): [1, 300]}
         assert answered(reader.slo_counts(now_s - DAY_S, now_s + 1)) == {("shop", "all"): [1, 0]}
+
+
+@pytest.mark.guard_on
+@pytest.mark.parametrize("doubted_s", [DAY_S, 0])
+def test_a_clock_that_jumps(
+    tmp_path: Path,
+    make_record: Callable[..., RequestRecord],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    doubted_s: float,
+) -> None:
+    """Half a year ahead and back: nothing is deleted for its age before a day has passed, and the log says so."""
+    monkeypatch.setattr(bounds, "DOUBTED_S", doubted_s)
+    monkeypatch.setattr(bounds, "AGED_EVERY_S", 0.0)
+    path, now_ns = tmp_path / "store.sqlite3", time.time_ns()
+    write(
+        path, [make_record(start_unix_ns=now_ns - n * 10**9, request_id=f"r{n}", slos={"all": True}) for n in range(9)]
+    )
+    ahead_s = 0
+    right, right_ns = time.time, time.time_ns
+    monkeypatch.setattr(time, "time", lambda: right() + ahead_s)
+    monkeypatch.setattr(time, "time_ns", lambda: right_ns() + ahead_s * 10**9)
+    with closing(EmbeddedStore(path)) as store:
+        for ahead_s in (0, 200 * DAY_S, 0):
+            store.put(make_record(start_unix_ns=time.time_ns(), request_id=f"s{ahead_s}", slos={"all": True}))
+            assert store.flush(30)
+    with read_store(path) as reader:
+        counted = answered(reader.slo_counts(now_ns / 1e9 - 30 * DAY_S, time.time() + 1))
+        # One has the time of the wrong clock; at once believed, it takes with it all that is older than a week.
+        assert reader.extent().requests == (12 if doubted_s else 2)
+        assert (counted == {("shop", "all"): [11, 0]}) == bool(doubted_s)
+    jumps = [record.message for record in caplog.records if "the clock has jumped" in record.message]
+    assert [line.split()[6] for line in jumps] == ["+200.0", "-200.0"]
 
 
 def test_verdicts_are_with_the_request(tmp_path: Path, make_record: Callable[..., RequestRecord]) -> None:
