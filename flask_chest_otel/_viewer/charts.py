@@ -13,6 +13,9 @@ __all__ = ["Series", "bars", "lines", "share"]
 
 WIDTH, HEIGHT = 1000, 120
 
+LEAST = 3
+"""How high the smallest part of a bar is: one bad request of a thousand has to be seen."""
+
 
 class Series(NamedTuple):
     """One colour of a chart.
@@ -36,14 +39,15 @@ def bars(series: Sequence[Series], titles: Sequence[str], label: str) -> Markup:
     """
     places = len(titles)
     highest = max((sum(one.values[place] or 0 for one in series) for place in range(places)), default=0) or 1
-    width = WIDTH / max(1, places)
+    width, scale = WIDTH / max(1, places), (HEIGHT - LEAST * len(series)) / highest
     shapes: list[Markup] = []
     for place, title in enumerate(titles):
         top = float(HEIGHT)
         parts: list[Markup] = []
         for one in series:
-            height = (one.values[place] or 0) / highest * HEIGHT
-            if height:
+            value = one.values[place]
+            if value:
+                height = LEAST + value * scale
                 top -= height
                 parts.append(_rectangle(one.name, place * width, top, width * 0.86, height))
         shapes.append(_group(parts, title, place * width, width))

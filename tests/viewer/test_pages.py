@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import pytest
+import requests as http
 
 import flask_chest_otel
 from flask_chest_otel._records.record import ChildSpan, RequestError
+from flask_chest_otel._viewer.charts import Series, bars
 from flask_chest_otel._viewer.door import Door
 from flask_chest_otel._viewer.pages import Source
 from flask_chest_otel._viewer.server import make_app
@@ -234,6 +239,52 @@ def test_objectives(shop_store: Path, browse: Browse) -> None:
     page = client.get("/objectives").text
     for words in ("99 % good in 30 days", "it is spent", "No request has come for it yet", "No request was bad"):
         assert words in page, words
+
+
+def test_one_bad_request_of_thousands_is_seen() -> None:
+    """The bar of few bad requests below many good ones is high enough, and both together fit into the chart."""
+    chart = bars([Series("failed", [1, 0]), Series("ok", [5000, 10])], ["first", "second"], "requests")
+    shapes = re.findall(r'<rect class="(failed|ok)" x="([\d.]+)" y="([\d.-]+)" width="[\d.]+" height="([\d.]+)"', chart)
+    heights = {(name, float(x) < 500): (float(y), float(height)) for name, x, y, height in shapes}
+    assert heights.keys() == {("failed", True), ("ok", True), ("ok", False)}
+    assert heights["failed", True][1] >= 3
+    assert min(y for y, _ in heights.values()) >= 0
+    assert all(height >= 3 for _, height in heights.values())
+
+
+def test_the_server_shows_budgets_of_a_file(
+    shop_store: Path, tmp_path: Path, start_serving: Callable[..., str]
+) -> None:
+    """A copied file beside a named application: its budgets are there; without the name, the counts alone."""
+    (tmp_path / "shop.py").write_text(
+        "from flask import Flask\nfrom flask_chest_otel import SLO, FlaskChest\napp = Flask('shop')\n"
+        "FlaskChest(app, slos=[SLO('checkout', objective=99)])\n"
+    )
+    assert "Budget left" in start_serving("--app", "shop", "chest", "serve", "--store", str(shop_store))
+    without = start_serving("chest", "serve", "--store", str(shop_store))
+    assert "Budget left" not in without
+    assert "Share of bad ones" in without
+    broken = start_serving("--app", "nowhere", "chest", "serve", "--store", str(shop_store))
+    assert "Share of bad ones" in broken
+
+
+@pytest.fixture
+def start_serving(tmp_path: Path) -> Callable[..., str]:
+    """Runs ``flask`` with some words in a folder, and gives its page of objectives."""
+
+    def serve(*words: str) -> str:
+        command = [sys.executable, "-u", "-m", "flask", *words, "--port", "0"]
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            try:
+                assert process.stdout is not None
+                link = next(line for line in map(bytes.decode, process.stdout) if "token=" in line).strip()
+                session = http.Session()
+                assert session.get(link, timeout=20).status_code == 200
+                return session.get(f"{link.partition('?')[0]}objectives", timeout=20).text
+            finally:
+                process.terminate()
+
+    return serve
 
 
 def test_objectives_without_the_application(make_store: Callable[..., Path]) -> None:
