@@ -94,8 +94,9 @@ bench: $(DEV) ## Measure what a request and a log line cost, beside hand-written
 bench-scaling: $(DEV) ## Measure how that cost grows with routes and variables.
 	$(BIN)/python -m benchmarks.scaling
 
-bench-server: $(DEV) ## Measure requests per second under gunicorn with four threads.
+bench-server: $(DEV) ## Measure requests per second under gunicorn with four threads, also while the page is open.
 	$(BIN)/python -m benchmarks.server
+	$(BIN)/python -m benchmarks.server --page
 
 bench-export: $(DEV) ## Measure what exporting a span costs, by exporter, compression and batch; needs the collector.
 	$(BIN)/python -m benchmarks.export
