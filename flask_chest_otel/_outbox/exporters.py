@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._otlp.signals import RequestMessage
     from flask_chest_otel._outbox.worker import OutboxWorker, WorkerConfig
 
-__all__ = ["OutboxMetricExporter", "OutboxSpanExporter", "Outgoing"]
+__all__ = ["OutboxMetricExporter", "OutboxSpanExporter", "Outgoing", "has_explicit_buckets"]
 
 _DELTA = AggregationTemporality.DELTA
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
@@ -167,10 +167,14 @@ class OutboxMetricExporter(MetricExporter):
     Args:
         worker_config: Where batches are kept and where they are sent; ``None``: as the environment variables say.
         fixed_process: Whether to export nothing in children of the process that made the exporter.
+
+    Attributes:
+        temporalities: What is delta, by the SDK's classes of instruments; what is not here is cumulative.
     """
 
     def __init__(self, worker_config: WorkerConfig | None = None, *, fixed_process: bool = False) -> None:
-        super().__init__(_temporality(os.environ), _aggregation(os.environ))
+        self.temporalities = _temporality(os.environ)
+        super().__init__(self.temporalities, _aggregation(os.environ))
         self._outgoing = Outgoing(worker_config, fixed_process=fixed_process)
 
     def export(
@@ -210,6 +214,11 @@ def _temporality(environ: Mapping[str, str]) -> dict[type, AggregationTemporalit
 
 
 def _aggregation(environ: Mapping[str, str]) -> dict[type, Aggregation]:
+    explicit = has_explicit_buckets(environ)
+    return {Histogram: ExplicitBucketHistogramAggregation() if explicit else ExponentialBucketHistogramAggregation()}
+
+
+def has_explicit_buckets(environ: Mapping[str, str]) -> bool:
+    """Whether the environment wants histograms with explicit buckets, as it does unless it says otherwise."""
     name = environ.get("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "").strip().lower()
-    exponential = name == "base2_exponential_bucket_histogram"
-    return {Histogram: ExponentialBucketHistogramAggregation() if exponential else ExplicitBucketHistogramAggregation()}
+    return name != "base2_exponential_bucket_histogram"

@@ -27,6 +27,7 @@ from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from flask_chest_otel._outbox.worker import worker_for
 from flask_chest_otel._providers.child_span_sampler import record_child_spans
 from flask_chest_otel._providers.metric_reader import ProcessMetricReader
+from flask_chest_otel._providers.own_meters import OwnMeterProvider, can_aggregate
 from flask_chest_otel._providers.private_spans import change_noop_tracer
 from flask_chest_otel._providers.services import ServiceMeterProvider, ServiceTracerProvider
 from flask_chest_otel._request.trace_id import ChestIdGenerator
@@ -182,8 +183,11 @@ def _span_processor(name: str, worker_config: WorkerConfig | None) -> SpanProces
 
 
 def _meter_provider(app_name: str, wanted: list[str], worker_config: WorkerConfig | None) -> MeterProvider:
+    resource = _resource(app_name)
+    if len(wanted) == 1 and wanted[0] in _OURS and can_aggregate(os.environ):
+        return OwnMeterProvider(OutboxMetricExporter(worker_config, fixed_process=True), resource)
     readers = [_metric_reader(name, worker_config) for name in wanted]
-    return MeterProvider(readers, resource=_resource(app_name), shutdown_on_exit=False)
+    return MeterProvider(readers, resource=resource, shutdown_on_exit=False)
 
 
 def _metric_reader(name: str, worker_config: WorkerConfig | None) -> MetricReader:

@@ -23,9 +23,9 @@ from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._outbox.exporters import OutboxMetricExporter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
 
 __all__ = ["ProcessMetricReader", "keep_all"]
 
@@ -35,9 +35,11 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
 
     Args:
         exporter: Takes the metrics.
+        produce: Makes further metrics, which no meter of the SDK has; returns ``None`` where there are none.
     """
 
-    def __init__(self, exporter: MetricExporter) -> None:
+    def __init__(self, exporter: MetricExporter, produce: Callable[[], MetricsData | None] = lambda: None) -> None:
+        self._produce = produce
         self._longest_ms = _milliseconds(os.environ, "OTEL_METRIC_EXPORT_TIMEOUT", 30_000)
         # With an infinite interval the SDK starts no thread.
         super().__init__(exporter, export_interval_millis=math.inf, export_timeout_millis=self._longest_ms)
@@ -64,7 +66,19 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
     @guarded("collecting metrics")
     def keep(self) -> None:
         """Collect now, in addition to the regular times."""
+        self._pass_on_produced()
         self.collect(timeout_millis=self._longest_ms)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Collect now, and let the exporter send everything."""
+        self._pass_on_produced()
+        return super().force_flush(timeout_millis)
+
+    @guarded("producing metrics")
+    def _pass_on_produced(self) -> None:
+        produced = self._produce()
+        if produced is not None:
+            self._receive_metrics(produced, timeout_millis=self._longest_ms)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="flask-chest-metrics", daemon=True)
