@@ -130,6 +130,8 @@ def is_root(live: LiveRequest, span: Span) -> bool:
     if not span.get_span_context().is_valid or live.span_at_begin.get_span_context().is_valid:
         return False
     arrived = live.server_span.parent if live.server_span is not None else None
+    if arrived is not None and not arrived:
+        return True  # an empty context holds no parent
     if arrived is None:
         from opentelemetry import propagate  # noqa: PLC0415 - it loads all propagators; the maker of the span has loaded it
 

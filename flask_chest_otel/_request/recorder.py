@@ -136,7 +136,8 @@ class Recorder:
             live.server_span.dimensions = reading.dimensions
         self._describe(live, reading.attributes)
         measurements = self._measure(live, reading)
-        _count_refused(reading.refused)
+        if reading.refused:
+            _count_refused(reading.refused)
         taken = self._span_watch.finish(live)
         record = self._record(live, reading, measurements, taken) if self._router.wanted else None
         # A thread's context may keep the live request for long: it must not keep other requests or the response.

@@ -38,8 +38,13 @@ class ResponseHeaders:
 
     def added_to(self, headers: list[tuple[str, str]], request_id: str, span: Span | None) -> list[tuple[str, str]]:
         """Return a new list with the missing headers added; one response may answer many requests."""
-        present = {name.lower() for name, _ in headers}
-        added = [(name, request_id) for lower, name in self._request_id if lower not in present]
+        # Loops, because each comprehension is a call before Python 3.12.
+        present, added = set(), []
+        for name, _ in headers:
+            present.add(name.lower())
+        for lower, name in self._request_id:
+            if lower not in present:
+                added.append((name, request_id))
         if span is not None and (self._trace_response or self._server_timing):
             added += self._of_trace(headers, present, span)
         if _ALLOW_ORIGIN in present and added:

@@ -29,19 +29,17 @@ class ActiveRequests:
         # One dict for each process: a child does not answer the requests that its parent was answering at the fork.
         self._here: PerProcess[dict[tuple[str, str], set[object]]] = PerProcess(dict)
 
-    def enter(self, key: tuple[str, str], server_span: object) -> None:
-        """Count a request as active, by method and scheme."""
+    def enter(self, key: tuple[str, str], server_span: object) -> set[object]:
+        """Count a request as active, by method and scheme, until it is taken out of the set.
+
+        In a child that was forked inside the request, that set is not the child's own, which never had the request.
+        """
         all_here = self._here.get()
         active = all_here.get(key)
         if active is None:
             active = all_here.setdefault(key, set())
         active.add(server_span)
-
-    def leave(self, key: tuple[str, str], server_span: object) -> None:
-        """Remove a request that is over. A child process that was forked during the request does not have it."""
-        active = self._here.get().get(key)
-        if active is not None:
-            active.discard(server_span)
+        return active
 
     def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         """Observe the number of active requests."""

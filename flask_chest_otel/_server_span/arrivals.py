@@ -45,12 +45,8 @@ class Arrivals:
             keys = _keys_of(propagator)
             self._known = propagator, keys
         present = otel_context.get_current()
-        if keys:
-            for key in keys:
-                if key in environ:
-                    break
-            else:
-                return present
+        if keys and environ.keys().isdisjoint(keys):
+            return present
         return propagator.extract(environ, present, environ_getter)
 
 

@@ -66,12 +66,13 @@ class SpanTemplate:
         name: The span's name.
         method: The method as metrics carry it.
         scheme: ``http``, ``https``, ``ws`` or ``wss``; ``_OTHER`` for others.
+        place: Method and scheme, by which active requests are told apart.
         attributes: The constant attributes of the span.
         durations: Status and error type to the attribute set of the duration.
         measured: The attributes that all these sets have in common.
     """
 
-    __slots__ = ("attributes", "durations", "measured", "method", "name", "scheme")
+    __slots__ = ("attributes", "durations", "measured", "method", "name", "place", "scheme")
 
     def __init__(
         self, environ: WSGIEnvironment, method: str, route: str | None, chests: str | None, function: str | None
@@ -79,6 +80,7 @@ class SpanTemplate:
         self.method = metric_method(method)
         scheme: str = environ.get("wsgi.url_scheme", "http")
         self.scheme = scheme if scheme in _SCHEMES else OTHER_METHOD
+        self.place = self.method, self.scheme
         self.name = span_name(method, route)
         self.durations: dict[tuple[int, str | None], Mapping[str, object]] = {}
         self.attributes: dict[str, object] = {HTTP_REQUEST_METHOD: self.method, "url.scheme": self.scheme}
@@ -159,7 +161,7 @@ def request_attributes(environ: WSGIEnvironment, template: SpanTemplate, path: s
         attributes["client.address"] = client
     user_agent = get("HTTP_USER_AGENT")
     if user_agent:
-        attributes["user_agent.original"] = _as_text(user_agent)
+        attributes["user_agent.original"] = user_agent if user_agent.isascii() else _as_text(user_agent)
     return attributes
 
 

@@ -73,7 +73,7 @@ class ServerSpanFactory:
         self._views = views
         self._text_chars = config.value_limit_chars
         self._events = exception_signals(os.environ).on_span
-        self._request_hook = config.request_hook
+        self.request_hook = config.request_hook
         self.response_hook = options.response_hook
         self.sql_comments = options.sql_comments()
         self.capture = HeaderCapture()
@@ -129,9 +129,9 @@ class ServerSpanFactory:
 
     def call_request_hook(self, span: Span, environ: dict[str, object]) -> None:
         """Call the application's hook with a server span that has started and is current."""
-        if self._request_hook is not None:
+        if self.request_hook is not None:
             with guarded("request_hook"):
-                self._request_hook(span, environ)
+                self.request_hook(span, environ)
 
     def start_inside(self, server: Span, template: SpanTemplate, route: str | None, start_unix_ns: int) -> Span:
         """Set the route on a server span that another instrumentation made.
@@ -174,8 +174,10 @@ class ServerSpanFactory:
         """
         if end[0] == SWITCHING_PROTOCOLS:
             return
-        told_apart = template.told_apart(self._durations, end, dimensions) if dimensions else None
-        attributes = told_apart or self._duration_attributes(template, end)
+        if dimensions:
+            attributes = template.told_apart(self._durations, end, dimensions)
+        else:
+            attributes = template.durations.get(end) or self._duration_attributes(template, end)
         self.duration.record(duration_s, attributes, context)
         if self.legacy_duration is not None and self.legacy is not None:
             under_old_names = self.legacy.of_metric(attributes)
@@ -184,14 +186,12 @@ class ServerSpanFactory:
             self.legacy_duration.record(duration_s * 1000, under_old_names, context)
 
     def _duration_attributes(self, template: SpanTemplate, end: End) -> Mapping[str, Any]:
-        """The attribute set of the duration, within the cardinality limit."""
-        found = template.durations.get(end)
-        if found is None:
-            attributes = template.duration_attributes(*end)
-            found = self._durations.admit(tuple(attributes.items()), attributes)
-            # Do not store the overflow point: an application that invents exception types would fill the memory.
-            if found is not OVERFLOW_ATTRIBUTES:
-                template.durations[end] = found
+        """The attribute set of the duration, within the cardinality limit; one that the template has not met yet."""
+        attributes = template.duration_attributes(*end)
+        found = self._durations.admit(tuple(attributes.items()), attributes)
+        # Do not store the overflow point: an application that invents exception types would fill the memory.
+        if found is not OVERFLOW_ATTRIBUTES:
+            template.durations[end] = found
         return found
 
     def start_stand_in(
@@ -225,7 +225,8 @@ class ServerSpanFactory:
             span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
         if self.legacy is not None:
             span.set_attribute("http.status_code", status)
-        self.describe_failure(span, error_type, error, stack)
+        if error_type is not None:
+            self.describe_failure(span, error_type, error, stack)
 
     def describe_failure(
         self, span: Span, error_type: str | None, error: BaseException | None, stack: str | None = None

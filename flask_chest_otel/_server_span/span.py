@@ -53,6 +53,7 @@ class ServerSpan:
 
     __slots__ = (
         "__weakref__",
+        "_active",
         "_answered",
         "_complete",
         "_context",
@@ -80,6 +81,7 @@ class ServerSpan:
 
     _template: SpanTemplate
     _context: Context
+    _active: set[object]
 
     def __init__(self, spans: ServerSpanFactory | None, environ: dict[str, object]) -> None:
         """Start the clock. With ``spans=None``, no span is made."""
@@ -133,8 +135,9 @@ class ServerSpan:
         context = trace.set_span_in_context(span, parent)
         self._context = context if spans.sql_comments is None else spans.sql_comments.put(context, rule)
         self._token = otel_context.attach(self._context)
-        spans.active.enter((template.method, template.scheme), self)
-        spans.call_request_hook(span, self._environ)
+        self._active = spans.active.enter(template.place, self)
+        if spans.request_hook is not None:
+            spans.call_request_hook(span, self._environ)
         return span, self._context
 
     def _open_inside(self, route: str | None, rule: Rule | None) -> tuple[Span, Context]:
@@ -215,11 +218,13 @@ class ServerSpan:
     def _end(self, span: Span, duration_s: float) -> None:
         spans, template = self._spans, self._template
         if self._counted:
-            spans.active.leave((template.method, template.scheme), self)
+            self._active.discard(self)
         status = self._status or self._answered or self._status_of_error()
-        error_type = error_type_of(self._error, status)
-        if self.tell is not None and self._error is not None:
-            self.tell(self._error)
+        error_type = None
+        if self._error is not None or status >= SERVER_ERROR:
+            error_type = error_type_of(self._error, status)
+            if self.tell is not None and self._error is not None:
+                self.tell(self._error)
         if span.is_recording():
             try:
                 if self._ends:

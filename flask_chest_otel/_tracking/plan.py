@@ -131,6 +131,7 @@ class Plan:
         has_secret: Whether an argument of the rule has a sensitive name, as in ``/reset/<token>``.
         is_socket: Whether the rule is for web sockets; Werkzeug matches it with no other requests.
         event: What the span of an event of Flask-SocketIO has from its start; ``None`` for a request.
+        chests_text: The value of ``flask.chests``: one text for spans and metrics.
     """
 
     variables: tuple[PlannedVar, ...]
@@ -148,12 +149,11 @@ class Plan:
     is_socket: bool = False
     event: EventStart | None = None
     wild: dict[str, PlannedVar] = field(default_factory=dict)
+    chests_text: str | None = field(init=False)
 
-    @property
-    def chests_text(self) -> str | None:
-        """The value of ``flask.chests``: one text for spans and metrics."""
-        value: str | None = self.metric_attributes.get(CHESTS)
-        return value
+    def __post_init__(self) -> None:
+        """Look up once what every request asks for."""
+        self.chests_text = self.metric_attributes.get(CHESTS)
 
 
 class Planner:
