@@ -205,11 +205,9 @@ class Lifecycle(EventSteps):
         if error is None and raised is not None:
             # A framework such as Flask-RESTX has answered the exception in place of Flask's own handling.
             self._exceptions.answered(live, raised, failed=live.status >= InternalServerError.code)
-        stack = None
-        if error is not None:
-            # An exception that stands for a response is a failure where a response of 500 or above was sent instead.
-            refused = live.answered and live.status >= InternalServerError.code
-            stack = self._recorder.fail(live, error, handled=live.recovered, is_answer=not refused)
+        # An exception that stands for a response is a failure where a response of 500 or above was sent instead.
+        refused = live.answered and live.status >= InternalServerError.code
+        stack = self._recorder.fail(live, error, handled=live.recovered, is_answer=not refused)
         if live.plan.event is None:
             self.logs.finish(live)  # a server writes its line after a request, and none after an event
         if live_request.get() is live:
@@ -217,8 +215,7 @@ class Lifecycle(EventSteps):
         if live.displaced is not None:
             request.environ[ENVIRON_KEY] = live.displaced
         if live.server_span is not None:
-            if error is not None:
-                live.server_span.fail(error, stack)
+            live.server_span.fail(error, stack)
             # The generator of a streamed body may still set values on this g.
             if live.server_span.streams:
                 live.server_span.at_end(partial(self._recorder.finish_streamed, live), partial(begin_response, live))
@@ -250,5 +247,4 @@ class Lifecycle(EventSteps):
             server_span is None or not server_span.at_end(partial(self._recorder.hand_over, record, error))
         ):
             self.router.put(record)
-        if live.stands_in:
-            end_stand_in(live, self._stand_ins, error)
+        end_stand_in(live, self._stand_ins, error)

@@ -73,7 +73,7 @@ class ServerSpanFactory:
         self._views = views
         self._text_chars = config.value_limit_chars
         self._events = exception_signals(os.environ).on_span
-        self.request_hook = config.request_hook
+        self._request_hook = config.request_hook
         self.response_hook = options.response_hook
         self.sql_comments = options.sql_comments()
         self.capture = HeaderCapture()
@@ -129,9 +129,9 @@ class ServerSpanFactory:
 
     def call_request_hook(self, span: Span, environ: dict[str, object]) -> None:
         """Call the application's hook with a server span that has started and is current."""
-        if self.request_hook is not None:
+        if self._request_hook is not None:
             with guarded("request_hook"):
-                self.request_hook(span, environ)
+                self._request_hook(span, environ)
 
     def start_inside(self, server: Span, template: SpanTemplate, route: str | None, start_unix_ns: int) -> Span:
         """Set the route on a server span that another instrumentation made.

@@ -81,7 +81,6 @@ class ServerSpan:
 
     _template: SpanTemplate
     _context: Context
-    _active: set[object]
 
     def __init__(self, spans: ServerSpanFactory | None, environ: dict[str, object]) -> None:
         """Start the clock. With ``spans=None``, no span is made."""
@@ -129,15 +128,13 @@ class ServerSpan:
 
     def _open_own(self, path: str, rule: Rule | None) -> tuple[Span, Context]:
         spans, template = self._spans, self._template
-        span, parent = spans.start(self._environ, template, path, self._start_ns)
-        self.parent, self._span = parent, span
+        self._span, self.parent = span, parent = spans.start(self._environ, template, path, self._start_ns)
         self._ends = self._counted = True
         context = trace.set_span_in_context(span, parent)
         self._context = context if spans.sql_comments is None else spans.sql_comments.put(context, rule)
         self._token = otel_context.attach(self._context)
         self._active = spans.active.enter(template.place, self)
-        if spans.request_hook is not None:
-            spans.call_request_hook(span, self._environ)
+        spans.call_request_hook(span, self._environ)
         return span, self._context
 
     def _open_inside(self, route: str | None, rule: Rule | None) -> tuple[Span, Context]:
@@ -220,11 +217,9 @@ class ServerSpan:
         if self._counted:
             self._active.discard(self)
         status = self._status or self._answered or self._status_of_error()
-        error_type = None
-        if self._error is not None or status >= SERVER_ERROR:
-            error_type = error_type_of(self._error, status)
-            if self.tell is not None and self._error is not None:
-                self.tell(self._error)
+        error_type = error_type_of(self._error, status)
+        if self.tell is not None and self._error is not None:
+            self.tell(self._error)
         if span.is_recording():
             try:
                 if self._ends:
