@@ -40,7 +40,7 @@ def flask_chest(
 
 @refuse_unknown
 def flask_chest(
-    *names: Any,
+    *names: object,
     tracked_vars: Tracked = (),
     request_id_generator: Callable[[], object] | None = None,
     chests: str | Iterable[str] | None = None,
@@ -92,7 +92,7 @@ def count_requests(*, metric_name: str = ..., dimensions: Dimensions = ...) -> C
 
 
 @refuse_unknown
-def count_requests(view: Any = None, /, *, metric_name: str = "RequestCount", dimensions: Dimensions = ()) -> Any:
+def count_requests(view: object = None, /, *, metric_name: str = "RequestCount", dimensions: Dimensions = ()) -> Any:
     """Count every request of one route, also failed ones, as ``add_metric(metric_name, 1)`` would.
 
     It can be used wherever :func:`flask_chest` can, also together with it::
@@ -126,7 +126,7 @@ def count_failures(
 
 @refuse_unknown
 def count_failures(
-    view: Any = None, /, *, error_name: str = "Error", fault_name: str = "Fault", dimensions: Dimensions = ()
+    view: object = None, /, *, error_name: str = "Error", fault_name: str = "Fault", dimensions: Dimensions = ()
 ) -> Any:
     """Count the failures of one route: 4xx is an error of the client, 5xx a fault of the server.
 
@@ -191,7 +191,7 @@ def _destinations(chests: str | Iterable[str] | None) -> tuple[str, ...] | None:
     return tuple(check_chest_name(name) for name in wanted)
 
 
-def _mark(view: F, mark: RouteMark) -> F:
+def _mark(view: object, mark: RouteMark) -> object:
     if not _is_view(view) and not isinstance(view, (staticmethod, classmethod)):
         raise ChestConfigError("flask_chest", view, "a view below it: put it directly above a function or class")
     target = getattr(view, "__func__", view)

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard
 
 from flask_chest_otel.errors import ChestConfigError, nearest, refuse_unknown
 from flask_chest_otel.names import KNOWN_METHODS
@@ -149,7 +149,7 @@ class SLO:
             return False
         return any(covers(pattern, route) for pattern in self.routes)
 
-    def _check_objective(self, objective: Any) -> None:
+    def _check_objective(self, objective: object) -> None:
         if not _is_number(objective) or not 0 < objective < math.inf:
             raise self._error("objective", objective, "a number of percent, for example 99.9")
         if 1 > objective > LEAST_OBJECTIVE / 100:
@@ -161,7 +161,7 @@ class SLO:
         if objective > MOST_OBJECTIVE:
             raise self._error("objective", objective, f"at most {MOST_OBJECTIVE:g}: one bad request of a million")
 
-    def _check_window(self, days: Any) -> None:
+    def _check_window(self, days: object) -> None:
         if _is_whole(days) and _LEAST_WINDOW_DAYS <= days <= LONGEST_WINDOW_DAYS:
             return
         allowed = f"a whole number of days from {_LEAST_WINDOW_DAYS}, the longest time of an alert, to "
@@ -273,11 +273,11 @@ def covers(pattern: str, route: str | None) -> bool:
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), route, re.DOTALL) is not None
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import KW_ONLY, dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
 from flask_chest_otel.errors import ChestConfigError, refuse_unknown
 from flask_chest_otel.names import TAKEN_ATTRIBUTES
@@ -147,17 +147,17 @@ def looks_like_id(name: str) -> bool:
     return lower == "id" or lower.endswith(("_id", "_ids", "_key", "_uuid"))
 
 
-def is_instrument_name(value: Any) -> bool:
+def is_instrument_name(value: object) -> bool:
     """Whether a text follows "Instrument name syntax" of the metrics API specification."""
     if not _is_attribute_name(value):
         return False
     return bool(value[0].isalpha() and value.translate(_WITHOUT_MARKS).isalnum())
 
 
-def _is_attribute_name(value: Any) -> bool:
+def _is_attribute_name(value: object) -> TypeGuard[str]:
     return bool(value) and _is_ascii(value, _MOST_NAME_CHARS) and " " not in value
 
 
-def _is_ascii(value: object, most: int) -> bool:
+def _is_ascii(value: object, most: int) -> TypeGuard[str]:
     """Whether a value is a text of at most ``most`` printable ASCII characters."""
     return isinstance(value, str) and len(value) <= most and value.isascii() and value.isprintable()

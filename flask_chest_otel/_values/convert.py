@@ -451,7 +451,7 @@ class _Plain:
             result[name] = MASK if is_sensitive(name) else self.data(redacted_entry(name, item), depth - 1)
         return result
 
-    def key(self, key: Any) -> str:
+    def key(self, key: object) -> str:
         """A mapping's key as text."""
         if type(key) is str:
             return _text(key, self.limits.chars)
