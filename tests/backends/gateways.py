@@ -50,8 +50,9 @@ class Router(Collector):
 
     def command(self) -> list[str]:
         """Return the collector, in a name space in which the file of hosts is another."""
-        mounted = f"mount --bind '{self._names.path}' /etc/hosts && exec \"$@\""
-        return ["unshare", "--mount", "sh", "-c", mounted, "sh", *super().command()]
+        # In a chroot, / is no mount point, and cannot be made private: what called it has to be.
+        mounted = f"mount --make-rprivate / 2>/dev/null; mount --bind '{self._names.path}' /etc/hosts && exec \"$@\""
+        return ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", mounted, "sh", *super().command()]
 
     def knows(self) -> int:
         """Return among how many gateways it divides the spans."""

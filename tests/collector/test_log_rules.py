@@ -198,14 +198,14 @@ def test_aws_is_asked_again(start_collector: StartCollector, tmp_path: Path) -> 
 
 
 def test_what_aws_refuses_for_its_content_is_not_asked_again(start_collector: StartCollector, tmp_path: Path) -> None:
-    """It is lost and counted, and what comes behind it arrives."""
+    """It is put aside and counted, and what comes behind it arrives."""
     require_module("moto.server", "moto[server]")
     aws = Aws(tmp_path / "aws")
     collector = start_collector("aws", env=aws.collector_env)
     with Moody(400, port=aws.port) as refusing:
         refusing.headers = {"X-Amzn-ErrorType": "InvalidParameterException"}
         LogTraffic(collector.otlp_http).send("r-1")
-        labels = {"exporter": "awscloudwatchlogs", "kept": "lost", "status": "400"}
+        labels = {"exporter": "awscloudwatchlogs", "kept": "file", "status": "400"}
         eventually(lambda: collector.own_metric("otelcol_chest_target_refusals", **labels), 1, within_s=40)
         refusing.mood = "reset"
     with aws:

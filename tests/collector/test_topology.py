@@ -276,6 +276,7 @@ def accepted_spans(collector: Collector) -> float:
     return collector.own_metric("otelcol_receiver_accepted_spans", receiver="otlp")
 
 
+@pytest.mark.alone
 def test_the_number_of_gateways_changes(kafka: Kafka, tmp_path: Path) -> None:
     """From two gateways to three and back: no error is lost, and only traces in flight are kept in part."""
     require_built("flask-chest-collector")

@@ -45,7 +45,7 @@ def answered(client: FlaskClient, path: str, **query: Any) -> Any:
 
 def test_the_overview_counts_what_is_there(shop_store: Path, browse: Browse) -> None:
     """Totals, series and routes are the counts that the database itself gives."""
-    with sqlite3.connect(shop_store) as connection:
+    with closing(sqlite3.connect(shop_store)) as connection:
         (count, failed, refused) = connection.execute(
             "SELECT count(*), total(status >= 500), total(status BETWEEN 400 AND 499) FROM chest_requests"
         ).fetchone()
