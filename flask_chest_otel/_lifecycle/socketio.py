@@ -65,8 +65,13 @@ def leave(owner: object) -> None:
     _followers.discard(owner)
     cls: Any = getattr(sys.modules.get(_LIBRARY), "SocketIO", None)
     ours: Any = getattr(cls, _METHOD, None)
-    if hasattr(ours, _OURS) and not _followers:
+    if _is_outermost(ours) and not _followers:
         setattr(cls, _METHOD, ours.__wrapped__)
+
+
+def _is_outermost(method: object) -> bool:
+    """Whether ours is called first: another library's wrapper, which may have copied the attribute, stays."""
+    return method is not None and getattr(method, _OURS, None) is method
 
 
 def refusals() -> tuple[type[BaseException], ...]:
@@ -91,7 +96,7 @@ def _around_event(original: Handler) -> Handler:
         finally:
             event.end()
 
-    setattr(_handle_event, _OURS, True)
+    setattr(_handle_event, _OURS, _handle_event)
     return _handle_event
 
 

@@ -39,7 +39,11 @@ def last_key(connection: sqlite3.Connection) -> str | None:
     return found and str(found[0])
 
 
-def number_of(connection: sqlite3.Connection, key: str) -> int:
-    """The number of a request; -1: it is forgotten, or was in another file, so that all that are remembered are new."""
+def number_of(connection: sqlite3.Connection, key: str) -> int | str:
+    """The number of a request, in an older file its key.
+
+    -1: it is forgotten, or was in another file, so that all that are remembered are new.
+    """
     found = connection.execute(f"SELECT number FROM {TABLE} WHERE request_key = ?", (key,)).fetchone()  # noqa: S608 - our own name
-    return int(found[0]) if found else -1
+    number: int | str = found[0] if found else -1
+    return number

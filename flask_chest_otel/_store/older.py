@@ -14,7 +14,7 @@ __all__ = ["bring_up"]
 
 
 def bring_up(connection: sqlite3.Connection) -> None:
-    """Create temporary, empty views for the tables and columns that an older file lacks."""
+    """Create temporary views for the tables and columns that an older file lacks."""
     known = "SELECT 1 FROM sqlite_master WHERE name = ?"
     for name, views in _VIEWS.items():
         if connection.execute(known, (name,)).fetchone() is None:
@@ -26,7 +26,8 @@ _EMPTY = ", ".join(f"NULL AS {column.name}" for column in ADDED_COLUMNS)
 _NOTHING = ", ".join(f"NULL AS {name}" for name in rollups.COLUMNS)
 
 _NO_COUNTS = ", ".join(f"NULL AS {name}" for name in slo_counts.COLUMNS)
-_NO_ARRIVALS = ", ".join(f"NULL AS {name}" for name in arrivals.COLUMNS)
+# The order in which requests began is all that an older file has.
+_BY_BEGIN = ", ".join(f"record_key AS {name}" for name in arrivals.COLUMNS)
 
 _VIEWS = {
     rollups.ROLLUPS.name: (
@@ -46,6 +47,6 @@ _VIEWS = {
         f"chest_requests AS SELECT *, NULL AS {slo_counts.COLUMN} FROM main.chest_requests",  # noqa: S608 - the same
         f"{slo_counts.TABLE} AS SELECT {_NO_COUNTS} WHERE 0",
     ),
-    arrivals.TABLE: (f"{arrivals.TABLE} AS SELECT {_NO_ARRIVALS} WHERE 0",),
+    arrivals.TABLE: (f"{arrivals.TABLE} AS SELECT {_BY_BEGIN} FROM main.chest_requests",),  # noqa: S608 - the same
 }
 """Name of a missing table to the views that replace it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -203,17 +204,17 @@ _INSERT_DETAILS = _insertion("chest_details", schema.DetailsRow._fields)
 
 def _insert(connection: sqlite3.Connection, records: list[RequestRecord], spans: SpanChoice) -> None:
     rows = _Rows(records, spans)
-    connection.executemany(_INSERT_PLAIN, rows.plain())
-    connection.executemany(_INSERT_REQUEST, rows.requests)
+    # In the order of the records, which is that of arrivals.
+    for columns, alike in groupby(rows.requests(), len):
+        connection.executemany(_INSERT_REQUEST if columns == len(_FIELDS) else _INSERT_PLAIN, alike)
     connection.executemany(_INSERT_VARIABLE, rows.variables)
     connection.executemany(_INSERT_DETAILS, rows.details)
 
 
 class _Rows:
-    """Rows of some records. The attributes are filled while ``plain`` is iterated.
+    """Rows of some records. The attributes are filled while ``requests`` is iterated.
 
     Attributes:
-        requests: Rows of requests with an error or a refused value.
         variables: Rows of the variables of all requests.
         details: Rows with child spans and log lines of all requests.
     """
@@ -221,12 +222,11 @@ class _Rows:
     def __init__(self, records: list[RequestRecord], spans: SpanChoice) -> None:
         self._records = records
         self._spans = spans
-        self.requests: list[schema.RequestRow] = []
         self.variables: list[schema.VariableRow] = []
         self.details: list[tuple[object, ...]] = []
 
-    def plain(self) -> Iterator[tuple[object, ...]]:
-        """Yield the rows of all other requests, one by one.
+    def requests(self) -> Iterator[tuple[object, ...]]:
+        """Yield the rows of requests, one by one; one without an error and without a refused value is shorter.
 
         Request threads can run between two rows, while SQLite takes one. Making all rows at once would block them.
         """
@@ -239,4 +239,4 @@ class _Rows:
             if request.error_type is None and request.refused is None:
                 yield (*request[:_REFUSED], *request[_REFUSED + 1 : _ERROR], request.slos)
             else:
-                self.requests.append(request)
+                yield request

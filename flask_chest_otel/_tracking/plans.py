@@ -56,7 +56,7 @@ class Plans:
         return plan
 
     def of_event(self, event: str, namespace: str, handler: object, function: str | None) -> Plan:
-        """The plan of one Socket.IO event; of two handlers for one event, the first says what to record.
+        """The plan of one Socket.IO event. One event may have several handlers: callbacks have one name together.
 
         Args:
             event: Its name, one of those that have a handler.
@@ -64,7 +64,8 @@ class Plans:
             handler: What is called for it.
             function: The handler's full name, if it has one.
         """
-        found = self._made.get((EVENT_METHOD, namespace, event))
+        key = (EVENT_METHOD, namespace, event, function or "")
+        found = self._made.get(key)
         if found is None:
             plan = self._planner.compile(marks_of(handler, EVENT_METHOD), EVENT_METHOD, None)
             place = {MESSAGING_DESTINATION: namespace, SOCKETIO_EVENT: event}
@@ -78,7 +79,7 @@ class Plans:
                 metric_attributes=measured,
                 key=tuple(measured.values()),
             )
-            self._made[EVENT_METHOD, namespace, event] = found
+            self._made[key] = found
             self.counts = self.counts or bool(found.counts)
         return found
 

@@ -332,6 +332,39 @@ def test_names_are_few(rig: Rig, put: Put, client: Callable[..., Any]) -> None:
     assert len(records) == 6
 
 
+def test_callbacks_are_told_apart(rig: Rig, put: Put, client: Callable[..., Any]) -> None:
+    """What clients acknowledge has one name; each function that is called for it has its own variables and name."""
+    from flask_socketio import emit  # noqa: PLC0415 - it may not be installed
+
+    app = rig.plain()
+    sockets = socket_of(app)
+
+    def first(answer: int) -> None:
+        g.pieces = answer
+
+    @flask_chest("plan")
+    def second(answer: int) -> None:
+        g.pieces, g.plan = answer, "free"
+
+    @on(sockets, "question")
+    def question() -> None:
+        for asked in (first, second):
+            emit("asked", callback=asked)
+
+    records = put(app, tracked_vars=["pieces"])
+    one = client(sockets, app)
+    one.emit("question")
+    for number in (1, 2):
+        sockets.server._handle_eio_message(one.eio_sid, f"3{number}[7]")  # noqa: SLF001 - as a real client answers
+    assert [(record.route, record.variables) for record in records[1:]] == [
+        ("(callback)", {"pieces": 7}),
+        ("(callback)", {"pieces": 7, "plan": "free"}),
+    ]
+    called = [str((span.attributes or {})["code.function.name"]) for span in events(rig)[1:]]
+    names = [name.rpartition(".")[2] for name in called]
+    assert names == ["first", "second"]
+
+
 def test_events_that_nobody_handles(rig: Rig, put: Put, client: Callable[..., Any]) -> None:
     """An event without a handler runs no code, and leaves nothing."""
     app = rig.plain()
@@ -534,6 +567,32 @@ def test_on_and_off(run_python: Callable[..., str]) -> None:
         """
     )
     assert said.splitlines() == ["[None, 'order'] True"] * 2
+
+
+def test_who_wraps_it_later_stays(run_python: Callable[..., str]) -> None:
+    """What another library has put around the method stays when ours goes, and events are handled as before."""
+    run_python("""
+    import functools
+    from flask import Flask
+    from flask_socketio import SocketIO
+    from flask_chest_otel import FlaskChestInstrumentor
+    instrumentor = FlaskChestInstrumentor()
+    instrumentor.instrument()
+    app = Flask(__name__)
+    sockets = SocketIO(app, async_mode="threading", async_handlers=False)
+    sockets.on("order")(lambda pieces: pieces * 2)
+    app.test_client().get("/")
+    seen, ours = [], SocketIO._handle_event
+    @functools.wraps(ours)
+    def theirs(*args, **kwargs):
+        seen.append(args[2])
+        return ours(*args, **kwargs)
+    SocketIO._handle_event = theirs
+    instrumentor.uninstrument()
+    assert SocketIO._handle_event is theirs
+    assert sockets.test_client(app).emit("order", 3, callback=True) == 6
+    assert seen == ["order"]
+    """)
 
 
 def test_a_library_that_is_loaded_late(run_python: Callable[..., str], tmp_path: Path) -> None:

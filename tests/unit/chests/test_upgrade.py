@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flask_chest_otel._records import schema
-from flask_chest_otel._records.record import LogLine
+from flask_chest_otel._records.record import LogLine, RequestError
 from flask_chest_otel._store import rolling
 from flask_chest_otel._store.overview import merged
 from flask_chest_otel._store.reader import Wanted, read_store
@@ -174,6 +174,31 @@ def test_requests_have_the_order_in_which_they_came(path: Path, make_record: Cal
         assert [one.request_id for one in reader.arrived(Wanted(), last, 10)] == ["old", "new"]
         assert [one.request_id for one in reader.arrived(Wanted(), "0" * 32, 2)] == ["old", "new"]
         assert 2000 <= len(reader.arrived(Wanted(), "0" * 32, 5000)) < 2100
+
+
+def test_failures_keep_their_place(path: Path, make_record: Callable[..., RequestRecord]) -> None:
+    """Of requests that are written together, those with an error or a refused value come where they ended."""
+    error = RequestError("ValueError", "no ducks", "", "", handled=False)
+    changes: list[dict[str, Any]] = [{}, {"error": error}, {}, {"refused": {"cart": "too large"}}, {}]
+    with closing(EmbeddedStore(path, max_age_s=FOREVER_S)) as store:
+        for number, change in enumerate(changes):
+            store.put(make_record(request_id=f"r-{number}", **change))
+        assert store.flush(10)
+    with read_store(path) as reader:
+        assert [one.request_id for one in reader.arrived(Wanted(), "", 10)] == ["r-0", "r-1", "r-2", "r-3", "r-4"]
+
+
+def test_what_comes_into_an_old_file_is_told(path: Path, make_record: Callable[..., RequestRecord]) -> None:
+    """Before a new worker has written to it, a file of release 0.1.0 has the order in which requests began."""
+    with read_store(path) as reader:
+        last = reader.last_arrived()
+        assert reader.arrived(Wanted(), last, 10) == []
+        assert len(reader.arrived(Wanted(), "", 10)) == 10
+    write_as_before(path, make_record(request_id="one"))
+    write_as_before(path, make_record(request_id="two"))
+    with read_store(path) as reader:
+        assert [one.request_id for one in reader.arrived(Wanted(), last, 10)] == ["one", "two"]
+        assert reader.last_arrived() == reader.requests(Wanted(), 1)[0].key
 
 
 def test_an_old_worker_deletes_what_it_does_not_know(path: Path, make_record: Callable[..., RequestRecord]) -> None:
