@@ -141,9 +141,10 @@ class OwnInstrument:
     def _points(self, now_ns: int, *, delta: bool) -> Iterator[Any]:
         for series in list(self._series.values()):
             with self._lock:
-                point = self._point(series, now_ns) if series.count else None
+                until_ns = max(now_ns, series.start_ns)  # it may have begun since this collection did
+                point = self._point(series, until_ns) if series.count else None
                 if delta:
-                    series.begin(self.buckets, now_ns)
+                    series.begin(self.buckets, until_ns)
             if point is not None:
                 yield point
 
@@ -230,10 +231,9 @@ class HistogramInstrument(OwnInstrument):
 class _NumberInstrument(OwnInstrument):
     """A sum or a last value; its exemplar is any of the measurements, each as likely as another."""
 
-    def _settle(self, series: _Series, amount: float, total: float, span: SpanContext | None) -> None:
-        """Put what there is now; under the lock."""
+    def _note(self, series: _Series, amount: float, span: SpanContext | None) -> None:
+        """Note a measurement whose value is in the total already; under the lock."""
         series.count += 1
-        series.total = total
         if span is not None:
             series.offered += 1
             if series.offered == 1 or random() * series.offered < 1:  # noqa: S311 - nobody is kept from guessing it
@@ -265,7 +265,9 @@ class SumInstrument(_NumberInstrument):
         series = self._by_mapping.get(id(attributes)) or self._find(attributes)
         span = self._span_of(context)
         with self._lock:
-            self._settle(series, amount, series.total + amount, span)
+            # One step: in a call between reading and writing, a signal handler's own addition would be lost.
+            series.total += amount
+            self._note(series, amount, span)
 
     def _data(self, points: list[Any], temporality: AggregationTemporality) -> Sum:
         return Sum(points, temporality, is_monotonic=self.kind is sdk.Counter)
@@ -279,7 +281,8 @@ class GaugeInstrument(_NumberInstrument):
         series = self._by_mapping.get(id(attributes)) or self._find(attributes)
         span = self._span_of(context)
         with self._lock:
-            self._settle(series, amount, amount, span)
+            series.total = amount
+            self._note(series, amount, span)
 
     def _point(self, series: _Series, now_ns: int) -> NumberDataPoint:
         no_start: Any = None  # as the SDK has it

@@ -6,6 +6,7 @@ Only where the whole way of the metrics is ours: one reader, whose exporter puts
 from __future__ import annotations
 
 import os
+import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ class OwnMeterProvider(MeterProvider):
         self._own_meters: dict[Hashable, OwnMeter] = {}
         self._own_resource = resource
         self._own_temporalities = exporter.temporalities
+        # Collections follow one another, as the SDK's do: an older one must not have the larger sums.
+        self._collecting = threading.RLock()
         reader = ProcessMetricReader(exporter, self._produce)
         super().__init__([reader], resource=resource, shutdown_on_exit=False)
 
@@ -73,8 +76,9 @@ class OwnMeterProvider(MeterProvider):
 
     def _produce(self) -> MetricsData | None:
         """What this package's instruments have measured; ``None``: nothing."""
-        now_ns = time.time_ns()
-        found = [meter.produce(self._own_temporalities, now_ns) for meter in list(self._own_meters.values())]
+        with self._collecting:
+            now_ns = time.time_ns()
+            found = [meter.produce(self._own_temporalities, now_ns) for meter in list(self._own_meters.values())]
         scopes = [scope for scope in found if scope is not None]
         resource = self._own_resource
         return MetricsData([ResourceMetrics(resource, scopes, resource.schema_url)]) if scopes else None
@@ -93,6 +97,7 @@ class OwnMeter(metrics.Meter):
         self._scope = scope
         self._span_of = EXEMPLAR_FILTERS[os.environ.get(_FILTER, "trace_based")]
         self._made: dict[Hashable, OwnInstrument] = {}
+        self._making = threading.RLock()
         self._meter = meter
 
     def produce(self, temporalities: Mapping[type, AggregationTemporality], now_ns: int) -> ScopeMetrics | None:
@@ -103,11 +108,12 @@ class OwnMeter(metrics.Meter):
 
     def create_counter(self, name: str, unit: str = "", description: str = "") -> Any:
         """A counter."""
-        return self._once(("counter", name, unit, description), partial(SumInstrument, Counter))
+        return self._once(self._meter.create_counter, (name, unit, description), partial(SumInstrument, Counter))
 
     def create_up_down_counter(self, name: str, unit: str = "", description: str = "") -> Any:
         """An up-down counter."""
-        return self._once(("up_down_counter", name, unit, description), partial(SumInstrument, UpDownCounter))
+        make = partial(SumInstrument, UpDownCounter)
+        return self._once(self._meter.create_up_down_counter, (name, unit, description), make)
 
     def create_histogram(
         self,
@@ -119,12 +125,12 @@ class OwnMeter(metrics.Meter):
     ) -> Any:
         """A histogram."""
         bounds = explicit_bucket_boundaries_advisory
-        key = ("histogram", name, unit, description, None if bounds is None else tuple(bounds))
-        return self._once(key, partial(HistogramInstrument, bounds=bounds))
+        of_sdk = partial(self._meter.create_histogram, explicit_bucket_boundaries_advisory=bounds)
+        return self._once(of_sdk, (name, unit, description), partial(HistogramInstrument, bounds=bounds))
 
     def create_gauge(self, name: str, unit: str = "", description: str = "") -> Any:
         """A gauge."""
-        return self._once(("gauge", name, unit, description), GaugeInstrument)
+        return self._once(self._meter.create_gauge, (name, unit, description), GaugeInstrument)
 
     def create_observable_counter(self, *args: Any, **kwargs: Any) -> metrics.ObservableCounter:
         """The SDK's."""
@@ -138,7 +144,15 @@ class OwnMeter(metrics.Meter):
         """The SDK's."""
         return self._meter.create_observable_gauge(*args, **kwargs)
 
-    def _once(self, key: tuple[Any, ...], make: Callable[..., OwnInstrument]) -> OwnInstrument:
-        """The instrument with this definition, made once: several applications may be one service."""
-        _, name, unit, description, *_ = key
-        return self._made.setdefault(key, make(name, unit, description, span_of=self._span_of))
+    def _once(
+        self, of_sdk: Callable[..., Hashable], definition: tuple[str, str, str], make: Callable[..., OwnInstrument]
+    ) -> OwnInstrument:
+        """The instrument with this definition, made once: several applications may be one service.
+
+        The SDK makes an instrument, too, which is never measured with: it checks and compares definitions, and has one
+        instrument for two definitions that differ in the case of the name, or in buckets only.
+        """
+        with self._making:  # older SDKs fail where two threads make the same instrument
+            key = of_sdk(*definition)
+            found = self._made.get(key)
+            return self._made.setdefault(key, make(*definition, span_of=self._span_of)) if found is None else found

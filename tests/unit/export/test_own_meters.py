@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,13 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from flask_chest_otel._outbox.exporters import OutboxMetricExporter
+from flask_chest_otel._providers import aggregation
 from flask_chest_otel._providers.own_meters import OwnMeterProvider, can_aggregate
 from flask_chest_otel.names import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from types import FrameType
 
     from opentelemetry.metrics import Meter
 
@@ -248,6 +251,97 @@ def _measure_often(made: Both) -> None:
     for number in range(2000):
         counter(1, SETS[2], None)
         histogram(number, {"plan": number % 3}, None)
+
+
+@pytest.mark.parametrize("name", ["counter", "up_down", "histogram"])
+def test_a_signal_handler_measures_in_the_middle(name: str, both: Both) -> None:
+    """Its own values count, too, wherever the interpreter calls it: at each call within a measurement."""
+    measure, file = both.instruments[0][name], aggregation.__file__
+    handled = 0
+
+    def handle(frame: FrameType, event: str, _: object) -> None:
+        nonlocal handled
+        if event in {"call", "c_return"} and frame.f_code.co_filename == file:
+            handled += 1
+            measure(1, SETS[2], CONTEXTS[3])
+
+    sys.setprofile(handle)
+    try:
+        for _ in range(10):
+            measure(1, SETS[2], CONTEXTS[3])
+    finally:
+        sys.setprofile(None)
+    both.own.force_flush()
+    (point,) = every_point(both.kept, f"shop.{name}")
+    assert handled > 20
+    assert (point.sum if name == "histogram" else point.as_int) == 10 + handled
+
+
+def test_definitions_that_the_sdk_takes_for_one() -> None:
+    """What differs in the case of the name, or in buckets, is one instrument; other definitions are two."""
+    both = Both()
+    for provider in (both.own, both.sdk):
+        meter = provider.get_meter(SCOPE, "1.0", "https://a.schema")
+        meter.create_counter("Shop.Orders").add(1)
+        meter.create_counter("shop.orders").add(2)
+        meter.create_counter("shop.orders", description="Others.").add(4)
+        meter.create_gauge("shop.orders").set(8)
+        for bounds in (None, [1.0, 2.0]):
+            meter.create_histogram("shop.sizes", explicit_bucket_boundaries_advisory=bounds).record(1)
+        with pytest.raises(Exception, match="Expected ASCII string"):
+            meter.create_counter("1st")
+    own, sdk = both.collected()
+    assert own == sdk
+    assert len(own) == 4
+    both.close()
+
+
+class Waits(dict[Any, Any]):
+    """Temporalities: the first collection that asks for one waits."""
+
+    def __init__(self, real: Mapping[Any, Any]) -> None:
+        super().__init__(real)
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def get(self, key: object, default: object = None) -> Any:
+        if not self.asked.is_set():
+            self.asked.set()
+            assert self.go_on.wait(10)
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize("preference", ["cumulative", "delta"])
+def test_collections_at_the_same_time(preference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two collections the later has no smaller sums, and no point ends before it begins or another one ends."""
+    monkeypatch.setenv(PREFERENCE, preference)
+    kept = Kept()
+    waits = kept.temporalities = Waits(kept.temporalities)
+    provider = OwnMeterProvider(kept, Resource({}))
+    add = instruments_of(provider.get_meter(SCOPE))["counter"]
+    add(1)
+    collections = [threading.Thread(target=provider.force_flush) for _ in range(2)]
+    collections[0].start()
+    assert waits.asked.wait(10)
+    add(1)
+    add(1, SETS[2])  # a series that begins while the first collection has begun
+    collections[1].start()
+    collections[1].join(0.2)
+    add(1)
+    waits.go_on.set()
+    for collection in collections:
+        collection.join()
+    provider.shutdown()
+    points = sorted(every_point(kept, "shop.counter"), key=lambda point: point.time_unix_nano)
+    assert all(point.start_time_unix_nano <= point.time_unix_nano for point in points)
+    bare = [point for point in points if not point.attributes]
+    if preference == "delta":
+        assert sum(point.as_int for point in bare) == 3
+        ends = [point.time_unix_nano for point in bare]
+        assert all(point.start_time_unix_nano >= end for point, end in zip(bare[1:], ends, strict=False))
+    else:
+        sums = [point.as_int for point in bare]
+        assert sums == sorted(sums)
+        assert sums[-1] == 3
 
 
 def test_a_gauge_keeps_its_value(both: Both) -> None:
