@@ -15,6 +15,7 @@ from flask_chest_otel._cli.nothing_found import why_nothing
 from flask_chest_otel._cli.output import say, say_json_line, say_wrapped
 from flask_chest_otel._cli.request_table import COLUMNS, RequestTable
 from flask_chest_otel._cli.source import open_store, path_of_store
+from flask_chest_otel._store.arrivals import MOST_REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ LOOK_EVERY_S = 0.5
 """Time between two looks for new requests, seconds."""
 
 AT_ONCE = 1000
-"""How many requests are read at a time, at most."""
+"""How many requests are read at a time for --json, at most."""
 
 EXAMPLES = """\b
 Examples:
@@ -127,7 +128,7 @@ def _new(wanted: Wanted, limit: int, store: Path) -> Iterator[list[StoredRequest
     after: str | None = None
     while True:
         with open_store(store) as reader:
-            found = reader.requests(wanted, limit) if after is None else reader.arrived(wanted, after, AT_ONCE)
+            found = reader.requests(wanted, limit) if after is None else reader.arrived(wanted, after, MOST_REMEMBERED)
             after = reader.last_arrived()
         yield found
         time.sleep(LOOK_EVERY_S)

@@ -11,20 +11,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["COLUMNS", "CREATION", "JOINED", "REMEMBERED", "TABLE", "last_key", "number_of"]
+__all__ = ["COLUMNS", "CREATION", "JOINED", "MOST_REMEMBERED", "REMEMBERED", "TABLE", "last_key", "number_of"]
 
 TABLE = "chest_arrivals"
 COLUMNS = ("number", "request_key")
 
 REMEMBERED = 2000
-"""So many requests are remembered, and up to 99 more; no more come between two looks."""
+"""So many requests are remembered at least; who looks twice a second misses none up to 4 000 each second."""
+
+_FORGOTTEN_AT_ONCE = 100
+MOST_REMEMBERED = REMEMBERED + _FORGOTTEN_AT_ONCE - 1
 
 CREATION = (
     f"CREATE TABLE {TABLE} (number INTEGER PRIMARY KEY, request_key TEXT NOT NULL)",
     f"""CREATE TRIGGER chest_requests_arrived AFTER INSERT ON chest_requests
         BEGIN INSERT INTO {TABLE} (request_key) VALUES (NEW.record_key); END""",  # noqa: S608 - our own name
     # Not with each one: to find what is to be forgotten takes as long as to remember.
-    f"""CREATE TRIGGER chest_arrivals_forgotten AFTER INSERT ON {TABLE} WHEN NEW.number % 100 = 0
+    f"""CREATE TRIGGER chest_arrivals_forgotten AFTER INSERT ON {TABLE} WHEN NEW.number % {_FORGOTTEN_AT_ONCE} = 0
         BEGIN DELETE FROM {TABLE} WHERE number <= NEW.number - {REMEMBERED}; END""",  # noqa: S608 - our own name
 )
 """Statements that make the table."""
@@ -44,6 +47,7 @@ def number_of(connection: sqlite3.Connection, key: str) -> int | str:
 
     -1: it is forgotten, or was in another file, so that all that are remembered are new.
     """
-    found = connection.execute(f"SELECT number FROM {TABLE} WHERE request_key = ?", (key,)).fetchone()  # noqa: S608 - our own name
-    number: int | str = found[0] if found else -1
-    return number
+    # One that was deleted and delivered again came twice.
+    found = connection.execute(f"SELECT max(number) FROM {TABLE} WHERE request_key = ?", (key,)).fetchone()  # noqa: S608 - our own name
+    number: int | str | None = found[0]
+    return -1 if number is None else number

@@ -188,6 +188,23 @@ def test_failures_keep_their_place(path: Path, make_record: Callable[..., Reques
         assert [one.request_id for one in reader.arrived(Wanted(), "", 10)] == ["r-0", "r-1", "r-2", "r-3", "r-4"]
 
 
+def test_what_is_delivered_again_after_its_end_comes_once_more(
+    path: Path, make_record: Callable[..., RequestRecord]
+) -> None:
+    """Who has seen a request that was deleted and written again is not told of it at each look."""
+    one = make_record(request_id="again")
+    for _ in range(2):
+        with closing(EmbeddedStore(path, max_age_s=FOREVER_S)) as store:
+            store.put(one)
+            assert store.flush(10)
+        with read_store(path) as reader:
+            last = reader.last_arrived()
+            assert reader.arrived(Wanted(), last, 10) == []
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DELETE FROM chest_variables WHERE request_key = ?", (last,))
+            connection.execute("DELETE FROM chest_requests WHERE record_key = ?", (last,))
+
+
 def test_what_comes_into_an_old_file_is_told(path: Path, make_record: Callable[..., RequestRecord]) -> None:
     """Before a new worker has written to it, a file of release 0.1.0 has the order in which requests began."""
     with read_store(path) as reader:

@@ -212,3 +212,17 @@ def test_follow(
     assert more.splitlines()[-2].index("r-3") == COLOUR.sub("", first).splitlines()[-1].index("r-2")
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 0
+
+
+def test_follow_through_a_burst(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], terminal: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """1 800 requests that come between two looks are all shown."""
+    path = fill(record(0, 2))
+    process = terminal("requests", "--follow", "--columns", "id", "--store", str(path))
+    screen(terminal, until="r-0")
+    process.send_signal(signal.SIGSTOP)
+    fill(*(record(number, 1) for number in range(1, 1801)))
+    process.send_signal(signal.SIGCONT)
+    shown = re.findall(r"r-\d+", COLOUR.sub("", screen(terminal, until="r-1800")))
+    assert (shown[0], len(set(shown))) == ("r-1", 1800)
