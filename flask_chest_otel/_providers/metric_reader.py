@@ -13,10 +13,16 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import (
+    MetricsData,
+    PeriodicExportingMetricReader,
+    ResourceMetrics,
+    ScopeMetrics,
+)
 
 from flask_chest_otel._base.process import PerProcess, threads_run_here
 from flask_chest_otel._guard import Refusal, count_refusal, guarded
@@ -25,7 +31,8 @@ from flask_chest_otel._outbox.exporters import OutboxMetricExporter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
+    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 __all__ = ["ProcessMetricReader", "keep_all"]
 
@@ -39,7 +46,8 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
     """
 
     def __init__(self, exporter: MetricExporter, produce: Callable[[], MetricsData | None] = lambda: None) -> None:
-        self._produce = produce
+        self._sends, self._produce = exporter, produce
+        self._produced: deque[MetricsData] = deque()
         self._longest_ms = _milliseconds(os.environ, "OTEL_METRIC_EXPORT_TIMEOUT", 30_000)
         # With an infinite interval the SDK starts no thread.
         super().__init__(exporter, export_interval_millis=math.inf, export_timeout_millis=self._longest_ms)
@@ -65,20 +73,31 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
 
     @guarded("collecting metrics")
     def keep(self) -> None:
-        """Collect now, in addition to the regular times."""
-        self._pass_on_produced()
-        self.collect(timeout_millis=self._longest_ms)
+        """Collect now, in addition to the regular times; what is produced goes into the batch of the SDK's metrics."""
+        self._add_produced()
+        try:
+            self.collect(timeout_millis=self._longest_ms)
+        finally:
+            if self._produced:  # the SDK has no metrics, or collecting them failed
+                self._receive_metrics(MetricsData([]), self._longest_ms)
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
         """Collect now, and let the exporter send everything."""
-        self._pass_on_produced()
-        return super().force_flush(timeout_millis)
+        self.keep()
+        return self._sends.force_flush(timeout_millis)
 
     @guarded("producing metrics")
-    def _pass_on_produced(self) -> None:
+    def _add_produced(self) -> None:
         produced = self._produce()
         if produced is not None:
-            self._receive_metrics(produced, timeout_millis=self._longest_ms)
+            self._produced.append(produced)
+
+    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object) -> None:
+        found = [metrics_data]
+        with suppress(IndexError):
+            while True:
+                found.append(self._produced.popleft())
+        super()._receive_metrics(_joined(found), timeout_millis, **kwargs)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="flask-chest-metrics", daemon=True)
@@ -93,6 +112,20 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
 
 _readers: PerProcess[weakref.WeakSet[ProcessMetricReader]] = PerProcess(weakref.WeakSet)
 """Readers whose metrics go into an outbox."""
+
+
+def _joined(found: list[MetricsData]) -> MetricsData:
+    """Return all metrics of one resource with each scope once: OTLP's encoder forgets what is there twice."""
+    resources = [one for data in found for one in data.resource_metrics]
+    if len(resources) == 1:
+        return MetricsData(resources)
+    scopes: dict[InstrumentationScope, ScopeMetrics] = {}
+    for scope in (scope for one in resources for scope in one.scope_metrics):
+        before = scopes.get(scope.scope)
+        metrics = [*(before.metrics if before is not None else ()), *scope.metrics]
+        scopes[scope.scope] = ScopeMetrics(scope.scope, metrics, scope.schema_url)
+    first = resources[0]
+    return MetricsData([ResourceMetrics(first.resource, list(scopes.values()), first.schema_url)])
 
 
 def keep_all() -> None:
