@@ -75,8 +75,13 @@ class EventSteps(ChestState):
         self._exceptions.listen(live, span)
         self.logs.begin(live)
 
-    def event_failed(self, error: Exception) -> None:
-        """A handler has raised; whether an error handler of Flask-SocketIO's answers, is seen at the teardown."""
+    def event_failed(self, error: Exception, *, refused: bool) -> None:
+        """A handler has raised; whether an error handler of Flask-SocketIO's answers, is seen at the teardown.
+
+        Args:
+            error: What it raised.
+            refused: That is how a connection is refused.
+        """
         live = current_request()
         if live is None:
             return
@@ -84,7 +89,7 @@ class EventSteps(ChestState):
         left_out = self.config.handled_exceptions
         if isinstance(left_out, tuple) and is_one_of(error, left_out):
             live.answered, live.status = False, _OK  # unless nobody answers it
-        if isinstance(error, socketio.refusals()) and isinstance(live.server_span, EventSpan):
+        if refused and isinstance(live.server_span, EventSpan):
             live.server_span.refuse()
             live.raised, live.recovered, live.status = None, True, _REFUSED
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[..., Any]
 
-__all__ = ["follow", "leave", "refusals"]
+__all__ = ["follow", "leave"]
 
 _LIBRARY = "flask_socketio"
 _METHOD = "_handle_event"
@@ -74,7 +74,7 @@ def _is_outermost(method: object) -> bool:
     return method is not None and getattr(method, _OURS, None) is method
 
 
-def refusals() -> tuple[type[BaseException], ...]:
+def _refusals() -> tuple[type[BaseException], ...]:
     """What a handler raises to refuse a connection."""
     found = getattr(sys.modules.get(_LIBRARY), "ConnectionRefusedError", None)
     return (found,) if isinstance(found, type) else ()
@@ -124,7 +124,7 @@ class _Event:
             answer = self._handler(*args)
         except Exception as error:
             with guarded("event"):
-                steps.event_failed(error)
+                steps.event_failed(error, refused=self._message == "connect" and isinstance(error, _refusals()))
             raise
         steps.event_answered(accepted=self._message != "connect" or answer is not False)
         return answer

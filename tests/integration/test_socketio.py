@@ -272,6 +272,26 @@ def test_a_refused_connection(rig: Rig, put: Put, client: Callable[..., Any], ho
     assert span.status.status_code is StatusCode.UNSET
 
 
+def test_an_event_refuses_no_connection(rig: Rig, put: Put, client: Callable[..., Any]) -> None:
+    """What refuses a connection is, raised in another event, an exception like others: nobody answers it."""
+    app = rig.plain()
+    sockets = socket_of(app)
+    from flask_socketio import ConnectionRefusedError  # noqa: A004, PLC0415 - it may not be installed
+
+    @on(sockets, "order")
+    def order() -> None:
+        raise ConnectionRefusedError("sold out")
+
+    records = put(app)
+    with pytest.raises(ConnectionRefusedError):
+        client(sockets, app).emit("order")
+    (record,) = records
+    assert record.error is not None
+    assert (record.status, record.error.handled) == (500, False)
+    (span,) = events(rig)
+    assert span.status.status_code is StatusCode.ERROR
+
+
 @pytest.mark.parametrize("takes", ["auth", "nothing", "anything"])
 def test_handlers_that_take_less(rig: Rig, put: Put, client: Callable[..., Any], takes: str) -> None:
     """The library calls handlers of ``connect`` and ``disconnect`` again with less: one record each, no error."""
