@@ -60,6 +60,26 @@ def test_size_is_bounded_on_disk(tmp_path: Path, make_record: Callable[..., Requ
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+@pytest.mark.guard_on
+def test_size_is_bounded_while_the_clock_is_in_doubt(
+    tmp_path: Path, make_record: Callable[..., RequestRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a jump of the clock nothing is deleted for its age, and the file stays as small as ever."""
+    path, ahead_s = tmp_path / "store.sqlite3", 0
+    right, largest = time.time, 0
+    monkeypatch.setattr(store_bounds, "AGED_EVERY_S", 0.0)
+    monkeypatch.setattr(time, "time", lambda: right() + ahead_s)
+    with closing(EmbeddedStore(path, max_bytes=2 * MIB)) as store:
+        put_numbers(store, make_record, range(100))
+        ahead_s = 400 * 86400
+        for first in range(100, 5100, 500):
+            put_numbers(store, make_record, range(first, first + 500))
+            largest = max(largest, on_disk(path))
+    assert largest < 2 * MIB
+    kept = ids(path)
+    assert kept == list(range(5100 - len(kept), 5100))
+
+
 def test_store_shrinks_under_a_smaller_bound(tmp_path: Path, make_record: Callable[..., RequestRecord]) -> None:
     """A store that was allowed more gives space back to the disk when it is opened with less."""
     path = tmp_path / "store.sqlite3"
