@@ -117,7 +117,7 @@ _readers: PerProcess[weakref.WeakSet[ProcessMetricReader]] = PerProcess(weakref.
 def _joined(found: list[MetricsData]) -> MetricsData:
     """Return all metrics of one resource with each scope once: OTLP's encoder forgets what is there twice."""
     resources = [one for data in found for one in data.resource_metrics]
-    if len(resources) == 1:
+    if len(resources) <= 1:
         return MetricsData(resources)
     scopes: dict[InstrumentationScope, ScopeMetrics] = {}
     for scope in (scope for one in resources for scope in one.scope_metrics):

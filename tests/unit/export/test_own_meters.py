@@ -22,6 +22,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from flask_chest_otel._outbox.exporters import OutboxMetricExporter
 from flask_chest_otel._providers import aggregation
+from flask_chest_otel._providers.metric_reader import ProcessMetricReader
 from flask_chest_otel._providers.own_meters import OwnMeterProvider, can_aggregate
 from flask_chest_otel.names import SCOPE
 
@@ -342,6 +343,14 @@ def test_collections_at_the_same_time(preference: str, monkeypatch: pytest.Monke
         sums = [point.as_int for point in bare]
         assert sums == sorted(sums)
         assert sums[-1] == 3
+
+
+def test_a_batch_without_metrics(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is reported where there is nothing to join: of two collections, one may send what both have made."""
+    provider = MeterProvider([reader := ProcessMetricReader(Kept(), lambda: MetricsData([]))])
+    reader.keep()
+    provider.shutdown()
+    assert caplog.messages == []
 
 
 def test_a_gauge_keeps_its_value(both: Both) -> None:
