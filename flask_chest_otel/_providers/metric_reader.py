@@ -97,7 +97,9 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
         with suppress(IndexError):
             while True:
                 found.append(self._produced.popleft())
-        super()._receive_metrics(_joined(found), timeout_millis, **kwargs)
+        joined = _joined(found)
+        if joined.resource_metrics:  # of two collections at once, one may send what both have made
+            super()._receive_metrics(joined, timeout_millis, **kwargs)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, name="flask-chest-metrics", daemon=True)
