@@ -203,7 +203,8 @@ def test_log_records_come_through(kafka: Kafka, influxdb: InfluxDB2, tmp_path: P
 class Changing:
     """Two gateways at first, of which routers learn by name, as in Kubernetes; a third one comes and goes."""
 
-    WAIT_S = 4
+    WAIT_S = 10
+    """The default of CHEST_SAMPLING_WAIT."""
 
     def __init__(self, kafka: Kafka, folder: Path, stack: ExitStack) -> None:
         config = folder / "gateway.yaml"
@@ -278,7 +279,7 @@ def accepted_spans(collector: Collector) -> float:
 
 @pytest.mark.alone
 def test_the_number_of_gateways_changes(kafka: Kafka, tmp_path: Path) -> None:
-    """From two gateways to three and back: traces in flight alone are kept in part, few of their errors left out."""
+    """From two gateways to three and back: no error is lost, and only traces in flight are kept in part."""
     require_built("flask-chest-collector")
     with ExitStack() as stack:
         topology = Changing(kafka, tmp_path, stack)
@@ -289,9 +290,8 @@ def test_the_number_of_gateways_changes(kafka: Kafka, tmp_path: Path) -> None:
         [one for one in failing if one.crosses(topology.changes) is crosses] for crosses in (True, False)
     )
     assert set(fates(others, kept)) == {"whole"}
-    # A router that waits for a gateway's answer may come to another one too late: docs/explanation/scale.md.
-    left_out = [one for one in in_flight if (one.id.hex(), one.failing) not in kept]
-    assert len(left_out) < len(in_flight) / 20
+    # Routers wait some five seconds for a gateway that has gone, less than a decision does.
+    assert [one for one in failing if (one.id.hex(), one.failing) not in kept] == []
     # The share is decided by the trace's id: all gateways decide alike.
     assert set(fates(well, kept)) == {"whole", "none"}
     # A third of the ids moves, and of those in flight most have a part that was alone.
