@@ -1,4 +1,4 @@
-"""A Socket.IO event, seen by the package: Flask opens a request context for it, and dispatches no request."""
+"""The steps of a Socket.IO event: Flask opens a request context for it, and dispatches no request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OK, _REFUSED, _FAILED = 200, 403, 500
 
 
 class EventSteps(ChestState):
-    """The steps of an event up to the teardown of its context, where it finishes as a request does."""
+    """Has the steps of an event up to the teardown of its context, where an event finishes as a request does."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -42,7 +42,7 @@ class EventSteps(ChestState):
         socketio.follow(self)  # it may have been loaded since
 
     def meet(self, app: Flask) -> EventSpan | None:
-        """An event is to be handled; ``None`` where it is left alone, or followed already."""
+        """Return a span for an event that begins; ``None``: the event is not recorded, or is recorded already."""
         http = present_request()
         excluded = self._excluded is not None and self._excluded.covers(http)
         suppressed = bool(otel_context.get_current()) and is_suppressed()
@@ -53,7 +53,7 @@ class EventSteps(ChestState):
         return EventSpan(self._spans or self._stand_ins, http.environ)
 
     def begin_event(self, span: EventSpan, event: str, namespace: str, handler: object) -> None:
-        """Open the record of an event; its id is none that the connection has brought, which is one for all events."""
+        """Begin the event, with an id of its own: an id that the connection brought would be that of all its events."""
         http = present_request()
         plan = self._plans.of_event(event, namespace, handler, full_name(handler))
         live = LiveRequest(self._ids, plan, present_g(), id(present_context()), EVENT_METHOD)
@@ -69,18 +69,18 @@ class EventSteps(ChestState):
             live.span, live.context = span.begin(plan.event.name, plan.event.attributes)
         live.dispatched = True
         if self.router.wanted:
-            # After the start of its span, which is none of its child spans.
+            # After the start of the event's span, which is not one of its child spans.
             self._span_watch.begin(live)
             self._recorder.begin(live, url_path(http.environ))
         self._exceptions.listen(live, span)
         self.logs.begin(live)
 
     def event_failed(self, error: Exception, *, refused: bool) -> None:
-        """A handler has raised; whether an error handler of Flask-SocketIO's answers, is seen at the teardown.
+        """Note that a handler has raised; the teardown shows whether an error handler of Flask-SocketIO answers it.
 
         Args:
-            error: What it raised.
-            refused: That is how a connection is refused.
+            error: The exception.
+            refused: Whether the handler refuses a connection by it.
         """
         live = current_request()
         if live is None:
@@ -94,7 +94,7 @@ class EventSteps(ChestState):
             live.raised, live.recovered, live.status = None, True, _REFUSED
 
     def event_answered(self, *, accepted: bool) -> None:
-        """A handler has returned; Flask-SocketIO may have called it a second time, with other arguments."""
+        """Note that a handler has returned; Flask-SocketIO may have called it a second time, with other arguments."""
         live = current_request()
         if live is None:
             return

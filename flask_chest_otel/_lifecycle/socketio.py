@@ -1,8 +1,8 @@
-"""Flask-SocketIO's events: the only place where its class is changed, and changed back.
+"""Follows the events of Flask-SocketIO; this module alone changes its class, and changes it back.
 
-All handlers run in ``SocketIO._handle_event``, those of namespaces and callbacks too, in a request context that Flask
-dispatches no request for. The method is private, and is what it was since version 2.0; public ones would only reach
-handlers that are registered later. The library is never imported here.
+All handlers run in ``SocketIO._handle_event``, those of namespaces and callbacks too, in a request context for which
+Flask dispatches no request. The method is private, but the same since version 2.0. Public methods would reach only
+handlers that are registered later. This module never imports the library.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _KNOWN_ARGUMENTS = 3
 """The handler, the event's name, its namespace."""
 
 _ANY = "*"
-"""The name of namespaces, and by Flask-SocketIO of events, that have no handler of their own: clients choose them."""
+"""Stands for namespaces without a handler, whose names clients choose; Flask-SocketIO's name for such events."""
 
 _CALLBACK = "(callback)"
-"""The name of what an application has called when a client acknowledges one of its own events."""
+"""Stands for the function that the application passed to ``emit``, to be called when a client acknowledges."""
 
 _CALLED_AGAIN = frozenset({"connect", "disconnect"})
 """Events whose handlers are called once more with fewer arguments, after a TypeError."""
@@ -49,7 +49,7 @@ _followers: WeakSet[object] = WeakSet()
 
 @guarded("socketio")
 def follow(owner: object) -> None:
-    """See the events of Flask-SocketIO, where the application has loaded it; again and again is harmless."""
+    """Follow the events of Flask-SocketIO, if the application has imported it; further calls do nothing."""
     cls: Any = getattr(sys.modules.get(_LIBRARY), "SocketIO", None)
     original = getattr(cls, _METHOD, None)
     if original is None:
@@ -61,7 +61,7 @@ def follow(owner: object) -> None:
 
 @guarded("socketio")
 def leave(owner: object) -> None:
-    """See them no longer; after the last one its class is as it was."""
+    """Follow them no longer; after the last owner has left, the class is as it was."""
     _followers.discard(owner)
     cls: Any = getattr(sys.modules.get(_LIBRARY), "SocketIO", None)
     ours: Any = getattr(cls, _METHOD, None)
@@ -70,12 +70,12 @@ def leave(owner: object) -> None:
 
 
 def _is_outermost(method: object) -> bool:
-    """Whether ours is called first: another library's wrapper, which may have copied the attribute, stays."""
+    """Whether our wrapper is the outermost. Another library's wrapper may have copied the attribute, and stays."""
     return method is not None and getattr(method, _OURS, None) is method
 
 
 def _refusals() -> tuple[type[BaseException], ...]:
-    """What a handler raises to refuse a connection."""
+    """Return the class of the exception by which a handler refuses a connection."""
     found = getattr(sys.modules.get(_LIBRARY), "ConnectionRefusedError", None)
     return (found,) if isinstance(found, type) else ()
 
@@ -85,7 +85,7 @@ def _around_event(original: Handler) -> Handler:
     def _handle_event(self: Any, *args: Any, **kwargs: Any) -> Any:
         __traceback_hide__ = True
         if len(args) < _KNOWN_ARGUMENTS:
-            return original(self, *args, **kwargs)  # another version's
+            return original(self, *args, **kwargs)  # another version of the library calls it
         handler, message, namespace, *rest = args
         event = _Event(self, handler, message, namespace)
         try:
@@ -101,7 +101,7 @@ def _around_event(original: Handler) -> Handler:
 
 
 class _Event:
-    """One event, from where Flask-SocketIO takes it to where it is done with it."""
+    """One event, from the call of ``_handle_event`` to its return."""
 
     def __init__(self, sockets: Any, handler: Handler, message: str | None, namespace: str) -> None:
         self._sockets = sockets
@@ -112,10 +112,10 @@ class _Event:
         self._span: EventSpan | None = None
 
     def call(self, *args: Any) -> Any:
-        """The handler, in its context; Flask-SocketIO calls this in its place."""
+        """Call the handler as one event; Flask-SocketIO calls this method instead of the handler."""
         __traceback_hide__ = True
         if not self._takes(args):
-            return self._handler(*args)  # which raises, and is called again
+            return self._handler(*args)  # it raises a TypeError, and the library calls it again
         self._begin()
         steps = self._steps
         if steps is None:
@@ -130,12 +130,12 @@ class _Event:
         return answer
 
     def raised(self, error: BaseException) -> None:
-        """The event ends with an exception: the handler's, or one of what came after it."""
+        """Note that the event ends with an exception of the handler, or of code behind it."""
         if self._span is not None:
             self._span.fail(error)
 
     def end(self) -> None:
-        """Flask-SocketIO is done with it."""
+        """End the span of the event."""
         if self._span is not None:
             self._span.end()
 
@@ -153,7 +153,7 @@ class _Event:
             report_error("begin event", error)
 
     def _place(self) -> tuple[str, str]:
-        """The names of the event and its namespace, which are only as many as the application has registered."""
+        """Return names of event and namespace, of which there are only as many as the application has registered."""
         server = self._sockets.server
         known = self._namespace in server.handlers or self._namespace in server.namespace_handlers
         return _CALLBACK if self._message is None else self._message, self._namespace if known else _ANY

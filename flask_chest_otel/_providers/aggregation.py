@@ -1,8 +1,8 @@
-"""Instruments of this package's own, aggregated without the SDK's check of each attribute.
+"""Aggregates the measurements of this package's own instruments without the SDK's check of each attribute.
 
-The SDK copies, checks and hashes the attributes of each measurement. Those of this package are legal already, and come
-as one mapping for all measurements of a series: the mapping itself finds the series. What comes of it, points and
-exemplars, is what the SDK makes: https://opentelemetry.io/docs/specs/otel/metrics/sdk/
+The SDK copies, checks and hashes the attributes of each measurement. The attributes of this package are legal already,
+and all measurements of a series pass the same mapping, so the identity of the mapping finds the series. Points and
+exemplars equal those of the SDK: https://opentelemetry.io/docs/specs/otel/metrics/sdk/
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class _Sample(NamedTuple):
     span: SpanContext
 
     def exemplar(self) -> sdk.Exemplar:
-        """As a point has it; all attributes of the measurement are the point's own."""
+        """Return the SDK's exemplar. It has no attributes, as a measurement has none that its point lacks."""
         ids = (self.span.span_id, self.span.trace_id) if self.span.is_valid else (None, None)
         return sdk.Exemplar({}, self.value, self.time_unix_ns, *ids)
 
@@ -82,10 +82,10 @@ class _Series:
     """What was measured with one set of attributes: since the first measurement, or since the last collection.
 
     Attributes:
-        attributes: The set; nobody changes it.
-        start_ns: Since when.
-        samples: What becomes exemplars at the next collection, by bucket.
-        offered: How many might have become the exemplar of a number.
+        attributes: The set of attributes; nobody changes it.
+        start_ns: When the first of these measurements was made, or the last collection; nanoseconds since 1970.
+        samples: The measurements that become exemplars at the next collection, by bucket.
+        offered: How many measurements could have become the exemplar of a sum or of a gauge.
     """
 
     __slots__ = ("attributes", "count", "counts", "largest", "offered", "samples", "smallest", "start_ns", "total")
@@ -97,7 +97,7 @@ class _Series:
         self.begin(buckets, time.time_ns())
 
     def begin(self, buckets: int, now_ns: int) -> None:
-        """Begin from zero."""
+        """Forget what was measured; count from zero, from now on."""
         self.start_ns = now_ns
         self.counts = [0] * buckets
         self.count = 0
@@ -105,13 +105,13 @@ class _Series:
         self.smallest, self.largest = math.inf, -math.inf
 
     def take_exemplars(self) -> list[sdk.Exemplar]:
-        """The exemplars since the last collection."""
+        """Return the exemplars since the last collection, and forget them."""
         samples, self.samples, self.offered = self.samples, {}, 0
         return [sample.exemplar() for _, sample in sorted(samples.items())]
 
 
 class OwnInstrument:
-    """What all kinds have in common: their series.
+    """Finds the series of a measurement, and makes the points of all series.
 
     Args:
         name: Its name.
@@ -133,7 +133,7 @@ class OwnInstrument:
         self._lock = threading.RLock()
 
     def metric(self, temporalities: Mapping[type, AggregationTemporality], now_ns: int) -> Metric | None:
-        """The metric with its points, which begin anew where the temporality is delta; ``None``: there are none."""
+        """Return the metric, or ``None`` where it has no points; with delta temporality, count from zero again."""
         temporality = temporalities.get(self.kind, _CUMULATIVE)
         points = list(self._points(now_ns, delta=temporality is AggregationTemporality.DELTA))
         return Metric(self._name, self._description, self._unit, self._data(points, temporality)) if points else None
@@ -149,7 +149,7 @@ class OwnInstrument:
                 yield point
 
     def _find(self, attributes: Attributes) -> _Series:
-        """The series of attributes whose mapping has not begun one."""
+        """Return the series of these attributes, for a mapping that did not begin a series itself."""
         given = {} if attributes is None else attributes
         # The type belongs to the key: True, 1 and 1.0 are equal, but three attribute sets.
         key = frozenset([(name, type(value), value) for name, value in given.items()])
@@ -169,14 +169,14 @@ class OwnInstrument:
 
 
 class HistogramInstrument(OwnInstrument):
-    """A histogram; its exemplars are the last measurement of each bucket.
+    """Aggregates a histogram with explicit buckets. The last measurement of each bucket becomes its exemplar.
 
     Args:
         name: Its name.
         unit: The unit of its values.
         description: What it measures.
         span_of: Finds the span of a measurement that may become an exemplar.
-        bounds: Upper bounds of the buckets, the last one's left out; ``None``: the specification's.
+        bounds: Upper bounds of all buckets but the last, which has none; ``None``: those of the specification.
     """
 
     kind = sdk.Histogram
@@ -194,7 +194,7 @@ class HistogramInstrument(OwnInstrument):
         self.buckets = len(self._bounds) + 1
 
     def record(self, amount: float, attributes: Attributes = None, context: Context | None = None) -> None:
-        """Record one value; finite, and not negative."""
+        """Record one value. It has to be finite, and not negative."""
         series = self._by_mapping.get(id(attributes)) or self._find(attributes)
         span = self._span_of(context)
         sample = _Sample(amount, time.time_ns(), span) if span is not None else None
@@ -229,10 +229,10 @@ class HistogramInstrument(OwnInstrument):
 
 
 class _NumberInstrument(OwnInstrument):
-    """A sum or a last value; its exemplar is any of the measurements, each as likely as another."""
+    """Aggregates a sum or a last value. Each measurement is equally likely to become the exemplar."""
 
     def _note(self, series: _Series, amount: float, span: SpanContext | None) -> None:
-        """Note a measurement whose value is in the total already; under the lock."""
+        """Count a measurement whose value is in the total already. The caller holds the lock."""
         series.count += 1
         if span is not None:
             series.offered += 1
@@ -244,10 +244,10 @@ class _NumberInstrument(OwnInstrument):
 
 
 class SumInstrument(_NumberInstrument):
-    """A counter or an up-down counter.
+    """Aggregates a counter or an up-down counter.
 
     Args:
-        kind: The SDK's class of such an instrument, which has its temporality.
+        kind: The SDK's class of the instrument, by which temporalities are chosen.
         name: Its name.
         unit: The unit of its values.
         description: What it counts.
@@ -261,7 +261,7 @@ class SumInstrument(_NumberInstrument):
         self.kind = kind
 
     def add(self, amount: float, attributes: Attributes = None, context: Context | None = None) -> None:
-        """Add one value; finite, and to a counter none that is negative."""
+        """Add one value. It has to be finite; a counter takes no negative one."""
         series = self._by_mapping.get(id(attributes)) or self._find(attributes)
         span = self._span_of(context)
         with self._lock:
@@ -274,10 +274,10 @@ class SumInstrument(_NumberInstrument):
 
 
 class GaugeInstrument(_NumberInstrument):
-    """A gauge: the last value counts."""
+    """Keeps the last value of a gauge."""
 
     def set(self, amount: float, attributes: Attributes = None, context: Context | None = None) -> None:
-        """Set the value; a finite one."""
+        """Set the value. It has to be finite."""
         series = self._by_mapping.get(id(attributes)) or self._find(attributes)
         span = self._span_of(context)
         with self._lock:

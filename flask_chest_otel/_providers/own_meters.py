@@ -1,6 +1,6 @@
-"""The SDK's meter provider, but for this package's own instruments, which it aggregates for less.
+"""A meter provider of the SDK that aggregates this package's own instruments itself, at a lower cost.
 
-Only where the whole way of the metrics is ours: one reader, whose exporter puts them into the outbox.
+It is used only if all metrics have one reader, whose exporter puts them into the outbox.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _FILTER = "OTEL_METRICS_EXEMPLAR_FILTER"
 
 
 def can_aggregate(environ: Mapping[str, str]) -> bool:
-    """Whether :class:`OwnMeterProvider` does what the SDK would do in this environment."""
+    """Whether :class:`OwnMeterProvider` exports what the SDK would export, with these environment variables."""
     return has_explicit_buckets(environ) and environ.get(_FILTER, "trace_based") in EXEMPLAR_FILTERS
 
 
 class OwnMeterProvider(MeterProvider):
-    """A meter provider whose instruments of this package are not the SDK's.
+    """Hands out the SDK's meters, and an :class:`OwnMeter` for this package's scope.
 
     Args:
-        exporter: Gets all metrics.
-        resource: Of what they are.
+        exporter: Takes all metrics.
+        resource: The resource of all metrics.
     """
 
     def __init__(self, exporter: OutboxMetricExporter, resource: Resource) -> None:
@@ -67,7 +67,7 @@ class OwnMeterProvider(MeterProvider):
         schema_url: str | None = None,
         attributes: Any = None,
     ) -> metrics.Meter:
-        """A meter of the SDK, or of this package."""
+        """Return a meter of the SDK, or for this package's scope one of its own."""
         meter = super().get_meter(name, version, schema_url, attributes)
         if name != SCOPE or not isinstance(meter, Meter):  # it is none where the SDK is switched off
             return meter
@@ -75,7 +75,7 @@ class OwnMeterProvider(MeterProvider):
         return self._own_meters.setdefault(scope, OwnMeter(meter, scope))
 
     def _produce(self) -> MetricsData | None:
-        """What this package's instruments have measured; ``None``: nothing."""
+        """Return what this package's instruments have measured; ``None``: nothing."""
         with self._collecting:
             now_ns = time.time_ns()
             found = [meter.produce(self._own_temporalities, now_ns) for meter in list(self._own_meters.values())]
@@ -85,11 +85,11 @@ class OwnMeterProvider(MeterProvider):
 
 
 class OwnMeter(metrics.Meter):
-    """Makes instruments of this package; those that are observed are the SDK's.
+    """Makes the instruments of this package. Observable ones come from the SDK's meter.
 
     Args:
-        meter: The SDK's.
-        scope: What they are of.
+        meter: The SDK's meter for the same scope.
+        scope: The scope of the instruments.
     """
 
     def __init__(self, meter: Meter, scope: InstrumentationScope) -> None:
@@ -101,17 +101,17 @@ class OwnMeter(metrics.Meter):
         self._meter = meter
 
     def produce(self, temporalities: Mapping[type, AggregationTemporality], now_ns: int) -> ScopeMetrics | None:
-        """What there is to export now; ``None``: nothing."""
+        """Return the metrics to export now; ``None``: there are none."""
         made = list(self._made.values())
         found = [metric for one in made if (metric := one.metric(temporalities, now_ns)) is not None]
         return ScopeMetrics(self._scope, found, self._scope.schema_url or "") if found else None
 
     def create_counter(self, name: str, unit: str = "", description: str = "") -> Any:
-        """A counter."""
+        """Return a counter."""
         return self._once(self._meter.create_counter, (name, unit, description), partial(SumInstrument, Counter))
 
     def create_up_down_counter(self, name: str, unit: str = "", description: str = "") -> Any:
-        """An up-down counter."""
+        """Return an up-down counter."""
         make = partial(SumInstrument, UpDownCounter)
         return self._once(self._meter.create_up_down_counter, (name, unit, description), make)
 
@@ -123,34 +123,34 @@ class OwnMeter(metrics.Meter):
         *,
         explicit_bucket_boundaries_advisory: Sequence[float] | None = None,
     ) -> Any:
-        """A histogram."""
+        """Return a histogram."""
         bounds = explicit_bucket_boundaries_advisory
         of_sdk = partial(self._meter.create_histogram, explicit_bucket_boundaries_advisory=bounds)
         return self._once(of_sdk, (name, unit, description), partial(HistogramInstrument, bounds=bounds))
 
     def create_gauge(self, name: str, unit: str = "", description: str = "") -> Any:
-        """A gauge."""
+        """Return a gauge."""
         return self._once(self._meter.create_gauge, (name, unit, description), GaugeInstrument)
 
     def create_observable_counter(self, *args: Any, **kwargs: Any) -> metrics.ObservableCounter:
-        """The SDK's."""
+        """Return the SDK's observable counter."""
         return self._meter.create_observable_counter(*args, **kwargs)
 
     def create_observable_up_down_counter(self, *args: Any, **kwargs: Any) -> metrics.ObservableUpDownCounter:
-        """The SDK's."""
+        """Return the SDK's observable up-down counter."""
         return self._meter.create_observable_up_down_counter(*args, **kwargs)
 
     def create_observable_gauge(self, *args: Any, **kwargs: Any) -> metrics.ObservableGauge:
-        """The SDK's."""
+        """Return the SDK's observable gauge."""
         return self._meter.create_observable_gauge(*args, **kwargs)
 
     def _once(
         self, of_sdk: Callable[..., Hashable], definition: tuple[str, str, str], make: Callable[..., OwnInstrument]
     ) -> OwnInstrument:
-        """The instrument with this definition, made once: several applications may be one service.
+        """Return the instrument with this definition; several applications of one service share it.
 
-        The SDK makes an instrument, too, which is never measured with: it checks and compares definitions, and has one
-        instrument for two definitions that differ in the case of the name, or in buckets only.
+        The SDK makes an instrument, too, which gets no measurements. The SDK checks the definition, and has one object
+        for definitions that differ only in the case of the name, or only in buckets.
         """
         with self._making:  # older SDKs fail where two threads make the same instrument
             key = of_sdk(*definition)

@@ -1,4 +1,4 @@
-"""The span of a Socket.IO event: what a server span is to a request, without a WSGI border and without a response."""
+"""The span of a Socket.IO event. It has the place of the server span, without a WSGI entry and without a response."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["EventSpan"]
 
 
 class EventSpan(ServerSpan):
-    """One event and its span; it is in no metric of requests."""
+    """One event and its span; events are in no metric of requests."""
 
     __slots__ = ("_refused",)
 
@@ -33,7 +33,7 @@ class EventSpan(ServerSpan):
         self._refused = False
 
     def begin(self, name: str, attributes: Mapping[str, str]) -> tuple[Span | None, Context | None]:
-        """Start the span and make it current; it is returned with its context."""
+        """Start the span and make it current; return it with its context."""
         self._opened = True
         if self._spans is None:
             return None, None
@@ -44,9 +44,9 @@ class EventSpan(ServerSpan):
         return span, self._context
 
     def _started(self, name: str, attributes: Mapping[str, str]) -> Span:
-        """A trace of its own, with a link to that of the connection.
+        """Start a trace for the event, with a link to the trace of the connection, if that has one.
 
-        The span is a consumer's, by the conventions for messaging: the client sends an event and goes on.
+        The span's kind is CONSUMER by the conventions for messaging: the client sends an event and does not wait.
         """
         arrived = trace.get_current_span(self._spans.arrivals.context_in(self._environ)).get_span_context()
         links = [trace.Link(arrived)] if arrived.is_valid else None
@@ -56,21 +56,21 @@ class EventSpan(ServerSpan):
         return started
 
     def describe(self, attributes: dict[str, Any], status: int) -> None:  # noqa: ARG002 - a server span's signature
-        """Write attributes of the event onto the span: it has no status of HTTP."""
+        """Set attributes of the event on the span, which has no HTTP status."""
         if self._span is not None:
             self._span.set_attributes(attributes)
 
     def refuse(self) -> None:
-        """The application refuses a connection: what it raises for that is its answer."""
+        """Note that the application refuses the connection: the exception is its answer, and no failure."""
         self._refused = True
 
     def fail(self, error: BaseException | None, stack: str | None = None) -> None:
-        """Remember the exception that the event ends with, and its stack."""
+        """Note the exception that ends the event, and its stack trace."""
         if not self._refused and error is not self._error:
             super().fail(error, stack)
 
     def end(self, ended_s: float | None = None) -> None:
-        """Everything of the event is over: end its span; once."""
+        """Detach the context and end the span; further calls do nothing."""
         with guarded("event"):
             if self._token is not None:
                 otel_context.detach(self._token)

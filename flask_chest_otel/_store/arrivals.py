@@ -1,7 +1,8 @@
-"""In which order requests came into the store: that is when they end, and keys sort by when they began.
+"""Remembers in which order requests came into the store.
 
-Who shows new requests asks for what came after the one that was shown last. Only the last ones are remembered. A
-trigger does that, so that what a worker of release 0.1.0 writes is among them.
+A request comes when it ends, and its key sorts by its begin. A page or command that shows new requests asks for those
+that came after the last one shown. Only the last requests are remembered. A trigger remembers them, so that requests
+that a worker of release 0.1.0 writes are among them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ TABLE = "chest_arrivals"
 COLUMNS = ("number", "request_key")
 
 REMEMBERED = 2000
-"""So many requests are remembered at least; who looks twice a second misses none up to 4 000 each second."""
+"""Requests that are remembered, at least. A reader that looks twice a second misses none up to 4 000 requests/s."""
 
 _FORGOTTEN_AT_ONCE = 100
 MOST_REMEMBERED = REMEMBERED + _FORGOTTEN_AT_ONCE - 1
@@ -26,7 +27,7 @@ CREATION = (
     f"CREATE TABLE {TABLE} (number INTEGER PRIMARY KEY, request_key TEXT NOT NULL)",
     f"""CREATE TRIGGER chest_requests_arrived AFTER INSERT ON chest_requests
         BEGIN INSERT INTO {TABLE} (request_key) VALUES (NEW.record_key); END""",  # noqa: S608 - our own name
-    # Not with each one: to find what is to be forgotten takes as long as to remember.
+    # Not for each request: finding what to forget takes as long as remembering.
     f"""CREATE TRIGGER chest_arrivals_forgotten AFTER INSERT ON {TABLE} WHEN NEW.number % {_FORGOTTEN_AT_ONCE} = 0
         BEGIN DELETE FROM {TABLE} WHERE number <= NEW.number - {REMEMBERED}; END""",  # noqa: S608 - our own name
 )
@@ -37,17 +38,17 @@ JOINED = f"{TABLE} JOIN chest_requests ON request_key = record_key"
 
 
 def last_key(connection: sqlite3.Connection) -> str | None:
-    """The key of the request that came last; ``None``: none is remembered."""
+    """Return the key of the request that came last; ``None``: none is remembered."""
     found = connection.execute(f"SELECT request_key FROM {TABLE} ORDER BY number DESC LIMIT 1").fetchone()  # noqa: S608 - our own name
     return found and str(found[0])
 
 
 def number_of(connection: sqlite3.Connection, key: str) -> int | str:
-    """The number of a request, in an older file its key.
+    """Return the number of a request; in a file of release 0.1.0, its key.
 
-    -1: it is forgotten, or was in another file, so that all that are remembered are new.
+    -1 means that the request is forgotten or was in another file: all remembered requests are new.
     """
-    # One that was deleted and delivered again came twice.
+    # A request that was deleted and delivered again came twice.
     found = connection.execute(f"SELECT max(number) FROM {TABLE} WHERE request_key = ?", (key,)).fetchone()  # noqa: S608 - our own name
     number: int | str | None = found[0]
     return -1 if number is None else number

@@ -1,4 +1,4 @@
-"""Requests that recorded an exception, by application, class, place and route."""
+"""Groups requests that recorded an exception, by application, class, place and route."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _GROUPED = ("service", "error_type", "error_place", "route")
 
 
 def error_groups(connection: sqlite3.Connection, wanted: Wanted, newest: int) -> list[ErrorGroup]:
-    """The groups of the wanted requests.
+    """Return the groups of the wanted requests.
 
     Args:
         connection: The store.
-        wanted: Which requests.
-        newest: So many at most, the one of the newest request first; 0: all, the most frequent first.
+        wanted: Selects requests.
+        newest: Return at most this many groups, the one with the newest request first; 0: all, the largest first.
     """
     condition, values = conditions(replace(wanted, error_type=wanted.error_type or ANY_ERROR))
     names = ", ".join(_GROUPED)
