@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._records.record import ChildSpan, RequestError, RequestRecord
 from flask_chest_otel._store.overview import merged
-from flask_chest_otel._store.reader import StoreReader, Wanted, read_store
+from flask_chest_otel._store.reader import StoreReader, read_store
 from flask_chest_otel._store.store import QUARTER_GIB, EmbeddedStore
+from flask_chest_otel._store.wanted import Wanted
 from flask_chest_otel._viewer.door import Door
 from flask_chest_otel._viewer.pages import Source
 from flask_chest_otel._viewer.server import make_app

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
     from flask_chest_otel._analysis.times import Span
-    from flask_chest_otel._store.reader import RequestFacts, StoreReader, VariableFact, Wanted
+    from flask_chest_otel._store.answers import RequestFacts, VariableFact
+    from flask_chest_otel._store.reader import StoreReader
+    from flask_chest_otel._store.wanted import Wanted
 
 __all__ = ["ERROR_FACTS", "group_of", "joined", "observations", "same_time", "value_of"]
 

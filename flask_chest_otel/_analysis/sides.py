@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from flask_chest_otel._analysis.compare import Group
-    from flask_chest_otel._store.reader import StoreReader, Wanted
+    from flask_chest_otel._store.reader import StoreReader
+    from flask_chest_otel._store.wanted import Wanted
 
 __all__ = ["Side", "group_of_side", "side_of"]
 

@@ -8,7 +8,7 @@ from flask_chest_otel._records.schema import utc_text
 
 if TYPE_CHECKING:
     from flask_chest_otel._records.record import ChildSpan, LogLine
-    from flask_chest_otel._store.reader import RequestDetails, StoredRequest
+    from flask_chest_otel._store.answers import RequestDetails, StoredRequest
 
 __all__ = ["details_object", "request_object"]
 

@@ -23,6 +23,7 @@ from flask_chest_otel._collector.application import look_at
 from flask_chest_otel._collector.compose import Composition, CompositionError, composition_of, render
 from flask_chest_otel._collector.diff import changes
 from flask_chest_otel._collector.fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
+from flask_chest_otel._collector.refused import InUseError
 from flask_chest_otel._collector.services import routes_of
 from flask_chest_otel._lifecycle.state import config_of
 
@@ -212,7 +213,12 @@ def resend() -> None:
     runs, with its environment, when the reason is mended. What is refused again stays there. Delete the files to give
     it up.
     """
-    sent, kept = collector_resend.resend(collector_resend.folder(), told=lambda line: say(line, to_stderr=True))
+    try:
+        sent, kept = collector_resend.resend(os.environ, told=lambda line: say(line, to_stderr=True))
+    except InUseError as error:
+        raise click.ClickException(
+            f"Another `flask chest collector resend` sends what is in {error}. Wait until it has ended."
+        ) from error
     say(f"Sent again: {sent}. Refused again, and still kept: {kept}.")
     if kept:
         raise click.exceptions.Exit(1)

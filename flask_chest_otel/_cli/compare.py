@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flask_chest_otel._analysis.compare import Comparison, Group, Measure
-    from flask_chest_otel._store.reader import StoreReader, Wanted
+    from flask_chest_otel._store.reader import StoreReader
+    from flask_chest_otel._store.wanted import Wanted
 
 __all__ = ["command"]
 

@@ -14,12 +14,12 @@ from flask_chest_otel._cli.nothing_found import why_nothing
 from flask_chest_otel._cli.output import ERROR, safe, say, say_json, say_wrapped, whole
 from flask_chest_otel._cli.request_table import short_ids
 from flask_chest_otel._cli.source import open_store
-from flask_chest_otel._store.reader import Wanted
+from flask_chest_otel._store.wanted import Wanted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from flask_chest_otel._store.reader import ErrorGroup
+    from flask_chest_otel._store.answers import ErrorGroup
 
 __all__ = ["command"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._analysis.conditions import Condition
     from flask_chest_otel._analysis.explain import Explanation, Finding
-    from flask_chest_otel._store.reader import Wanted
+    from flask_chest_otel._store.wanted import Wanted
 
 __all__ = ["command"]
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import tzinfo
 
-    from flask_chest_otel._store.reader import OverviewRow, RequestFacts, StoreReader, VariableFact, Wanted
+    from flask_chest_otel._store.answers import OverviewRow, RequestFacts, VariableFact
+    from flask_chest_otel._store.reader import StoreReader
+    from flask_chest_otel._store.wanted import Wanted
 
     KeyOf = Callable[[RequestFacts, Sequence[VariableFact]], "Key"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flask_chest_otel._cli import options, times
-from flask_chest_otel._store.reader import Wanted
+from flask_chest_otel._store.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

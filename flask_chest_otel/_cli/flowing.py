@@ -59,8 +59,8 @@ def flow_message(error: click.ClickException) -> None:
         error.format_message = lambda: text.removeprefix(PREFIX)  # type: ignore[method-assign]
 
 
-def _broken(text: str, *, hanging: int = 2) -> str:
-    return "\n".join((margin + piece).rstrip() for margin, piece in broken(text, hanging=hanging))
+def _broken(text: str) -> str:
+    return "\n".join((margin + piece).rstrip() for margin, piece in broken(text))
 
 
 def _is_terminal(*, to_stderr: bool = False) -> bool:

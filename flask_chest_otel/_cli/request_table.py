@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from flask_chest_otel._cli.output import Style
-    from flask_chest_otel._store.reader import StoredRequest
+    from flask_chest_otel._store.answers import StoredRequest
 
 __all__ = ["COLUMNS", "RequestTable", "short_ids"]
 

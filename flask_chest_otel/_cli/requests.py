@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from flask_chest_otel._store.reader import StoredRequest, Wanted
+    from flask_chest_otel._store.answers import StoredRequest
+    from flask_chest_otel._store.wanted import Wanted
 
 __all__ = ["command"]
 

@@ -23,7 +23,7 @@ from flask_chest_otel._cli.output import (
 from flask_chest_otel._cli.request_table import RequestTable
 from flask_chest_otel._cli.source import open_store
 from flask_chest_otel._cli.span_tree import say_tree
-from flask_chest_otel._store.reader import Wanted
+from flask_chest_otel._store.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._cli.output import Style
     from flask_chest_otel._records.record import LogLine, RequestError
-    from flask_chest_otel._store.reader import RequestDetails, StoredRequest, StoreReader
+    from flask_chest_otel._store.answers import RequestDetails, StoredRequest
+    from flask_chest_otel._store.reader import StoreReader
 
 __all__ = ["command"]
 

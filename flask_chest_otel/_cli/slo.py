@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._store.reader import Wanted
+    from flask_chest_otel._store.wanted import Wanted
     from flask_chest_otel.slo import SLO
 
 __all__ = ["command"]

@@ -13,7 +13,8 @@ from flask.cli import NoAppException, ScriptInfo
 from flask_chest_otel._base.sqlite import is_broken, is_locked
 from flask_chest_otel._cli.output import say
 from flask_chest_otel._lifecycle.state import state_of
-from flask_chest_otel._store.reader import StoreReadError, read_store
+from flask_chest_otel._store.opening import StoreReadError
+from flask_chest_otel._store.reader import read_store
 from flask_chest_otel._store.store import store_path as place_of_store
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flask_chest_otel._records.record import ChildSpan
-    from flask_chest_otel._store.reader import StoredRequest
+    from flask_chest_otel._store.answers import StoredRequest
 
 __all__ = ["say_tree"]
 

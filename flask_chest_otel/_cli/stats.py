@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._cli.figures import Answer, Row
     from flask_chest_otel._cli.output import Style
-    from flask_chest_otel._store.reader import Wanted
+    from flask_chest_otel._store.wanted import Wanted
 
 __all__ = ["command"]
 

@@ -9,7 +9,7 @@ import click
 from flask_chest_otel._cli import options
 from flask_chest_otel._cli.output import safe, say, say_json
 from flask_chest_otel._cli.source import app_if_any, open_store, request_id_secret, store_path
-from flask_chest_otel._store.reader import Wanted
+from flask_chest_otel._store.wanted import Wanted
 from flask_chest_otel.ids import format_trace_id, legalise, map_request_id
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_chest_otel._store.reader import StoredRequest
+    from flask_chest_otel._store.answers import StoredRequest
 
 __all__ = ["command"]
 

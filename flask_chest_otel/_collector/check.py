@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import socket
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.error import HTTPError
+from urllib.parse import quote, urlencode, urlsplit
 
 from flask_chest_otel._base.addresses import shown_address, without_secrets
 from flask_chest_otel._collector import binary as collector_binary
 from flask_chest_otel._collector.fragments import ADD_ONS, ALIAS, TARGETS, read, unknown, variables_of
 from flask_chest_otel._collector.locks import lock_problems
+from flask_chest_otel._collector.requests import FAILURES, send
 from flask_chest_otel._collector.room import room_problems, stranded
 
 if TYPE_CHECKING:
@@ -231,32 +229,14 @@ _MISSING = {
 
 
 def _ask(url: str, headers: Mapping[str, str] | None = None, *, body: bytes | None = None) -> tuple[int, str]:
-    url, user = _without_user(url)
-    message = urllib.request.Request(url, body, {**user, **(headers or {})})  # noqa: S310 - the operator's own address
-    # As the collector does: addresses of this machine are reached without a proxy.
-    loopback = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-    handlers = [urllib.request.ProxyHandler({})] if loopback else []
     try:
-        with urllib.request.build_opener(*handlers).open(message, timeout=TIMEOUT_S) as answer:
+        with send(url, headers, body, timeout_s=TIMEOUT_S) as answer:
             return int(answer.status), str(answer.read(100_000), "utf-8", "replace")
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
         with error:
             return error.code, ""
-    except (OSError, ValueError, HTTPException) as error:
+    except FAILURES as error:
         return NOBODY, str(getattr(error, "reason", error))
-
-
-def _without_user(url: str) -> tuple[str, dict[str, str]]:
-    """Return an address without user and password, and the header that carries them.
-
-    The collector does the same; urllib would take ``user:password@host`` for the name of the host.
-    """
-    parts = urlsplit(url)
-    user, _, server = parts.netloc.rpartition("@")
-    if not user:
-        return url, {}
-    basic = base64.b64encode(unquote(user).encode()).decode()
-    return urlunsplit(parts._replace(netloc=server)), {"Authorization": f"Basic {basic}"}
 
 
 def _takes_connections(address: str) -> bool:

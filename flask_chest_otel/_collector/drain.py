@@ -7,12 +7,12 @@ import socket
 import subprocess
 import tempfile
 import time
-import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._collector.fragments import variables_of
 from flask_chest_otel._collector.queues import queues_of, waiting
+from flask_chest_otel._collector.requests import FAILURES, send
 from flask_chest_otel._collector.room import folder_of
 
 if TYPE_CHECKING:
@@ -95,10 +95,9 @@ def _running(binary: Path, text: str, environ: Mapping[str, str]) -> Iterator[tu
 def _size(url: str) -> float | None:
     """Return the size of all queues from the collector's metrics; ``None`` while it does not report one."""
     try:
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(url, timeout=PAUSE_S) as answer:
+        with send(url, timeout_s=PAUSE_S) as answer:
             lines = answer.read().decode().splitlines()
-    except (OSError, ValueError):
+    except FAILURES:
         return None
     sizes = [float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("otelcol_exporter_queue_size")]
     return sum(sizes) if sizes else None

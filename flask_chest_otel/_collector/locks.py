@@ -7,6 +7,8 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._collector.requests import is_loopback
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -14,8 +16,6 @@ __all__ = ["lock_problems"]
 
 SHORTEST = 16
 """Length from which a token cannot be guessed, characters."""
-
-LOOPBACK = ("", "localhost", "::1")
 
 
 def lock_problems(environ: Mapping[str, str], *, secure: bool) -> Iterator[str]:
@@ -29,7 +29,7 @@ def lock_problems(environ: Mapping[str, str], *, secure: bool) -> Iterator[str]:
     if secure:
         yield from _tokens(environ.get("CHEST_OTLP_TOKEN", ""), environ.get("CHEST_OTLP_TOKEN_FILE", ""))
         yield from _certificate(environ.get("CHEST_TLS_CERT", ""), environ.get("CHEST_TLS_KEY", ""))
-    elif host not in LOOPBACK and not host.startswith("127."):
+    elif host and not is_loopback(host):
         yield (
             f"CHEST_OTLP_HOST={host} lets everybody who reaches this address send data, unencrypted. Add --secure, or "
             "type: unset CHEST_OTLP_HOST"

@@ -64,9 +64,9 @@ def merge(base: dict[str, Node], other: dict[str, Node]) -> None:
             base[key] = node
 
 
-def text_of(nodes: dict[str, Node], indent: int = 0) -> str:
+def text_of(nodes: dict[str, Node]) -> str:
     """Return the tree as YAML."""
-    return "".join(f"{line}\n" for line in _lines(nodes, indent))
+    return "".join(f"{line}\n" for line in _lines(nodes, 0))
 
 
 def _lines(nodes: dict[str, Node], indent: int) -> list[str]:

@@ -3,107 +3,85 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
-import urllib.error
-import urllib.request
-from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from flask_chest_otel._base.addresses import without_secrets
+from flask_chest_otel._collector.refused import NEWEST, folder, request_in, take
+from flask_chest_otel._collector.requests import FAILURES, send
+from flask_chest_otel._guard import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["folder", "resend"]
+    from flask_chest_otel._collector.refused import Refused
 
-FILES = ("refused.1.jsonl", "refused.jsonl")
-"""The files that the collector writes, the older one first."""
+__all__ = ["resend"]
 
 TIMEOUT_S = 30.0
 
 
-class Refused(TypedDict, total=False):
-    """One line of these files: a request that a target refused, as the collector's guard writes it.
-
-    Attributes:
-        exporter: The exporter's name in the configuration, such as ``influxdb/metrics``.
-        url: The address that it was sent to.
-        content_type: The header ``Content-Type``, where it had one.
-        content_encoding: The header ``Content-Encoding``, where it had one.
-        body: Its body, base64.
-    """
-
-    exporter: str
-    url: str
-    content_type: str
-    content_encoding: str
-    body: str
-
-
-def folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder in which the collector keeps refused requests."""
-    queue = environ.get("CHEST_QUEUE_DIR") or "/var/lib/flask-chest/queue"
-    return Path(environ.get("CHEST_REFUSED_DIR") or f"{queue}/refused")
-
-
-def resend(
-    where: Path, environ: Mapping[str, str] = os.environ, *, told: Callable[[str], None] = print
-) -> tuple[int, int]:
+def resend(environ: Mapping[str, str], *, told: Callable[[str], None]) -> tuple[int, int]:
     """Send all kept requests again; those that are refused once more are kept.
 
     Args:
-        where: The folder with the files.
-        environ: The environment of the collector, with addresses and credentials.
-        told: Called with a line for each request that was refused again or could not be sent.
+        environ: The environment of the collector, with its folder, addresses and credentials.
+        told: Called with a line for each request that was refused again or is none, and for each server that cannot
+            be reached.
 
     Returns:
-        How many requests were taken, and how many are still kept.
+        How many requests were sent, and how many are still kept.
+
+    Raises:
+        InUseError: Another process does this now.
     """
-    sent, kept = 0, 0
-    for path in (where / name for name in FILES):
-        if not path.exists():
-            continue
-        # The collector then begins a new file, so nothing that it writes now is lost.
-        taken = path.with_suffix(".sending")
-        path.rename(taken)
-        stay = [line for line in taken.read_bytes().splitlines(keepends=True) if not _send(line, environ, told)]
-        sent += taken.read_bytes().count(b"\n") - len(stay)
-        kept += len(stay)
-        if stay:
-            with path.open("ab") as file:
-                file.writelines(stay)
-        taken.unlink()
-    return sent, kept
+    where = folder(environ)
+    unreached: set[str] = set()
+
+    def work(line: bytes) -> bool:
+        try:
+            refused = request_in(line)
+        except ValueError:
+            start = printable(line[:60].decode("utf-8", "replace"))
+            told(f"a line is no request, or was cut off. To give it up, delete it from {where / NEWEST}: {start}…")
+            return False
+        exporter = refused["exporter"]
+        try:
+            return exporter not in unreached and _is_sent(refused, environ, told)
+        except FAILURES as error:
+            unreached.add(exporter)
+            told(f"{exporter}: {_trouble(exporter, error, environ)}")
+            return False
+
+    return take(where, work)
 
 
-def _send(line: bytes, environ: Mapping[str, str], told: Callable[[str], None]) -> bool:
+def _trouble(exporter: str, error: Exception, environ: Mapping[str, str]) -> str:
+    """Say why nothing was sent, and what to type; without the password in an address."""
+    variable = _SERVERS.get(exporter, "")
+    hint = f". Start the server, or type: export {variable}=URL" if variable else ""
+    said = without_secrets(str(getattr(error, "reason", error)), {variable: environ.get(variable, "")})
+    return f"not sent, and still kept: {printable(said)}{hint}"
+
+
+def _is_sent(refused: Refused, environ: Mapping[str, str], told: Callable[[str], None]) -> bool:
+    """Whether the target takes a request now.
+
+    Raises:
+        OSError, ValueError, HTTPException: It cannot be reached.
+    """
+    headers = {"Content-Type": refused.get("content_type"), "Content-Encoding": refused.get("content_encoding")}
+    headers |= _credentials(refused["exporter"], environ)
+    given = {name: value for name, value in headers.items() if value}
     try:
-        letter: Refused = json.loads(line)
-        request = _request(letter, environ)
-        with urllib.request.build_opener(*_proxies(request)).open(request, timeout=TIMEOUT_S):
+        with send(_address(refused, environ), given, base64.b64decode(refused["body"]), timeout_s=TIMEOUT_S):
             return True
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
         with error:
-            told(f"{letter['exporter']}: {error.code} {error.reason}: {error.read(300).decode('utf-8', 'replace')}")
-    except (OSError, ValueError, KeyError) as error:
-        told(f"not sent: {error}")
-    return False
-
-
-def _proxies(request: urllib.request.Request) -> list[urllib.request.BaseHandler]:
-    loopback = (urlsplit(request.full_url).hostname or "") in ("localhost", "127.0.0.1", "::1")
-    return [urllib.request.ProxyHandler({})] if loopback else []
-
-
-def _request(letter: Refused, environ: Mapping[str, str]) -> urllib.request.Request:
-    headers = {"Content-Type": letter.get("content_type"), "Content-Encoding": letter.get("content_encoding")}
-    headers |= _credentials(letter["exporter"], environ)
-    return urllib.request.Request(  # noqa: S310 - the operator's own address
-        _address(letter, environ),
-        base64.b64decode(letter["body"]),
-        {name: value for name, value in headers.items() if value},
-        method="POST",
-    )
+            said = printable(error.read(300).decode("utf-8", "replace"))
+            told(f"{refused['exporter']}: {error.code} {error.reason}: {said}")
+        return False
 
 
 _SERVERS = {
@@ -126,16 +104,16 @@ _QUERY = {"org": "INFLUXDB_ORG", "bucket": "INFLUXDB_SPANS_BUCKET", "db": "INFLU
 _METRICS_QUERY = {**_QUERY, "bucket": "INFLUXDB_BUCKET"}
 
 
-def _address(letter: Refused, environ: Mapping[str, str]) -> str:
+def _address(refused: Refused, environ: Mapping[str, str]) -> str:
     """Return the address of the refused request, with the server, organisation and bucket that are set now.
 
     Requests to AWS go to the collector's own queue, as only the collector can sign them.
     """
-    if signal := _BY_QUEUE.get(letter["exporter"]):
+    if signal := _BY_QUEUE.get(refused["exporter"]):
         return f"http://127.0.0.1:{environ.get('CHEST_AWS_RESEND_PORT') or 14316}/v1/{signal}"
-    then = urlsplit(str(letter["url"]))
-    now = urlsplit(environ.get(_SERVERS.get(letter["exporter"], "")) or str(letter["url"]))
-    names = _METRICS_QUERY if letter["exporter"] == "influxdb/metrics" else _QUERY
+    then = urlsplit(str(refused["url"]))
+    now = urlsplit(environ.get(_SERVERS.get(refused["exporter"], "")) or str(refused["url"]))
+    names = _METRICS_QUERY if refused["exporter"] == "influxdb/metrics" else _QUERY
     query = {key: environ.get(names.get(key, "")) or value for key, value in parse_qsl(then.query)}
     address: str = then._replace(scheme=now.scheme, netloc=now.netloc, query=urlencode(query)).geturl()
     return address

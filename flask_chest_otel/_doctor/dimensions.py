@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._collector.application import look_at
 from flask_chest_otel._doctor.part import Row
 from flask_chest_otel._server_span.upstream import is_instrumented_by_upstream
-from flask_chest_otel._store.reader import StoreReadError, Wanted, read_store
+from flask_chest_otel._store.opening import StoreReadError
+from flask_chest_otel._store.reader import read_store
+from flask_chest_otel._store.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,9 @@ from flask_chest_otel._collector.application import look_at
 from flask_chest_otel._doctor import dimensions
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._lifecycle.state import config_of
-from flask_chest_otel._store.reader import StoreReadError, Wanted, read_store
+from flask_chest_otel._store.opening import StoreReadError
+from flask_chest_otel._store.reader import read_store
+from flask_chest_otel._store.wanted import Wanted
 from flask_chest_otel._tracking.marks import every_mark, marked
 
 if TYPE_CHECKING:

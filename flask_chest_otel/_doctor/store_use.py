@@ -6,7 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.text import counted
-from flask_chest_otel._store.reader import StoreReadError, read_store
+from flask_chest_otel._store.opening import StoreReadError
+from flask_chest_otel._store.reader import read_store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from flask_chest_otel._base import sqlite
+from flask_chest_otel._base.bounded import HeldError
 from flask_chest_otel._guard import Log, printable
 from flask_chest_otel._outbox import folder as outbox_folder
 from flask_chest_otel._outbox import memory
 from flask_chest_otel._outbox.elsewhere import NOBODY_SENDS, elsewhere
 from flask_chest_otel._outbox.file import FILENAME, Outbox
-from flask_chest_otel._outbox.limits import HeldError
 from flask_chest_otel._outbox.owner import OwnerLock, sweep
 from flask_chest_otel._outbox.settled import Settled
 

@@ -9,18 +9,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._records.tables import (
-    ADDED_COLUMNS,
-    ADDED_INDICES,
-    DETAILS,
-    REQUESTS,
     TIMED,
-    VARIABLES,
-    Column,
     DetailsRow,
-    Index,
-    Kind,
     RequestRow,
-    Table,
     VariableRow,
 )
 
@@ -28,20 +19,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._records.record import ChildSpan, RequestError, RequestRecord
 
 __all__ = [
-    "ADDED_COLUMNS",
-    "ADDED_INDICES",
-    "DETAILS",
-    "REQUESTS",
     "SCHEMA_VERSION",
-    "TIMED",
-    "VARIABLES",
-    "Column",
-    "DetailsRow",
-    "Index",
-    "Kind",
-    "RequestRow",
-    "Table",
-    "VariableRow",
     "began_unix_ns",
     "clean",
     "details_row",

@@ -17,7 +17,9 @@ from flask_chest_otel._base.statuses import SERVER_ERROR
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flask_chest_otel._store.reader import OverviewRow, StoreReader, Wanted
+    from flask_chest_otel._store.answers import OverviewRow
+    from flask_chest_otel._store.reader import StoreReader
+    from flask_chest_otel._store.wanted import Wanted
 
 __all__ = ["LADDER", "LEAST_BUDGET", "Choice", "Suggestion", "suggestions"]
 

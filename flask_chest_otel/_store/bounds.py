@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._base.sqlite import transaction
+from flask_chest_otel._base import bounded
+from flask_chest_otel._base.sqlite import pragma, transaction
 from flask_chest_otel._guard import Log
 from flask_chest_otel._records.schema import key_at
 from flask_chest_otel._store import rolling, slo_counts
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-__all__ = ["Bounds", "StoreHeldError"]
+__all__ = ["Bounds"]
 
 SMALLEST_BYTES = 1024 * 1024
 """Smallest allowed ``max_bytes``: tables, indices and a small write-ahead log have to fit."""
@@ -32,12 +33,8 @@ DELETED_AT_ONCE = 200
 PAGES_RETURNED = 4000
 """How many free pages are returned to the file system after one write, at most."""
 
-PAGES_AT_ONCE = 200
-"""How many of these one statement returns."""
-
 READER_S = 0.2
 """How long to wait for a reader that prevents emptying the write-ahead log, seconds."""
-
 
 DAY_S = 86400.0
 
@@ -48,10 +45,6 @@ DOUBTED_S = DAY_S
 """How long nothing is deleted for its age after the clock has jumped, seconds."""
 
 logger = Log(__name__)
-
-
-class StoreHeldError(Exception):
-    """Writing has to wait: another process reads an old state of the file, so the write-ahead log cannot be emptied."""
 
 
 class Bounds:
@@ -78,23 +71,15 @@ class Bounds:
 
     def configure(self, connection: sqlite3.Connection) -> None:
         """Set SQLite's parameters for the bounds on a connection."""
-        page_bytes = _pragma(connection, "page_size")
-        pages = min(1000, self.log_bytes // 2 // page_bytes)
-        connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
-        connection.execute(f"PRAGMA journal_size_limit = {self.log_bytes // 2}")
+        bounded.limit_log(connection, self.log_bytes)
 
     def before_write(self, connection: sqlite3.Connection, path: Path) -> None:
         """Raise if the write-ahead log has reached its bound and cannot be emptied.
 
         Raises:
-            StoreHeldError: Another process reads an old state of the file; try again later.
+            HeldError: Another process reads an old state of the file; try again later.
         """
-        log = path.with_name(f"{path.name}-wal")
-        if not log.exists() or log.stat().st_size <= self.log_bytes:
-            return
-        _empty_log(connection)
-        if log.exists() and log.stat().st_size > self.log_bytes:
-            raise StoreHeldError(f"a reader holds {path} open in a transaction: end it")
+        bounded.hold_back(connection, path, self.log_bytes, wait_s=READER_S)
 
     def after_write(self, connection: sqlite3.Connection) -> None:
         """Delete requests that are too old or exceed the size; three small reads if there are none."""
@@ -104,28 +89,24 @@ class Bounds:
             slo_counts.forget(connection, now_s)
             oldest_ns = int((now_s - self.max_age_s) * 1e9)
             while _delete_oldest(connection, before=key_at(oldest_ns)):
-                _let_others_run()
+                bounded.let_others_run()
                 if time.monotonic() >= give_up_at:
                     break
             else:
                 self._next_aging = time.monotonic() + AGED_EVERY_S
-        if _used_bytes(connection) > self._file_bytes * 0.95:
-            while _used_bytes(connection) > self._file_bytes * 0.85 and time.monotonic() < give_up_at:
+        if bounded.used_bytes(connection) > self._file_bytes * 0.95:
+            while bounded.used_bytes(connection) > self._file_bytes * 0.85 and time.monotonic() < give_up_at:
                 if not _delete_oldest(connection):
                     break
-                _let_others_run()
+                bounded.let_others_run()
         self._give_back(connection)
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
-        pages, free = _pragma(connection, "page_count"), _pragma(connection, "freelist_count")
-        too_large = pages * _pragma(connection, "page_size") > self._file_bytes
-        # SQLite reuses free pages. Returning them means copying, which pays off only for many.
-        if free and (too_large or free > max(256, pages // 2)):
-            for _ in range(0, min(free, PAGES_RETURNED), PAGES_AT_ONCE):
-                # Each step of this statement frees one page, and execute would take only one.
-                connection.executescript(f"PRAGMA incremental_vacuum({PAGES_AT_ONCE})")
-                _let_others_run()
-            _empty_log(connection)
+        too_large = pragma(connection, "page_count") * pragma(connection, "page_size") > self._file_bytes
+        if pragma(connection, "freelist_count") and (too_large or bounded.has_much_free(connection)):
+            bounded.give_back(connection, PAGES_RETURNED)
+            # Wait for a reader, but not long: the queue fills up meanwhile.
+            bounded.empty_log(connection, READER_S)
 
 
 class _Clock:
@@ -167,24 +148,3 @@ def _delete_oldest(connection: sqlite3.Connection, before: str = "g") -> bool:
             connection.execute("DELETE FROM chest_requests WHERE record_key <= ?", (newest_out,))
             rolling.trim(connection, newest_out)
     return newest_out is not None
-
-
-def _empty_log(connection: sqlite3.Connection) -> None:
-    # Wait for a reader, but not long: the queue fills up meanwhile.
-    until = time.monotonic() + READER_S
-    while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] and time.monotonic() < until:
-        time.sleep(READER_S / 10)
-
-
-def _let_others_run() -> None:
-    # Under gevent, other greenlets cannot run while SQLite works: sleep(0) lets them.
-    time.sleep(0)
-
-
-def _used_bytes(connection: sqlite3.Connection) -> int:
-    used = _pragma(connection, "page_count") - _pragma(connection, "freelist_count")
-    return used * _pragma(connection, "page_size")
-
-
-def _pragma(connection: sqlite3.Connection, name: str) -> int:
-    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._records.schema import REQUESTS, began_unix_ns, utc_text
+from flask_chest_otel._records.schema import began_unix_ns, utc_text
+from flask_chest_otel._records.tables import REQUESTS
 from flask_chest_otel._store.answers import ErrorGroup
 from flask_chest_otel._store.rows import typed
 from flask_chest_otel._store.wanted import ANY_ERROR, Wanted, conditions

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._base import sqlite
 from flask_chest_otel._base.sqlite import identity, is_broken, is_unusable, make, set_aside, transaction
-from flask_chest_otel._records import schema
+from flask_chest_otel._records import schema, tables
 from flask_chest_otel._records.delivery import ChestOffError
 from flask_chest_otel._store import arrivals, rollups, slo_counts
 
@@ -58,7 +58,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def _steps(version: int) -> Iterator[str]:
     if version == 0:
-        for table in (schema.REQUESTS, schema.VARIABLES):
+        for table in (tables.REQUESTS, tables.VARIABLES):
             yield _creation(table)
             yield from _indexing(table.name, table.indices)
         yield from _NEW_TABLES
@@ -69,17 +69,17 @@ def _steps(version: int) -> Iterator[str]:
             yield from UPGRADES[step]
 
 
-def _described(column: schema.Column) -> str:
+def _described(column: tables.Column) -> str:
     return f"{column.name} {_TYPES.get(column.kind, 'TEXT')}{'' if column.nullable else ' NOT NULL'}"
 
 
-def _creation(table: schema.Table) -> str:
+def _creation(table: tables.Table) -> str:
     columns, key = ", ".join(map(_described, table.columns)), ", ".join(table.primary_key)
     # WITHOUT ROWID stores rows in the order of their keys, so the oldest rows lie together.
     return f"CREATE TABLE {table.name} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID"
 
 
-def _indexing(table: str, indices: tuple[schema.Index, ...]) -> Iterator[str]:
+def _indexing(table: str, indices: tuple[tables.Index, ...]) -> Iterator[str]:
     for index in indices:
         only = f" WHERE {index.of_those_with} IS NOT NULL" if index.of_those_with else ""
         yield f"CREATE INDEX {index.name} ON {table} ({', '.join(index.columns)}){only}"
@@ -87,7 +87,7 @@ def _indexing(table: str, indices: tuple[schema.Index, ...]) -> Iterator[str]:
 
 # A trigger deletes the details of deleted requests, as a worker process of release 0.1.0 does not know this table.
 _DELETING = (
-    f"CREATE TRIGGER chest_requests_deleted AFTER DELETE ON {schema.REQUESTS.name}"  # noqa: S608 - our own name
+    f"CREATE TRIGGER chest_requests_deleted AFTER DELETE ON {tables.REQUESTS.name}"  # noqa: S608 - our own name
     " BEGIN DELETE FROM chest_details WHERE request_key = OLD.record_key; END"
 )
 
@@ -98,15 +98,15 @@ _NEW_TABLES = (
 )
 
 
-def _adding(*columns: schema.Column) -> Iterator[str]:
-    return (f"ALTER TABLE {schema.REQUESTS.name} ADD COLUMN {_described(column)}" for column in columns)
+def _adding(*columns: tables.Column) -> Iterator[str]:
+    return (f"ALTER TABLE {tables.REQUESTS.name} ADD COLUMN {_described(column)}" for column in columns)
 
 
-_OF_OBJECTIVES = tuple(column for column in schema.ADDED_COLUMNS if column.name == slo_counts.COLUMN)
+_OF_OBJECTIVES = tuple(column for column in tables.ADDED_COLUMNS if column.name == slo_counts.COLUMN)
 
 _NEW_COLUMNS = (
-    *_adding(*(column for column in schema.ADDED_COLUMNS if column not in _OF_OBJECTIVES)),
-    *_indexing(schema.REQUESTS.name, schema.ADDED_INDICES),
+    *_adding(*(column for column in tables.ADDED_COLUMNS if column not in _OF_OBJECTIVES)),
+    *_indexing(tables.REQUESTS.name, tables.ADDED_INDICES),
 )
 
 ADDITIONS = (

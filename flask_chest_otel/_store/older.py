@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._records.schema import ADDED_COLUMNS
+from flask_chest_otel._records.tables import ADDED_COLUMNS
 from flask_chest_otel._store import arrivals, rollups, slo_counts
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
 
-from flask_chest_otel._records.schema import REQUESTS, VARIABLES, began_unix_ns, clean, utc_text
+from flask_chest_otel._records.schema import began_unix_ns, clean, utc_text
+from flask_chest_otel._records.tables import REQUESTS, VARIABLES
 from flask_chest_otel._store import arrivals, packed, slo_counts
 from flask_chest_otel._store.answers import (
     ErrorGroup,
@@ -21,7 +22,7 @@ from flask_chest_otel._store.answers import (
     VariableFact,
 )
 from flask_chest_otel._store.error_groups import error_groups
-from flask_chest_otel._store.opening import StoreReadError, opened
+from flask_chest_otel._store.opening import opened
 from flask_chest_otel._store.overview import Groups, overview
 from flask_chest_otel._store.rollups import COUNTED_COLUMNS
 from flask_chest_otel._store.rows import stored_request, typed, value_of
@@ -34,18 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "ErrorGroup",
-    "Losses",
-    "OverviewRow",
-    "RequestDetails",
-    "RequestFacts",
-    "SLOCount",
-    "StoreExtent",
-    "StoreReadError",
     "StoreReader",
-    "StoredRequest",
-    "VariableFact",
-    "Wanted",
     "read_store",
 ]
 

@@ -10,7 +10,8 @@ from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.sqlite import transaction
-from flask_chest_otel._records.schema import REQUESTS, key_at
+from flask_chest_otel._records.schema import key_at
+from flask_chest_otel._records.tables import REQUESTS
 from flask_chest_otel._store import slo_counts
 from flask_chest_otel._store.rollups import (
     BETWEEN,

@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._records.record import RequestError
-from flask_chest_otel._records.schema import TIMED, read_value
+from flask_chest_otel._records.schema import read_value
+from flask_chest_otel._records.tables import TIMED
 from flask_chest_otel._store.answers import StoredRequest
 
 if TYPE_CHECKING:
-    from flask_chest_otel._records.schema import Column, Table
+    from flask_chest_otel._records.tables import Column, Table
 
 __all__ = ["stored_request", "typed", "value_of", "verdicts_in"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._guard import Log, printable
-from flask_chest_otel._records import schema
+from flask_chest_otel._records import schema, tables
 from flask_chest_otel._records.delivery import ChestOffError, UnforkedWriter
 from flask_chest_otel._records.queue import RecordQueue
 from flask_chest_otel._records.queued import QueuedChest
@@ -191,15 +191,15 @@ def _insertion(name: str, columns: Iterable[str]) -> str:
     return f"INSERT INTO {name} ({', '.join(names)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - our own names
 
 
-_FIELDS = schema.RequestRow._fields
+_FIELDS = tables.RequestRow._fields
 _REFUSED, _ERROR = _FIELDS.index("refused"), _FIELDS.index("error_type")
 
 _INSERT_REQUEST = _insertion("chest_requests", _FIELDS)
 # Most requests have no error and no refused value, and binding NULL takes Python several times as long as binding a
 # number: so these columns are left out.
 _INSERT_PLAIN = _insertion("chest_requests", (*_FIELDS[:_REFUSED], *_FIELDS[_REFUSED + 1 : _ERROR], "slos"))
-_INSERT_VARIABLE = _insertion("chest_variables", schema.VariableRow._fields)
-_INSERT_DETAILS = _insertion("chest_details", schema.DetailsRow._fields)
+_INSERT_VARIABLE = _insertion("chest_variables", tables.VariableRow._fields)
+_INSERT_DETAILS = _insertion("chest_details", tables.DetailsRow._fields)
 
 
 def _insert(connection: sqlite3.Connection, records: list[RequestRecord], spans: SpanChoice) -> None:
@@ -222,7 +222,7 @@ class _Rows:
     def __init__(self, records: list[RequestRecord], spans: SpanChoice) -> None:
         self._records = records
         self._spans = spans
-        self.variables: list[schema.VariableRow] = []
+        self.variables: list[tables.VariableRow] = []
         self.details: list[tuple[object, ...]] = []
 
     def requests(self) -> Iterator[tuple[object, ...]]:

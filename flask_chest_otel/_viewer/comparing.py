@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._analysis.compare import compare
 from flask_chest_otel._analysis.sides import group_of_side, side_of
 from flask_chest_otel._analysis.times import TimeTextError
-from flask_chest_otel._store.reader import Wanted
+from flask_chest_otel._store.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._analysis.chosen import ERROR_FACTS, observations, same_time
 from flask_chest_otel._analysis.explain import explain
-from flask_chest_otel._store.reader import Wanted
+from flask_chest_otel._store.wanted import Wanted
 
 if TYPE_CHECKING:
     from flask_chest_otel._analysis.conditions import Condition

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._analysis.times import TimeTextError, read_moments
-from flask_chest_otel._store.reader import Wanted
+from flask_chest_otel._store.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from flask_chest_otel._store.reader import StoredRequest
+    from flask_chest_otel._store.answers import StoredRequest
 
 __all__ = ["Filter", "read_filter"]
 

@@ -11,7 +11,7 @@ from flask_chest_otel.errors import ChestConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from flask_chest_otel._store.reader import StoredRequest
+    from flask_chest_otel._store.answers import StoredRequest
 
 __all__ = ["PLACES", "check_links", "filled"]
 

@@ -6,13 +6,14 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._store.reader import StoreReadError, read_store
+from flask_chest_otel._store.opening import StoreReadError
+from flask_chest_otel._store.reader import read_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from flask_chest_otel._store.reader import StoredRequest
+    from flask_chest_otel._store.answers import StoredRequest
     from flask_chest_otel._viewer.filters import Filter
 
 __all__ = ["events"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flask import Blueprint
     from flask.blueprints import BlueprintSetupState
 
-    from flask_chest_otel._store.reader import StoredRequest
+    from flask_chest_otel._store.answers import StoredRequest
     from flask_chest_otel._viewer.filters import Filter
 
 __all__ = ["NAME", "curl", "register", "row_of", "words"]

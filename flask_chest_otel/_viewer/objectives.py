@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from flask_chest_otel._slo.status import Status
-    from flask_chest_otel._store.reader import SLOCount, StoreReader
+    from flask_chest_otel._store.answers import SLOCount
+    from flask_chest_otel._store.reader import StoreReader
     from flask_chest_otel.slo import SLO
 
 __all__ = ["Promised", "objectives_data"]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._store.overview import merged
 
 if TYPE_CHECKING:
-    from flask_chest_otel._store.reader import OverviewRow, StoreReader, Wanted
+    from flask_chest_otel._store.answers import OverviewRow
+    from flask_chest_otel._store.reader import StoreReader
+    from flask_chest_otel._store.wanted import Wanted
     from flask_chest_otel._viewer.filters import Filter
 
 __all__ = ["figures", "overview_data"]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, abort, render_template, request, stream_with_context
 
 from flask_chest_otel._guard import lines
-from flask_chest_otel._store.reader import StoreReadError, read_store
+from flask_chest_otel._store.opening import StoreReadError
+from flask_chest_otel._store.reader import read_store
 from flask_chest_otel._viewer import comparing, looks
 from flask_chest_otel._viewer.errors import errors_data
 from flask_chest_otel._viewer.explaining import explain_data

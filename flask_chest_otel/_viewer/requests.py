@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._analysis.span_tree import in_tree_order
 from flask_chest_otel._records.schema import began_unix_ns
-from flask_chest_otel._store.reader import Wanted
+from flask_chest_otel._store.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flask_chest_otel._records.record import ChildSpan
-    from flask_chest_otel._store.reader import RequestDetails, StoredRequest, StoreReader
+    from flask_chest_otel._store.answers import RequestDetails, StoredRequest
+    from flask_chest_otel._store.reader import StoreReader
     from flask_chest_otel._viewer.filters import Filter
 
 __all__ = ["columns_of", "moment", "neighbours", "newest", "request_data", "requests_data"]

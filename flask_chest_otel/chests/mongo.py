@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._base.addresses import shown_address
 from flask_chest_otel._base.lazy import library
-from flask_chest_otel._records import schema
+from flask_chest_otel._records import schema, tables
 from flask_chest_otel._records.delivery import AwayError
 from flask_chest_otel.chests.direct import CAPACITY, TEN_MINUTES_S, DirectChest
 from flask_chest_otel.errors import ChestConfigError
@@ -167,7 +167,7 @@ def document(record: RequestRecord) -> dict[str, object]:
     return {**fields, **{name: value for name, value in _nested(record).items() if value}}
 
 
-_NESTED = {column.name for column in schema.ADDED_COLUMNS} - {"path", "version", "cpu_ms", "first_byte_ms"}
+_NESTED = {column.name for column in tables.ADDED_COLUMNS} - {"path", "version", "cpu_ms", "first_byte_ms"}
 """Columns that a document has in another form, or not at all if they are empty."""
 
 

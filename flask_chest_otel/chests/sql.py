@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._base.lazy import library
-from flask_chest_otel._records import schema
+from flask_chest_otel._records import schema, tables
 from flask_chest_otel._records.delivery import AwayError, ChestOffError, UnforkedWriter
 from flask_chest_otel.chests.direct import CAPACITY, TEN_MINUTES_S, DirectChest
 from flask_chest_otel.chests.sql_dialects import FAMILIES, SHORT_CHARS
@@ -190,7 +190,7 @@ class _SQLWriter:
 _SHORT = ("service", "method", "request_id", "version", "error_type")
 
 
-def _fitting(row: schema.RequestRow) -> tuple[object, ...]:
+def _fitting(row: tables.RequestRow) -> tuple[object, ...]:
     texts = row.service, row.method, row.request_id, row.version or "", row.error_type or ""
     if max(map(len, texts)) <= SHORT_CHARS:
         return tuple(row)
@@ -198,7 +198,7 @@ def _fitting(row: schema.RequestRow) -> tuple[object, ...]:
     return tuple(row._replace(**short))
 
 
-def _fitting_variable(row: schema.VariableRow) -> tuple[object, ...]:
+def _fitting_variable(row: tables.VariableRow) -> tuple[object, ...]:
     return tuple(row) if len(row.name) <= SHORT_CHARS else tuple(row._replace(name=row.name[:SHORT_CHARS]))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects import mysql
     from sqlalchemy.types import TypeEngine
 
-    from flask_chest_otel._records.schema import Kind
+    from flask_chest_otel._records.tables import Kind
 else:
     sqlalchemy = library("sqlalchemy", "flask-chest-otel[sql]")
     mysql = library("sqlalchemy.dialects.mysql", "flask-chest-otel[sql]")

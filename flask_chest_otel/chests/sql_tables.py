@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._base.lazy import library
-from flask_chest_otel._records import schema
+from flask_chest_otel._records import schema, tables
 from flask_chest_otel._records.delivery import ChestOffError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["UPGRADES", "Tables"]
 UPGRADES: dict[int, tuple[str, ...]] = {}
 """Schema version to the statements that upgrade it to the next; ``{requests}`` and ``{variables}`` are the tables."""
 
-_ADDED = {column.name for column in schema.ADDED_COLUMNS}
+_ADDED = {column.name for column in tables.ADDED_COLUMNS}
 
 
 class Tables:
@@ -37,9 +37,9 @@ class Tables:
         self._family = family
         self._prefix = prefix
         self._metadata = sqlalchemy.MetaData()
-        self.requests = self._table(schema.REQUESTS)
-        self.variables = self._table(schema.VARIABLES)
-        self.details = self._table(schema.DETAILS)
+        self.requests = self._table(tables.REQUESTS)
+        self.variables = self._table(tables.VARIABLES)
+        self.details = self._table(tables.DETAILS)
         self._version = sqlalchemy.Table(
             f"{prefix}schema_version",
             self._metadata,
@@ -88,7 +88,7 @@ class Tables:
     def _options(self) -> dict[str, Any]:
         return {f"{name}_{key}": value for name in ("mysql", "mariadb") for key, value in _MYSQL_TABLE.items()}
 
-    def _table(self, table: schema.Table) -> sqlalchemy.Table:
+    def _table(self, table: tables.Table) -> sqlalchemy.Table:
         types = self._family.types
         columns = [
             sqlalchemy.Column(
@@ -103,7 +103,7 @@ class Tables:
         indices = [self._index(index) for index in table.indices]
         return sqlalchemy.Table(self._renamed(table.name), self._metadata, *columns, *indices, **self._options)
 
-    def _index(self, index: schema.Index) -> sqlalchemy.Index:
+    def _index(self, index: tables.Index) -> sqlalchemy.Index:
         only = sqlalchemy.text(f"{index.of_those_with} IS NOT NULL") if index.of_those_with else None
         name = self._renamed(index.name)
         return sqlalchemy.Index(name, *index.columns, postgresql_where=only, sqlite_where=only)
@@ -139,7 +139,7 @@ class Tables:
         inspector = sqlalchemy.inspect(connection)
         found = {column["name"] for column in inspector.get_columns(self.requests.name)}
         quoted = connection.dialect.identifier_preparer.format_table(self.requests)
-        for name in (column.name for column in schema.ADDED_COLUMNS if column.name not in found):
+        for name in (column.name for column in tables.ADDED_COLUMNS if column.name not in found):
             described = sqlalchemy.schema.CreateColumn(self.requests.c[name]).compile(dialect=connection.dialect)
             connection.exec_driver_sql(f"ALTER TABLE {quoted} ADD COLUMN {described}")
         there = {index["name"] for index in inspector.get_indexes(self.requests.name)}

@@ -65,17 +65,17 @@ NOTHING = TrackedVars()
 """No variables at all."""
 
 
-def parse_tracked_vars(value: object, setting: str = "tracked_vars") -> TrackedVars:
+def parse_tracked_vars(value: object) -> TrackedVars:
     """Read ``tracked_vars`` in each of its forms.
 
     Args:
         value: A name, a ``TrackedVar``, a list of both, a dict of lists by HTTP method, ``"*"``; or a text from the
             environment: names with commas between them, or JSON.
-        setting: The name that error messages use.
 
     Raises:
         ChestConfigError: The value has another form, or two different variables have the same name.
     """
+    setting = "tracked_vars"
     if isinstance(value, TrackedVars):
         return value
     if isinstance(value, str):

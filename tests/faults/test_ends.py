@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_chest_otel._store.reader import Wanted, read_store
+from flask_chest_otel._store.reader import read_store
 from flask_chest_otel._store.store import STORE_FILENAME
+from flask_chest_otel._store.wanted import Wanted
 from tests.backends.moody import Moody
 from tests.backends.moody_grpc import MoodyGrpc
 from tests.backends.outbox import kept

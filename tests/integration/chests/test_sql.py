@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_chest_otel._records import schema
+from flask_chest_otel._records import schema, tables
 from flask_chest_otel.chests import SQLChest, sql_tables
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     MakeRecord = Callable[..., RequestRecord]
 
-REQUEST = [column.name for column in schema.REQUESTS.columns]
-VARIABLE = [column.name for column in schema.VARIABLES.columns]
+REQUEST = [column.name for column in tables.REQUESTS.columns]
+VARIABLE = [column.name for column in tables.VARIABLES.columns]
 
 
 class Database:
@@ -106,7 +106,7 @@ def test_one_row_per_request_and_variable(
         "status": 200,
         "duration_ms": 12.5,
         "refused": '{"basket": "not a number"}',
-        **dict.fromkeys(column.name for column in schema.ADDED_COLUMNS),
+        **dict.fromkeys(column.name for column in tables.ADDED_COLUMNS),
         "path": "",
         "spans_dropped": 0,
         "spans_complete": 1,

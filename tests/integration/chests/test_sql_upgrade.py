@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_chest_otel._records import schema
+from flask_chest_otel._records import tables
 from flask_chest_otel._records.record import ChildSpan, LogLine, RequestError
 from flask_chest_otel.chests import SQLChest
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 VERSION_1 = Path(__file__).parents[2] / "data" / "version1"
 OLD_REQUESTS = 40
 
-OLD = [column.name for column in schema.REQUESTS.columns if column not in schema.ADDED_COLUMNS]
-ADDED = [column.name for column in schema.ADDED_COLUMNS]
+OLD = [column.name for column in tables.REQUESTS.columns if column not in tables.ADDED_COLUMNS]
+ADDED = [column.name for column in tables.ADDED_COLUMNS]
 
 FAILURE = RequestError("shop.OutOfStock", "no ducks 🦆", "shop.views:buy:17", "Traceback …", handled=True)
 SPAN = ChildSpan("SELECT ducks", "client", "a" * 16, None, 5, 0.0312, "unset", {"db.system.name": "sqlite"})

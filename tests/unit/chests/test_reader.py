@@ -16,8 +16,9 @@ from flask_chest_otel._records.record import ChildSpan, LogLine, RequestError, S
 from flask_chest_otel._store import bounds as store_bounds
 from flask_chest_otel._store import rolling
 from flask_chest_otel._store.overview import merged
-from flask_chest_otel._store.reader import Wanted, read_store
+from flask_chest_otel._store.reader import read_store
 from flask_chest_otel._store.store import EmbeddedStore
+from flask_chest_otel._store.wanted import Wanted
 from tests.backends.records import make_record
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flask_chest_otel._records.record import RequestRecord
-    from flask_chest_otel._store.reader import OverviewRow
+    from flask_chest_otel._store.answers import OverviewRow
 
 HOUR_NS = 3600 * 10**9
 START_NS = 1_795_000_000_123_456_789 // HOUR_NS * HOUR_NS + 17 * 10**9

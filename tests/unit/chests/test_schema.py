@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_chest_otel._records import schema
+from flask_chest_otel._records import schema, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,8 +82,8 @@ def test_request_columns(make_record: Callable[..., RequestRecord]) -> None:
     """A request's row holds its fields in the table's order; duration in ms, refusals as JSON."""
     record = make_record(start_unix_ns=1_700_000_000_123_456_789, refused={"x": "no legal value"})
     row, _ = schema.shape(record, "t")
-    names = [column.name for column in schema.REQUESTS.columns]
+    names = [column.name for column in tables.REQUESTS.columns]
     assert list(row._fields) == names
     assert row.duration_ms == 12.5
     assert json.loads(row.refused or "") == {"x": "no legal value"}
-    assert list(schema.VariableRow._fields) == [column.name for column in schema.VARIABLES.columns]
+    assert list(tables.VariableRow._fields) == [column.name for column in tables.VARIABLES.columns]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flask_chest_otel._records.record import RequestRecord
-    from flask_chest_otel._store.reader import SLOCount
+    from flask_chest_otel._store.answers import SLOCount
 
 DAY_S, HOUR_S = 86400, 3600
 FOREVER_S = 1e10

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_chest_otel._records import schema
+from flask_chest_otel._records import schema, tables
 from flask_chest_otel._store import file as store_file
 from flask_chest_otel._store.store import EmbeddedStore
 
@@ -47,7 +47,7 @@ def test_one_row_per_request_and_variable(path: Path, make_record: Callable[...,
     with closing(EmbeddedStore(path, max_age_s=1e9)) as store:
         store.put(record)
         assert store.flush(5)
-        columns = ", ".join(schema.RequestRow._fields[:11])
+        columns = ", ".join(tables.RequestRow._fields[:11])
         assert rows(path, f"SELECT {columns} FROM chest_requests") == [
             (
                 schema.record_key(record),

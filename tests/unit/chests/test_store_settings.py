@@ -14,8 +14,9 @@ from flask import Flask
 from flask_chest_otel import FlaskChest
 from flask_chest_otel._cli import chest_cli
 from flask_chest_otel._records.record import ChildSpan, RequestError
-from flask_chest_otel._store.reader import Wanted, read_store
+from flask_chest_otel._store.reader import read_store
 from flask_chest_otel._store.store import EmbeddedStore
+from flask_chest_otel._store.wanted import Wanted
 from tests.backends.records import make_record
 
 if TYPE_CHECKING:

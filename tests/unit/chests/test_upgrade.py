@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_chest_otel._records import schema
+from flask_chest_otel._records import schema, tables
 from flask_chest_otel._records.record import LogLine, RequestError
 from flask_chest_otel._store import rolling
 from flask_chest_otel._store.overview import merged
-from flask_chest_otel._store.reader import Wanted, read_store
+from flask_chest_otel._store.reader import read_store
 from flask_chest_otel._store.store import EmbeddedStore
+from flask_chest_otel._store.wanted import Wanted
 
 if TYPE_CHECKING:
     import subprocess
@@ -72,7 +73,7 @@ def rolled_up(path: Path) -> list[tuple[int, int]]:
 
 def test_an_old_store_is_upgraded(path: Path, make_record: Callable[..., RequestRecord]) -> None:
     """An old store keeps every row as it was, gets the columns, and its requests are counted in the roll-ups."""
-    old_columns = ", ".join(column.name for column in schema.REQUESTS.columns[:11])
+    old_columns = ", ".join(column.name for column in tables.REQUESTS.columns[:11])
     everything = f"SELECT {old_columns} FROM chest_requests WHERE time < '2026-11-19' ORDER BY record_key"
     before = rows(path, everything), rows(path, "SELECT * FROM chest_variables ORDER BY 1, 2")
     with closing(EmbeddedStore(path, max_age_s=FOREVER_S)) as store:
