@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from opentelemetry.sdk.resources import Resource
 
+from flask_chest_otel._base.process import current_process
 from flask_chest_otel._base.sensitive import is_sensitive
 from flask_chest_otel._guard import Log, Refusal, count_refusal, printable
 from flask_chest_otel._otlp.client import address_of
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._otlp.client import OtlpEndpoint
 
-__all__ = ["folder_here", "outbox_folder", "service_name", "user_instance_id", "worker_config_of"]
+__all__ = ["folder_here", "given_resource", "outbox_folder", "service_name", "user_instance_id", "worker_config_of"]
 
 _NAME_CHARS = 100  # file systems take 255 bytes
+
+_OF_RESOURCE = ("OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME", "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS")
 
 _logger = Log("flask_chest_otel")
 
@@ -131,9 +135,19 @@ def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(errors="replace"), digest_size=4).hexdigest()
 
 
+def given_resource() -> Resource:
+    """Return the resource of the environment variables; read once, as the SDK logs each time what it cannot read."""
+    return _given_resource(current_process(), *map(os.environ.get, _OF_RESOURCE))
+
+
+@lru_cache(maxsize=1)
+def _given_resource(_process: object, *_variables: str | None) -> Resource:
+    return Resource.create()
+
+
 def service_name(app_name: str | None) -> str:
     """Return the service's name from the environment variables; the application's name if they give none."""
-    given = str(Resource.create().attributes.get(SERVICE_NAME, ""))
+    given = str(given_resource().attributes.get(SERVICE_NAME, ""))
     return app_name if app_name is not None and given.startswith("unknown_service") else given
 
 
@@ -141,7 +155,7 @@ def user_instance_id(environ: Mapping[str, str]) -> str | None:
     """Return the ``service.instance.id`` that ``OTEL_RESOURCE_ATTRIBUTES`` gives; ``None``: it gives none."""
     if SERVICE_INSTANCE_ID not in environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
         return None
-    found = Resource.create().attributes.get(SERVICE_INSTANCE_ID)
+    found = given_resource().attributes.get(SERVICE_INSTANCE_ID)
     return str(found) if found else None
 
 

@@ -19,6 +19,7 @@ from flask_chest_otel._base.process import current_process
 from flask_chest_otel._guard import report_error
 from flask_chest_otel._otlp.signals import OTLP_SIGNALS
 from flask_chest_otel._otlp.spans import SpanEncoder
+from flask_chest_otel._otlp.variables import chosen
 from flask_chest_otel._outbox import senders
 from flask_chest_otel._outbox.config import user_instance_id, worker_config_of
 from flask_chest_otel._outbox.instance_id import instance_id
@@ -40,10 +41,11 @@ __all__ = ["OutboxMetricExporter", "OutboxSpanExporter", "Outgoing", "has_explic
 _DELTA = AggregationTemporality.DELTA
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 _TEMPORALITIES: dict[str, dict[type, AggregationTemporality]] = {
-    "CUMULATIVE": {},
-    "DELTA": {Counter: _DELTA, ObservableCounter: _DELTA, Histogram: _DELTA},
-    "LOWMEMORY": {Counter: _DELTA, Histogram: _DELTA},
+    "cumulative": {},
+    "delta": {Counter: _DELTA, ObservableCounter: _DELTA, Histogram: _DELTA},
+    "lowmemory": {Counter: _DELTA, Histogram: _DELTA},
 }
+_HISTOGRAMS = ("explicit_bucket_histogram", "base2_exponential_bucket_histogram")
 _ALWAYS: dict[type, AggregationTemporality] = {UpDownCounter: _CUMULATIVE, ObservableUpDownCounter: _CUMULATIVE}
 
 
@@ -209,8 +211,8 @@ def _count_points(metrics_data: MetricsData) -> int:
 
 
 def _temporality(environ: Mapping[str, str]) -> dict[type, AggregationTemporality]:
-    name = environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().upper()
-    return _ALWAYS | _TEMPORALITIES.get(name, {})
+    name = chosen(environ, "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", tuple(_TEMPORALITIES))
+    return _ALWAYS | _TEMPORALITIES[name]
 
 
 def _aggregation(environ: Mapping[str, str]) -> dict[type, Aggregation]:
@@ -220,5 +222,5 @@ def _aggregation(environ: Mapping[str, str]) -> dict[type, Aggregation]:
 
 def has_explicit_buckets(environ: Mapping[str, str]) -> bool:
     """Whether the environment wants histograms with explicit buckets, as it does unless it says otherwise."""
-    name = environ.get("OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", "").strip().lower()
-    return name != "base2_exponential_bucket_histogram"
+    variable = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"
+    return chosen(environ, variable, _HISTOGRAMS) == _HISTOGRAMS[0]

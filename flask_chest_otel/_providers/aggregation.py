@@ -141,10 +141,11 @@ class OwnInstrument:
     def _points(self, now_ns: int, *, delta: bool) -> Iterator[Any]:
         for series in list(self._series.values()):
             with self._lock:
-                until_ns = max(now_ns, series.start_ns)  # it may have begun since this collection did
-                point = self._point(series, until_ns) if series.count else None
+                # It may have begun since this collection did, or before the clock was set back.
+                series.start_ns = min(series.start_ns, now_ns)
+                point = self._point(series, now_ns) if series.count else None
                 if delta:
-                    series.begin(self.buckets, until_ns)
+                    series.begin(self.buckets, now_ns)
             if point is not None:
                 yield point
 

@@ -19,7 +19,7 @@ from flask_chest_otel._base.process import PerProcess
 from flask_chest_otel._guard import Log, Refusal, count_refusal
 from flask_chest_otel._otlp.client import address_of
 from flask_chest_otel._otlp.endpoint import EXPORTER, SIGNALS, exporters_of, protocol_of
-from flask_chest_otel._outbox.config import service_name, user_instance_id, worker_config_of
+from flask_chest_otel._outbox.config import given_resource, service_name, user_instance_id, worker_config_of
 from flask_chest_otel._outbox.exporters import OutboxMetricExporter, OutboxSpanExporter, Outgoing
 from flask_chest_otel._outbox.file import FILENAME
 from flask_chest_otel._outbox.instance_id import instance_id
@@ -29,6 +29,7 @@ from flask_chest_otel._providers.child_span_sampler import record_child_spans
 from flask_chest_otel._providers.metric_reader import ProcessMetricReader
 from flask_chest_otel._providers.own_meters import OwnMeterProvider, can_aggregate
 from flask_chest_otel._providers.private_spans import change_noop_tracer
+from flask_chest_otel._providers.sdk_variables import sdk_exemplar_filter, span_limits
 from flask_chest_otel._providers.services import ServiceMeterProvider, ServiceTracerProvider
 from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel.errors import ChestConfigError
@@ -147,7 +148,12 @@ def private_tracer_provider(app_name: str) -> TracerProvider:
     """Return a tracer provider for one application, so that its requests have trace ids; it exports no spans."""
     change_noop_tracer()
     return record_child_spans(
-        TracerProvider(resource=_resource(app_name), id_generator=ChestIdGenerator(), shutdown_on_exit=False)
+        TracerProvider(
+            resource=_resource(app_name),
+            id_generator=ChestIdGenerator(),
+            span_limits=span_limits(os.environ),
+            shutdown_on_exit=False,
+        )
     )
 
 
@@ -187,7 +193,8 @@ def _meter_provider(app_name: str, wanted: list[str], worker_config: WorkerConfi
     if len(wanted) == 1 and wanted[0] in _OURS and can_aggregate(os.environ):
         return OwnMeterProvider(OutboxMetricExporter(worker_config, fixed_process=True), resource)
     readers = [_metric_reader(name, worker_config) for name in wanted]
-    return MeterProvider(readers, resource=resource, shutdown_on_exit=False)
+    of_environ = sdk_exemplar_filter(os.environ)
+    return MeterProvider(readers, resource=resource, exemplar_filter=of_environ, shutdown_on_exit=False)
 
 
 def _metric_reader(name: str, worker_config: WorkerConfig | None) -> MetricReader:
@@ -203,7 +210,7 @@ def _resource(app_name: str) -> Resource:
         SERVICE_NAME: service_name(app_name),
         SERVICE_INSTANCE_ID: instance_id(user_instance_id(os.environ)),
     }
-    return Resource.create().merge(Resource(own))
+    return given_resource().merge(Resource(own))
 
 
 def _protocol(signal: str) -> str:

@@ -25,6 +25,7 @@ from flask_chest_otel._providers.aggregation import (
     SumInstrument,
 )
 from flask_chest_otel._providers.metric_reader import ProcessMetricReader
+from flask_chest_otel._providers.sdk_variables import exemplar_filter, sdk_exemplar_filter
 from flask_chest_otel.names import SCOPE
 
 if TYPE_CHECKING:
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import AggregationTemporality
     from opentelemetry.sdk.resources import Resource
 
-__all__ = ["OwnMeterProvider", "can_aggregate"]
+    from flask_chest_otel._providers.aggregation import ExemplarFilter
 
-_FILTER = "OTEL_METRICS_EXEMPLAR_FILTER"
+__all__ = ["OwnMeterProvider", "can_aggregate"]
 
 
 def can_aggregate(environ: Mapping[str, str]) -> bool:
     """Whether :class:`OwnMeterProvider` exports what the SDK would export, with these environment variables."""
-    return has_explicit_buckets(environ) and environ.get(_FILTER, "trace_based") in EXEMPLAR_FILTERS
+    return has_explicit_buckets(environ)
 
 
 class OwnMeterProvider(MeterProvider):
@@ -57,8 +58,10 @@ class OwnMeterProvider(MeterProvider):
         self._own_temporalities = exporter.temporalities
         # Collections follow one another, as the SDK's do: an older one must not have the larger sums.
         self._collecting = threading.RLock()
+        self._own_filter = EXEMPLAR_FILTERS[exemplar_filter(os.environ)]
+        of_sdk = sdk_exemplar_filter(os.environ)
         reader = ProcessMetricReader(exporter, self._produce)
-        super().__init__([reader], resource=resource, shutdown_on_exit=False)
+        super().__init__([reader], resource=resource, exemplar_filter=of_sdk, shutdown_on_exit=False)
 
     def get_meter(
         self,
@@ -72,7 +75,7 @@ class OwnMeterProvider(MeterProvider):
         if name != SCOPE or not isinstance(meter, Meter):  # it is none where the SDK is switched off
             return meter
         scope = InstrumentationScope(name, version, schema_url, attributes)
-        return self._own_meters.setdefault(scope, OwnMeter(meter, scope))
+        return self._own_meters.setdefault(scope, OwnMeter(meter, scope, self._own_filter))
 
     def _produce(self) -> MetricsData | None:
         """Return what this package's instruments have measured; ``None``: nothing."""
@@ -90,12 +93,13 @@ class OwnMeter(metrics.Meter):
     Args:
         meter: The SDK's meter for the same scope.
         scope: The scope of the instruments.
+        span_of: Finds the span of a measurement that may become an exemplar.
     """
 
-    def __init__(self, meter: Meter, scope: InstrumentationScope) -> None:
+    def __init__(self, meter: Meter, scope: InstrumentationScope, span_of: ExemplarFilter) -> None:
         super().__init__(scope.name, scope.version, scope.schema_url)
         self._scope = scope
-        self._span_of = EXEMPLAR_FILTERS[os.environ.get(_FILTER, "trace_based")]
+        self._span_of = span_of
         self._made: dict[Hashable, OwnInstrument] = {}
         self._making = threading.RLock()
         self._meter = meter

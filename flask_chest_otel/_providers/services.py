@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvide
 from flask_chest_otel._guard import report_error
 from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
+from flask_chest_otel._providers.sdk_variables import span_limits
 from flask_chest_otel._request.live import live_request
 from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel.names import SCOPE, SERVICE_NAME
@@ -41,11 +43,20 @@ class ServiceTracerProvider(TracerProvider):
     Args:
         resource: The first application's resource.
         processors: Span processors; each gets the spans of all applications.
+
+    Attributes:
+        limits: The limits of all spans.
     """
 
     def __init__(self, resource: Resource, processors: Sequence[SpanProcessor] = ()) -> None:
         self._shared = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]  # the SDK's
-        super().__init__(resource=resource, active_span_processor=self._shared, id_generator=ChestIdGenerator())
+        self.limits = span_limits(os.environ)
+        super().__init__(
+            resource=resource,
+            active_span_processor=self._shared,
+            id_generator=ChestIdGenerator(),
+            span_limits=self.limits,
+        )
         self._own_processors = processors
         for processor in processors:
             self.add_span_processor(processor)
@@ -117,6 +128,7 @@ class _OfService(TracerProvider):
             shutdown_on_exit=False,  # the first provider shuts down the shared processors
             active_span_processor=shared,
             id_generator=first.id_generator,
+            span_limits=first.limits,
         )
         self.first = first
 

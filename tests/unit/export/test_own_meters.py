@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,12 @@ from flask_chest_otel._providers.own_meters import OwnMeterProvider, can_aggrega
 from flask_chest_otel.names import SCOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from opentelemetry.metrics import Meter
+
+    from tests.backends.otlp_receiver import OtlpReceiver
 
 thorough = settings(max_examples=int(os.environ.get("CHEST_EXAMPLES", "15")), deadline=None)
 """Set the variable to look longer."""
@@ -386,11 +389,79 @@ def test_a_mapping_for_one_measurement_is_not_kept(both: Both) -> None:
     assert [one() is not None for one in still] == [True, False]
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"), [(AGGREGATION, "base2_exponential_bucket_histogram"), (FILTER, "sometimes")]
-)
-def test_what_is_left_to_the_sdk(variable: str, value: str) -> None:
-    """Exponential histograms, and an exemplar filter that is not known, are the SDK's business."""
+def test_what_is_left_to_the_sdk() -> None:
+    """Exponential histograms are the SDK's business."""
     assert can_aggregate({})
-    assert can_aggregate({FILTER: "always_on", AGGREGATION: "explicit_bucket_histogram"})
-    assert not can_aggregate({variable: value})
+    assert can_aggregate({AGGREGATION: "explicit_bucket_histogram"})
+    assert not can_aggregate({AGGREGATION: "base2_exponential_bucket_histogram"})
+
+
+@pytest.mark.parametrize("preference", ["cumulative", "delta"])
+def test_a_clock_that_is_set_back(preference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each point has the time that the clock tells now, and begins before: back ends keep all of them."""
+    monkeypatch.setenv(PREFERENCE, preference)
+    both = Both()
+    both.measure("counter", 1, SETS[2], None)
+    both.own.force_flush()
+    now_ns = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() - 3600 * 10**9)
+    for _ in range(3):
+        both.measure("counter", 1, SETS[2], None)
+        both.own.force_flush()
+    points = every_point(both.kept, "shop.counter")[1:]
+    times = [point.time_unix_nano for point in points]
+    assert len(set(times)) == 3
+    assert max(times) <= time.time_ns()
+    assert all(point.start_time_unix_nano <= point.time_unix_nano for point in points)
+    assert [point.as_int for point in points] == ([1, 1, 1] if preference == "delta" else [2, 3, 4])
+    both.close()
+
+
+@pytest.mark.guard_on
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        (FILTER, "", ""),
+        (FILTER, "Always_On", ""),
+        (FILTER, "sometimes", "='sometimes' is not known: trace_based is used; type one of: trace_based, always_on"),
+        (PREFERENCE, "deltas", "='deltas' is not known: cumulative is used; type one of: cumulative, delta, lowmemory"),
+        (AGGREGATION, "exponential", "='exponential' is not known: explicit_bucket_histogram is used; type one of: "),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "many", "='many' is no whole number from 0: the default is used"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "-3", "='-3' is no whole number from 0: the default is used"),
+        ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "x", "='x' is no whole number from 0: the default is used"),
+        ("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "", ""),
+        ("OTEL_RESOURCE_ATTRIBUTES", "junk", "Invalid key value resource attribute pair junk"),
+    ],
+)
+@pytest.mark.process
+def test_a_variable_that_the_sdk_cannot_use(
+    variable: str, value: str, said: str, run_python: Callable[..., str], receiver: OtlpReceiver
+) -> None:
+    """It is said once, in a line that names it and what it takes; spans and metrics are exported all the same."""
+    script = f"""
+        import logging, os, sys
+        logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+        os.environ.update({{"OTEL_EXPORTER_OTLP_ENDPOINT": {receiver.url!r}, "FLASK_CHEST_OUTBOX_DIR": "outbox"}})
+        os.environ[{variable!r}] = {value!r}
+        from flask import Flask, g
+        from flask_chest_otel import FlaskChest, TrackedVar
+
+        app = Flask("shop")
+        chest = FlaskChest(app, export="otlp", tracked_vars=[TrackedVar("amount", metric="counter")])
+
+        @app.route("/")
+        def view():
+            g.amount = 1
+            return "ok"
+
+        app.test_client().get("/")
+        with app.app_context():
+            chest.force_flush(5)
+        """
+    lines = run_python(script).splitlines()
+    assert len(lines) == bool(said), lines
+    assert all(said in line for line in lines)
+    assert (len(receiver.wait_for_spans(1)), sum(point["sum"] or 0 for point in receiver.latest("flask.g.amount"))) == (
+        1,
+        1,
+    )
