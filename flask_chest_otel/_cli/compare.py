@@ -10,7 +10,7 @@ import click
 from flask_chest_otel._analysis.compare import compare
 from flask_chest_otel._analysis.sides import Side, group_of_side, side_of
 from flask_chest_otel._analysis.times import TimeTextError
-from flask_chest_otel._base.text import counted
+from flask_chest_otel._base.text import counted, shown_change
 from flask_chest_otel._cli import options, times
 from flask_chest_otel._cli.filters import filters
 from flask_chest_otel._cli.output import (
@@ -161,7 +161,7 @@ def _percent(share: float | None) -> str:
 
 
 def _change(change: float | None) -> str:
-    return f"{100 * (change or 0):+.1f}"
+    return shown_change(100 * (change or 0))
 
 
 def _verdict(one: Measure) -> str:

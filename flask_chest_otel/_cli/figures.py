@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from flask_chest_otel._analysis.chosen import joined
 from flask_chest_otel._analysis.times import read_moments
 from flask_chest_otel._base.statuses import CLIENT_ERROR, SERVER_ERROR
+from flask_chest_otel._base.text import shown_number
 from flask_chest_otel._cli.output import MISSING, safe
 from flask_chest_otel._cli.zones import LocalZone
 from flask_chest_otel._records.schema import began_unix_ns
@@ -166,8 +167,12 @@ def by_time(reader: StoreReader, wanted: Wanted, per: str, names: Sequence[str],
 def by_value(reader: StoreReader, wanted: Wanted, name: str, names: Sequence[str]) -> Answer:
     """Return a row for each value of a variable or of one of ``OF_THE_REQUEST``, and one for requests without it."""
 
+    shown: dict[str, str] = {}
+
     def of_variable(_: RequestFacts, variables: Sequence[VariableFact]) -> Key:
-        return tuple(found.text for found in variables if found.name == name)
+        values = [found for found in variables if found.name == name]
+        shown.update({one.text: shown_number(one.number) for one in values if one.type == "float" and one.number})
+        return tuple(one.text for one in values)
 
     def of_request(one: RequestFacts, _: Sequence[VariableFact]) -> Key:
         value = getattr(one, name)
@@ -179,7 +184,11 @@ def by_value(reader: StoreReader, wanted: Wanted, name: str, names: Sequence[str
         key_of = of_request
         times = _grouped(reader, wanted, name, key_of)
     rows = {
-        key: Row({"name": name, "value": key[0] if key else None}, (safe(key[0] if key else None),), _exact(group))
+        key: Row(
+            {"name": name, "value": key[0] if key else None},
+            (safe(shown.get(key[0], key[0]) if key else None),),
+            _exact(group),
+        )
         for key, group in sorted(times.items())
     }
     _add_variables(rows, reader, wanted, names, key_of, name)

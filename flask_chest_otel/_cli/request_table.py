@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.statuses import CLIENT_ERROR, SERVER_ERROR
+from flask_chest_otel._base.text import shown_value
 from flask_chest_otel._cli import times
 from flask_chest_otel._cli.output import ERROR, MISSING, WARNING, milliseconds, safe, say_table
 
@@ -52,7 +53,7 @@ COLUMNS: dict[str, tuple[str, Callable[[StoredRequest], str]]] = {
     "message": ("MESSAGE", lambda one: MISSING if one.error is None else safe(one.error.message)),
     "variables": (
         "VARIABLES",
-        lambda one: " ".join(f"{safe(name)}={safe(value)}" for name, value in one.variables.items()),
+        lambda one: " ".join(f"{safe(name)}={safe(shown_value(value))}" for name, value in one.variables.items()),
     ),
 }
 """Name of a column to its head and the function for its cells.
@@ -142,7 +143,7 @@ def _head(name: str) -> str:
 
 
 def _variable(variables: Mapping[str, object], name: str) -> str:
-    return safe(variables[name]) if name in variables else MISSING
+    return safe(shown_value(variables[name])) if name in variables else MISSING
 
 
 def _is_flexible(name: str) -> bool:

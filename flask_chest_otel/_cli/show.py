@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flask_chest_otel._base.statuses import SERVER_ERROR
+from flask_chest_otel._base.text import shown_value
 from flask_chest_otel._cli import options, times
 from flask_chest_otel._cli.as_json import details_object, request_object
 from flask_chest_otel._cli.output import (
@@ -126,7 +127,7 @@ def _say(found: RequestDetails, *, utc: bool) -> None:
         say("")
         say_wrapped("VARIABLES", style=HEAD)
         refused = {name: f"not recorded: {reason}" for name, reason in (one.refused or {}).items()}
-        _say_pairs({**{name: whole(value) for name, value in one.variables.items()}, **refused})
+        _say_pairs({**{name: whole(shown_value(value)) for name, value in one.variables.items()}, **refused})
     if one.error is not None:
         _say_error(one.error)
     _say_spans(found)
@@ -200,7 +201,7 @@ def _clocks(lines: tuple[LogLine, ...], *, utc: bool) -> Iterator[str]:
 def _say_neighbours(one: StoredRequest, by: str, found: list[StoredRequest], *, utc: bool) -> None:
     say("")
     if not found:
-        say_wrapped(f"No other request has {by}={whole(one.variables[by])}.")
+        say_wrapped(f"No other request has {by}={whole(shown_value(one.variables[by]))}.")
         return
-    say_wrapped(f"OTHERS WITH {by}={whole(one.variables[by])}", style=HEAD)
+    say_wrapped(f"OTHERS WITH {by}={whole(shown_value(one.variables[by]))}", style=HEAD)
     RequestTable(utc=utc).say(found)

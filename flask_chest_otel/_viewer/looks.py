@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request, url_for
 
+from flask_chest_otel._base.text import LARGEST, WHOLE_FROM, shown_change, shown_number, shown_value
 from flask_chest_otel._guard import lines, printable
 from flask_chest_otel._viewer import charts
 
@@ -41,8 +42,11 @@ def register(pages: Blueprint) -> None:
         "moment": moment,
         "value": value,
         "short": short,
+        "shown": shown,
+        "amount": amount,
         "safe_text": lambda text: lines(str(text)),
         "percent": percent,
+        "change": lambda part: shown_change(part * 100),
         "lasting": lasting,
     }
 
@@ -80,9 +84,10 @@ def number(given: float | None) -> str:
     """Write a number with groups of three digits; a fraction has four significant digits at most."""
     if given is None:
         return MISSING
-    if float(given).is_integer() and abs(given) < 1e15:  # noqa: PLR2004 - beyond, digits say nothing
+    if float(given).is_integer() and abs(given) < LARGEST:
         return f"{int(given):,}".replace(",", "\u202f")
-    return f"{given:,.4g}".replace(",", "\u202f")
+    text = f"{given:,.0f}" if WHOLE_FROM <= abs(given) < LARGEST else f"{given:.4g}"
+    return text.replace(",", "\u202f")
 
 
 def percent(part: float) -> str:
@@ -108,7 +113,7 @@ def moment(start_s: int) -> str:
 
 
 def value(given: object) -> str:
-    """Write a recorded value on one line; control characters are escaped, so it cannot look like another line."""
+    """Write a recorded value exactly, on one line; control characters are escaped: it cannot look like another line."""
     if isinstance(given, bool):
         return str(given).lower()
     if isinstance(given, str):
@@ -122,6 +127,17 @@ def short(given: object, chars: int = SHOWN_CHARS) -> str:
     """Write a recorded value as ``value`` does, cut to ``chars`` characters."""
     text = value(given)
     return text if len(text) <= chars else f"{text[: chars - 1]}…"
+
+
+def shown(given: object, chars: int | None = None) -> str:
+    """Write a recorded value with its numbers for people, cut to ``chars`` characters; ``value`` is for its tooltip."""
+    text = shown_value(given)
+    return value(text) if chars is None else short(text, chars)
+
+
+def amount(text: str) -> str:
+    """Write a number for people that is there as text."""
+    return short(shown_number(float(text)) if "." in text else text)
 
 
 def status_class(status: int) -> str:

@@ -83,8 +83,8 @@ def _summary(name: str, values: Sequence[object]) -> dict[str, object]:
         "name": name,
         "count": len(values),
         "different": len(set(map(_text, values))),
-        "sum": round(math.fsum(numbers), 6) if is_amount else None,
-        "mean": round(math.fsum(numbers) / len(numbers), 6) if is_amount else None,
+        "sum": math.fsum(numbers) if is_amount else None,
+        "mean": math.fsum(numbers) / len(numbers) if is_amount else None,
         "lowest": min(numbers) if is_amount else None,
         "highest": max(numbers) if is_amount else None,
     }

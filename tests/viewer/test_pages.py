@@ -410,3 +410,31 @@ def test_light_pages(shop_store: Path, browse: Browse) -> None:
     files = sum((STATIC / name).stat().st_size for name in ("viewer.css", "viewer.js", "icon.svg"))
     for address in ("/", "/requests", "/errors", "/variables?name=cart_total"):
         assert len(client.get(address).data) + files < 120_000, address
+
+
+def test_numbers_are_for_people_and_exact_where_somebody_asks(make_store: Callable[..., Path], browse: Browse) -> None:
+    """Tables show four significant digits and no exponent for thousands; tooltip and JSON have the exact number."""
+    exact, large = 0.0014624039977206849, 79874.12345678
+    client = browse(
+        make_store(
+            record_of(at, 5, variables={"took": exact * (1 + at), "worth": large, "paid": 1234.56, "parts": (exact,)})
+            for at in range(3)
+        )
+    )
+    for path in ("/requests", "/requests/r-0", "/variables", "/variables?name=took", "/variables?name=worth"):
+        text = client.get(path).text
+        seen = re.sub(r"<[^>]*>", " ", text)
+        assert not re.search(r"\d\.\d{7}|\de[+-]", seen), (path, seen)
+    seen = client.get("/requests/r-0").text
+    assert f'title="{exact}">0.001462<' in seen
+    assert ">79874<" in seen
+    assert ">1234.56<" in seen
+    assert "79\u202f874" in client.get("/variables?name=worth").text
+    assert answered(client, "/variables.json", name="took")["one"]["lowest"] == exact
+
+
+def test_figures_of_tiny_numbers_are_not_rounded_away(make_store: Callable[..., Path], browse: Browse) -> None:
+    """Sum and mean of seconds below a microsecond are what the values say, not zero."""
+    client = browse(make_store(record_of(at, 5, variables={"took_s": 2e-7}) for at in range(4)))
+    (found,) = answered(client, "/variables.json")["variables"]
+    assert (found["sum"], found["mean"]) == (pytest.approx(8e-7), pytest.approx(2e-7))

@@ -395,3 +395,21 @@ def test_many_requests_as_json(
     for limit in (1, 6, 7, 8, 14, 49, 50, 99):
         expected = [f"r-{number}" for number in range(max(0, 50 - limit), 50)]
         assert shown(chest("requests", "--json", "--limit", str(limit))) == expected
+
+
+def test_numbers_are_for_people(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """Long fractions have four significant digits in tables and in `show`; JSON has every digit."""
+    exact = 0.0014624039977206849
+    variables = {"took": exact, "worth": 79874.12345678, "paid": 1234.56, "count": 12345678, "parts": (exact, 2.0)}
+    fill(record(1, 1, variables=variables))
+    short = ["0.001462", "79874", "1234.56", "12345678", "[0.001462, 2.0]"]
+    (_, line) = chest("requests", "--columns", ",".join(variables)).stdout.splitlines()
+    assert re.split(" {2,}", line) == short
+    assert re.findall(r"^(?:took|worth|paid|count|parts) +(.*)$", chest("show", "r-1").stdout, re.MULTILINE) == sorted(
+        short, key=lambda text: list(variables)[short.index(text)]
+    )
+    assert chest("stats", "--by", "took").stdout.splitlines()[1].startswith("0.001462 ")
+    (found,) = objects(chest("requests", "--json"))
+    assert found["variables"]["took"] == exact
