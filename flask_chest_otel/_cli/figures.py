@@ -166,7 +166,6 @@ def by_time(reader: StoreReader, wanted: Wanted, per: str, names: Sequence[str],
 
 def by_value(reader: StoreReader, wanted: Wanted, name: str, names: Sequence[str]) -> Answer:
     """Return a row for each value of a variable or of one of ``OF_THE_REQUEST``, and one for requests without it."""
-
     shown: dict[str, str] = {}
 
     def of_variable(_: RequestFacts, variables: Sequence[VariableFact]) -> Key:
@@ -184,12 +183,9 @@ def by_value(reader: StoreReader, wanted: Wanted, name: str, names: Sequence[str
         key_of = of_request
         times = _grouped(reader, wanted, name, key_of)
     rows = {
-        key: Row(
-            {"name": name, "value": key[0] if key else None},
-            (safe(shown.get(key[0], key[0]) if key else None),),
-            _exact(group),
-        )
+        key: Row({"name": name, "value": value}, (safe(shown.get(str(value), value)),), _exact(group))
         for key, group in sorted(times.items())
+        for value in (key[0] if key else None,)
     }
     _add_variables(rows, reader, wanted, names, key_of, name)
     total = _exact([one for group in times.values() for one in group])

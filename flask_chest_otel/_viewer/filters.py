@@ -22,6 +22,12 @@ _TERM = re.compile(r"([\w.\-]+)\s*(>=|<=|=|>|<)\s*(.*)", re.DOTALL)
 _STATUS = re.compile(r"[1-5](\d\d|xx)", re.IGNORECASE)
 _LOWEST, _HIGHEST = 100, 599
 
+_LACKING = {"errors": ("--slower", "--request-id"), "explain": ("--request-id",), "stats": ("--request-id",)}
+"""Command to the options of `flask chest requests` that it does not have."""
+
+_CHOOSING = {"--status", "--slower", "--error"}
+"""The options with which `flask chest explain` chooses requests."""
+
 
 class _WordError(ValueError):
     """A word of the filter has no meaning; the message says what to type."""
@@ -52,10 +58,24 @@ class Filter:
     troubles: tuple[str, ...] = ()
     args: Mapping[str, str] = field(default_factory=dict)
 
+    def command(self, name: str = "requests", *more: str) -> str:
+        """Return the command that answers the same question in a terminal, without free text.
+
+        Args:
+            name: The command.
+            more: Further words of it.
+        """
+        # In an address a time of day is one of UTC; a terminal has a time zone of its own.
+        utc = ["--utc"] if self.since or self.until else []
+        pairs = zip(self.options[::2], self.options[1::2], strict=True)
+        kept = [word for pair in pairs if pair[0] not in _LACKING.get(name, ()) for word in pair]
+        return shlex.join(["flask", "chest", name, *utc, *kept, *more])
+
     @property
-    def command(self) -> str:
-        """The command that shows the same requests in a terminal, without free text."""
-        return shlex.join(["flask", "chest", "requests", *self.options])
+    def explainable(self) -> bool:
+        """Whether ``flask chest explain`` can choose the same requests; its other options say among which ones."""
+        names = set(self.options[::2])
+        return bool(names & _CHOOSING) and names <= {*_CHOOSING, "--since", "--until"} and not self.text
 
     def has(self, request: StoredRequest) -> bool:
         """Whether a request has all words of the free text."""

@@ -59,7 +59,12 @@ def register(pages: Blueprint) -> None:
 
 def words() -> dict[str, object]:
     """Return what templates may call. Only the blueprint's templates get it, as an application may use these names."""
-    return {"charts": charts, "to": address, "status_class": status_class, "masked": MASKED}
+    return {"charts": charts, "to": address, "status_class": status_class, "masked": MASKED, "chest": chest}
+
+
+def chest(*words: str) -> str:
+    """Return a command of ``flask chest``, quoted for a shell."""
+    return shlex.join(["flask", "chest", *words])
 
 
 def address(endpoint: str, given: Filter | None = None, *, q: str | None = None, **more: Any) -> str:

@@ -37,7 +37,7 @@ def test_words(words: str, wanted: Wanted, options: str | None) -> None:
     found = read_filter({"q": words})
     assert (found.wanted, found.text, found.troubles) == (wanted, (), ())
     if options is not None:
-        assert found.command == f"flask chest requests {options}".strip()
+        assert found.command() == f"flask chest requests {options}".strip()
 
 
 def test_free_text() -> None:
@@ -56,6 +56,13 @@ def test_words_that_cannot_be_used(words: str) -> None:
     assert "type" in found.troubles[0] or "there is" in found.troubles[0]
 
 
+def test_a_command_has_the_times_of_the_address() -> None:
+    """A time of day in an address is one of UTC, and so it is in the command, whatever the terminal's zone."""
+    found = read_filter({"q": "ms>5 id=r-7", "since": "2026-01-31T08:00"})
+    assert found.command("errors") == "flask chest errors --utc --since 2026-01-31T08:00"
+    assert found.command("stats", "--var", "a b").endswith("--slower 5 --since 2026-01-31T08:00 --var 'a b'")
+
+
 def test_times() -> None:
     """Since and until take what the commands take; what is no time is said."""
     found = read_filter({"since": "2026-01-31T08:00", "until": "2026-01-31T09:00"})
@@ -69,7 +76,7 @@ def test_times() -> None:
 def test_any_text(text: str) -> None:
     """Whatever an address holds, there is a filter; taking its words away one by one leaves nothing."""
     found = read_filter({"q": text})
-    shlex.split(found.command)
+    shlex.split(found.command())
     while found.words:
         fewer = read_filter({"q": found.without(found.words[0])})
         assert len(fewer.words) == len(found.words) - 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
 import re
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -438,3 +440,37 @@ def test_figures_of_tiny_numbers_are_not_rounded_away(make_store: Callable[..., 
     client = browse(make_store(record_of(at, 5, variables={"took_s": 2e-7}) for at in range(4)))
     (found,) = answered(client, "/variables.json")["variables"]
     assert (found["sum"], found["mean"]) == (pytest.approx(8e-7), pytest.approx(2e-7))
+
+
+@pytest.mark.parametrize(
+    ("path", "head"),
+    [
+        ("/?q=plan=gold", "REQUEST"),
+        ("/requests?q=ms>1&since=2026-01-01T14:00", "TIME"),
+        ("/errors?q=plan=gold+ms>1+id=r-7", None),
+        ("/variables?name=plan", "REQUEST"),
+        ("/explain?q=status>=500", "Chosen:"),
+        ("/compare?a=1.4.0&b=1.5.0", "A:"),
+        ("/requests/r-3", "GET"),
+    ],
+)
+def test_the_question_as_a_command(path: str, head: str | None, shop_store: Path, browse: Browse) -> None:
+    """Each page shows a command that a terminal takes as it stands; times of an address are in UTC there, too."""
+    shown = re.search(r"As a command</span> <code>(.*?)</code>", browse(shop_store).get(path).text)
+    assert shown is not None
+    words = shlex.split(html.unescape(shown[1]))
+    assert words[:2] == ["flask", "chest"]
+    assert ("--utc" in words) is ("since" in path or "compare" in path)
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", *words[1:], "--store", str(shop_store)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert head is None or done.stdout.startswith(head)
+
+
+def test_no_command_where_a_terminal_means_something_else(shop_store: Path, browse: Browse) -> None:
+    """`flask chest explain` chooses by status, time and exception alone; for other filters no command is shown."""
+    assert "flask chest explain" not in browse(shop_store).get("/explain?q=plan=gold").text
