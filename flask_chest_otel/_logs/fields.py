@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._request.reader import ValueReader
 
-__all__ = ["ABSENT", "LogFields", "fields_of", "finished_here", "finished_request", "request_here", "request_is_over"]
+__all__ = [
+    "ABSENT",
+    "LineFields",
+    "LogFields",
+    "fields_of",
+    "finished_here",
+    "finished_request",
+    "request_here",
+    "request_is_over",
+]
 
 ABSENT = "-"
 """The value of a field that has none: outside of requests, or before a variable is set."""
@@ -38,6 +47,37 @@ The reference is weak: the WSGI environment holds the request, and the server fr
 """
 
 _reading: ContextVar[bool] = ContextVar("flask_chest_reading_log_fields", default=False)
+
+
+class LineFields:
+    """The fields of log lines, prepared for all lines with the same request and the same OpenTelemetry context.
+
+    Args:
+        found: The fields whose values do not change.
+        varying: The names of the fields that are read for each line.
+        context: The OpenTelemetry context.
+        blank: The fields of lines outside of requests, from which these were made.
+
+    Attributes:
+        ids: The values of the three fields that ``log_fields`` has by default; ``None`` where one is missing.
+        others: The further fields of ``found``.
+    """
+
+    __slots__ = ("blank", "context", "found", "ids", "others", "varying")
+
+    def __init__(
+        self,
+        found: dict[str, object],
+        varying: list[str] | None = None,
+        context: Context | None = None,
+        blank: LineFields | None = None,
+    ) -> None:
+        self.found = found
+        self.varying = varying
+        self.context = context
+        self.blank = blank
+        self.ids = tuple(map(found.__getitem__, LOG_FIELDS)) if found.keys() >= _IDS else None
+        self.others = {name: value for name, value in found.items() if name not in _IDS}
 
 
 class LogFields:
@@ -65,15 +105,23 @@ class LogFields:
 
     def values(self, live: LiveRequest, names: Iterable[str]) -> dict[str, object]:
         """The present values of tracked variables, bounded and masked, each on one line."""
+        found: dict[str, object] = {}
+        plain = self._reader.plain_text
+        for name in names:
+            text = plain(live, name)
+            found[name] = text if text is not None else self._value(live, name)
+        return found
+
+    def _value(self, live: LiveRequest, name: str) -> object:
         if _reading.get():
-            return {}  # reading a value runs code of the application, and that code logs
+            return ABSENT  # reading a value runs code of the application, and that code logs
         token = _reading.set(True)
         try:
-            return {name: self._value(live, name) for name in names}
+            return self._read(live, name)
         finally:
             _reading.reset(token)
 
-    def _value(self, live: LiveRequest, name: str) -> object:
+    def _read(self, live: LiveRequest, name: str) -> object:
         value = None
         try:
             value = self._reader.value(live, name)

@@ -51,8 +51,7 @@ class LiveRequest:
         finished: Whether the record was made.
         status: HTTP status code; 500 until there is a response.
         logs: Handles the log lines of this request, from the moment at which its id is known.
-        log_fields: The last fields given to a log line, with the OpenTelemetry context and the set of names they are
-            for.
+        log_fields: The fields prepared for the last log line.
         log_lines: The request's log lines, where a chest keeps them.
         method: HTTP method as it was received.
         span_watch: Watches the child spans; ``None`` where no record of this request is made.
@@ -153,7 +152,7 @@ class LiveRequest:
         self.added: list[Any] = []
         self.typed: object = None
         self.logs: Any = None
-        self.log_fields: tuple[Context, dict[str, object], dict[str, object], list[str]] | None = None
+        self.log_fields: Any = None
         self.log_lines: Any = None
         self.start_unix_ns = time.time_ns()
         self.start_s = time.perf_counter()

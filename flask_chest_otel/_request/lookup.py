@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextvars import Context as ContextVars
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from flask import g, has_request_context, request
 from flask import globals as flask_globals
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context as OTelContext
 
 from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._server_span.attributes import environ_getter
@@ -22,9 +25,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ENVIRON_KEY",
     "UPSTREAM",
+    "context_getter",
     "current_request",
     "enclose",
     "find_span",
+    "flask_value",
     "inside_server_span",
     "is_root",
     "is_suppressed",
@@ -54,6 +59,31 @@ ENVIRON_KEY = "flask_chest_otel.request"
 
 
 _EVENT_KEY = "flask_chest_otel_event"
+
+
+def context_getter() -> Callable[[], OTelContext]:
+    """A function like OpenTelemetry's ``get_current``; where its variable can be had, one without a call of Python."""
+    probe = OTelContext()
+    token = otel_context.attach(probe)
+    try:
+        variable: object = getattr(token, "var", None)
+        if isinstance(variable, ContextVar) and variable.get(None) is probe:
+            return variable.get
+        return otel_context.get_current
+    finally:
+        otel_context.detach(token)
+
+
+def flask_value() -> Callable[[None], object]:
+    """A function that tells by ``None``, faster than ``has_request_context``, that Flask has no request here.
+
+    It is the getter of the variable behind the proxy ``request``, which is a ``ContextVar``. In Flask 3.2 the variable
+    also has a value in an application context without a request.
+    """
+    variable: object = ContextVars().run(
+        getattr, request, "__wrapped__", None
+    )  # only an unbound proxy gives its variable
+    return variable.get if isinstance(variable, ContextVar) else lambda _: has_request_context() or None
 
 
 def enclose(live: LiveRequest, http: Request) -> None:

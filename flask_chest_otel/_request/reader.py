@@ -105,6 +105,15 @@ class ValueReader:
         planned = (*live.plan.variables, *live.plan.wild.values())
         return {one.name: attributes[one.attribute] for one in planned if one.attribute in attributes}
 
+    def plain_text(self, live: LiveRequest, name: str) -> str | None:
+        """The present value of one tracked variable, where it is a text that is recorded as it stands."""
+        for planned in live.plan.variables:
+            if planned.name == name and not planned.special:
+                value = live.g.__dict__.get(planned.root)
+                if type(value) is str and len(value) <= self._chars and value.isprintable():
+                    return value if live.before is None or live.before.get(planned.root) is not value else None
+        return None
+
     def value(self, live: LiveRequest, name: str) -> object:
         """The present value of one tracked variable, as it would be recorded; ``None``: it has none.
 

@@ -20,6 +20,7 @@ import loguru
 import pytest
 import structlog
 from flask import Flask, Response, copy_current_request_context, g, stream_with_context
+from opentelemetry import context as otel_context
 
 from flask_chest_otel import (
     ChestConfigError,
@@ -29,6 +30,7 @@ from flask_chest_otel import (
     flask_chest,
     trace_id_for,
 )
+from flask_chest_otel._request.lookup import context_getter
 from flask_chest_otel.logs import RequestFields, loguru_patcher, structlog_processor
 from flask_chest_otel.testing import capture
 
@@ -253,6 +255,73 @@ def test_what_the_application_says_wins(rig: Rig) -> None:
         LOG.removeFilter(mine)
         logging.setLogRecordFactory(plain)
     assert lines(stream) == ["of the line of the filter of the factory said"]
+
+
+def test_a_variable_of_the_line_wins(rig: Rig) -> None:
+    """An ``extra`` with the name of a tracked variable stays; the ids are there beside it."""
+    app = rig.app(tracked_vars=["user_id", "plan"], log_fields=["request_id", "trace_id", "span_id", "user_id", "plan"])
+
+    @app.get("/")
+    def view() -> str:
+        g.user_id, g.plan = "ada", "pro"
+        LOG.info("said", extra={"user_id": "of the line"})
+        return "ok"
+
+    with written("%(request_id)s %(user_id)s %(plan)s") as stream:
+        LOG.info("before", extra={"plan": "of the line"})
+        ask(app)
+    assert lines(stream) == ["- - of the line", "r-1 of the line pro"]
+
+
+class Mute(logging.LogRecord):
+    """A record whose class has a name of ours, which nobody can set."""
+
+    @property
+    def trace_id(self) -> str:
+        return "of the class"
+
+
+def test_a_class_of_records_with_a_field_of_its_own(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """The line is written with all fields: a format reads what is stored in the record, not what its class computes."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: say("said"))
+    plain = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(Mute)
+    try:
+        with written("%(request_id)s %(message)s %(trace_id)s") as stream:
+            ask(app)
+    finally:
+        logging.setLogRecordFactory(plain)
+    assert lines(stream) == [f"r-1 said {trace_id_for('r-1')}"]
+    assert capsys.readouterr().err == ""
+
+
+class PlainContext:
+    """A runtime context of somebody else's, whose tokens know no variable."""
+
+    def __init__(self) -> None:
+        self.found = [otel_context.Context()]
+
+    def attach(self, context: otel_context.Context) -> object:
+        self.found.append(context)
+        return object()
+
+    def get_current(self) -> otel_context.Context:
+        return self.found[-1]
+
+    def detach(self, token: object) -> None:
+        self.found.pop()
+
+
+def test_the_current_context_whoever_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read from OpenTelemetry's variable, and asked for where another runtime context keeps it elsewhere."""
+    for _ in range(2):
+        current, before = context_getter(), otel_context.get_current()
+        token = otel_context.attach(otel_context.Context({"a": 1}))
+        assert current() is otel_context.get_current()
+        otel_context.detach(token)
+        assert current() is before
+        monkeypatch.setattr(otel_context, "_RUNTIME_CONTEXT", PlainContext())
 
 
 @pytest.mark.guard_on
