@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import ssl
@@ -10,11 +11,11 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
@@ -23,6 +24,7 @@ LOG_LINES = 30
 """How many lines of a dead server's log an error message shows."""
 
 _given: set[int] = set()
+_random = random.SystemRandom()  # processes that run side by side choose differently, whoever seeds the others
 
 
 class ServerError(RuntimeError):
@@ -30,14 +32,30 @@ class ServerError(RuntimeError):
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on and that this process has not given out before."""
+    """Return a loopback port that nothing listens on and that this process has not given out before.
+
+    It lies below the ports that the system gives to connections: a server that is restarted finds it free again.
+    """
     while True:
+        port = _random.randrange(12_000, _first_of_connections())
+        if port in _given:
+            continue
+        _given.add(port)
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _given:
-            _given.add(port)
-            return port
+            # As servers do: ended connections to an earlier listener do not matter.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+def _first_of_connections() -> int:
+    try:
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except FileNotFoundError:
+        return 32_768  # Linux's default
 
 
 def request(

@@ -36,6 +36,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from tests.backends.server import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -111,7 +113,7 @@ class Page:
         self.path = path
         self.blocks = blocks_of(text)
         self.folder = REPOSITORY if _IN_REPOSITORY in text else folder
-        self._ports = {shown: _free_port() for shown in ("5000", "5001", "8000")}
+        self._ports = {shown: free_port() for shown in ("5000", "5001", "8000")}
         self._servers: list[tuple[Block, subprocess.Popen[str], Path]] = []
 
     def run(self) -> None:
@@ -258,13 +260,6 @@ def _matches(expected: list[str], found: list[str]) -> bool:
     if expected[0] == "...":
         return any(_matches(expected[1:], found[skipped:]) for skipped in range(len(found) + 1))
     return bool(found) and expected[0] == found[0] and _matches(expected[1:], found[1:])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _answers(port: int, server: subprocess.Popen[str]) -> bool:

@@ -11,8 +11,9 @@ from flask_chest_otel import trace_id_for
 from tests.backends.otlp_receiver import OtlpReceiver
 from tests.backends.outbox import kept
 from tests.backends.require import require_module
+from tests.backends.server import free_port
 from tests.faults.served import wait_until
-from tests.integration.zero_code.served import free_port, get, serve
+from tests.integration.zero_code.served import get, serve
 
 if TYPE_CHECKING:
     from pathlib import Path
