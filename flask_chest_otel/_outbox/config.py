@@ -11,7 +11,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import (
+    TELEMETRY_SDK_LANGUAGE,
+    TELEMETRY_SDK_NAME,
+    TELEMETRY_SDK_VERSION,
+    OTELResourceDetector,
+    Resource,
+)
+from opentelemetry.sdk.version import __version__ as sdk_version
 
 from flask_chest_otel._base.process import current_process
 from flask_chest_otel._base.sensitive import is_sensitive
@@ -35,6 +42,7 @@ __all__ = ["folder_here", "given_resource", "outbox_folder", "service_name", "us
 _NAME_CHARS = 100  # file systems take 255 bytes
 
 _OF_RESOURCE = ("OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME", "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS")
+_SDK = {TELEMETRY_SDK_LANGUAGE: "python", TELEMETRY_SDK_NAME: "opentelemetry", TELEMETRY_SDK_VERSION: sdk_version}
 
 _logger = Log("flask_chest_otel")
 
@@ -142,13 +150,18 @@ def given_resource() -> Resource:
 
 @lru_cache(maxsize=1)
 def _given_resource(_process: object, *_variables: str | None) -> Resource:
-    return Resource.create()
+    try:
+        return Resource.create()
+    except RuntimeError:
+        # The interpreter is ending, and starts none of the threads in which the SDK asks its detectors.
+        return OTELResourceDetector().detect().merge(Resource(_SDK))
 
 
 def service_name(app_name: str | None) -> str:
     """Return the service's name from the environment variables; the application's name if they give none."""
     given = str(given_resource().attributes.get(SERVICE_NAME, ""))
-    return app_name if app_name is not None and given.startswith("unknown_service") else given
+    unknown = not given or given.startswith("unknown_service")
+    return app_name if app_name is not None and unknown else given or "unknown_service"
 
 
 def user_instance_id(environ: Mapping[str, str]) -> str | None:

@@ -17,7 +17,7 @@ from tests.backends.moody_grpc import MoodyGrpc
 from tests.backends.outbox import kept
 from tests.backends.require import require_built
 from tests.backends.server import free_port
-from tests.faults.served import FarEnd, Gunicorn, Traffic, get, numbers, wait_until
+from tests.faults.served import FarEnd, Gunicorn, Traffic, counted, get, numbers, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,3 +170,39 @@ def test_the_interpreter_ends_with_grpc(tmp_path: Path, run_python: Callable[...
         server.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = moody.url
         run_python(ENDING.replace("range(20)", "range(20, 21)"), server.env)
         assert set(numbers(moody.receiver)) == set(range(21))
+
+
+LATE = """
+import threading
+from fault_app import app
+
+def serve():
+    threading.main_thread().join()
+    for number in range(3):
+        app.test_client().get(f"/buy/{number}")
+
+threading.Thread(target=serve).start()
+"""
+
+
+@pytest.mark.usefixtures("untraced")
+def test_the_first_request_while_the_interpreter_ends(
+    tmp_path: Path, run_python: Callable[..., str], receiver: OtlpReceiver
+) -> None:
+    """A worker that is told to stop before its first request serves in its threads: these requests are kept, too."""
+    server = Gunicorn(tmp_path, receiver.url)
+    said = run_python("import sys; sys.stderr = sys.stdout" + LATE, server.env)
+    assert said == ""
+    receiver.wait_for_spans(3)
+    assert sorted(numbers(receiver)) == [0, 1, 2]
+    assert counted(receiver, "faulty") == 3
+
+
+@pytest.mark.usefixtures("untraced")
+def test_the_first_record_while_the_interpreter_ends(tmp_path: Path, run_python: Callable[..., str]) -> None:
+    """So are the records of the embedded store."""
+    store = {"FAULT_EXPORT": "store", "FAULT_INSTANCE": str(tmp_path / "instance")}
+    server = Gunicorn(tmp_path, "http://127.0.0.1:1", **store)
+    run_python(LATE, server.env)
+    with read_store(tmp_path / "instance" / STORE_FILENAME) as reader:
+        assert [one.variables["number"] for one in reader.requests(Wanted(), 9)] == [0, 1, 2]
