@@ -125,11 +125,26 @@ def _say_parts(wanted: Wanted, limit: int, store: Path) -> bool:
 
 
 def _new(wanted: Wanted, limit: int, store: Path) -> Iterator[list[StoredRequest]]:
-    """Yield the last requests, then at each look those that have come since, in the order in which they came."""
-    after: str | None = None
+    """Yield the last requests, then at each look those that have come since, in the order in which they came.
+
+    The store may be replaced, deleted or locked meanwhile: that is said, and the next looks go on.
+
+    Raises:
+        ClickException: It cannot be read at the first look.
+    """
+    with open_store(store) as reader:
+        found, after = reader.requests(wanted, limit), reader.last_arrived()
+    yield found
+    said = ""
     while True:
-        with open_store(store) as reader:
-            found = reader.requests(wanted, limit) if after is None else reader.arrived(wanted, after, MOST_REMEMBERED)
-            after = reader.last_arrived()
-        yield found
         time.sleep(LOOK_EVERY_S)
+        try:
+            with open_store(store) as reader:
+                found, after = reader.arrived(wanted, after, MOST_REMEMBERED), reader.last_arrived()
+        except click.ClickException as error:
+            if error.message != said:
+                say_wrapped(f"Waiting: {error.message}", to_stderr=True)
+            found, said = [], error.message
+        else:
+            said = ""
+        yield found

@@ -214,6 +214,26 @@ def test_follow(
     assert process.wait(10) == 0
 
 
+def test_follow_a_store_that_goes_and_comes(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], terminal: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    """A store that is deleted, or is another program's file for a while, is waited for, and the new one is followed."""
+    path = fill(record(1, 2), record(2, 1))
+    process = terminal("requests", "--follow", "--store", str(path))
+    screen(terminal, until="r-2")
+    for left in path.parent.glob(f"{path.name}*"):
+        left.unlink()
+    gone = screen(terminal, until="its first request")
+    assert gone.count("there is no store") == 1
+    path.write_bytes(b"something else, for a moment " * 100)
+    assert "file is not a database" in screen(terminal, until="not a database")
+    path.unlink()
+    fill(record(3, 0))
+    assert "r-1" not in screen(terminal, until="r-3")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+
+
 def test_follow_through_a_burst(
     fill: Callable[..., Path], record: Callable[..., RequestRecord], terminal: Callable[..., subprocess.Popen[bytes]]
 ) -> None:
