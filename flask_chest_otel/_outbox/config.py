@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -18,7 +19,6 @@ from opentelemetry.sdk.resources import (
     OTELResourceDetector,
     Resource,
 )
-from opentelemetry.sdk.version import __version__ as sdk_version
 
 from flask_chest_otel._base.process import current_process
 from flask_chest_otel._base.sensitive import is_sensitive
@@ -42,7 +42,6 @@ __all__ = ["folder_here", "given_resource", "outbox_folder", "service_name", "us
 _NAME_CHARS = 100  # file systems take 255 bytes
 
 _OF_RESOURCE = ("OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME", "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS")
-_SDK = {TELEMETRY_SDK_LANGUAGE: "python", TELEMETRY_SDK_NAME: "opentelemetry", TELEMETRY_SDK_VERSION: sdk_version}
 
 _logger = Log("flask_chest_otel")
 
@@ -154,7 +153,9 @@ def _given_resource(_process: object, *_variables: str | None) -> Resource:
         return Resource.create()
     except RuntimeError:
         # The interpreter is ending, and starts none of the threads in which the SDK asks its detectors.
-        return OTELResourceDetector().detect().merge(Resource(_SDK))
+        sdk = {TELEMETRY_SDK_LANGUAGE: "python", TELEMETRY_SDK_NAME: "opentelemetry"}
+        sdk[TELEMETRY_SDK_VERSION] = version("opentelemetry-sdk")
+        return Resource(sdk).merge(OTELResourceDetector().detect())
 
 
 def service_name(app_name: str | None) -> str:
