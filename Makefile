@@ -23,6 +23,8 @@ TEST_PROCESSES ?= 3
 # Files begin in the order that tests/conftest.py gives them.
 SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 PIP_FLAGS := --quiet --disable-pip-version-check
+# Without compiled files, each process that a test starts would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo environments test test-suite test-lowest test-declarative test-wheel test-apps test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-whole bench-pipeline bench-capacity collector wheels release-check pipeline docs docs-serve screenshots clean
@@ -72,7 +74,7 @@ test-bare: ## Run .ci/run in a bare Debian 12, then 13, which debootstrap makes;
 	tools/bare.sh $(SUITE)
 
 test-fast: $(DEV) ## Run the unit tests that start no process and are quick, on all cores.
-	$(BIN)/python -m pytest --numprocesses auto -m 'not process and not slow and not real' tests/unit
+	$(BIN)/python -m pytest --numprocesses auto --hypothesis-profile fast -m 'not process and not slow and not real' tests/unit
 
 lint: $(DEV) ## Check style, formatting and types; the guard in Go too, where Go is installed.
 	$(BIN)/ruff check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import logging
 import os
@@ -21,6 +22,7 @@ from opentelemetry.instrumentation.flask import FlaskInstrumentor
 from opentelemetry.instrumentation.propagators import set_global_response_propagator
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -49,6 +51,8 @@ _OURS = ("OTEL_", "FLASK_")
 
 # How long hypothesis takes to make values says something of the machine, and nothing of this package.
 settings.register_profile("chest", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# `make test-fast` asks for it.
+settings.register_profile("fast", settings.get_profile("chest"), max_examples=15)
 settings.load_profile("chest")
 _numbers = itertools.count()
 
@@ -101,6 +105,12 @@ def _length(item: pytest.Item) -> tuple[int, bool]:
     return rank, _starts_a_process(item)
 
 
+def pytest_collection_finish() -> None:
+    """Let the garbage collector look no more at thousands of tests, which stay until the end."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Log lines with half characters in them, which some tests make, are no text that processes can exchange."""
@@ -143,6 +153,10 @@ def _left_behind() -> dict[str, object]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+RESOURCE = Resource.create()
+"""One for all tests: the SDK starts threads to make it."""
+
+
 class Rig:
     """Providers in memory, and applications that use them.
 
@@ -155,8 +169,8 @@ class Rig:
         self.folder = folder
         self.exporter = InMemorySpanExporter()
         self.reader = InMemoryMetricReader()
-        self.tracer_provider = self.provider()
-        self.meter_provider = MeterProvider([self.reader], shutdown_on_exit=False)
+        self.tracer_provider = self.provider(resource=RESOURCE)
+        self.meter_provider = MeterProvider([self.reader], RESOURCE, shutdown_on_exit=False)
 
     def provider(self, **options: Any) -> TracerProvider:
         """A further tracer provider, which exports to the same place."""

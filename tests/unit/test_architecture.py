@@ -7,6 +7,7 @@ import importlib
 import json
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,12 @@ OF_THE_PAGE = {"flask", "werkzeug", "markupsafe"}
 OF_THE_REST = {"opentelemetry", "flask", "werkzeug", "typing_extensions"}
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
 def modules() -> list[tuple[str, Path]]:
     """Every module of the package: the room that it belongs to, and its file."""
     found = []
@@ -81,8 +88,8 @@ def modules() -> list[tuple[str, Path]]:
     return found
 
 
-def name_of(value: object) -> str:
-    return value if isinstance(value, str) else str(Path(str(value)).relative_to(PACKAGE))
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
 
 
 def as_ruff_sorts(name: str) -> tuple[bool, bool, str]:
@@ -96,7 +103,7 @@ def is_type_checking(node: ast.AST) -> bool:
 
 def imports(path: Path, *, typing: bool = False) -> Iterator[str]:
     """Modules that a file imports, also inside functions; with ``typing`` also those that only type checkers load."""
-    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    waiting: list[ast.AST] = [tree_of(path)]
     while waiting:
         node = waiting.pop()
         if not typing and is_type_checking(node):
@@ -116,25 +123,32 @@ def step_of(room: str) -> int:
     return found
 
 
-@pytest.mark.parametrize(("room", "path"), modules(), ids=name_of)
-def test_imports_point_down(room: str, path: Path) -> None:
+def test_imports_point_down() -> None:
     """A module imports from its own room and from rooms of earlier steps, for type checkers, too."""
-    for name in imports(path, typing=True):
-        first, *rest = name.split(".")
-        if first == "flask_chest_otel" and rest[0] != room and room != "__init__":
-            assert step_of(rest[0]) < step_of(room), name
+    wrong = []
+    for room, path in modules():
+        for name in imports(path, typing=True):
+            first, *rest = name.split(".")
+            ours = first == "flask_chest_otel" and rest[0] != room and room != "__init__"
+            wrong += [(name_of(path), name)] if ours and step_of(rest[0]) >= step_of(room) else []
+    assert wrong == []
 
 
-@pytest.mark.parametrize(("room", "path"), modules(), ids=name_of)
-def test_third_parties(room: str, path: Path) -> None:
+def third_parties(room: str) -> set[str]:
+    """The libraries that are a room's business."""
+    if room in FILES_AND_RECORDS:
+        return set()
+    return OF_THE_WIRE if room in WIRE else OF_THE_PAGE if room == "_viewer" else OF_THE_REST
+
+
+def test_third_parties() -> None:
     """A room uses the libraries that are its business: files and records know nothing of Flask, nor of an SDK."""
-    if room in {"_collector", "_doctor", "_cli", "_pytest_plugin", *DOORS}:
-        return
-    for name in imports(path):
-        first = name.split(".")[0]
-        if first != "flask_chest_otel" and first not in sys.stdlib_module_names:
-            assert room not in FILES_AND_RECORDS, name
-            assert first in (OF_THE_WIRE if room in WIRE else OF_THE_PAGE if room == "_viewer" else OF_THE_REST), name
+    wrong = []
+    for room, path in modules():
+        if room not in {"_collector", "_doctor", "_cli", "_pytest_plugin", *DOORS}:
+            known = {"flask_chest_otel", *sys.stdlib_module_names, *third_parties(room)}
+            wrong += [(name_of(path), name) for name in imports(path) if name.split(".")[0] not in known]
+    assert wrong == []
 
 
 def test_no_private_names_of_others() -> None:
@@ -144,7 +158,7 @@ def test_no_private_names_of_others() -> None:
     """
     private, marks = [], []
     for _, path in modules():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -168,69 +182,75 @@ def test_the_root_has_doors_only() -> None:
     assert not {name for name in inside if name.startswith("_")}
 
 
-@pytest.mark.parametrize("path", [path for _, path in modules()], ids=name_of)
-def test_names_that_everybody_passes_on_are_typed(path: Path) -> None:
+def annotated(node: ast.AST) -> tuple[str, ast.expr | None]:
+    """A parameter or attribute, and its annotation."""
+    if isinstance(node, ast.arg):
+        return node.arg, node.annotation
+    if isinstance(node, ast.AnnAssign):
+        return ast.unparse(node.target).rpartition(".")[2], node.annotation
+    return "", None
+
+
+def test_names_that_everybody_passes_on_are_typed() -> None:
     """No parameter or attribute named span, plan, context, provider, owner or live is ``Any``."""
-    untyped = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.arg):
-            name, annotation = node.arg, node.annotation
-        elif isinstance(node, ast.AnnAssign):
-            name, annotation = ast.unparse(node.target).rpartition(".")[2], node.annotation
-        else:
-            continue
-        if name in TYPED_NAMES and annotation is not None and ast.unparse(annotation) in ("Any", "Any | None"):
-            untyped.add(name)
-    assert not untyped
+    untyped = [
+        (name_of(path), name)
+        for _, path in modules()
+        for name, annotation in map(annotated, ast.walk(tree_of(path)))
+        if name in TYPED_NAMES and annotation is not None and ast.unparse(annotation) in ("Any", "Any | None")
+    ]
+    assert untyped == []
 
 
-@pytest.mark.parametrize("path", [path for _, path in modules()], ids=name_of)
-def test_few_modules_set_their_names_again(path: Path) -> None:
+def test_few_modules_set_their_names_again() -> None:
     """``global`` stands where the state is of the process, and nowhere else."""
-    sets_again = any(isinstance(node, ast.Global) for node in ast.walk(ast.parse(path.read_text("utf-8"))))
-    assert sets_again == (name_of(path) in GLOBALS)
+    with_it = {
+        name_of(path) for _, path in modules() if any(isinstance(node, ast.Global) for node in ast.walk(tree_of(path)))
+    }
+    assert with_it == set(GLOBALS)
 
 
-@pytest.mark.parametrize("path", [path for _, path in modules()], ids=name_of)
-def test_modules_and_classes_are_short(path: Path) -> None:
+def test_modules_and_classes_are_short() -> None:
     """A module has at most 320 lines and a class at most 200, but for two tables."""
-    if name_of(path) in TABLES:
-        return
-    text = path.read_text("utf-8")
-    assert len(text.splitlines()) <= MOST_LINES_OF_A_MODULE
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ClassDef):
-            assert (node.end_lineno or 0) - node.lineno < MOST_LINES_OF_A_CLASS, node.name
+    judged = [path for _, path in modules() if name_of(path) not in TABLES]
+    assert [path for path in judged if len(path.read_text("utf-8").splitlines()) > MOST_LINES_OF_A_MODULE] == []
+    classes = [(path, node) for path in judged for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef)]
+    long = [
+        (path, node.name) for path, node in classes if (node.end_lineno or 0) - node.lineno >= MOST_LINES_OF_A_CLASS
+    ]
+    assert long == []
 
 
-@pytest.mark.parametrize("path", [path for _, path in modules()], ids=name_of)
-def test_all_is_sorted(path: Path) -> None:
-    """Each module says what it offers, sorted; packages only re-export."""
-    tree = ast.parse(path.read_text())
-    assert ast.get_docstring(tree), "a module says what it owns"
-    offered = [
+def offered_by(tree: ast.Module) -> list[list[str]]:
+    return [
         ast.literal_eval(node.value)
         for node in tree.body
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None
         if "__all__" in ast.unparse(node).split("=")[0]
     ]
-    if path.name != "__init__.py" or path.parent == PACKAGE:
-        return
-    if len(tree.body) == 1:  # a room whose modules are named in full
-        return
-    assert len(offered) == 1
-    assert offered[0] == sorted(offered[0], key=as_ruff_sorts)
-    allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Expr)
-    assert all(isinstance(node, allowed) or is_type_checking(node) for node in tree.body)
 
 
-@pytest.mark.parametrize(("room", "path"), modules(), ids=name_of)
-def test_lines_of_ours_cannot_raise(room: str, path: Path) -> None:
+def test_all_is_sorted() -> None:
+    """Each module says what it offers, sorted; packages only re-export."""
+    assert [path for _, path in modules() if not ast.get_docstring(tree_of(path))] == [], "a module says what it owns"
+    for _, path in modules():
+        tree = tree_of(path)
+        found = offered_by(tree)
+        # Of the last kind is a room whose modules are named in full.
+        if path.name != "__init__.py" or path.parent == PACKAGE or len(tree.body) == 1:
+            continue
+        (offered,) = found
+        assert offered == sorted(offered, key=as_ruff_sorts), path
+        allowed = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.Expr)
+        assert all(isinstance(node, allowed) or is_type_checking(node) for node in tree.body), path
+
+
+def test_lines_of_ours_cannot_raise() -> None:
     """Whoever logs does so by ``_guard.Log``, which keeps what filters of the application raise to itself."""
     # Rooms whose business records are, made by others; and what the doctor listens to.
-    if path.name not in ("_guard.py", "export_warnings.py", "logs.py", "log_lines.py") and room != "_logs":
-        assert "getLogger" not in path.read_text()
-        assert "logging" not in set(imports(path))
+    mine = {"_guard.py", "export_warnings.py", "logs.py", "log_lines.py"}
+    judged = [path for room, path in modules() if path.name not in mine and room != "_logs"]
+    assert [path for path in judged if "getLogger" in path.read_text() or "logging" in set(imports(path))] == []
 
 
 def test_public_names() -> None:

@@ -67,6 +67,7 @@ CAUSES: dict[str, tuple[Callable[[Facts], bool], set[Fact]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("planted", [0.9, 0.35])
 @pytest.mark.parametrize("cause", CAUSES)
 def test_a_planted_cause_comes_first(cause: str, planted: float) -> None:
@@ -80,6 +81,7 @@ def test_a_planted_cause_comes_first(cause: str, planted: float) -> None:
     assert found.left_out == (SESSION,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30))
 def test_nothing_stands_out_by_accident(seed: int) -> None:
     """Among requests that are chosen by chance, few or many, nothing is found."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 MINUTE_NS = 60 * 10**9
 
+FLASK = FlaskGroup()
+"""Flask's command line, once: it reads the entry points of everything that is installed."""
+FLASK.add_command(chest_cli)
+
 
 def _record(number: int, minutes_ago: float, **changes: Any) -> RequestRecord:
     values: dict[str, Any] = {
@@ -83,10 +87,8 @@ def chest(app: Flask) -> Callable[..., Result]:
     """Runs ``flask chest …`` as Flask does, with the application at hand."""
 
     def run(*arguments: str, info: ScriptInfo | None = None, env: dict[str, str] | None = None) -> Result:
-        group = FlaskGroup()
-        group.add_command(chest_cli)
         info = info or ScriptInfo(create_app=lambda: app)
-        return app.test_cli_runner().invoke(group, ["chest", *arguments], obj=info, env=env)
+        return app.test_cli_runner().invoke(FLASK, ["chest", *arguments], obj=info, env=env)
 
     return run
 

@@ -315,6 +315,7 @@ def columns_of(path: Path, table: str) -> list[str]:
 def spoil(store_path: Path, table: str, **columns: Any) -> None:
     """Somebody else has written into the file: SQLite keeps any type in any column."""
     with closing(sqlite3.connect(store_path)) as store, store:
+        store.execute("PRAGMA synchronous = OFF")
         names = ", ".join(f"{name} = ?" for name in columns)
         store.execute(f"UPDATE {table} SET {names}", [*columns.values()])
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -16,9 +17,6 @@ from flask_chest_otel._otlp.logs import event_message
 from flask_chest_otel._values.log_event import ERROR, INFO, LogEvent
 from flask_chest_otel.names import SCOPE
 from tests.unit.export.any_span import attributes, texts
-
-if TYPE_CHECKING:
-    import pytest
 
 thorough = settings(max_examples=int(os.environ.get("CHEST_EXAMPLES", "60")))
 """Set the variable to look longer."""
@@ -45,6 +43,7 @@ def packed(message: Any) -> bytes:
     return bytes(message.SerializeToString(deterministic=True))
 
 
+@pytest.mark.slow
 @given(st.lists(events, max_size=4))
 @thorough
 def test_events(given_events: list[LogEvent]) -> None:

@@ -80,6 +80,7 @@ def test_batches(batch: list[Any]) -> None:
     assert (count, said(body)) == (len(expected), expected)
 
 
+@pytest.mark.slow
 @given(contents)
 @thorough
 def test_spans_of_the_sdk(content: dict[str, Any]) -> None:
@@ -88,6 +89,7 @@ def test_spans_of_the_sdk(content: dict[str, Any]) -> None:
     assert said(encoder.encode([span])[1]) == official([span])
 
 
+@pytest.mark.slow
 @given(readable_spans())
 @thorough
 def test_spans_of_others(span: ReadableSpan) -> None:

@@ -197,6 +197,7 @@ def test_metrics(begin: Begin, tmp_path: Path) -> None:
         assert max(moody.sizes) <= 65536
 
 
+@pytest.mark.slow
 def test_from_real_spans(tmp_path: Path) -> None:
     """512 spans of 64 KiB, the largest batch that requests make, arrive in posts of 4 MiB."""
     with Moody() as moody:
