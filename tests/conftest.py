@@ -161,6 +161,7 @@ class Rig:
     """Providers in memory, and applications that use them.
 
     Attributes:
+        folder: Of the applications; it is not there before somebody makes it.
         tracer_provider: Its finished spans are in ``spans``.
         meter_provider: Its points are read with ``points``.
     """
@@ -247,8 +248,8 @@ class Rig:
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Rig:
-    return Rig(tmp_path)
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
+    return Rig(tmp_path_factory.getbasetemp() / f"rig-{next(_numbers)}")
 
 
 @pytest.fixture(params=["extension", "upstream", "instrumentor"])

@@ -39,6 +39,7 @@ class Site:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         self.app: Flask = rig.plain("site")
+        rig.folder.mkdir()
         self.app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{rig.folder}/site.sqlite3"
         self.app.secret_key = SECRET
         self.db: Any = SQLAlchemy(self.app)

@@ -235,6 +235,7 @@ def test_threads(rig: Rig, put: Put) -> None:
     assert names(records[0]) == ["attached", "below", "copied"]
 
 
+@pytest.mark.slow
 def test_many_threads_at_once(rig: Rig) -> None:
     """No span is lost or counted twice when threads of one request end theirs together."""
     app = rig.app()

@@ -92,6 +92,7 @@ def mapped(make: Callable[[int], list[str]], count: int) -> list[int]:
     return [map_request_id(each) for each in make(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("low_bytes", [7, 8])
 @pytest.mark.parametrize("make", KINDS)
 def test_the_low_bits_are_uniform(make: Callable[[int], list[str]], low_bytes: int) -> None:

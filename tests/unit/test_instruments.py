@@ -66,6 +66,7 @@ def test_limit_through_requests(rig: Rig) -> None:
     assert records[29].variables["who"] == "u29"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", range(3))
 @pytest.mark.usefixtures("quick_switching")
 def test_exact_from_threads(rig: Rig, rounds: int) -> None:

@@ -828,6 +828,7 @@ def test_lines_of_odd_records_are_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch
     assert [line.message for line in records[0].logs] == ["said", "by hand"]
 
 
+@pytest.mark.slow
 def test_lines_of_several_threads_are_all_counted(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads of one request log at once: each line is kept or counted, and the record is there."""
     app = rig.app()

@@ -231,6 +231,7 @@ def test_by_a_variable(rig: Rig) -> None:
     }
 
 
+@pytest.mark.slow
 def test_bounded_and_exact(rig: Rig) -> None:
     """Past the limit, values go to one series of their objective and result: sums stay exact for each."""
     slos = [all_requests(by="user"), SLO("other", objective=99)]
@@ -251,6 +252,7 @@ def test_bounded_and_exact(rig: Rig) -> None:
     assert {tuple(point.attributes) for point in overflow} == {(NAME, RESULT, "otel.metric.overflow")}
 
 
+@pytest.mark.slow
 def test_exact_with_threads(rig: Rig) -> None:
     """Many threads at once lose and double nothing."""
     app = rig.app(slos=[all_requests(by="plan")], tracked_vars=["plan"])

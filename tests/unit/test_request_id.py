@@ -566,6 +566,7 @@ def test_a_wsgi_callable_that_was_taken_before(rig: Rig) -> None:
     assert list(response.headers) == before
 
 
+@pytest.mark.slow
 def test_one_response_for_many_threads(rig: Rig) -> None:
     """A response that several threads send at once is never touched: each answer has its own id, all keep theirs."""
     app = rig.plain()

@@ -274,6 +274,7 @@ def test_client_goes_away(rig: Rig) -> None:
     assert rig.points(ACTIVE)[0].value == 0
 
 
+@pytest.mark.slow
 def test_server_forgets_to_close(rig: Rig) -> None:
     """A body that is dropped without close() ends its span as of that moment, with the next request or a flush."""
     app = rig.plain()
@@ -1134,6 +1135,7 @@ def test_ports_of_clients(rig: Rig, port: str, expected: int | None) -> None:
     assert attributes.get("server.port") == expected
 
 
+@pytest.mark.slow
 def test_what_clients_choose_does_not_fill_the_memory(rig: Rig) -> None:
     """Hosts and methods of any length are cut on the span, and nothing of long ones stays."""
     app = rig.app()

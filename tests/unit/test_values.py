@@ -690,6 +690,7 @@ def comb(value: Any, levels: int) -> Any:
     return [comb(value, levels - 1)] * 64 if levels else value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value",
     [

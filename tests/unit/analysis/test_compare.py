@@ -46,6 +46,7 @@ def by_name(found: Comparison) -> dict[str, Measure]:
     return {one.name: one for one in found.measures}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_a_slower_p95_is_found(seed: int) -> None:
     """20 % more, of 500 requests against 500, is seen in P95, and the interval has the truth in it most of the time."""

@@ -60,6 +60,7 @@ def test_size_is_bounded_on_disk(tmp_path: Path, make_record: Callable[..., Requ
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+@pytest.mark.slow
 @pytest.mark.guard_on
 def test_size_is_bounded_while_the_clock_is_in_doubt(
     tmp_path: Path, make_record: Callable[..., RequestRecord], monkeypatch: pytest.MonkeyPatch
@@ -80,6 +81,7 @@ def test_size_is_bounded_while_the_clock_is_in_doubt(
     assert kept == list(range(5100 - len(kept), 5100))
 
 
+@pytest.mark.slow
 def test_store_shrinks_under_a_smaller_bound(tmp_path: Path, make_record: Callable[..., RequestRecord]) -> None:
     """A store that was allowed more gives space back to the disk when it is opened with less."""
     path = tmp_path / "store.sqlite3"

@@ -157,6 +157,7 @@ def test_an_id_or_its_beginning(tmp_path: Path) -> None:
         assert [found.request.request_id for found in reader.request("order-", limit=2)] == ["order-12", "order-2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -233,6 +234,7 @@ def assert_figures(row: OverviewRow, chosen: list[RequestRecord]) -> None:
     assert row.quantiles_ms(*shares) == pytest.approx(true, rel=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_s", [60, 300, 3600, 86400])
 @pytest.mark.parametrize("offset", [timedelta(0), timedelta(hours=-8), timedelta(hours=5, minutes=45)], ids=str)
 def test_overviews_by_time(path: Path, records: list[RequestRecord], per_s: int, offset: timedelta) -> None:

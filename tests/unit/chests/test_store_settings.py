@@ -80,6 +80,7 @@ def kept(path: Path, records: list[RequestRecord], **options: Any) -> dict[str, 
     return {one.request.request_id: (len(one.spans), one.request.spans_dropped) for one in found}
 
 
+@pytest.mark.slow
 def test_spans_of_slow_and_failed_requests(tmp_path: Path) -> None:
     """With ``slow``, failed requests and the slowest twentieth of each route keep their spans; others are counted."""
     spread = random.Random(5)

@@ -158,6 +158,7 @@ def test_an_old_worker_writes_beside_a_new_one(
     assert rows(path, "SELECT * FROM chest_late") == []
 
 
+@pytest.mark.slow
 def test_requests_have_the_order_in_which_they_came(path: Path, make_record: Callable[..., RequestRecord]) -> None:
     """That of writing and not of time, those of an old worker, too; only the last ones are remembered."""
     now = time.time_ns()

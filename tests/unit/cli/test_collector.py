@@ -142,6 +142,7 @@ def test_the_files_are_found() -> None:
     assert folder() == CONFIG
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [*itertools.pairwise(sorted(TARGETS)), tuple(TARGETS)], ids="+".join)
 def test_render_merges_as_the_collector_does(names: tuple[str, ...]) -> None:
     """The text means what a YAML parser and the collector's rule make of the same files, with every comment."""

@@ -65,6 +65,7 @@ def test_table(versions: Path, chest: Callable[..., Result]) -> None:
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fail_on", "versions_given", "exit_code"),
     [

@@ -320,6 +320,7 @@ def spoil(store_path: Path, table: str, **columns: Any) -> None:
         store.execute(f"UPDATE {table} SET {names}", [*columns.values()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["\x1b[2Jx\n", b"\x1b\xff", 7, 2.5, float("inf"), -(2**63), "1e999", ""])
 @pytest.mark.parametrize(
     "command",

@@ -216,6 +216,7 @@ def counted(moments: list[tuple[float, bool]], now_s: float, window_s: float) ->
     return inside.count(True), inside.count(False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_status_is_what_was_counted_one_by_one(
     seed: int,

@@ -158,6 +158,7 @@ def point_of(point: Any) -> str:
     return str(point)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preference", "exemplars"),
     [("", "trace_based"), ("delta", "trace_based"), ("lowmemory", "always_on"), ("", "always_off")],

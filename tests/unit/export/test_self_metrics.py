@@ -134,6 +134,7 @@ def test_two_applications_and_one_provider(rig: Rig) -> None:
     assert [point.value for point in points] == [3]
 
 
+@pytest.mark.slow
 def test_every_refusal_has_a_reason() -> None:
     """Every reason is one that the reference lists, and is given somewhere in the package."""
     listed = next(row.sentence for row in REFERENCE if row.name == names.REASON)

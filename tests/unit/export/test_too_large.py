@@ -40,6 +40,7 @@ def many(count: int, size: int, first: int = 0) -> list[str]:
     return [f"{number:04}" + "x" * size for number in range(first, first + count)]
 
 
+@pytest.mark.slow
 def test_every_post_is_bounded(begin: Begin, tmp_path: Path) -> None:
     """A batch of 9 MiB goes in posts of at most 4 MiB, each span once and in order; so does one of an older outbox."""
     sent = many(900, 10_000)
