@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrumentor", "part"]
 
+OURS = "flask-chest-otel"
 _PREFIX = "opentelemetry-instrumentation-"
 
 
@@ -38,6 +39,7 @@ class _Library(NamedTuple):
         entry: Name of the instrumentation's entry point.
         instrumentor: Name of the instrumentation's class.
         below: A library above this one. Where it is installed, its spans are enough and this library is not listed.
+        needs: A distribution that the instrumentation imports and does not bring.
     """
 
     name: str
@@ -45,10 +47,11 @@ class _Library(NamedTuple):
     entry: str
     instrumentor: str
     below: str = ""
+    needs: str = ""
 
 
 _LIBRARIES = (
-    _Library("sqlalchemy", "sqlalchemy", "sqlalchemy", "SQLAlchemyInstrumentor"),
+    _Library("sqlalchemy", "sqlalchemy", "sqlalchemy", "SQLAlchemyInstrumentor", needs="greenlet"),
     _Library("psycopg", "psycopg", "psycopg", "PsycopgInstrumentor", below="sqlalchemy"),
     _Library("psycopg2", "psycopg2", "psycopg2", "Psycopg2Instrumentor", below="sqlalchemy"),
     _Library("psycopg2-binary", "psycopg2", "psycopg2", "Psycopg2Instrumentor", below="sqlalchemy"),
@@ -90,18 +93,22 @@ def _version(name: str) -> str:
 
 def _state(library: _Library) -> tuple[str, str]:
     package = _PREFIX + library.instrumentation
+    # With this package in the command, pip takes the release that fits the installed SDK.
+    install = f"pip install {OURS} {package}"
     if not _version(package):
-        return "missing", f"pip install {package}"
+        return "missing", f"{install} {library.needs}".rstrip()
+    if library.needs and not _version(library.needs):
+        return f"lacks {library.needs}", f"pip install {library.needs}"
     instrumentor = _instrumentor(library.entry)
     if instrumentor is None:
-        return "broken", f"pip install --upgrade {package}"
+        return "broken", f"pip install --upgrade {OURS} {package}"
     if instrumentor.is_instrumented_by_opentelemetry:
         return "switched on", "its queries or calls are in records"
     line = f"{library.instrumentor}().instrument"
     if get_dependency_conflicts(instrumentor.instrumentation_dependencies()) is not None:
         return (
             "refuses this version",
-            f"pip install --upgrade {package}, or {line}(skip_dep_check=True)",
+            f"pip install --upgrade {OURS} {package}, or {line}(skip_dep_check=True)",
         )
     return "not switched on", f"{line}()"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.addresses import shown_variable
 from flask_chest_otel._doctor.part import Part, Row
+from flask_chest_otel._doctor.pins import misfits
 from flask_chest_otel._guard import Refusal, counts
 from flask_chest_otel._otlp.variables import misspelt
 from flask_chest_otel.config import PREFIX, effective_environment, settle, unknown_variables
@@ -42,6 +43,7 @@ def versions() -> Part:
             found.rows.append(Row(name, metadata.version(name)))
         except metadata.PackageNotFoundError:
             continue
+    found.problems = misfits()
     return found
 
 

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     Chest = Callable[..., Result]
 
 
-def distribution(folder: Path, name: str, version: str) -> None:
+def distribution(folder: Path, name: str, version: str, *requirements: str) -> None:
     """Let a distribution be installed in a folder."""
     place = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     place.mkdir()
-    (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requirements)
+    (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
 
 
 @pytest.fixture
@@ -51,7 +52,10 @@ def libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chest: Chest, app
 def test_missing(libraries: Any) -> None:
     """A library without its instrumentation is named, with what brings that; one that is not there is not."""
     found = libraries(("elasticsearch", "8.1"))
-    assert found["elasticsearch"] == ("missing", "pip install opentelemetry-instrumentation-elasticsearch")
+    assert found["elasticsearch"] == (
+        "missing",
+        "pip install flask-chest-otel opentelemetry-instrumentation-elasticsearch",
+    )
     assert "cassandra-driver" not in found
 
 
@@ -74,3 +78,29 @@ def test_a_version_that_is_refused(libraries: Any) -> None:
 def test_what_is_below_another(libraries: Any) -> None:
     """Drivers below SQLAlchemy, and urllib3 below requests, need none of their own."""
     assert {"psycopg", "pymysql", "urllib3"}.isdisjoint(libraries())
+
+
+def test_what_sqlalchemy_needs(libraries: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From SQLAlchemy 2.1 on greenlet is no longer installed with it, and its instrumentation cannot do without."""
+    known = metadata.version
+
+    def version(name: str) -> str:
+        if name == "greenlet":
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert libraries()["sqlalchemy"] == ("lacks greenlet", "pip install greenlet")
+
+
+def test_packages_of_different_releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chest: Chest) -> None:
+    """A package that wants another release of OpenTelemetry is a problem, with one command that mends it."""
+    there = metadata.version("opentelemetry-semantic-conventions")
+    distribution(tmp_path, "opentelemetry-instrumentation-tea", "9.9", "opentelemetry-semantic-conventions==9.9b9")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    result = chest("doctor", "--no-send", "--json")
+    (problem,) = (one for one in json.loads(result.output)["problems"] if "fit" in one)
+    assert f"tea 9.9 wants opentelemetry-semantic-conventions 9.9b9, not {there}" in problem
+    command = problem.partition("type pip install ")[2].split()
+    assert {"opentelemetry-sdk", "opentelemetry-instrumentation-tea"} <= set(command)
+    assert result.exit_code == 1
