@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import sysconfig
 import tempfile
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,13 +41,25 @@ def places() -> Iterator[Path]:
     """Yield where it is looked for: in the checkout of this package, installed with the package, and on ``PATH``."""
     suffix = ".exe" if sys.platform == "win32" else ""
     ours = Path(__file__).parents[2]
-    yield ours / ".build" / "bin" / f"{NAMES[0]}{suffix}"
+    for checkout in (ours, *_installed_from(ours)):
+        yield checkout / ".build" / "bin" / f"{NAMES[0]}{suffix}"
     # The package flask-chest-collector. It is not imported, because `flask` puts the current folder first on sys.path.
     for installed in (ours, Path(sysconfig.get_path("purelib"))):
         yield installed / "flask_chest_collector" / f"{NAMES[0]}{suffix}"
     for name in NAMES:
         # An empty or relative entry of PATH means the current folder.
         yield from (Path(folder) / f"{name}{suffix}" for folder in os.get_exec_path() if Path(folder).is_absolute())
+
+
+def _installed_from(folder: Path) -> Iterator[Path]:
+    """Yield the checkout from which pip has copied this package into ``folder``, if there is one.
+
+    pip notes it: https://packaging.python.org/specifications/direct-url/. Only ``folder`` is searched for that note.
+    """
+    for one in metadata.distributions(name="flask-chest-otel", path=[str(folder)]):
+        note = json.loads(one.read_text("direct_url.json") or "{}")
+        if "dir_info" in note:
+            yield Path(url2pathname(urlsplit(note["url"]).path))
 
 
 def validate(binary: Path, text: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,7 +26,7 @@ from flask.views import MethodView
 
 from flask_chest_otel import FlaskChest, TrackedVar, flask_chest
 from flask_chest_otel._cli import chest_cli
-from flask_chest_otel._collector import Composition, render
+from flask_chest_otel._collector import Composition, binary, render
 from flask_chest_otel._collector.application import look_at
 from flask_chest_otel._collector.binary import NAMES, as_child, find, places
 from flask_chest_otel._collector.check import problems
@@ -569,3 +571,22 @@ def test_render_prints_what_it_would_write(tmp_path: Path) -> None:
     subprocess.run([*command, "-o", "collector.yaml"], cwd=tmp_path, env=environ, capture_output=True, check=True)
     assert printed.decode("utf-8") == (tmp_path / "collector.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(printed)["service"]["pipelines"]
+
+
+@pytest.mark.process
+def test_the_collector_of_the_checkout_that_pip_has_copied(tmp_path: Path) -> None:
+    """After `pip install .` and `make collector` the program is found by pip's note; other notes are not read."""
+    site, checkout, here = tmp_path / "site", tmp_path / "a checkout", tmp_path / "here"
+    shutil.copytree(Path(binary.__file__).parents[1], site / "flask_chest_otel")
+    for place, url in ((site, checkout), (here, here)):
+        program = url / ".build" / "bin" / "flask-chest-collector"
+        program.parent.mkdir(parents=True)
+        program.touch(0o755)
+        note = place / "flask_chest_otel-9.dist-info"
+        note.mkdir(parents=True)
+        (note / "METADATA").write_text("Metadata-Version: 2.1\nName: flask-chest-otel\nVersion: 9\n")
+        (note / "direct_url.json").write_text(json.dumps({"dir_info": {}, "url": url.as_uri()}))
+    ask = "from flask_chest_otel._collector.binary import find; print(find())"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(site)!r}); {ask}"]
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(checkout / ".build" / "bin" / "flask-chest-collector")
