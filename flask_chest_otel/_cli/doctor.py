@@ -43,14 +43,15 @@ def command(*, send: bool, timeout_s: float, as_json: bool) -> None:
     Ends with status 1 where something is wrong, with a sentence on each problem and what to type.
     """
     # Imported here because it imports an SDK, and every `flask` command loads this package.
-    from flask_chest_otel._doctor import examine  # noqa: PLC0415
+    from flask_chest_otel._doctor import examine, examine_environment  # noqa: PLC0415
 
-    parts: list[Part] = []
+    first: list[str] = []
     try:
         parts = examine(app_here(), send=send, timeout_s=timeout_s)
-        problems = list(dict.fromkeys(problem for part in parts for problem in part.problems))
     except ChestError as error:
-        problems = [str(error)]
+        first = [str(error)]
+        parts = examine_environment()
+    problems = list(dict.fromkeys([*first, *(problem for part in parts for problem in part.problems)]))
     if as_json:
         say_json({"problems": problems, **{part.key: [row._asdict() for row in part.rows] for part in parts}})
     else:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from flask_chest_otel._doctor.examination import Part, Row, examine
+from flask_chest_otel._doctor.examination import Part, Row, examine, examine_environment
 
-__all__ = ["Part", "Row", "examine"]
+__all__ = ["Part", "Row", "examine", "examine_environment"]

@@ -23,11 +23,18 @@ from flask_chest_otel._otlp.endpoint import SIGNALS, problems
 if TYPE_CHECKING:
     from flask import Flask
 
-__all__ = ["Part", "Row", "examine"]
+__all__ = ["Part", "Row", "examine", "examine_environment"]
 NO_CHEST = (
     "this application has no FlaskChest: type FlaskChest(app) where it is made, "
     "or start it with opentelemetry-instrument"
 )
+
+
+def examine_environment() -> list[Part]:
+    """Check what needs no application: this one could not be set up, and more than one thing may be wrong."""
+    found = settings.environment(os.environ)
+    found.problems += settings.unusable(os.environ)
+    return [settings.versions(), found]
 
 
 def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import metrics, trace
 
 from flask_chest_otel._base.sqlite import NotOursError
-from flask_chest_otel._base.text import counted
+from flask_chest_otel._base.text import counted, shown_size, shown_span
 from flask_chest_otel._doctor.export_warnings import another_address, without_values
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._doctor.settings import sdk_is_off
@@ -78,9 +78,11 @@ def inspect_storage(app: Flask, state: ChestState) -> Part:
     if state.config.outbox_dir is None:
         # Rows, not problems: these outboxes may belong to another application.
         for other, count in elsewhere(folder.parent, folder):
-            found.rows.append(
-                Row("outbox of the same name", str(other), f"{counted(count, 'batch lies', 'batches lie')} there")
+            lying = counted(count, "batch lies", "batches lie")
+            what = (
+                f"{lying} there; if they are yours: flask chest outbox send --outbox {other}, else clear --everything"
             )
+            found.rows.append(Row("outbox of the same name", str(other), what))
     if (folder / FILENAME).exists():
         try:
             outbox = Outbox(folder / FILENAME, 2**63 - 1, 1e9)
@@ -152,12 +154,12 @@ def counters() -> Part:
 def _judge(folder: Path, usage: Usage, found: Part, max_bytes: int) -> None:
     waiting = counted(usage.waiting, "batch waits", "batches wait")
     refused = counted(usage.refused, "was refused", "were refused")
-    state = f"{waiting}, {refused}, {usage.size_bytes} bytes"
+    state = f"{waiting}, {refused}, {shown_size(usage.size_bytes)}"
     found.rows.append(Row("outbox", str(folder), state))
     if usage.size_bytes > NEARLY_FULL * max_bytes:
         found.problems.append(
-            f"the outbox {folder} is nearly full ({usage.size_bytes} of {max_bytes} bytes), and the oldest batches go "
-            "first: start the collector, or type a larger FLASK_CHEST_OUTBOX_MAX_BYTES"
+            f"the outbox {folder} is nearly full ({shown_size(usage.size_bytes)} of {shown_size(max_bytes)}), and the "
+            "oldest batches go first: start the collector, or type a larger FLASK_CHEST_OUTBOX_MAX_BYTES"
         )
     if usage.refused:
         found.problems.append(
@@ -167,7 +169,7 @@ def _judge(folder: Path, usage: Usage, found: Part, max_bytes: int) -> None:
     age_s = 0.0 if usage.oldest_unix_ns is None else time.time() - usage.oldest_unix_ns / 1e9
     if age_s > OLD_S:
         found.problems.append(
-            f"the oldest batch has been waiting for {age_s:.0f} s: start the collector, and the application, "
+            f"the oldest batch has been waiting for {shown_span(age_s)}: start the collector, and the application, "
             "which sends what waits"
         )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flask_chest_otel._lifecycle.state import ChestState
     from flask_chest_otel.errors import ChestConfigError
 
-__all__ = ["environment", "part", "sdk_is_off", "versions"]
+__all__ = ["environment", "part", "sdk_is_off", "unusable", "versions"]
 
 SDK_DISABLED = "OTEL_SDK_DISABLED"
 
@@ -68,6 +68,13 @@ def _malformed(environ: Mapping[str, str]) -> list[str]:
     settle({}, {}, environ, on_malformed=found.append)
     # Only values that were counted as refused: an argument of `instrument` may have come before the variable.
     return [f"{error}; its default is used until then" for error in found if (Refusal.SETTING, error.setting) in counts]
+
+
+def unusable(environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each of our variables whose value no setting takes."""
+    found: list[ChestConfigError] = []
+    settle({}, {}, environ, on_malformed=found.append)
+    return list(map(str, found))
 
 
 def environment(environ: Mapping[str, str]) -> Part:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -120,7 +121,10 @@ def test_batches_of_another_application(tmp_path: Path) -> None:
         status, report = examine()
         assert [span["name"] for span in receiver.spans()] == ["flask chest doctor"] * 2
     assert (status, report["problems"]) == (0, [])
-    assert row(report, "kept", "outbox of the same name") == (str(other), "2 batches lie there")
+    where, what = row(report, "kept", "outbox of the same name")
+    assert where == str(other)
+    assert what.startswith("2 batches lie there; ")
+    assert f"flask chest outbox send --outbox {other}, " in what
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
@@ -198,6 +202,34 @@ def test_a_setting_that_cannot_be_used(tmp_path: Path) -> None:
     status, report = doctor(tmp_path, FLASK_CHEST_LIST_LIMIT="x")
     assert status == 1
     assert "FLASK_CHEST_LIST_LIMIT='x' cannot be used: give a whole number" in report["problems"][0]
+
+
+def test_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
+    """Where one variable stops the application, the doctor names the other wrong ones in the same answer."""
+    wrong: dict[str, Any] = {
+        "FLASK_CHEST_LIST_LIMIT": "many",
+        "FLASK_CHEST_STORE_SPANS": "some",
+        "FLASK_CHEST_TRACKD_VARS": "user_id",
+        "OTEL_EXPORTER_OTLP_ENDPONT": "http://x",
+    }
+    status, report = doctor(tmp_path, **wrong)
+    assert status == 1
+    assert len(report["problems"]) == len(wrong)
+    for name in wrong:
+        (problem,) = (one for one in report["problems"] if name in one)
+        assert "type " in problem or "give " in problem
+
+
+def test_figures_for_people(tmp_path: Path) -> None:
+    """Sizes and ages have a unit that says something, not thousands of bytes and hundreds of seconds."""
+    outbox = Outbox(tmp_path / "box" / FILENAME, 2**28, 1e9)
+    outbox.put("somebody", [("traces", 1, b"1" * 3_000_000)])
+    outbox.connection.execute("UPDATE outbox_batches SET created_unix_ns = ?", (time.time_ns() - 700 * 10**9,))
+    outbox.close()
+    nobody = f"http://127.0.0.1:{free_port()}"
+    _, report = doctor(tmp_path, "--no-send", OTEL_EXPORTER_OTLP_ENDPOINT=nobody)
+    assert re.search(r"^1 batch waits, 0 were refused, \d\.\d+ MiB$", row(report, "kept", "outbox")[1])
+    assert any("has been waiting for 12 minutes: " in one for one in report["problems"])
 
 
 @pytest.mark.parametrize("command", [["outbox", "list"], ["requests"], ["collector", "render", "--target", "file"]])
@@ -338,7 +370,7 @@ def test_grpc(tmp_path: Path) -> None:
         assert (status, report["problems"]) == (0, [])
         assert [span["name"] for span in collector.receiver.spans()] == ["flask chest doctor"]
         assert collector.receiver.metrics("flask_chest.doctor")
-        wrong = {
+        wrong: dict[str, Any] = {
             other.url: "type the collector's port for it, or OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
             f"127.0.0.1:{collector.port}": "no TLS is spoken there: type an address that begins with http://",
             f"http://127.0.0.1:{free_port()}": "or type another address: OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4317",
