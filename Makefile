@@ -28,6 +28,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo environments test test-suite test-lowest test-declarative test-wheel test-apps test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-whole bench-pipeline bench-capacity collector wheels release-check pipeline docs docs-serve screenshots clean
+# Parts of targets, for .ci/run and for one another.
+.PHONY: test-suite-together test-suite-alone test-lowest-together test-lowest-alone test-small test-rest
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,29 +37,52 @@ help: ## Show this list.
 demo: $(APP) ## Run the example shop and show what the embedded store knows of it; needs no server.
 	@$(BIN)/python -m examples.shop.demo --folder $(DEMO_FOLDER)
 
-test: ## Run everything that CI runs: the four targets below, one after the other.
-	@$(MAKE) --no-print-directory test-suite
-	@$(MAKE) --no-print-directory test-lowest
-	@$(MAKE) --no-print-directory test-declarative
-	@$(MAKE) --no-print-directory test-wheel
+test: ## Run everything that CI runs: the four targets below; what holds a time by the clock is last, with nothing beside it.
+	@$(MAKE) --no-print-directory test-suite-together
+	@$(MAKE) --no-print-directory test-rest
+
+test-rest:
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-lowest-together test-small
+	@$(MAKE) --no-print-directory test-suite-alone
+	@$(MAKE) --no-print-directory test-lowest-alone
 
 environments: $(DEV) $(DOCS) $(LOWEST) $(DECLARATIVE) ## Make the environments that the tests run in.
 
-test-suite: $(DEV) $(DOCS) $(if $(filter 1,$(REQUIRE_REAL)),$(CLICKHOUSE)) ## Run the suite and measure its coverage of lines and branches.
-	@echo "== the suite"
+test-suite: ## Run the suite and measure its coverage of lines and branches.
+	@$(MAKE) --no-print-directory test-suite-together
+	@$(MAKE) --no-print-directory test-suite-alone
+
+SUITE_TESTS := --ignore=tests/packaging --ignore=tests/apps
+test-suite-together: $(DEV) $(DOCS) $(if $(filter 1,$(REQUIRE_REAL)),$(CLICKHOUSE))
+	@echo "== the suite, side by side"
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest --ignore=tests/packaging --ignore=tests/apps $(SIDE_BY_SIDE) -m 'not alone'
-	$(BIN)/coverage run -m pytest --ignore=tests/packaging --ignore=tests/apps -m alone
+	$(BIN)/coverage run -m pytest $(SUITE_TESTS) $(SIDE_BY_SIDE) -m 'not alone'
+
+test-suite-alone: $(DEV) $(DOCS)
+	@echo "== the suite, alone"
+	$(BIN)/coverage run -m pytest $(SUITE_TESTS) -m alone
 	@$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report $(if $(filter 1,$(REQUIRE_REAL)),,--fail-under=0)
 
+test-lowest: ## Run unit and integration tests with the lowest supported versions of everything.
+	@$(MAKE) --no-print-directory test-lowest-together
+	@$(MAKE) --no-print-directory test-lowest-alone
+
 # Old versions of others use what newer Pythons call deprecated; the suite with the newest finds what we use.
-# The analysis computes with Python alone: its tests, which take long, would find nothing more.
-LOWEST_TESTS := --ignore=tests/unit/analysis tests/unit tests/integration
-test-lowest: $(LOWEST) ## Run unit and integration tests with the lowest supported versions of everything.
-	@echo "== lowest supported versions"
-	.venvs/lowest/bin/python -m pytest -W ignore::DeprecationWarning $(SIDE_BY_SIDE) -m 'not alone' $(LOWEST_TESTS)
-	.venvs/lowest/bin/python -m pytest -W ignore::DeprecationWarning -m alone $(LOWEST_TESTS)
+# What looks at our own code alone would find nothing more.
+LOWEST_PYTEST := .venvs/lowest/bin/python -m pytest -W ignore::DeprecationWarning tests/unit tests/integration
+test-lowest-together: $(LOWEST)
+	@echo "== lowest supported versions, side by side"
+	$(LOWEST_PYTEST) $(SIDE_BY_SIDE) -m 'not alone and not own'
+
+test-lowest-alone: $(LOWEST)
+	@echo "== lowest supported versions, alone"
+	$(LOWEST_PYTEST) -m 'alone and not own'
+
+# One after the other, beside something larger.
+test-small:
+	@$(MAKE) --no-print-directory test-declarative
+	@$(MAKE) --no-print-directory test-wheel
 
 test-declarative: $(DECLARATIVE) ## Test declarative configuration (OTEL_CONFIG_FILE), whose package is a pre-release.
 	@echo "== declarative configuration"

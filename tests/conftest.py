@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import itertools
 import logging
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import ExitStack, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +80,15 @@ In other files the tests of which this is true have the mark ``alone``.
 STARTERS = {"run_python", "start_python"}
 """Fixtures that start a process for each test which asks for them."""
 
+OURS_ALONE = {
+    *("_base", "names", "ids", "errors", "tracked", "slo", "_guard", "_values"),
+    *("config", "_records", "_store", "_analysis"),
+}
+"""Rooms of the package that import Python's own modules alone: tests/unit/test_architecture.py holds that."""
+
+APPLICATIONS = {"rig", "put", "app", "chest"}
+"""Fixtures that bring Flask."""
+
 LONGEST_FIRST = ("collector", "viewer", "docs", "faults", "integration")
 """Folders in whose order files begin side by side: a long file that begins last would leave the other cores idle."""
 
@@ -86,12 +97,35 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark what starts processes and what holds a time, and say what begins first."""
     alone = [HERE / name for name in ALONE]
     for item in items:
+        if _is_own(item):
+            item.add_marker("own")
         if not STARTERS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("process")
         if any(item.path.is_relative_to(one) for one in alone):
             item.add_marker("alone")
     side_by_side = hasattr(config, "workerinput")
     items.sort(key=_length if side_by_side else _starts_a_process)
+
+
+def _is_own(item: pytest.Item) -> bool:
+    """Whether a test looks at Python's and our own code alone, so that versions of other packages change nothing."""
+    fixtures = STARTERS | APPLICATIONS
+    return _imports_no_other(item.path) and fixtures.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+@cache
+def _imports_no_other(path: Path) -> bool:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for first, second in (f"{name}.".split(".")[:2] for name in names):
+            if first == "flask_chest_otel":
+                if second not in OURS_ALONE:
+                    return False
+            elif first not in {"pytest", "hypothesis", "__future__", *sys.stdlib_module_names}:
+                return False
+    return True
 
 
 def _starts_a_process(item: pytest.Item) -> bool:

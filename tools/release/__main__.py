@@ -25,6 +25,7 @@ def steps(targets: list[str]) -> list[tuple[str, Callable[[], str]]]:
         ("packages", packages.build),
         ("collector", lambda: packages.collector(targets)),
         ("metadata", packages.metadata),
+        ("addresses", packages.addresses),
         ("sdist", lambda: packages.installed("flask_chest_otel-*.tar.gz")),
         ("wheel", lambda: packages.installed("flask_chest_otel-*.whl")),
         ("[collector]", packages.installed_collector),

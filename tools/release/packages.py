@@ -16,7 +16,7 @@ from tools.release.commands import ABOUT, DIST, REPOSITORY, WORK, CheckError, en
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["build", "collector", "contents", "installed", "installed_collector", "metadata", "version"]
+__all__ = ["addresses", "build", "collector", "contents", "installed", "installed_collector", "metadata", "version"]
 
 WHEELS = REPOSITORY / "packaging" / "collector" / "wheels.py"
 EPOCH = "1580601600"
@@ -75,6 +75,15 @@ def metadata() -> str:
     wheels = [path for path in packages if path.suffix == ".whl"]
     run(sys.executable, "-m", "check_wheel_contents", *wheels)
     return f"twine check --strict, check-wheel-contents: {len(packages)} files"
+
+
+def addresses() -> str:
+    """Where the wheel says that the project is. It may say nothing: that is told, and is no failure."""
+    path = one("flask_chest_otel-*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        metadata = wheel.read(f"flask_chest_otel-{version()}.dist-info/METADATA").decode()
+    found = re.findall("^Project-URL: (.+)$", metadata.partition("\n\n")[0], re.MULTILINE)
+    return ", ".join(found) or "NONE YET: see step 6 of docs/contributing/releasing.md"
 
 
 def installed(pattern: str) -> str:
