@@ -92,7 +92,7 @@ test-wheel: $(DEV) ## Build sdist and wheel, install the wheel in a fresh enviro
 	@echo "== the wheel"
 	$(BIN)/python -m pytest tests/packaging
 
-test-apps: $(DEV) ## Run real applications under opentelemetry-instrument, all or APPS="httpbin dash"; no part of CI.
+test-apps: $(DEV) ## Run real applications under opentelemetry-instrument, all or APPS="httpbin dash"; no part of .ci/run.
 	APPS="$(APPS)" $(BIN)/python -m pytest -p no:randomly tests/apps
 
 test-bare: ## Run .ci/run in a bare Debian 12, then 13, which debootstrap makes; needs root, takes hours, no part of CI.

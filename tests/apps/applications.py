@@ -7,7 +7,7 @@ from collections.abc import Mapping  # noqa: TC003 - a dataclass's field
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["APPLICATIONS", "ENVIRONMENTS", "Application", "Ask"]
+__all__ = ["APPLICATIONS", "ENVIRONMENTS", "SUITE", "SUITE_NEEDS", "Application", "Ask"]
 
 
 @dataclass(frozen=True)
@@ -395,6 +395,11 @@ APPLICATIONS = {
         ),
     )
 }
+
+SUITE = "upstream-suite"
+"""What ``make test-apps APPS=…`` calls the suite of OpenTelemetry's Flask instrumentation, which is no application."""
+
+SUITE_NEEDS = ("opentelemetry-instrumentation-flask==0.66b1", "opentelemetry-test-utils==0.66b1", "pytest==9.2.0")
 
 ENVIRONMENTS: Mapping[str, tuple[str, ...]] = {
     application.environment: application.needs for application in APPLICATIONS.values()

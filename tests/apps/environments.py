@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from tests.apps.applications import ENVIRONMENTS
+from tests.apps.applications import ENVIRONMENTS, SUITE, SUITE_NEEDS
 from tests.backends.require import REPOSITORY
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["bin_of"]
 
 _FOLDER = REPOSITORY / ".venvs" / "apps"
+_NEEDS = {**ENVIRONMENTS, SUITE: SUITE_NEEDS}
 _PIP = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
 
 
@@ -34,7 +35,7 @@ def bin_of(name: str) -> Path:
     if not stamp.is_file() or stamp.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        command = [str(folder / "bin" / "python"), *_PIP, "--editable", f"{REPOSITORY}[auto]", *ENVIRONMENTS[name]]
+        command = [str(folder / "bin" / "python"), *_PIP, "--editable", f"{REPOSITORY}[auto]", *_NEEDS[name]]
         subprocess.run(command, check=True)
         stamp.write_text(wanted)
     return folder / "bin"
@@ -43,7 +44,7 @@ def bin_of(name: str) -> Path:
 def _made_from(name: str) -> str:
     # What tools are told in pyproject.toml changes nothing in an environment.
     project = (REPOSITORY / "pyproject.toml").read_text("utf-8").partition("[dependency-groups]")[0]
-    said = "\n".join([sys.version, str(REPOSITORY), project, *ENVIRONMENTS[name]])
+    said = "\n".join([sys.version, str(REPOSITORY), project, *_NEEDS[name]])
     return hashlib.sha256(said.encode()).hexdigest()
 
 

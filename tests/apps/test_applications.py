@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.apps.applications import APPLICATIONS
+from tests.apps.applications import APPLICATIONS, SUITE
 from tests.apps.driving import run
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.apps.applications import Ask
     from tests.apps.driving import Mode, Run
 
-CHOSEN = os.environ.get("APPS", "").split() or list(APPLICATIONS)
+CHOSEN = os.environ.get("APPS", "").split() or [*APPLICATIONS, SUITE]
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def _once(name: str, mode: Mode, folder: Path) -> Run:
     return run(APPLICATIONS[name], mode, folder / f"{name}-{mode}")
 
 
-@pytest.fixture(params=CHOSEN)
+@pytest.fixture(params=[name for name in CHOSEN if name != SUITE])
 def name(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found

@@ -27,6 +27,38 @@ WHEELS = REPOSITORY / "packaging" / "collector" / "wheels.py"
 HERE = "linux/amd64"
 PORTS = ("CHEST_OTLP_HTTP", "CHEST_OTLP_GRPC", "CHEST_HEALTH", "CHEST_METRICS", "CHEST_FILE_GATE", "CHEST_FILE_QUEUE")
 
+READER = """
+package main
+
+import (
+	"debug/elf"
+	"debug/macho"
+	"debug/pe"
+	"fmt"
+	"os"
+)
+
+func main() {
+	path := os.Args[1]
+	if file, err := elf.Open(path); err == nil {
+		fmt.Println("linux", file.Machine)
+	} else if file, err := macho.Open(path); err == nil {
+		fmt.Println("darwin", file.Cpu)
+	} else if file, err := pe.Open(path); err == nil {
+		fmt.Printf("windows %#x\\n", file.Machine)
+	}
+}
+"""
+"""Go's own readers of programs."""
+
+READ = {
+    "linux/amd64": "linux EM_X86_64",
+    "linux/arm64": "linux EM_AARCH64",
+    "darwin/arm64": "darwin CpuArm64",
+    "darwin/amd64": "darwin CpuAmd64",
+    "windows/amd64": "windows 0x8664",
+}
+
 
 def make(folder: Path) -> Path:
     """The wheel for this machine, from the program that is built here."""
@@ -133,6 +165,25 @@ def test_headers_of_other_machines(target: str, tmp_path: Path) -> None:
     assert headers["kind_of"](tmp_path / "program") == target
     if system == "darwin":
         assert headers["least_macos"](tmp_path / "program") <= (12, 0)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program that says what another is for, with the readers of Go's library."""
+    require_installed("go", "golang")
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "main.go").write_text(READER)
+    subprocess.run(["go", "build", "-o", "reader", "main.go"], cwd=folder, check=True)
+    return folder / "reader"
+
+
+def test_headers_as_another_reader_has_them(reader: Path) -> None:
+    """What Go's own readers say of every program that is built is what its wheel's tag is chosen by."""
+    require_built("flask-chest-collector")
+    headers = runpy.run_path(str(WHEELS.with_name("headers.py")))
+    for path in (REPOSITORY / ".build" / "bin" / "flask-chest-collector", *others()):
+        said = subprocess.run([str(reader), str(path)], capture_output=True, text=True, check=True).stdout
+        assert said.strip() == READ[headers["kind_of"](path)], path
 
 
 def others() -> Iterator[Path]:
