@@ -127,9 +127,9 @@ class OwnInstrument:
         self._name, self._unit, self._description = name.lower(), unit or "", description or ""
         self._span_of = span_of
         self._series: dict[Hashable, _Series] = {}
-        # By the id of the mapping that began the series, and lives as long.
+        # The keys are ids of the mappings that began the series: a series keeps its mapping alive.
         self._by_mapping: dict[int, _Series] = {}
-        # Held for a few steps. By its own thread it can be taken twice: a finalizer or a signal may measure, too.
+        # A thread holds it for a few steps, and may take it twice: a finalizer or a signal handler may measure, too.
         self._lock = threading.RLock()
 
     def metric(self, temporalities: Mapping[type, AggregationTemporality], now_ns: int) -> Metric | None:

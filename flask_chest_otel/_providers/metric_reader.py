@@ -48,6 +48,9 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
     def __init__(self, exporter: MetricExporter, produce: Callable[[], MetricsData | None] = lambda: None) -> None:
         self._sends, self._produce = exporter, produce
         self._produced: deque[MetricsData] = deque()
+        # Collections follow one another: an older one must not have the larger sums, and the end must not shut the
+        # exporter down before another one has exported.
+        self._turn = threading.RLock()
         self._longest_ms = _milliseconds(os.environ, "OTEL_METRIC_EXPORT_TIMEOUT", 30_000)
         # With an infinite interval the SDK starts no thread.
         super().__init__(exporter, export_interval_millis=math.inf, export_timeout_millis=self._longest_ms)
@@ -68,12 +71,23 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
         if self._thread is not None:
             self._thread.join(max(0.0, timeout_millis / 1000))
         if self._thread is None or not self._thread.is_alive():
-            self.keep()
+            self.keep(max(0.0, deadline - time.monotonic()))
         super().shutdown(max(0.0, deadline - time.monotonic()) * 1000, **kwargs)
 
     @guarded("collecting metrics")
-    def keep(self) -> None:
-        """Collect now, in addition to the regular times; what is produced goes into the batch of the SDK's metrics."""
+    def keep(self, wait_s: float = threading.TIMEOUT_MAX) -> None:
+        """Collect now, in addition to the regular times; what is produced goes into the batch of the SDK's metrics.
+
+        Args:
+            wait_s: How long to wait for the end of another collection, seconds; ``OTEL_METRIC_EXPORT_TIMEOUT`` at most.
+        """
+        if self._turn.acquire(timeout=min(wait_s, self._longest_ms / 1000, threading.TIMEOUT_MAX)):
+            try:
+                self._collect_everything()
+            finally:
+                self._turn.release()
+
+    def _collect_everything(self) -> None:
         self._add_produced()
         try:
             self.collect(timeout_millis=self._longest_ms)

@@ -56,8 +56,6 @@ class OwnMeterProvider(MeterProvider):
         self._own_meters: dict[Hashable, OwnMeter] = {}
         self._own_resource = resource
         self._own_temporalities = exporter.temporalities
-        # Collections follow one another, as the SDK's do: an older one must not have the larger sums.
-        self._collecting = threading.RLock()
         self._own_filter = EXEMPLAR_FILTERS[exemplar_filter(os.environ)]
         of_sdk = sdk_exemplar_filter(os.environ)
         reader = ProcessMetricReader(exporter, self._produce)
@@ -78,10 +76,9 @@ class OwnMeterProvider(MeterProvider):
         return self._own_meters.setdefault(scope, OwnMeter(meter, scope, self._own_filter))
 
     def _produce(self) -> MetricsData | None:
-        """Return what this package's instruments have measured; ``None``: nothing."""
-        with self._collecting:
-            now_ns = time.time_ns()
-            found = [meter.produce(self._own_temporalities, now_ns) for meter in list(self._own_meters.values())]
+        """Return what this package's instruments have measured; ``None``: nothing. One thread at a time calls it."""
+        now_ns = time.time_ns()
+        found = [meter.produce(self._own_temporalities, now_ns) for meter in list(self._own_meters.values())]
         scopes = [scope for scope in found if scope is not None]
         resource = self._own_resource
         return MetricsData([ResourceMetrics(resource, scopes, resource.schema_url)]) if scopes else None

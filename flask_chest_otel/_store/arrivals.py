@@ -27,7 +27,7 @@ CREATION = (
     f"CREATE TABLE {TABLE} (number INTEGER PRIMARY KEY, request_key TEXT NOT NULL)",
     f"""CREATE TRIGGER chest_requests_arrived AFTER INSERT ON chest_requests
         BEGIN INSERT INTO {TABLE} (request_key) VALUES (NEW.record_key); END""",  # noqa: S608 - our own name
-    # Not for each request: finding what to forget takes as long as remembering.
+    # Rows are deleted many at once: to find those of one request takes as long as to insert its row.
     f"""CREATE TRIGGER chest_arrivals_forgotten AFTER INSERT ON {TABLE} WHEN NEW.number % {_FORGOTTEN_AT_ONCE} = 0
         BEGIN DELETE FROM {TABLE} WHERE number <= NEW.number - {REMEMBERED}; END""",  # noqa: S608 - our own name
 )

@@ -349,6 +349,40 @@ def test_collections_at_the_same_time(preference: str, monkeypatch: pytest.Monke
         assert sums[-1] == 3
 
 
+class Slow(Kept):
+    """An exporter whose first export waits, and that takes nothing after its shutdown, as all do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go_on, self.ended = threading.Event(), threading.Event(), False
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object) -> MetricExportResult:
+        self.asked.set()
+        assert self.go_on.wait(10)
+        return MetricExportResult.FAILURE if self.ended else super().export(metrics_data)
+
+    def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
+        self.ended = True
+
+
+def test_the_end_waits_for_a_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a flush has collected when the end comes is exported: with delta, no other collection has it."""
+    monkeypatch.setenv(PREFERENCE, "delta")
+    slow = Slow()
+    provider = OwnMeterProvider(slow, Resource({}))
+    instruments_of(provider.get_meter(SCOPE))["counter"](1)
+    provider.get_meter("another").create_counter("another").add(1)
+    both = [threading.Thread(target=provider.force_flush), threading.Thread(target=provider.shutdown)]
+    both[0].start()
+    assert slow.asked.wait(10)
+    both[1].start()
+    both[1].join(0.3)
+    slow.go_on.set()
+    for one in both:
+        one.join()
+    assert [point.as_int for name in ("shop.counter", "another") for point in every_point(slow, name)] == [1, 1]
+
+
 def test_a_batch_without_metrics(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is reported where there is nothing to join: of two collections, one may send what both have made."""
     provider = MeterProvider([reader := ProcessMetricReader(Kept(), lambda: MetricsData([]))])
