@@ -35,7 +35,9 @@ Examples:
 
 
 @click.command(name="errors", epilog=EXAMPLES, short_help="Which exceptions, how often, since when.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many groups, at most.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many groups, at most."
+)
 @filters("since", "until", "route", "method", "path", "status", "error", "version", "service", "variables")
 @options.store_option
 @options.json_option
@@ -76,4 +78,4 @@ def _say(group: ErrorGroup, *, utc: bool, several: bool) -> None:
     when = f"first {shown[group.first]}, last {shown[group.last]}" if group.count > 1 else shown[group.last]
     say_wrapped(when, indent="    ")
     short = short_ids(group.last_ids)
-    say_wrapped(f"show {'  '.join(safe(short[one]) for one in group.last_ids)}", indent="    ")
+    say_wrapped(f"flask chest show {'  '.join(safe(short[one]) for one in group.last_ids)}", indent="    ")

@@ -12,10 +12,11 @@ from flask_chest_otel._cli import options
 from flask_chest_otel._cli.as_json import request_object
 from flask_chest_otel._cli.filters import filters
 from flask_chest_otel._cli.nothing_found import why_nothing
-from flask_chest_otel._cli.output import say, say_json_line, say_wrapped
+from flask_chest_otel._cli.output import say, say_json_line, say_wrapped, whole
 from flask_chest_otel._cli.request_table import COLUMNS, RequestTable
 from flask_chest_otel._cli.source import open_store, path_of_store
 from flask_chest_otel._store.arrivals import MOST_REMEMBERED
+from flask_chest_otel.errors import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +49,9 @@ def _columns(_context: click.Context, _parameter: click.Parameter, text: str | N
 
 
 @click.command(name="requests", epilog=EXAMPLES, short_help="The last requests, with ids and variables.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many requests, at most.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many requests, at most."
+)
 @filters(
     *("since", "until", "route", "method", "path", "status", "error", "slower"),
     *("version", "service", "variables", "request_id"),
@@ -90,7 +93,9 @@ def command(
             requests = reader.requests(wanted, limit)
         _say(requests, table, as_json=False)
         for name in table.missing(requests):
-            say(f"{name} is no column, and no variable of these requests: --help lists columns", to_stderr=True)
+            guess = nearest(name, [*COLUMNS, "time", "id", *(known for one in requests for known in one.variables)])
+            hint = f"did you mean {guess}?" if guess else "--help lists columns"
+            say(f"{whole(name)} is no column, and no variable of these requests: {hint}", to_stderr=True)
         any_found = bool(requests)
     if not any_found:
         with open_store(store) as reader:

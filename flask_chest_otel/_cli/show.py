@@ -186,7 +186,9 @@ def _say_logs(one: StoredRequest, lines: tuple[LogLine, ...], *, utc: bool) -> N
         say("")
         say_wrapped("LOG", style=HEAD)
     for line, clock in zip(lines, _clocks(lines, utc=utc), strict=True):
-        text = f"{clock} {whole(line.level)} {whole(line.logger)}: {whole(line.message)}"
+        # Further lines of a message are indented: none of them can look like a line of the log.
+        first, *further = map(whole, line.message.split("\n"))
+        text = "\n  ".join([f"{clock} {whole(line.level)} {whole(line.logger)}: {first}", *further])
         say_wrapped(text, style=LEVELS.get(line.level))
     if one.logs_dropped:
         say(f"{one.logs_dropped} more lines were not kept.")

@@ -165,7 +165,7 @@ def check(*, store: Path | None) -> None:
     slos = _slos(app)
     routes = [(rule.rule, rule.methods or ()) for rule in app.url_map.iter_rules()]
     problems = [*problems_of_routes(slos, routes), *_problems_of_variables(app)]
-    verdict = "All is well"
+    verdict = "Nothing is wrong with these objectives"
     try:
         with open_store(store) as reader:
             problems += problems_of_traffic(statuses(reader, slos, app.name, time.time()))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._analysis.span_tree import in_tree_order
+from flask_chest_otel._analysis.span_tree import in_tree_order, label
 from flask_chest_otel._analysis.times import unix_ns
-from flask_chest_otel._cli.output import ERROR, bar, columns_here, milliseconds, safe, say_table, whole
+from flask_chest_otel._cli.output import ERROR, bar, columns_here, milliseconds, say_table, whole
 from flask_chest_otel._cli.widths import cut
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ NAME_COLUMNS = 34
 DEEPEST = 12
 """How many levels are indented; deeper ones have the same indent."""
 
-TEXTS = ("db.query.text", "db.statement", "url.full", "http.url", "error.type")
-"""Attributes that tell more than the name of a span. The first that a span has is shown."""
-
 
 def say_tree(spans: Sequence[ChildSpan], request: StoredRequest) -> None:
     """Print the request and its spans, each with its milliseconds and a bar at its place in the request's time."""
@@ -35,7 +32,7 @@ def say_tree(spans: Sequence[ChildSpan], request: StoredRequest) -> None:
     rows = [("the request", milliseconds(request.duration_ms), bar(request.duration_ms * 1e6 / total_ns, width))]
     for depth, one in in_tree_order(spans):
         begin = max(0.0, (one.start_unix_ns - begin_ns) / total_ns)
-        name = f"{'  ' * min(depth + 1, DEEPEST)}{whole(_name(one))}"
+        name = f"{'  ' * min(depth + 1, DEEPEST)}{whole(label(one.name, one.attributes))}"
         shown = bar(one.duration_s * 1e9 / total_ns, width, begin=begin)
         rows.append((cut(name, NAME_COLUMNS, "…"), milliseconds(one.duration_s * 1000), shown))
     styles = {(at, 0): ERROR for at, (_, one) in enumerate(in_tree_order(spans), start=1) if one.status == "error"}
@@ -44,9 +41,3 @@ def say_tree(spans: Sequence[ChildSpan], request: StoredRequest) -> None:
 
 def _end_ns(one: ChildSpan) -> float:
     return one.start_unix_ns + one.duration_s * 1e9
-
-
-def _name(one: ChildSpan) -> str:
-    """Return a span's name, with the first of ``TEXTS`` that it has."""
-    more = next((safe(one.attributes[name]) for name in TEXTS if one.attributes.get(name)), "")
-    return f"{one.name}: {more}" if more and more != one.name else one.name

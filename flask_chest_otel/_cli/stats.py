@@ -74,7 +74,9 @@ Examples:
     "--per", type=click.Choice(["minute", "hour", "day"]), help="A row for each minute, hour or day, with a bar."
 )
 @click.option("--sort", type=click.Choice(SORTS), help="By what rows are sorted; what is most comes first.")
-@click.option("--limit", type=click.IntRange(min=1), default=VALUES_SHOWN, show_default=True, help="Rows of --by.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=VALUES_SHOWN, show_default=True, help="Rows of --by."
+)
 @options.store_option
 @options.json_option
 def command(  # noqa: PLR0913 - an argument for each option

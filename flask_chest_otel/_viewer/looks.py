@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import request, url_for
 
+from flask_chest_otel._analysis.span_tree import label
 from flask_chest_otel._base.text import LARGEST, WHOLE_FROM, shown_change, shown_number, shown_value
 from flask_chest_otel._guard import lines, printable
 from flask_chest_otel._viewer import charts
@@ -59,7 +60,14 @@ def register(pages: Blueprint) -> None:
 
 def words() -> dict[str, object]:
     """Return what templates may call. Only the blueprint's templates get it, as an application may use these names."""
-    return {"charts": charts, "to": address, "status_class": status_class, "masked": MASKED, "chest": chest}
+    return {
+        "charts": charts,
+        "to": address,
+        "status_class": status_class,
+        "masked": MASKED,
+        "chest": chest,
+        "label": label,
+    }
 
 
 def chest(*words: str) -> str:

@@ -35,7 +35,7 @@ def test_groups(failures: Path, chest: Callable[..., Result]) -> None:
     assert head == "4 times shop.PaymentError, /pay"
     assert [place.strip(), message.strip()] == ["at shop:pay:3", "the bank does not answer"]
     assert when.split()[0] == "first"
-    assert ids.split() == ["show", "r-3", "r-2", "r-1"]
+    assert ids.split() == ["flask", "chest", "show", "r-3", "r-2", "r-1"]
     assert carts.splitlines()[:3] == [
         "1 time KeyError, /cart/<int:cart_id>",
         "    at shop:cart:9, handled",

@@ -415,3 +415,12 @@ def test_numbers_are_for_people(
     assert chest("stats", "--by", "took").stdout.splitlines()[1].startswith("0.001462 ")
     (found,) = objects(chest("requests", "--json"))
     assert found["variables"]["took"] == exact
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_slip_in_a_column(chest: Callable[..., Result]) -> None:
+    """The nearest column or variable is named; and `-n` is short for `--limit`."""
+    result = chest("requests", "-n", "2", "--columns", "tim,user_idd")
+    assert len(result.stdout.splitlines()) == 3
+    assert "tim is no column, and no variable of these requests: did you mean time?" in result.stderr
+    assert "did you mean user_id?" in result.stderr

@@ -94,7 +94,7 @@ def test_bars_show_when_and_how_long(
     first = lines.index(next(line for line in lines if line.startswith("CHILD SPANS")))
     request, query, charge, post = lines[first + 1 : first + 5]
     assert [line[:8].rstrip() for line in (query, charge, post)] == ["  SELECT", "  charge", "    POST"]
-    assert query.startswith("  SELECT: SELECT 1")
+    assert query.startswith("  SELECT 1 ")
     whole = request.count("█")
     begin = request.index("█")
     for line, begins, lasts in ((query, 0.1, 0.4), (charge, 0.5, 0.5), (post, 0.6, 0.3)):
@@ -213,3 +213,44 @@ def test_circles_of_parents(
     fill(record(1, 0, spans=tuple(spans)))
     text = chest("show", "r-1").stdout
     assert (text.count("s1"), text.count("s2")) == (1, 1)
+
+
+def test_lines_of_a_message(
+    fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """A message of several lines has them below each other, indented, so that none looks like a line of the log."""
+    told = "Exception on /pay [POST]\n09:00:00.000 INFO shop: all is well\x1b[2J\nKeyError: 'plan'"
+    fill(record(1, 1, logs=(LogLine(1_790_000_000_000_000_000, "ERROR", "shop", told),)))
+    shown = chest("show", "r-1").stdout
+    first, *further = shown.partition("LOG\n")[2].splitlines()
+    assert first.endswith(" ERROR shop: Exception on /pay [POST]")
+    assert further == ["  09:00:00.000 INFO shop: all is well\\x1b[2J", "  KeyError: 'plan'"]
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "shown"),
+    [
+        (
+            "INSERT /srv/shop/instance/shop.db",
+            {"db.statement": "INSERT INTO item (name) VALUES (?)"},
+            "INSERT INTO item",
+        ),
+        ("GET", {"url.full": "http://bank.test/pay"}, "GET: http://bank.test/pay"),
+        ("select", {"db.query.text": "SELECT 1"}, "SELECT 1"),
+        ("connect", {}, "connect"),
+    ],
+)
+def test_what_a_child_span_is_called(
+    name: str,
+    attributes: dict[str, str],
+    shown: str,
+    fill: Callable[..., Path],
+    record: Callable[..., RequestRecord],
+    chest: Callable[..., Result],
+) -> None:
+    """A query is shown by its text, not by the file of its database, which takes the whole column."""
+    one = record(1, 1)
+    span = ChildSpan(name, "client", "a" * 16, one.span_id, one.start_unix_ns, 0.001, "unset", attributes)
+    fill(one._replace(spans=(span,), timings={"other": (1, 0.001)}))
+    line = chest("show", "r-1").stdout.partition("CHILD SPANS")[2].splitlines()[2]
+    assert line.startswith(f"  {shown}")

@@ -298,7 +298,7 @@ def test_check(
 ) -> None:
     """Nothing is wrong where routes are there and requests came; few that came are told, and none."""
     fill(*[record(n, 9, slos={"checkout": True, "cart": True}) for n in range(200)])
-    assert chest("slo", "check").stdout == "All is well: checkout, cart.\n"
+    assert chest("slo", "check").stdout == "Nothing is wrong with these objectives: checkout, cart.\n"
     fill(*[record(n, 5 * 1440, slos={"rare": True}) for n in range(3)])
     with_slos.extensions.clear()
     few = SLO("rare", objective=99)
