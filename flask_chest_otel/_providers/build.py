@@ -20,14 +20,14 @@ from flask_chest_otel._guard import Log, Refusal, count_refusal
 from flask_chest_otel._otlp.client import address_of
 from flask_chest_otel._otlp.endpoint import EXPORTER, SIGNALS, exporters_of, protocol_of
 from flask_chest_otel._outbox.config import given_resource, service_name, user_instance_id, worker_config_of
-from flask_chest_otel._outbox.exporters import OutboxMetricExporter, OutboxSpanExporter, Outgoing
+from flask_chest_otel._outbox.exporters import OutboxMetricExporter, OutboxSpanExporter, Outgoing, has_explicit_buckets
 from flask_chest_otel._outbox.file import FILENAME
 from flask_chest_otel._outbox.instance_id import instance_id
 from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from flask_chest_otel._outbox.worker import worker_for
 from flask_chest_otel._providers.child_span_sampler import record_child_spans
 from flask_chest_otel._providers.metric_reader import ProcessMetricReader
-from flask_chest_otel._providers.own_meters import OwnMeterProvider, can_aggregate
+from flask_chest_otel._providers.own_meters import OwnMeterProvider
 from flask_chest_otel._providers.private_spans import change_noop_tracer
 from flask_chest_otel._providers.sdk_variables import sdk_exemplar_filter, span_limits
 from flask_chest_otel._providers.services import ServiceMeterProvider, ServiceTracerProvider
@@ -190,7 +190,7 @@ def _span_processor(name: str, worker_config: WorkerConfig | None) -> SpanProces
 
 def _meter_provider(app_name: str, wanted: list[str], worker_config: WorkerConfig | None) -> MeterProvider:
     resource = _resource(app_name)
-    if len(wanted) == 1 and wanted[0] in _OURS and can_aggregate(os.environ):
+    if len(wanted) == 1 and wanted[0] in _OURS and has_explicit_buckets(os.environ):
         return OwnMeterProvider(OutboxMetricExporter(worker_config, fixed_process=True), resource)
     readers = [_metric_reader(name, worker_config) for name in wanted]
     of_environ = sdk_exemplar_filter(os.environ)

@@ -1,6 +1,7 @@
 """A meter provider of the SDK that aggregates this package's own instruments itself, at a lower cost.
 
-It is used only if all metrics have one reader, whose exporter puts them into the outbox.
+It is used only where histograms have explicit buckets, and all metrics have one reader, whose exporter puts them into
+the outbox.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from opentelemetry.sdk.metrics import Counter, Meter, MeterProvider, UpDownCount
 from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics, ScopeMetrics
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from flask_chest_otel._outbox.exporters import OutboxMetricExporter, has_explicit_buckets
 from flask_chest_otel._providers.aggregation import (
     EXEMPLAR_FILTERS,
     GaugeInstrument,
@@ -34,14 +34,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import AggregationTemporality
     from opentelemetry.sdk.resources import Resource
 
+    from flask_chest_otel._outbox.exporters import OutboxMetricExporter
     from flask_chest_otel._providers.aggregation import ExemplarFilter
 
-__all__ = ["OwnMeterProvider", "can_aggregate"]
-
-
-def can_aggregate(environ: Mapping[str, str]) -> bool:
-    """Whether :class:`OwnMeterProvider` exports what the SDK would export, with these environment variables."""
-    return has_explicit_buckets(environ)
+__all__ = ["OwnMeterProvider"]
 
 
 class OwnMeterProvider(MeterProvider):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from tests.backends.collector import Collector
+    from tests.backends.server import Server
+
 NEVER_MS = 86_400_000
 """Metrics are exported when a test says so, with `flush`."""
 
@@ -132,6 +135,22 @@ class Traffic:
         """Hand over what is left and stop."""
         self._traces.shutdown()
         self._metrics.shutdown()
+
+
+def serve_through_an_outage(traffic: Traffic, collector: Collector, target: Server) -> None:
+    """Serve 1 101 requests, most of them while the target is down; the collector is killed meanwhile."""
+    target.stop()
+    for number in range(500):
+        traffic.request(f"r-{number}", {"cart_total": 1.5 * number}, duration_s=0.01 * (1 + number % 2))
+        traffic.request(f"s-{number}", method="GET", duration_s=3.0)
+    traffic.request("elsewhere", chests="influxdb", method="GET")
+    traffic.flush()
+    collector.kill9()
+    collector.start()
+    for number in range(100):
+        traffic.request(f"t-{number}", duration_s=0.015)
+    traffic.flush()
+    target.start()
 
 
 def eventually(ask: Callable[[], Any], expected: Any, within_s: float = 20.0) -> None:

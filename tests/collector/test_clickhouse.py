@@ -8,7 +8,7 @@ import pytest
 
 from tests.backends.clickhouse import ClickHouse
 from tests.backends.require import require_module
-from tests.backends.traffic import Traffic, eventually
+from tests.backends.traffic import Traffic, eventually, serve_through_an_outage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,20 +37,9 @@ def test_answers_what_was_served_through_an_outage(start_collector: StartCollect
     require_module("chdb", "chdb")
     with ClickHouse(tmp_path / "clickhouse") as server:
         collector = start_collector("clickhouse", env=server.collector_env)
-        server.stop()
+        collector.env["CLICKHOUSE_CREATE_SCHEMA"] = "false"  # from its second start on
         with Traffic(collector.otlp_http) as traffic:
-            for number in range(500):
-                traffic.request(f"r-{number}", {"cart_total": 1.5 * number}, duration_s=0.01 * (1 + number % 2))
-                traffic.request(f"s-{number}", method="GET", duration_s=3.0)
-            traffic.request("elsewhere", chests="influxdb", method="GET")
-            traffic.flush()
-            collector.kill9()
-            collector.env["CLICKHOUSE_CREATE_SCHEMA"] = "false"
-            collector.start()
-            for number in range(100):
-                traffic.request(f"t-{number}", duration_s=0.015)
-            traffic.flush()
-            server.start()
+            serve_through_an_outage(traffic, collector, server)
             eventually(lambda: server.query(SPANS), [{"n": 2200, "distinct": 2200}], within_s=40)
             eventually(lambda: server.query(TOTAL), [{"n": 1101}])
             [average] = server.query(AVERAGE_OF_POST)

@@ -21,10 +21,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportR
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from flask_chest_otel._outbox.exporters import OutboxMetricExporter
+from flask_chest_otel._outbox.exporters import OutboxMetricExporter, has_explicit_buckets
 from flask_chest_otel._providers import aggregation
 from flask_chest_otel._providers.metric_reader import ProcessMetricReader
-from flask_chest_otel._providers.own_meters import OwnMeterProvider, can_aggregate
+from flask_chest_otel._providers.own_meters import OwnMeterProvider
 from flask_chest_otel.names import SCOPE
 
 if TYPE_CHECKING:
@@ -426,9 +426,9 @@ def test_a_mapping_for_one_measurement_is_not_kept(both: Both) -> None:
 
 def test_what_is_left_to_the_sdk() -> None:
     """Exponential histograms are the SDK's business."""
-    assert can_aggregate({})
-    assert can_aggregate({AGGREGATION: "explicit_bucket_histogram"})
-    assert not can_aggregate({AGGREGATION: "base2_exponential_bucket_histogram"})
+    assert has_explicit_buckets({})
+    assert has_explicit_buckets({AGGREGATION: "explicit_bucket_histogram"})
+    assert not has_explicit_buckets({AGGREGATION: "base2_exponential_bucket_histogram"})
 
 
 @pytest.mark.parametrize("preference", ["cumulative", "delta"])
