@@ -17,9 +17,9 @@ RELEASE := .venvs/release/.installed
 MACHINES ?=
 # Without the theme's advertisement of its successor.
 MKDOCS := NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs
-# How many tests run at the same time: one more than two cores, as many wait for servers. A file's tests stay in one process,
-# which starts their servers once.
-TEST_PROCESSES ?= 3
+# How many tests run at the same time: on two cores two that compute, and two that wait for servers most of their time. A file's
+# tests stay in one process, which starts their servers once.
+TEST_PROCESSES ?= 4
 # Files begin in the order that tests/conftest.py gives them.
 SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 PIP_FLAGS := --quiet --disable-pip-version-check

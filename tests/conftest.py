@@ -37,7 +37,7 @@ from flask_chest_otel.testing import capture
 from tests.backends.otlp_receiver import OtlpReceiver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -89,8 +89,21 @@ OURS_ALONE = {
 APPLICATIONS = {"rig", "put", "app", "chest"}
 """Fixtures that bring Flask."""
 
-LONGEST_FIRST = ("collector", "viewer", "docs", "faults", "integration")
-"""Folders in whose order files begin side by side: a long file that begins last would leave the other cores idle."""
+LONGEST = (
+    "collector/test_stop.py",
+    "docs/test_pages.py",
+    "unit/cli/test_doctor.py",
+    "collector/test_alerts.py",
+    "viewer/test_browser.py",
+    "unit/analysis/test_compare.py",
+)
+"""Files that begin first, side by side: a long file that begins last would leave the other cores idle."""
+
+WAITING = {"collector", "faults", "integration"}
+"""Folders whose tests wait for servers, most of their time. Others compute: the two kinds go side by side."""
+
+WAITING_ARE_THROUGH = 0.8
+"""Behind this part of all files no waiting ones begin: they are the longer ones."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -103,8 +116,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("process")
         if any(item.path.is_relative_to(one) for one in alone):
             item.add_marker("alone")
-    side_by_side = hasattr(config, "workerinput")
-    items.sort(key=_length if side_by_side else _starts_a_process)
+    if hasattr(config, "workerinput"):
+        places = _places(dict.fromkeys(item.path for item in items))
+        items.sort(key=lambda item: (places[item.path], str(item.path), _starts_a_process(item)))
+    else:
+        items.sort(key=_starts_a_process)
+
+
+def _places(paths: Iterable[Path]) -> dict[Path, float]:
+    """When each file begins, side by side: from 0, first, to 1; files that wait and files that compute take turns."""
+    names = {path: path.relative_to(HERE) for path in paths}
+    waiting = [path for path, name in names.items() if name.parts[0] in WAITING]
+    computing = [path for path in names if path not in waiting]
+    places = {path: WAITING_ARE_THROUGH * number / len(waiting) for number, path in enumerate(waiting)}
+    places |= {path: number / len(computing) for number, path in enumerate(computing)}
+    return places | {path: -1.0 for path, name in names.items() if name.as_posix() in LONGEST}
 
 
 def _is_own(item: pytest.Item) -> bool:
@@ -131,12 +157,6 @@ def _imports_no_other(path: Path) -> bool:
 def _starts_a_process(item: pytest.Item) -> bool:
     """One after the other, these are last: a quick defect shows quickly."""
     return item.get_closest_marker("process") is not None
-
-
-def _length(item: pytest.Item) -> tuple[int, bool]:
-    folder = item.path.relative_to(HERE).parts[0]
-    rank = LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
-    return rank, _starts_a_process(item)
 
 
 def pytest_collection_finish() -> None:
