@@ -39,7 +39,7 @@ def label(name: str, attributes: Mapping[str, object]) -> str:
 
     Instrumentations call a query by its verb and the database, which for SQLite is the path of a file.
     """
-    more = next((str(attributes[key]) for key in TEXTS if attributes.get(key)), "")
+    more = " ".join(next((str(attributes[key]) for key in TEXTS if attributes.get(key)), "").split())
     if not more or _verb(more) == _verb(name):
         return more or name
     return f"{name}: {more}"

@@ -54,7 +54,7 @@ def variable_data(reader: StoreReader, given: Filter, name: str) -> dict[str, ob
     by_value: dict[str, list[_Request]] = defaultdict(list)
     for request in requests:
         by_value[_text(request.variables[name])].append(request)
-    ranked = sorted(by_value.items(), key=lambda item: (-len(item[1]), item[0]))
+    ranked = sorted(by_value.items(), key=lambda item: (-len(item[1]), *_order(item[1][0].variables[name])))
     values = [request.variables[name] for request in requests]
     return {
         **_summary(name, values),
@@ -120,6 +120,11 @@ def _bins(numbers: Iterable[float]) -> list[dict[str, object]]:
 
 def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _order(value: object) -> tuple[float, str]:
+    """Return what numbers are sorted by, and before them texts."""
+    return (float(value), "") if _is_number(value) else (-math.inf, _text(value))
 
 
 def _text(value: object) -> str:

@@ -474,3 +474,12 @@ def test_the_question_as_a_command(path: str, head: str | None, shop_store: Path
 def test_no_command_where_a_terminal_means_something_else(shop_store: Path, browse: Browse) -> None:
     """`flask chest explain` chooses by status, time and exception alone; for other filters no command is shown."""
     assert "flask chest explain" not in browse(shop_store).get("/explain?q=plan=gold").text
+
+
+def test_values_of_the_same_count_are_in_the_order_of_numbers(make_store: Callable[..., Path], browse: Browse) -> None:
+    """9.5 comes before 20.5 and 105.6, as people expect; texts are in the order of the alphabet."""
+    values = [105.6, 9.5, 20.5]
+    client = browse(make_store(record_of(at, 5, variables={"n": one, "t": f"v{one}"}) for at, one in enumerate(values)))
+    numbers, texts = (answered(client, "/variables.json", name=name)["one"]["top"] for name in "nt")
+    assert [one["value"] for one in numbers] == ["9.5", "20.5", "105.6"]
+    assert [one["value"] for one in texts] == ["v105.6", "v20.5", "v9.5"]

@@ -232,7 +232,7 @@ def test_lines_of_a_message(
     [
         (
             "INSERT /srv/shop/instance/shop.db",
-            {"db.statement": "INSERT INTO item (name) VALUES (?)"},
+            {"db.statement": "INSERT INTO\n item (name) VALUES (?)"},
             "INSERT INTO item",
         ),
         ("GET", {"url.full": "http://bank.test/pay"}, "GET: http://bank.test/pay"),
