@@ -1,34 +1,51 @@
 """Locks that no thread holds while the process forks.
 
 A thread that runs inside SQLite holds locks of that library, on the file as well. If the process forked at that
-moment, these locks would stay held in the child for ever.
+moment, these locks would stay held in the child for ever. So would the lock of a module that a thread imports.
 """
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401 - see _finish_imports
 import os
+import sys
 import threading
 import time
 import weakref
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.process import current_process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
+    from typing import TypeAlias
+
+    AnyLock: TypeAlias = "threading.Lock | threading.RLock"
 
 __all__ = ["UnforkedLock"]
 
+NO_LIMIT_S = -1.0
+"""Stands for waiting without a limit, as in ``threading``."""
+
 PATIENCE_S = 1.0
-"""How long a fork waits for all locks together, seconds. It does not wait longer, because a disk may hang."""
+"""How long a fork waits for all such locks together, seconds. It does not wait longer, because a disk may hang."""
 
 
 class UnforkedLock:
-    """A lock around work that must not be under way when its process forks: the fork waits until it is free."""
+    """A lock around work that must not be under way when its process forks: the fork waits until it is free.
 
-    def __init__(self) -> None:
+    Args:
+        make: Makes the lock itself; with ``threading.RLock`` its thread can acquire it again.
+        patience_s: How long a fork waits, seconds.
+    """
+
+    def __init__(self, make: Callable[[], AnyLock] = threading.Lock, patience_s: float = PATIENCE_S) -> None:
         self.process = current_process()
-        self.lock = threading.Lock()
+        self.patience_s = patience_s
+        self.lock = make()
         _all.add(self)
 
     def __enter__(self) -> None:
@@ -36,8 +53,8 @@ class UnforkedLock:
         self.lock.acquire()
 
     def acquire(self, timeout_s: float) -> bool:
-        """Acquire the lock; wait at most ``timeout_s`` seconds. Return whether it was acquired."""
-        return self.lock.acquire(timeout=max(0.0, timeout_s))
+        """Acquire the lock; wait at most ``timeout_s`` seconds (-1: no limit). Return whether it was acquired."""
+        return self.lock.acquire(timeout=timeout_s if timeout_s == NO_LIMIT_S else max(0.0, timeout_s))
 
     def release(self) -> None:
         """Release the lock."""
@@ -51,16 +68,39 @@ class UnforkedLock:
 
 
 _all: weakref.WeakSet[UnforkedLock] = weakref.WeakSet()
-_held: dict[int, list[threading.Lock]] = {}
+_held: dict[int, list[AnyLock]] = {}
 """The locks that a forking thread has acquired, by thread id: two threads may fork at the same time."""
 
 
+_LAZY = ("flask_chest_otel", "opentelemetry")
+"""The packages of modules that threads import when they first need them."""
+
+
 def _before() -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    mine = [one.lock for one in list(_all) if one.process is current_process()]
-    _held[threading.get_ident()] = [
-        lock for lock in mine if lock.acquire(timeout=max(0.0, deadline - time.monotonic()))
-    ]
+    held = _held[threading.get_ident()] = []
+    _acquire_all(held)
+    _finish_imports()
+    _acquire_all(held)  # those that were made meanwhile
+
+
+def _acquire_all(held: list[AnyLock]) -> None:
+    begun = time.monotonic()
+    free = [one for one in list(_all) if one.process is current_process() and one.lock not in held]
+    held.extend(one.lock for one in free if one.acquire(max(0.0, begun + one.patience_s - time.monotonic())))
+
+
+def _finish_imports() -> None:
+    """Wait until no other thread imports a module.
+
+    A module that registers functions for before and after a fork must not be loaded meanwhile: only those for after it
+    would be called. The SDK would load one, ``concurrent.futures.thread``, so this module has loaded it already.
+    """
+    known = 0
+    while known != len(sys.modules) and threading.active_count() > 1:  # the other thread may go on with the next one
+        known = len(sys.modules)
+        for name in [name for name in list(sys.modules) if name.startswith(_LAZY)]:
+            with suppress(Exception):  # an import that fails does so in the thread that needs it
+                import_module(name)  # it is there: this only waits until it is complete
 
 
 def _after_in_parent() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
+from flask_chest_otel._base.fork_lock import UnforkedLock
 from flask_chest_otel._base.process import current_process
 from flask_chest_otel._request.lookup import upstream_is_disabled
 from flask_chest_otel._server_span import upstream
@@ -28,8 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["StartOnce", "keep_metrics", "make_server_spans"]
 
 
+_FORK_WAITS_S = 10.0
+"""How long a fork waits for a first request in another thread, seconds."""
+
+
 class StartOnce:
-    """Runs ``build`` once, at the first request; other requests wait until it is done.
+    """Runs ``build`` once, at the first request; other requests wait until it is done, and a fork, too, for a while.
 
     Attributes:
         done: Whether ``build`` has run.
@@ -38,14 +43,15 @@ class StartOnce:
     def __init__(self, build: Callable[[Flask], None]) -> None:
         self.done = False
         self._build = build
-        self._turns: dict[object, threading.RLock] = {}
+        self._turns: dict[object, UnforkedLock] = {}
         self._running_in: object = None
 
     def run(self, app: Flask, patience_s: float = -1) -> None:
         """Run ``build`` unless it has run. Wait at most ``patience_s`` seconds for another thread (-1: no limit)."""
         # Make the lock here: one made before gevent's patches, or held by another thread at a fork, never gets free.
-        turn = self._turns.setdefault(current_process(), threading.RLock())
-        if not turn.acquire(timeout=patience_s):
+        # ``build`` imports modules, whose locks a child would never get: no fork may come in the middle.
+        turn = self._turns.setdefault(current_process(), UnforkedLock(threading.RLock, _FORK_WAITS_S))
+        if not turn.acquire(patience_s):
             return
         try:
             # This thread may be inside ``build`` already: a log handler of the application may call us from there.

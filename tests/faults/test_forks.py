@@ -180,6 +180,58 @@ def test_a_fork_in_the_middle(tmp_path: Path, run_python: Callable[..., str], fo
         assert sorted(point["sum"] or 0 for point in collector.receiver.latest("flask.g.amount")) == [5, 6]
 
 
+HALF_IMPORTED = """
+import os, signal, sys, threading, time
+from fault_app import app
+
+class Slow:
+    \"\"\"Holds up one import, as a slow disk does.\"\"\"
+
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            importing.set()
+            time.sleep(0.5)
+
+importing = threading.Event()
+sys.meta_path.insert(0, Slow())
+first = threading.Thread(target=app.test_client().get, args=("/buy/1",))
+first.start()
+assert importing.wait(30)
+pid = os.fork()
+if not pid:
+    signal.alarm(30)  # a child that waits for ever is killed
+    app.test_client().get("/buy/2")
+first.join()
+from opentelemetry import metrics, trace
+metrics.get_meter_provider().force_flush()
+trace.get_tracer_provider().force_flush()
+if not pid:
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows")
+@pytest.mark.parametrize(
+    "module",
+    [
+        "flask_chest_otel._providers.build",
+        "flask_chest_otel._outbox.worker",
+        "opentelemetry.sdk.metrics._internal.point",
+        "flask_chest_otel._otlp.variables",
+    ],
+)
+def test_a_fork_while_a_thread_imports(tmp_path: Path, run_python: Callable[..., str], module: str) -> None:
+    """A process that forks in the middle of its first request: its child can import the same modules."""
+    with Moody() as collector:
+        server = Gunicorn(tmp_path, collector.url)
+        run_python(
+            "import warnings; warnings.simplefilter('ignore')\n" + HALF_IMPORTED.format(module=module), server.env
+        )
+        wait_until(lambda: len(numbers(collector.receiver)) >= 2)
+        assert sorted(numbers(collector.receiver)) == [1, 2]
+
+
 CHILDREN = """
 import multiprocessing, sys, warnings
 warnings.simplefilter("ignore")
