@@ -24,6 +24,8 @@ id on the lines of structlog, loguru and other people's handlers in ``flask_ches
 # Names are loaded when they are first used. Every run of pytest and of the `flask` command imports this package for its
 # entry points, and must not spend the time to import an SDK.
 
+import os
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -117,3 +119,16 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """List public names, also those that are not loaded yet."""
     return sorted({*globals(), *__all__})
+
+
+def _import_despite(variable: str, module: str) -> None:
+    """Import a module of OpenTelemetry as if a variable were not set, because its import fails with the value."""
+    with suppress(ImportError):
+        import_module(f"{__name__}._base.unusable").import_without(variable, module)
+
+
+# Most of this package could not be imported else. What builds a tracer provider says which value is wrong.
+if not (os.environ.get("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "").strip() or "0").isdecimal():
+    _import_despite("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "opentelemetry.sdk.trace")
+if not os.environ.get("OTEL_PROPAGATORS", "default").strip():
+    _import_despite("OTEL_PROPAGATORS", "opentelemetry.propagate")

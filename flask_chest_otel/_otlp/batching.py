@@ -13,7 +13,7 @@ from flask_chest_otel._guard import Refusal, count_refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Batching", "batching_of", "longest_export_s"]
+__all__ = ["Batching", "batching_of", "longest_export_s", "whole_number"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,25 @@ def longest_export_s(environ: Mapping[str, str]) -> float | None:
 
 
 def _whole(environ: Mapping[str, str], name: str) -> int | None:
-    variable = f"OTEL_BSP_{name}"
+    return whole_number(environ, f"OTEL_BSP_{name}", positive=True)
+
+
+def whole_number(environ: Mapping[str, str], variable: str, *, positive: bool = False) -> int | None:
+    """Return the number in a variable; ``None``: it is not set, is empty or cannot be used, which is reported.
+
+    Args:
+        environ: The environment variables.
+        variable: The name of the variable.
+        positive: Whether 0 cannot be used.
+    """
     text = environ.get(variable, "").strip()
     if not text:
         return None
-    if text.isascii() and text.isdecimal() and 0 < len(text.lstrip("0")) <= _LONGEST_DIGITS:
+    digits = text.lstrip("0") if positive else text
+    if text.isascii() and text.isdecimal() and 0 < len(digits) <= _LONGEST_DIGITS:
         return int(text)
-    count_refusal(
-        Refusal.SETTING, variable, "%s=%r is no whole number greater than 0: the default is used", variable, text
-    )
+    above = " greater than 0" if positive else " from 0"
+    count_refusal(Refusal.SETTING, variable, "%s=%r is no whole number%s: the default is used", variable, text, above)
     return None
 
 

@@ -12,7 +12,6 @@ from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from flask_chest_otel._base.process import PerProcess
@@ -28,8 +27,9 @@ from flask_chest_otel._outbox.worker import worker_for
 from flask_chest_otel._providers.child_span_sampler import record_child_spans
 from flask_chest_otel._providers.metric_reader import ProcessMetricReader
 from flask_chest_otel._providers.own_meters import OwnMeterProvider
+from flask_chest_otel._providers.own_spans import OwnSpanProcessors, OwnTracerProvider
 from flask_chest_otel._providers.private_spans import change_noop_tracer
-from flask_chest_otel._providers.sdk_variables import sdk_exemplar_filter, span_limits
+from flask_chest_otel._providers.sdk_variables import batch_options, sampler, sdk_exemplar_filter, span_limits
 from flask_chest_otel._providers.services import ServiceMeterProvider, ServiceTracerProvider
 from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel.errors import ChestConfigError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
     from flask_chest_otel._outbox.worker import WorkerConfig
     from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
@@ -147,14 +148,15 @@ def start_sending(app_name: str, config: ChestConfig) -> None:
 def private_tracer_provider(app_name: str) -> TracerProvider:
     """Return a tracer provider for one application, so that its requests have trace ids; it exports no spans."""
     change_noop_tracer()
-    return record_child_spans(
-        TracerProvider(
-            resource=_resource(app_name),
-            id_generator=ChestIdGenerator(),
-            span_limits=span_limits(os.environ),
-            shutdown_on_exit=False,
-        )
+    made = OwnTracerProvider(
+        OwnSpanProcessors(),
+        span_limits(os.environ),
+        sampler=sampler(os.environ),
+        resource=_resource(app_name),
+        id_generator=ChestIdGenerator(),
+        shutdown_on_exit=False,
     )
+    return record_child_spans(made)
 
 
 def worker_config_for(app_name: str | None, config: ChestConfig | None) -> WorkerConfig:
@@ -185,7 +187,7 @@ def _worker_config(app_name: str, config: ChestConfig, wanted: dict[str, list[st
 def _span_processor(name: str, worker_config: WorkerConfig | None) -> SpanProcessor:
     if name in _OURS:
         return OutboxSpanProcessor(OutboxSpanExporter(worker_config))
-    return BatchSpanProcessor(_loaded("traces", name)())
+    return BatchSpanProcessor(_loaded("traces", name)(), **batch_options(os.environ))
 
 
 def _meter_provider(app_name: str, wanted: list[str], worker_config: WorkerConfig | None) -> MeterProvider:

@@ -8,12 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
 
 from flask_chest_otel._guard import report_error
 from flask_chest_otel._outbox.span_processor import OutboxSpanProcessor
 from flask_chest_otel._providers.fork_safe_meters import ProcessMeterProvider
-from flask_chest_otel._providers.sdk_variables import span_limits
+from flask_chest_otel._providers.own_spans import OwnSpanProcessors, OwnTracerProvider
+from flask_chest_otel._providers.sdk_variables import sampler, span_limits
 from flask_chest_otel._request.live import live_request
 from flask_chest_otel._request.trace_id import ChestIdGenerator
 from flask_chest_otel.names import SCOPE, SERVICE_NAME
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.trace import Span, Tracer
     from opentelemetry.util.types import Attributes
 
@@ -35,7 +35,7 @@ __all__ = ["ServiceMeterProvider", "ServiceTracerProvider"]
 _START_SPAN = "start_span"
 
 
-class ServiceTracerProvider(TracerProvider):
+class ServiceTracerProvider(OwnTracerProvider):
     """The global tracer provider. It belongs to the first application; each other service has its own provider.
 
     All of them share processors, sampler and id generator, so a flush or shutdown of this one is one of all.
@@ -45,19 +45,20 @@ class ServiceTracerProvider(TracerProvider):
         processors: Span processors; each gets the spans of all applications.
 
     Attributes:
+        shared: The span processors of all services.
         limits: The limits of all spans.
     """
 
     def __init__(self, resource: Resource, processors: Sequence[SpanProcessor] = ()) -> None:
-        self._shared = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]  # the SDK's
-        self.limits = span_limits(os.environ)
+        self.shared, self.limits = OwnSpanProcessors(), span_limits(os.environ)
         super().__init__(
+            self.shared,
+            self.limits,
+            sampler=sampler(os.environ),
             resource=resource,
-            active_span_processor=self._shared,
             id_generator=ChestIdGenerator(),
-            span_limits=self.limits,
         )
-        self._own_processors = processors
+        self._first_processors = processors
         for processor in processors:
             self.add_span_processor(processor)
         self._services: dict[str, TracerProvider] = {_name_in(resource): self}
@@ -67,7 +68,7 @@ class ServiceTracerProvider(TracerProvider):
         """Return the provider of the service that ``resource`` names; ``None``: it is this provider."""
         name = _name_in(resource)
         if name not in self._services:
-            self._services.setdefault(name, _OfService(self, resource, self._shared))
+            self._services.setdefault(name, _OfService(self, resource))
             for scope, tracer in list(self._handed_out.values()):
                 self._share(tracer, scope)
         found = self._services[name]
@@ -75,7 +76,7 @@ class ServiceTracerProvider(TracerProvider):
 
     def write_each_request(self) -> None:
         """Write spans before a request is answered, because an application has ``durability='request'``."""
-        for processor in self._own_processors:
+        for processor in self._first_processors:
             if isinstance(processor, OutboxSpanProcessor):
                 processor.each_request = True
 
@@ -118,17 +119,17 @@ class ServiceTracerProvider(TracerProvider):
             setattr(tracer, _START_SPAN, _SharedStart(self, scope, tracer.start_span))
 
 
-class _OfService(TracerProvider):
+class _OfService(OwnTracerProvider):
     """The provider of a further service."""
 
-    def __init__(self, first: ServiceTracerProvider, resource: Resource, shared: SynchronousMultiSpanProcessor) -> None:
+    def __init__(self, first: ServiceTracerProvider, resource: Resource) -> None:
         super().__init__(
+            first.shared,
+            first.limits,
             sampler=first.sampler,
             resource=resource,
             shutdown_on_exit=False,  # the first provider shuts down the shared processors
-            active_span_processor=shared,
             id_generator=first.id_generator,
-            span_limits=first.limits,
         )
         self.first = first
 

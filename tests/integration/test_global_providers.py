@@ -207,6 +207,57 @@ ask("r-1")
     assert (sentence in out, len(out.splitlines())) == ((True, 1) if said else (False, 0)), out
 
 
+NUMBERS = (
+    *("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT"),
+    *("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_EVENT_COUNT_LIMIT", "OTEL_SPAN_LINK_COUNT_LIMIT"),
+    *("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
+    *("OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"),
+    *("OTEL_METRIC_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_TIMEOUT"),
+)
+"""Variables with numbers that the SDK reads for the providers that are built, or that are read in its place."""
+
+NAMES = ("OTEL_METRICS_EXEMPLAR_FILTER", "OTEL_TRACES_SAMPLER")
+OTHERS = (
+    "OTEL_PROPAGATORS",
+    *("OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME", "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "OTEL_SDK_DISABLED"),
+    *("OTEL_TRACES_SAMPLER_ARG", "OTEL_BSP_EXPORT_TIMEOUT", "OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"),
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+)
+
+
+@pytest.mark.parametrize("value", ["", "perhaps", "-1"])
+def test_variables_of_the_sdk_that_cannot_be_used(run_python: Callable[..., str], tmp_path: Path, value: str) -> None:
+    """Empty, they count as not set; wrong, each is one line and its default: spans and metrics arrive either way."""
+    wrong = (*NUMBERS, *NAMES) if value.strip() else (*NUMBERS, *NAMES, *OTHERS)
+    with OtlpReceiver() as receiver:
+        out = run_python(
+            """
+import logging, sys
+logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(name)s: %(message)s")
+from flask import Flask
+from flask_chest_otel import FlaskChest
+app = Flask("shop")
+app.add_url_rule("/", view_func=lambda: "ok")
+chest = FlaskChest(app, export="otlp")
+assert app.test_client().get("/").text == "ok"
+assert chest.force_flush(20)
+""",
+            {
+                **dict.fromkeys(wrong, value),
+                "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+                "FLASK_CHEST_OUTBOX_DIR": str(tmp_path / "outbox"),
+            },
+        )
+        assert [point["count"] for point in receiver.latest("http.server.request.duration")] == [1]
+        assert len(receiver.spans()) == 1
+    ours = [line for line in out.splitlines() if line.startswith("flask_chest_otel: ")]
+    for variable in wrong if value.strip() else ():
+        said = [line for line in out.splitlines() if variable in line or "recognize sampler" in line]
+        assert len(said) >= 1, (variable, out)
+    assert bool(ours) == bool(value.strip()), out
+    assert len(ours) == len({line.split("=")[0] for line in ours}), out
+
+
 def test_an_address_that_cannot_be_used(run_python: Callable[..., str], tmp_path: Path) -> None:
     """At the first request: one line with the host and what to type, no traceback; the requests are served."""
     said = run_python(
