@@ -20,6 +20,7 @@ from flask_chest_otel._base.process import PerProcess, at_end_of_child, current_
 from flask_chest_otel._guard import Log, LossReport, printable, report_error
 from flask_chest_otel._records.abandoned import work_off
 from flask_chest_otel._records.delivery import ChestOffError, Delivery
+from flask_chest_otel._records.record import without_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,7 @@ class RecordQueue:
             thread.dropped += 1
             return
         if waiting >= MOST_WITH_DETAILS and record.spans:
-            record = record._replace(spans=(), spans_dropped=record.spans_dropped + len(record.spans))
+            record = without_spans(record)
         thread.items.put(record)
 
     def flush(self, timeout_s: float = EXIT_BUDGET_S) -> bool:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Chest", "ChildSpan", "LogLine", "Measurement", "RequestError", "RequestRecord", "SpanEvent"]
+__all__ = [
+    "Chest",
+    "ChildSpan",
+    "LogLine",
+    "Measurement",
+    "RequestError",
+    "RequestRecord",
+    "SpanEvent",
+    "without_spans",
+]
 
 # Named tuples: a frozen dataclass with these fields takes four times as long to create, in every request.
 
@@ -133,7 +142,7 @@ class RequestRecord(NamedTuple):
         cpu_s: Processor time of the serving thread from begin to finish, seconds; ``None`` where it is not known.
         first_byte_s: Time from the begin of the request to the begin of the response, seconds; ``None``: no response.
         timings: Kind of child span (``db``, ``http``, ``other``) to the number of spans and the sum of their durations
-            in seconds.
+            in seconds. Where a chest keeps child spans, it is computed when it is first read.
         spans: Child spans in the order of their start times, at most the 100 slowest; empty where no chest keeps them.
             They are converted when they are first read.
         spans_dropped: Number of further child spans.
@@ -177,6 +186,12 @@ class RequestRecord(NamedTuple):
     def __reduce__(self) -> tuple[type[RequestRecord], tuple[object, ...]]:
         """Support pickle and copy, which cannot take the read-only mappings that are the defaults."""
         return RequestRecord, tuple(dict(one) if isinstance(one, MappingProxyType) else one for one in self)
+
+
+def without_spans(record: RequestRecord) -> RequestRecord:
+    """Return a record that only counts its child spans, and keeps none of them in memory."""
+    dropped = record.spans_dropped + len(record.spans)
+    return record._replace(spans=(), spans_dropped=dropped, timings=dict(record.timings))
 
 
 class Chest(Protocol):

@@ -8,7 +8,9 @@ same time, and the garbage collector may end a span at any point of the program.
 from __future__ import annotations
 
 import itertools
-from heapq import heappush, heappushpop
+from collections import deque
+from heapq import heapify, heappushpop
+from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import ref
@@ -17,7 +19,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from flask_chest_otel._request.live import live_request
-from flask_chest_otel._request.shaped_spans import ShapedSpans
+from flask_chest_otel._request.shaped_spans import LateSummary, LateTimings, ShapedSpans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +38,6 @@ __all__ = [
     "ChildSpans",
     "TakenSpans",
     "collecting_request",
-    "ended",
     "finish",
     "open_spans",
     "request_of_parent",
@@ -81,72 +82,128 @@ _Key = TypeVar("_Key", str, "tuple[int, str]")
 class ChildSpans:
     """The child spans of one request: their number, the sum of their durations, and the spans themselves.
 
-    Sums are changed without a call between reading and writing, so that no other thread runs in between.
+    A span that ends is only put aside. Spans are summed up in the order in which they have ended: when as many were put
+    aside as a record may hold, and the rest when the record is made or, where spans are kept, when it is read.
 
     Args:
         keeps: Whether spans are kept, or only counted and timed.
 
     Attributes:
-        running: Ids of the spans that have not ended.
+        aside: The spans that have ended and are not summed up.
+        count: Number of the spans that are summed up.
+        inner: Of each span that is not summed up, by kind: the number and durations of the spans inside it.
+        running: Ids of the spans that are not summed up, also of those that have not ended.
+        slowest: The slowest spans; a heap, once there are as many as a record may hold.
+        totals: Kind of child span to the number of spans and the sum of their durations in nanoseconds.
     """
 
-    __slots__ = ("_count", "_inner", "_keeps", "_slowest", "_totals", "running")
+    __slots__ = ("_keeps", "_summing", "aside", "count", "inner", "running", "slowest", "totals")
 
     def __init__(self, *, keeps: bool) -> None:
         self._keeps = keeps
-        self._count = 0
-        self._totals: dict[str, list[int]] = {}
-        self._inner: dict[tuple[int, str], list[int]] = {}
-        self._slowest: list[EndedSpan] = []
+        self.count = 0
+        self.totals: dict[str, list[int]] = {}
+        self.inner: dict[tuple[int, str], list[int]] = {}
+        self.slowest: list[EndedSpan] = []
+        self._summing = Lock()
+        self.aside: deque[tuple[int, ReadableSpan]] = deque()
         self.running: set[int] = set()
 
-    def ended(self, span: ReadableSpan, span_id: int) -> None:
-        """Take one span that has ended. It makes few calls, as it runs for every span."""
+    def thin(self) -> None:
+        """Sum up what was put aside, as it is as much as a record may hold."""
+        # Do not wait for the lock: the next span comes here again.
+        if self._summing.acquire(blocking=False):
+            try:
+                self.sum_up()
+            finally:
+                self._summing.release()
+
+    def sum_up(self) -> None:
+        """Count what was put aside."""
+        aside = self.aside
+        while aside:
+            try:
+                span_id, span = aside.popleft()
+            except IndexError:  # another thread has taken the last one
+                return
+            self._sum_up_one(span, span_id)
+
+    def _sum_up_one(self, span: ReadableSpan, span_id: int) -> None:
+        """Count one span. Sums are changed without a call between reading and writing: no other thread runs there."""
         found: Any = span.attributes
-        attributes = found.copy() if found else found  # reading the SDK's mapping takes ten times as long
+        attributes = found.copy() if found is not None else ()  # reading the SDK's mapping takes ten times as long
         kind = _OTHER
-        if attributes:
-            if "db.system.name" in attributes or "db.system" in attributes:
-                kind = _DB
-            elif span.kind is _CLIENT and ("http.request.method" in attributes or "http.method" in attributes):
-                kind = _HTTP
+        if "db.system.name" in attributes or "db.system" in attributes:
+            kind = _DB
+        elif span.kind is _CLIENT and ("http.request.method" in attributes or "http.method" in attributes):
+            kind = _HTTP
         # The wall clock may have been set back between start and end.
         duration_ns = max(0, (span.end_time or 0) - (span.start_time or 0))
-        total = self._totals.get(kind)
+        total = self.totals.get(kind)
         if total is None:
-            total = self._totals.setdefault(kind, [0, 0])
+            total = self.totals.setdefault(kind, [0, 0])
         total[0] += 1
         total[1] += duration_ns
-        if self._inner:
+        if self.inner:
             self._leave_out_inner(span_id, kind)
         parent = span.parent
         if parent is not None and parent.span_id in self.running:
-            _add_to(self._inner, (parent.span_id, kind), 1, duration_ns)
-        self._count += 1
+            _add_to(self.inner, (parent.span_id, kind), 1, duration_ns)
+        self.count += 1
         if self._keeps:
-            entry = (duration_ns, next(_serial), span)
-            if len(self._slowest) < MOST_SPANS:
-                heappush(self._slowest, entry)
-            elif entry > self._slowest[0]:
-                heappushpop(self._slowest, entry)
-        # Last: if another thread closes the record before this line, the span counts as one that has not ended.
+            self._keep((duration_ns, next(_serial), span))
         self.running.discard(span_id)
 
+    def _keep(self, entry: EndedSpan) -> None:
+        slowest = self.slowest
+        if len(slowest) < MOST_SPANS:
+            slowest.append(entry)
+            if len(slowest) == MOST_SPANS:
+                heapify(slowest)
+        elif entry > slowest[0]:
+            heappushpop(slowest, entry)
+
     def close(self, shape: Shape) -> TakenSpans:
-        """Return the result. Spans that have not ended are counted as dropped."""
-        entries = [*self._slowest]
-        if len(entries) > MOST_SPANS:  # several threads added spans at the same time
-            entries = sorted(entries, reverse=True)[:MOST_SPANS]
-        timings = {kind: (count, ns / 1e9) for kind, (count, ns) in [*self._totals.items()]}
-        spans = ShapedSpans(entries, shape) if entries else ()
-        return TakenSpans(timings, spans, self._count + len(self.running) - len(entries))
+        """Return the result. Spans that have not ended are counted as dropped.
+
+        Where spans are kept, they are summed up by the first who reads the result: the thread that writes the record.
+        """
+        if not self._keeps:
+            self.sum_up()
+            return TakenSpans(self.timings(), (), self.count + len(self.running))
+        # A copy: another thread may still put a span aside, or sum up.
+        closed = self.copy()
+        kept = min(MOST_SPANS, len(closed.slowest) + len(closed.aside))
+        summary = LateSummary(closed)
+        spans = ShapedSpans(summary.entries, kept, shape)
+        return TakenSpans(LateTimings(summary), spans, closed.count + len(closed.running) - kept)
+
+    def summed(self) -> tuple[dict[str, tuple[int, float]], list[EndedSpan]]:
+        """Sum up a copy; return the timings, and the slowest spans."""
+        found = self.copy()
+        heapify(found.slowest)
+        found.sum_up()
+        return found.timings(), found.slowest
+
+    def timings(self) -> dict[str, tuple[int, float]]:
+        """The number of spans of each kind, and the sum of their durations in seconds."""
+        return {kind: (count, ns / 1e9) for kind, (count, ns) in [*self.totals.items()]}
+
+    def copy(self) -> ChildSpans:
+        """A copy of which nobody else knows."""
+        fresh = ChildSpans(keeps=self._keeps)
+        fresh.aside, fresh.running = self.aside.copy(), self.running.copy()
+        fresh.count, fresh.slowest = self.count, self.slowest[:MOST_SPANS]
+        fresh.totals = {kind: [*total] for kind, total in [*self.totals.items()]}
+        fresh.inner = {key: [*sums] for key, sums in [*self.inner.items()]}
+        return fresh
 
     def _leave_out_inner(self, span_id: int, kind: str) -> None:
         """Where two instrumentations made spans of one call, one inside the other, count the outer span only."""
         for inner_kind in (_DB, _HTTP, _OTHER):
-            inner = self._inner.pop((span_id, inner_kind), None)
+            inner = self.inner.pop((span_id, inner_kind), None)
             if inner is not None and inner_kind == kind:
-                _add_to(self._totals, kind, -inner[0], -inner[1])
+                _add_to(self.totals, kind, -inner[0], -inner[1])
 
 
 def _add_to(sums: dict[_Key, list[int]], key: _Key, count: int, ns: int) -> None:
@@ -171,22 +228,19 @@ def collecting_request(context: Context | None) -> LiveRequest | None:
     return live if live is not None and live.child_spans is not None else None
 
 
-def started(live: LiveRequest, span: Span, box: list[ChildSpans]) -> None:
-    """Note that a span has started in a request that collects spans: its server span or a child span.
+def started(live: LiveRequest, span: Span, span_id: int, box: list[ChildSpans]) -> None:
+    """Note that the first span has started in a request that collects spans: its server span or a child span.
 
     Args:
         live: The request.
         span: The span.
+        span_id: Its id.
         box: ``child_spans`` of the request.
     """
-    span_id = span.get_span_context().span_id
-    if box:
-        box[0].running.add(span_id)
-    elif live.span is None and not live.server_span_id and span.kind is _SERVER:
+    if live.span is None and not live.server_span_id and span.kind is _SERVER:
         live.server_span_id = span_id
     else:
         _first(live, box).running.add(span_id)
-    open_spans[span_id] = ref(live)
 
 
 def _first(live: LiveRequest, box: list[ChildSpans]) -> ChildSpans:
@@ -196,13 +250,6 @@ def _first(live: LiveRequest, box: list[ChildSpans]) -> ChildSpans:
             open_spans.pop(oldest, None)
     box.append(ChildSpans(keeps=live.span_watch is not None and live.span_watch.keeps_spans))
     return box[0]
-
-
-def ended(span: ReadableSpan, span_id: int, request: ref[LiveRequest]) -> None:
-    """Take a tracked span that has ended, if its request is still open."""
-    live = request()
-    if live is not None and live.child_spans:
-        live.child_spans[0].ended(span, span_id)
 
 
 def finish(live: LiveRequest, shape: Shape) -> TakenSpans:

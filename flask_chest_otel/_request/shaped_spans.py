@@ -6,15 +6,17 @@ the record does it when it reads the spans; spans that no chest keeps are never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, overload
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from opentelemetry.sdk.trace import ReadableSpan
 
     from flask_chest_otel._records.record import ChildSpan
 
-__all__ = ["EndedSpan", "Shape", "ShapedSpans"]
+__all__ = ["EndedSpan", "LateSummary", "LateTimings", "Shape", "ShapedSpans"]
 
 EndedSpan = tuple[int, int, "ReadableSpan"]
 """The duration of a span in nanoseconds, its number in the order in which spans ended, and the span."""
@@ -23,18 +25,87 @@ Shape = Callable[["ReadableSpan"], "ChildSpan"]
 """Makes the ``ChildSpan`` for a span that has ended."""
 
 
+Timings = dict[str, tuple[int, float]]
+"""Kind of child span to the number of spans and the sum of their durations in seconds."""
+
+
+class _Closed(Protocol):
+    """The child spans of a request that has ended; nothing changes any more."""
+
+    def summed(self) -> tuple[Timings, list[EndedSpan]]: ...
+
+
+class LateSummary:
+    """Sums up the child spans of a request when somebody asks for the first time.
+
+    Args:
+        closed: The child spans.
+    """
+
+    __slots__ = ("_closed", "_found")
+
+    def __init__(self, closed: _Closed) -> None:
+        self._closed: _Closed | None = closed
+        self._found: tuple[Timings, list[EndedSpan]] = {}, []
+
+    def timings(self) -> Timings:
+        """The timings of all child spans."""
+        return self._summed()[0]
+
+    def entries(self) -> list[EndedSpan]:
+        """The child spans that are kept."""
+        return self._summed()[1]
+
+    def _summed(self) -> tuple[Timings, list[EndedSpan]]:
+        closed = self._closed
+        if closed is not None:
+            # Two threads at the same time both compute the same result.
+            self._found = closed.summed()
+            self._closed = None
+        return self._found
+
+
+class LateTimings(Mapping[str, tuple[int, float]]):
+    """A mapping that behaves like the dictionary of the timings, which is computed when it is first read.
+
+    Args:
+        summary: Computes it.
+    """
+
+    __slots__ = ("_summary",)
+
+    def __init__(self, summary: LateSummary) -> None:
+        self._summary = summary
+
+    def __getitem__(self, kind: str) -> tuple[int, float]:
+        return self._summary.timings()[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._summary.timings())
+
+    def __len__(self) -> int:
+        return len(self._summary.timings())
+
+    def __repr__(self) -> str:
+        return repr(self._summary.timings())
+
+    def __reduce__(self) -> tuple[type[Timings], tuple[Timings]]:
+        return dict, (self._summary.timings(),)
+
+
 class ShapedSpans(Sequence["ChildSpan"]):
     """A sequence of ``ChildSpan`` that behaves like a tuple.
 
     Args:
-        ended: The spans that have ended, in any order.
+        ended: Returns the spans that have ended, in any order.
+        count: Their number.
         shape: Makes the ``ChildSpan`` for one span.
     """
 
     __slots__ = ("_count", "_ended", "_shape", "_shaped")
 
-    def __init__(self, ended: Sequence[EndedSpan], shape: Shape) -> None:
-        self._count = len(ended)
+    def __init__(self, ended: Callable[[], Sequence[EndedSpan]], count: int, shape: Shape) -> None:
+        self._count = count
         self._ended = ended
         self._shape = shape
         self._shaped: tuple[ChildSpan, ...] | None = None
@@ -67,8 +138,8 @@ class ShapedSpans(Sequence["ChildSpan"]):
         ended, shaped = self._ended, self._shaped
         if shaped is None:
             # Two threads at the same time both compute the same result.
-            shaped = self._shaped = tuple([self._shape(span) for _, _, span in sorted(ended, key=_begin_of)])
-            self._ended = ()  # release the SDK's objects
+            shaped = self._shaped = tuple([self._shape(span) for _, _, span in sorted(ended(), key=_begin_of)])
+            self._ended = tuple  # release the SDK's objects
         return shaped
 
 

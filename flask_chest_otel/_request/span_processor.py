@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import weakref
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor
 
 from flask_chest_otel._guard import guarded, report_error
-from flask_chest_otel._request import child_spans
+from flask_chest_otel._request.child_spans import MOST_SPANS, open_spans, request_of_parent, started
 from flask_chest_otel._request.live import live_request
 from flask_chest_otel.names import CHESTS
 
@@ -44,9 +45,14 @@ class RequestSpanProcessor(SpanProcessor):
             live = live_request.get()
             if live is None or live.finished:
                 # A thread with a copied Flask context has no context variables of the request, and may outlive it.
-                live = child_spans.request_of_parent(span.parent) or self._of_context()
+                live = request_of_parent(span.parent) or self._of_context()
             if live is not None and (box := live.child_spans) is not None:
-                child_spans.started(live, span, box)
+                span_id = span.get_span_context().span_id
+                if box:
+                    box[0].running.add(span_id)
+                else:
+                    started(live, span, span_id, box)
+                open_spans[span_id] = ref(live)
             if self.names_destinations:
                 _name_destinations(live, span, parent_context)
         except Exception as error:  # noqa: BLE001 - the guard decides
@@ -57,9 +63,13 @@ class RequestSpanProcessor(SpanProcessor):
         try:
             context = span.get_span_context()
             span_id = context.span_id if context is not None else 0
-            request = child_spans.open_spans.pop(span_id, None)
-            if request is not None:
-                child_spans.ended(span, span_id, request)
+            request = open_spans.pop(span_id, None)
+            if request is not None and (live := request()) is not None and live.child_spans:
+                # No further call: this runs for every span.
+                spans = live.child_spans[0]
+                spans.aside.append((span_id, span))
+                if len(spans.aside) >= MOST_SPANS:
+                    spans.thin()
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("span processor", error)
 

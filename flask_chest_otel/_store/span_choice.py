@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.histogram import Histogram
 from flask_chest_otel._base.statuses import SERVER_ERROR
+from flask_chest_otel._records.record import without_spans
 
 if TYPE_CHECKING:
     from flask_chest_otel._records.record import RequestRecord
@@ -38,7 +39,7 @@ class SpanChoice:
         """Return the record to store, with or without child spans."""
         if self._kept == "all" or not self._is_dull(record):
             return record
-        return record._replace(spans=(), spans_dropped=record.spans_dropped + len(record.spans))
+        return without_spans(record)
 
     def _is_dull(self, record: RequestRecord) -> bool:
         if self._kept == "none":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import threading
 import time
@@ -184,6 +185,42 @@ def test_a_call_seen_by_two_libraries(rig: Rig) -> None:
     assert list(record.timings) == ["http"]
     assert record.timings["http"] == pytest.approx((1, 0.010))
     assert names(record) == ["outer", "inner"]
+
+
+def test_many_calls_seen_by_two_libraries(rig: Rig) -> None:
+    """Also where they are summed up while the request runs, in the middle of a call, each call counts once."""
+    chest = Counter()
+    app = rig.app(chests=[chest])
+    tracer = rig.tracer_provider.get_tracer("mine")
+
+    @app.route("/")
+    def view() -> str:
+        for _ in range(99):  # odd, so that a hundredth span ends inside another one
+            query(tracer)
+        for _ in range(150):
+            with tracer.start_as_current_span("outer", attributes={"db.system": "sqlite"}):
+                query(tracer)
+        return "ok"
+
+    record = get(app)
+    app.test_client().get("/")
+    for one in (record, *chest.records):
+        assert one.timings["db"][0] == 99 + 150
+        assert len(one.spans) + one.spans_dropped == 99 + 2 * 150
+
+
+def test_timings_behave_like_a_dictionary(rig: Rig) -> None:
+    """They are computed when they are first read, by several threads at once, and are copied as a dictionary."""
+    app = rig.app()
+    tracer = rig.tracer_provider.get_tracer("mine")
+    app.add_url_rule("/", "view", lambda: query(tracer))
+    record = get(app)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: dict(record.timings), range(8)))
+    assert found == [record.timings] * 8
+    assert (len(record.timings), repr(record.timings)) == (1, repr(found[0]))
+    again = copy.deepcopy(record)
+    assert (type(again.timings), again.timings) == (dict, record.timings)
 
 
 def test_unfinished_spans_are_counted(rig: Rig) -> None:
