@@ -118,6 +118,17 @@ class Uwsgi(AppServer):
         given = [word for option in options.items() for word in option]
         return [str(BIN / "uwsgi"), "--master", "--need-app", "--disable-logging", *given, *self._arguments]
 
+    def stop(self) -> None:
+        """Stop it as soon as all its workers obey: one that still loads the application loses the signal."""
+        if self._process is not None and self._process.poll() is None and "--lazy-apps" in self._arguments:
+            wait_until(self._all_have_loaded, 10)
+        super().stop()
+
+    def _all_have_loaded(self) -> bool:
+        """Whether each worker that was spawned, or respawned, has said that it has the application."""
+        log = self.log()
+        return log.count(" ready in ") >= log.count("pawned uWSGI worker ")
+
 
 class FarEnd(Collector):
     """The real collector, with a file behind it; a restart finds its queue and its file."""

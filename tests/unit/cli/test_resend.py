@@ -94,7 +94,11 @@ def resend() -> Result:
 def running(target: Target, *, hangs_at: bytes) -> Iterator[subprocess.Popen[bytes]]:
     """Run the command in a process, until the target has a request that it does not answer before the end."""
     target.hangs_at = hangs_at
-    script = "from flask_chest_otel._cli.collector import command; command(['resend'])"
+    # Where the tests run in the background of a shell, their processes inherit that SIGINT is ignored.
+    script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from flask_chest_otel._cli.collector import command; command(['resend'])"
+    )
     with subprocess.Popen([sys.executable, "-c", script], env=dict(os.environ)) as process:
         until = time.monotonic() + 20
         while hangs_at not in target.came and time.monotonic() < until:
