@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, g, request
@@ -33,6 +36,9 @@ __all__ = [
 ]
 
 ROUTE = "/cart/<int:cart_id>"
+
+
+_folder = tempfile.TemporaryDirectory(prefix="chest-bench-", ignore_cleanup_errors=True)
 
 
 class _Discard(SpanExporter):
@@ -166,6 +172,30 @@ def chest_sampled_out() -> Flask:
     return chest(ALWAYS_OFF)
 
 
+def chest_with_its_providers(*, sampled_out: bool = False) -> Flask:
+    """The chest alone, under providers that it builds, as with ``export="otlp"``.
+
+    As in the other variants, a thread takes batches of spans off the queue and drops them, and nobody collects metrics.
+    """
+    from flask_chest_otel import FlaskChest  # noqa: PLC0415 - other variants do without
+    from flask_chest_otel._outbox.exporters import OutboxSpanExporter  # noqa: PLC0415
+
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"  # nothing is ever sent
+    os.environ["OTEL_METRIC_EXPORT_INTERVAL"] = str(24 * 3600 * 1000)
+    if sampled_out:
+        os.environ["OTEL_TRACES_SAMPLER"] = "always_off"
+    setattr(OutboxSpanExporter, "export", _Discard.export)  # noqa: B010 - a type checker objects to the assignment
+    logging.getLogger("flask_chest_otel").setLevel(logging.ERROR)  # at the end, the last metrics go nowhere
+    app = tracked_app()
+    FlaskChest(app, export="otlp", outbox_dir=_folder.name, shutdown_timeout_s=0.1)
+    return app
+
+
+def chest_with_its_providers_sampled_out() -> Flask:
+    """The same, where the sampler keeps nothing."""
+    return chest_with_its_providers(sampled_out=True)
+
+
 def zero_code() -> Flask:
     """No line in the application: the class is wrapped, and every WSGI entry twice."""
     from flask_chest_otel import FlaskChestInstrumentor, TrackedVar  # noqa: PLC0415 - other variants do without
@@ -186,5 +216,7 @@ VARIANTS: dict[str, Callable[[], Flask]] = {
     "upstream + by hand, sampled out": upstream_and_by_hand_sampled_out,
     "chest alone, sampled out": chest_sampled_out,
     "zero code, its own server span": zero_code,
+    "chest alone, its own providers": chest_with_its_providers,
+    "chest alone, its own providers, sampled out": chest_with_its_providers_sampled_out,
 }
 """What is compared, by the name in the table."""
