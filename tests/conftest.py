@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import gc
 import itertools
 import logging
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -86,6 +86,8 @@ OURS_ALONE = {
 }
 """Rooms of the package that import Python's own modules alone: tests/unit/test_architecture.py holds that."""
 
+IMPORT = re.compile(r"^ *(?:from (\S+) import ([^(\n]*)|import (\S+))", re.MULTILINE)
+
 APPLICATIONS = {"rig", "put", "app", "chest"}
 """Fixtures that bring Flask."""
 
@@ -141,15 +143,12 @@ def _is_own(item: pytest.Item) -> bool:
 
 @cache
 def _imports_no_other(path: Path) -> bool:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for first, second in (f"{name}.".split(".")[:2] for name in names):
-            if first == "flask_chest_otel":
-                if second not in OURS_ALONE:
-                    return False
-            elif first not in {"pytest", "hypothesis", "__future__", *sys.stdlib_module_names}:
+    for module, names, plain in IMPORT.findall(path.read_text("utf-8")):
+        for name in [f"{module}.{one.strip()}" for one in names.split(",")] if module else [plain]:
+            first, second = f"{name}.".split(".")[:2]
+            if first not in {"flask_chest_otel", "pytest", "hypothesis", "__future__", *sys.stdlib_module_names}:
+                return False
+            if first == "flask_chest_otel" and second not in OURS_ALONE:
                 return False
     return True
 

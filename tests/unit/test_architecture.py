@@ -78,6 +78,11 @@ def tree_of(path: Path) -> ast.Module:
 
 
 @cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    return list(ast.walk(tree_of(path)))
+
+
+@cache
 def modules() -> list[tuple[str, Path]]:
     """Every module of the package: the room that it belongs to, and its file."""
     found = []
@@ -158,7 +163,7 @@ def test_no_private_names_of_others() -> None:
     """
     private, marks = [], []
     for _, path in modules():
-        for node in ast.walk(tree_of(path)):
+        for node in nodes_of(path):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -196,7 +201,7 @@ def test_names_that_everybody_passes_on_are_typed() -> None:
     untyped = [
         (name_of(path), name)
         for _, path in modules()
-        for name, annotation in map(annotated, ast.walk(tree_of(path)))
+        for name, annotation in map(annotated, nodes_of(path))
         if name in TYPED_NAMES and annotation is not None and ast.unparse(annotation) in ("Any", "Any | None")
     ]
     assert untyped == []
@@ -204,9 +209,7 @@ def test_names_that_everybody_passes_on_are_typed() -> None:
 
 def test_few_modules_set_their_names_again() -> None:
     """``global`` stands where the state is of the process, and nowhere else."""
-    with_it = {
-        name_of(path) for _, path in modules() if any(isinstance(node, ast.Global) for node in ast.walk(tree_of(path)))
-    }
+    with_it = {name_of(path) for _, path in modules() if any(isinstance(node, ast.Global) for node in nodes_of(path))}
     assert with_it == set(GLOBALS)
 
 
@@ -214,7 +217,7 @@ def test_modules_and_classes_are_short() -> None:
     """A module has at most 320 lines and a class at most 200, but for two tables."""
     judged = [path for _, path in modules() if name_of(path) not in TABLES]
     assert [path for path in judged if len(path.read_text("utf-8").splitlines()) > MOST_LINES_OF_A_MODULE] == []
-    classes = [(path, node) for path in judged for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef)]
+    classes = [(path, node) for path in judged for node in nodes_of(path) if isinstance(node, ast.ClassDef)]
     long = [
         (path, node.name) for path, node in classes if (node.end_lineno or 0) - node.lineno >= MOST_LINES_OF_A_CLASS
     ]

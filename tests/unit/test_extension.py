@@ -263,7 +263,8 @@ def test_contradiction_with_a_later_route(
 
 
 def tracked_metrics(rig: Rig) -> set[str]:
-    return {name for name in rig.metric_names() if not name.startswith("http.server.")}
+    # Outboxes of other tests report until they are collected.
+    return {name for name in rig.metric_names() if not name.startswith(("http.server.", "flask_chest."))}
 
 
 DEFINED = TrackedVar("a", metric="counter", unit="{EUR}", attribute="shop.a")
