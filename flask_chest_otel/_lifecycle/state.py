@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from flask_chest_otel._guard import Refusal, count_refusal, guarded, report_erro
 from flask_chest_otel._lifecycle.startup import StartOnce, keep_metrics, make_server_spans
 from flask_chest_otel._logs.application import RequestLogs
 from flask_chest_otel._providers.export_policy import service_version
+from flask_chest_otel._providers.propagators import check_propagators
 from flask_chest_otel._records import abandoned
 from flask_chest_otel._records.router import ChestRouter
 from flask_chest_otel._request.added_metrics import AddedMetrics
@@ -196,6 +198,7 @@ class ChestState:
             note_unusable(self.planner, app, self.logs.variables, self.config.tracked_vars)
             if self._prepare is not None:
                 self._prepare(app)
+            check_propagators(os.environ)
             if self.typed.propagates:
                 self._propagate = _propagation(self.config)
                 self._propagate()

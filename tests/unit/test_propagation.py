@@ -554,3 +554,31 @@ def test_a_global_propagator_set_later(rig: Rig) -> None:
     assert sent == ["correlation_id=of-this-service", None, "correlation_id=of-this-service"]
     propagator.uninstall()
     propagate.set_global_textmap(before)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tracecontext,missing", "OTEL_PROPAGATORS='tracecontext,missing' cannot be used: give names out of none, "),
+        ("None", ""),
+        ("tracecontext , baggage", ""),
+        ("", ""),
+    ],
+)
+def test_a_propagator_that_is_not_installed(text: str, said: str, run_python: Callable[..., str]) -> None:
+    """It is told in one line that names the variable and what it takes; requests go on."""
+    script = """
+        import logging, sys
+        logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format="%(message)s")
+        from flask import Flask
+        from flask_chest_otel import FlaskChest
+
+        app = Flask("shop")
+        FlaskChest(app, export="store", store_path="requests.sqlite3")
+        app.add_url_rule("/", view_func=lambda: "ok")
+        assert [app.test_client().get("/").status_code for _ in range(2)] == [200, 200]
+        """
+    lines = run_python(script, {"OTEL_PROPAGATORS": text}).splitlines()
+    assert len(lines) == bool(said), lines
+    assert all(said in line for line in lines)
