@@ -58,6 +58,7 @@ class Application:
         hidden: A regular expression whose first group is what forms must bring back.
         vary: Regular expressions of what differs from run to run in its answers.
         environment: The environment that it runs in; its own unless said.
+        around: The route that a framework around Flask gives to all that reaches Flask, where that makes server spans.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Application:
     hidden: str = ""
     vary: tuple[str, ...] = ()
     environment: str = ""
+    around: str | None = None
 
     def __post_init__(self) -> None:
         if not self.environment:
@@ -123,7 +125,36 @@ _DATADOG = {
 _TEA = {"project.id": "tea"}
 _PROJECT = "name=tea&id=tea&password=pw&contact_email=a%40b.example&default_currency=XXX"
 _THEME = {"current_theme": 0}
+_MLFLOW = "/api/2.0/mlflow"
+_RUN = '{"experiment_id": "1", "run_name": "first"}'
+_ADMIN = {"Authorization": "Basic YWRtaW46YS1jdXAtb2YtdGVh"}
+_WHO = {"mlflow_authenticated_user": "admin"}
 _LOGIN = "username=admin&password=admin123&next=%2F&csrf_token={token}"
+
+
+def _mlflow(
+    server: str, options: tuple[str, ...], asks: tuple[Ask, ...], around: str | None = None, tracked: str = ""
+) -> Application:
+    """MLflow's tracking server, which starts its WSGI or ASGI server as another process."""
+    database = ("--backend-store-uri", "sqlite:///{folder}/mlflow.db")
+    places = (*database, "--artifacts-destination", "{folder}/artifacts")
+    return Application(
+        f"mlflow-{server}",
+        ("mlflow[auth]==3.17.2",),
+        ("mlflow", "server", "--port", "{port}", "--workers", "1", *places, *options),
+        asks,
+        tracked=tracked,
+        settings={
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "secret",
+            "MLFLOW_AUTH_ADMIN_PASSWORD": "a-cup-of-tea",
+        },
+        prepare=(("mlflow", "db", "upgrade", database[1]),),
+        vary=(r"[0-9a-f]{32}", r'_time": \d+'),
+        environment="mlflow",
+        around=around,
+    )
 
 
 def _callback(output: str, value: str | None, status: int = 200, error: str | None = None) -> Ask:
@@ -371,6 +402,50 @@ APPLICATIONS = {
             settings={"CALIBRE_PORT": "{port}", "CALIBRE_DBPATH": "{folder}"},
             hidden='name="csrf_token" value="([^"]+)"',
             vary=("session=[^;]+", 'value="[^"]{60,}"', r"\d{10}"),
+        ),
+        _mlflow(
+            "uvicorn",
+            (),
+            (
+                Ask(
+                    "POST",
+                    f"{_MLFLOW}/experiments/create",
+                    f"{_MLFLOW}/experiments/create",
+                    200,
+                    '{"name": "tea"}',
+                    _JSON,
+                ),
+                Ask("POST", f"{_MLFLOW}/experiments/create", f"{_MLFLOW}/experiments/create", 400, "{}", _JSON),
+                Ask("GET", f"{_MLFLOW}/experiments/get?experiment_id=1", f"{_MLFLOW}/experiments/get"),
+                # It answers its own exceptions itself.
+                Ask("GET", f"{_MLFLOW}/experiments/get?experiment_id=77", f"{_MLFLOW}/experiments/get", 404),
+                Ask("POST", f"{_MLFLOW}/runs/create", f"{_MLFLOW}/runs/create", 200, _RUN, _JSON),
+                Ask("GET", "/", "/"),
+                Ask("GET", "/static-files/favicon.ico", "/static-files/<path:path>"),
+                Ask("GET", "/nowhere", None, 404),
+            ),
+            around="/{path}",
+        ),
+        _mlflow(
+            "gunicorn",
+            ("--app-name", "basic-auth", "--gunicorn-opts", "--log-level warning"),
+            (
+                Ask("GET", "/", "/", 401),
+                Ask(
+                    "POST",
+                    f"{_MLFLOW}/experiments/create",
+                    f"{_MLFLOW}/experiments/create",
+                    200,
+                    '{"name": "tea"}',
+                    {**_JSON, **_ADMIN},
+                    _WHO,
+                ),
+                Ask("GET", f"{_MLFLOW}/experiments/get", f"{_MLFLOW}/experiments/get", 400, None, _ADMIN, _WHO),
+                Ask("GET", f"{_MLFLOW}/users/current", f"{_MLFLOW}/users/current", 200, None, _ADMIN, _WHO),
+                Ask("GET", "/", "/", 200, None, _ADMIN, _WHO),
+                Ask("GET", "/health", "/health"),
+            ),
+            tracked="mlflow_authenticated_user",
         ),
         *(
             Application(

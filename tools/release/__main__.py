@@ -67,7 +67,7 @@ def _heading(targets: list[str]) -> str:
     git = ("git", "-C", str(REPOSITORY))
     commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=False).stdout
-    state = f"commit {commit.strip()}{' and what is not committed' if changed else ''}" if commit else "no repository"
+    state = f"commit {commit.strip()}{', changed since' if changed else ''}" if commit else "no repository"
     return f"flask_chest_otel {packages.version()}, {state}; collector: {len(targets)} of {len(TARGETS)}"
 
 
