@@ -72,7 +72,9 @@ def test_a_misspelt_column(shop: Path, chest: Callable[..., Result]) -> None:
     """A name that is neither a column nor a variable of a request shown is told beside the table."""
     result = chest("requests", "--columns", "tme,id,tags")
     assert len(result.stdout.splitlines()) == 6
-    assert result.stderr == "tme is no column, and no variable of these requests: --help lists columns\n"
+    assert result.stderr == "tme is no column, and no variable of these requests: did you mean time?\n"
+    said = chest("requests", "--columns", "qqqqq,id").stderr
+    assert said == "qqqqq is no column, and no variable of these requests: --help lists columns\n"
     assert "column" not in chest("requests", "--columns", "tme", "--method", "PATCH").stderr
 
 
