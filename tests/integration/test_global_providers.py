@@ -258,6 +258,24 @@ assert chest.force_flush(20)
     assert len(ours) == len({line.split("=")[0] for line in ours}), out
 
 
+@pytest.mark.parametrize("size", ["100", "0", "-5", "many", ""])
+def test_the_queue_of_a_named_exporter(run_python: Callable[..., str], size: str) -> None:
+    """An exporter by name gets its spans, also with a queue that is smaller than a batch, or that is no number."""
+    out = run_python(
+        """
+from flask import Flask
+from flask_chest_otel import FlaskChest
+app = Flask("shop")
+app.add_url_rule("/", view_func=lambda: "ok")
+chest = FlaskChest(app, export="otlp")
+assert app.test_client().get("/").text == "ok"
+assert chest.force_flush(20)
+""",
+        {"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXPORTER": "none", "OTEL_BSP_MAX_QUEUE_SIZE": size},
+    )
+    assert out.count('"name": "GET /"') == 1, out
+
+
 def test_an_address_that_cannot_be_used(run_python: Callable[..., str], tmp_path: Path) -> None:
     """At the first request: one line with the host and what to type, no traceback; the requests are served."""
     said = run_python(
