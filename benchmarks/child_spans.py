@@ -1,27 +1,32 @@
-"""What taking child spans into records costs: with and without, in turns, so that the machine's moods hit both.
+"""What a request pays for its record, and a child span for standing in it: with and without, in turns.
 
 ``make bench-spans``.
 """
 
 from __future__ import annotations
 
-import gc
-import statistics
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import Flask
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import SpanKind
 
-from benchmarks.measure import chunk_us, warmed
+from benchmarks.forks import best_tenth, in_fork
+from benchmarks.measure import CHUNK, chunk_us, requests, warmed
+from benchmarks.yardstick import CALLS, yardstick_us
 from flask_chest_otel import FlaskChest
+from flask_chest_otel._request.child_spans import NOTHING
+from flask_chest_otel._request.recorder import Recorder
+from flask_chest_otel._request.span_processor import RequestSpanProcessor
+from flask_chest_otel._request.span_watch import SpanWatch
 
 if TYPE_CHECKING:
     from flask_chest_otel.testing import RequestRecord
 
 SPANS = 20
-TURNS = 30
+TURNS, CHUNKS = 12, 8
 QUERY: dict[str, str | int] = {
     "db.system.name": "sqlite",
     "db.query.text": "SELECT a.b AS c, a.d FROM a WHERE a.id = ? LIMIT ?",
@@ -76,23 +81,65 @@ def _app(spans: int, chest: _Chest | None) -> Flask:
     return app
 
 
-def main() -> None:
-    """Print what a request and a child span pay, and what the SDK takes for such a span."""
+class _Cost(NamedTuple):
+    """What a request or a child span pays, microseconds."""
+
+    what: str
+    us: float
+    goal: float
+
+    def __str__(self) -> str:
+        """One line of the table."""
+        verdict = "reached" if self.us <= self.goal else "NOT reached"
+        return f"{self.what:<58} {self.us:+6.1f} µs; goal {self.goal:.0f} µs: {verdict}"
+
+
+def _old_record() -> None:
+    """Leave out of the record what it has beside values, ids, times and status: child spans, path, processor time."""
+
+    def nothing(*_: object, **__: object) -> None:
+        pass
+
+    places = [(RequestSpanProcessor, "on_start"), (RequestSpanProcessor, "on_end"), (SpanWatch, "begin")]
+    for owner, name in [*places, (Recorder, "begin")]:
+        setattr(owner, name, nothing)
+    setattr(SpanWatch, "finish", lambda *_: NOTHING)  # noqa: B010 - a method is not assigned to
+    setattr(SpanWatch, "sees", lambda *_: True)  # noqa: B010 - a method is not assigned to
+
+
+def _nothing() -> None:
+    pass
+
+
+def _chunks_us(app: Flask) -> list[float]:
+    requests(app, CHUNK)
+    return [chunk_us(app) for _ in range(CHUNKS)]
+
+
+def _measure() -> dict[tuple[str, int], float]:
+    """The best tenth of the chunks, in forks that take turns: whatever else the machine does only adds."""
     kinds = {"nobody": None, "counted": _Chest(keeps_spans=False), "kept": _Chest(keeps_spans=True)}
     apps = {(kind, spans): warmed(_app(spans, chest)) for kind, chest in kinds.items() for spans in (0, SPANS)}
-    gc.disable()
-    turns = [{place: chunk_us(app) for place, app in apps.items()} for _ in range(TURNS)]
-    median = {place: statistics.median(turn[place] for turn in turns) for place in apps}
-    sdk = (median["nobody", SPANS] - median["nobody", 0]) / SPANS
+    times: dict[tuple[str, int], list[float]] = {}
+    for _ in range(TURNS):
+        for place, app in [*apps.items(), (("old", 0), apps["kept", 0])]:
+            way = _old_record if place[0] == "old" else _nothing
+            times.setdefault(place, []).extend(in_fork(way, partial(_chunks_us, app)))
+    return {place: best_tenth(found) for place, found in times.items()}
+
+
+def main() -> None:
+    """Print what a request and a child span pay, and what the SDK takes for such a span."""
+    print(f"this machine takes {yardstick_us():.0f} µs for {CALLS} calls of an empty function")
+    best = _measure()
+    sdk = (best["nobody", SPANS] - best["nobody", 0]) / SPANS
     print(f"a span of the SDK with five attributes: {sdk:.1f} µs")
+    print(f"a request's whole record, without child spans: {best['kept', 0] - best['nobody', 0]:+.1f} µs")
+    print(_Cost("of that, what the record has beside values, ids and times", best["kept", 0] - best["old", 0], 1))
     for kind in ("counted", "kept"):
-        request = statistics.median(turn[kind, 0] - turn["nobody", 0] for turn in turns)
-        child = statistics.median(turn[kind, SPANS] - turn["nobody", SPANS] for turn in turns)
-        each = (child - request) / SPANS
-        print(
-            f"{kind}: a request {request:+.1f} µs (its record included), "
-            f"a child span {each:+.1f} µs, {each / sdk:.2f} of the SDK's"
-        )
+        request = best[kind, 0] - best["nobody", 0]
+        each = (best[kind, SPANS] - best["nobody", SPANS] - request) / SPANS
+        print(_Cost(f"a child span, {kind} ({each / sdk:.2f} of the SDK's)", each, 3))
 
 
 if __name__ == "__main__":

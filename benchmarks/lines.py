@@ -6,16 +6,14 @@ Forks of one process measure the versions of a line, in short turns, so that the
 from __future__ import annotations
 
 import gc
-import json
 import logging
-import os
-import statistics
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flask import Flask, g
 from opentelemetry import trace
 
+from benchmarks.forks import best_tenth, in_fork
 from benchmarks.yardstick import CALLS, yardstick_us
 from flask_chest_otel import FlaskChest, current_request_id
 from flask_chest_otel.testing import capture
@@ -23,7 +21,7 @@ from flask_chest_otel.testing import capture
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROUNDS, CHUNKS, LINES = 40, 20, 100
+ROUNDS, CHUNKS, LINES = 25, 20, 100
 
 _log = logging.getLogger("shop")
 
@@ -92,35 +90,14 @@ def _chest() -> None:
     pass
 
 
-def _in_fork(way: Callable[[], None]) -> list[float]:
-    """A child measures: it begins with the same memory as the others, and changes ``logging`` once only.
-
-    CPython makes the code of a class slower each time when a method of the class changes.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        try:
-            gc.disable()
-            way()
-            os.write(writing, json.dumps(_lines_us()).encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        found: list[float] = json.load(answer)
-    os.waitpid(child, 0)
-    return found
-
-
 def _measure() -> Cost:
     """The best tenth of the chunks: whatever else the machine does only adds."""
     times: list[list[float]] = [[], [], []]
     gc.collect()
     for _ in range(ROUNDS):
         for found, way in zip(times, (_plain, _by_hand, _chest), strict=True):
-            found.extend(_in_fork(way))
-    return Cost(*(statistics.mean(sorted(found)[: len(found) // 10]) for found in times))
+            found.extend(in_fork(way, _lines_us))
+    return Cost(*map(best_tenth, times))
 
 
 def _in_request(app: Flask) -> Cost:
