@@ -29,7 +29,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help demo environments test test-suite test-lowest test-declarative test-wheel test-apps test-bare test-fast lint format typecheck bench bench-scaling bench-server bench-export bench-imports bench-memory bench-spans bench-store bench-others bench-whole bench-pipeline bench-capacity collector wheels release-check pipeline docs docs-serve screenshots clean
 # Parts of targets, for .ci/run and for one another.
-.PHONY: test-suite-together test-suite-alone test-lowest-together test-lowest-alone test-small test-rest
+.PHONY: test-suite-together test-suite-alone test-lowest-together test-lowest-alone test-small suite-environments
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,15 +38,14 @@ demo: $(APP) ## Run the example shop and show what the embedded store knows of i
 	@$(BIN)/python -m examples.shop.demo --folder $(DEMO_FOLDER)
 
 test: ## Run everything that CI runs: the four targets below; what holds a time by the clock is last, with nothing beside it.
-	@$(MAKE) --no-print-directory test-suite-together
-	@$(MAKE) --no-print-directory test-rest
-
-test-rest:
+	@$(MAKE) --no-print-directory --jobs=2 test-suite-together environments
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-lowest-together test-small
 	@$(MAKE) --no-print-directory test-suite-alone
 	@$(MAKE) --no-print-directory test-lowest-alone
 
-environments: $(DEV) $(DOCS) $(LOWEST) $(DECLARATIVE) ## Make the environments that the tests run in.
+suite-environments: $(DEV) $(DOCS)
+
+environments: suite-environments $(LOWEST) $(DECLARATIVE) ## Make the environments that the tests run in.
 
 test-suite: ## Run the suite and measure its coverage of lines and branches.
 	@$(MAKE) --no-print-directory test-suite-together

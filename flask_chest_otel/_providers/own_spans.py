@@ -188,9 +188,8 @@ class OwnTracerProvider(TracerProvider):
         """Return a tracer of the SDK, or for this package's scope one of its own."""
         named = (instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
         tracer = super().get_tracer(*named)
-        if instrumenting_module_name != SCOPE or not isinstance(
-            tracer, Tracer
-        ):  # it is none if the SDK is switched off
+        # It is no tracer of the SDK where the SDK is switched off.
+        if instrumenting_module_name != SCOPE or not isinstance(tracer, Tracer):
             return tracer
         if os.environ.get(_INTERNAL_METRICS, "").strip():
             return tracer
