@@ -40,53 +40,76 @@ class UnforkedLock:
     Args:
         make: Makes the lock itself; with ``threading.RLock`` its thread can acquire it again.
         patience_s: How long a fork waits, seconds.
+
+    Attributes:
+        process: The process that made it.
+        holder: The thread that has acquired it; of a lock that can be acquired again, perhaps ``None``.
     """
 
     def __init__(self, make: Callable[[], AnyLock] = threading.Lock, patience_s: float = PATIENCE_S) -> None:
         self.process = current_process()
         self.patience_s = patience_s
-        self.lock = make()
-        _all.add(self)
+        self.holder: int | None = None
+        self._lock = make()
+        _all[id(self)] = self
 
     def __enter__(self) -> None:
         """Acquire the lock; wait without limit."""
-        self.lock.acquire()
+        self.acquire(NO_LIMIT_S)
 
     def acquire(self, timeout_s: float) -> bool:
         """Acquire the lock; wait at most ``timeout_s`` seconds (-1: no limit). Return whether it was acquired."""
-        return self.lock.acquire(timeout=timeout_s if timeout_s == NO_LIMIT_S else max(0.0, timeout_s))
+        acquired = self._lock.acquire(timeout=timeout_s if timeout_s == NO_LIMIT_S else max(0.0, timeout_s))
+        if acquired:
+            self.holder = threading.get_ident()
+        return acquired
 
     def release(self) -> None:
         """Release the lock."""
-        self.lock.release()
+        self.holder = None
+        self._lock.release()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Release the lock."""
-        self.lock.release()
+        self.release()
 
 
-_all: weakref.WeakSet[UnforkedLock] = weakref.WeakSet()
-_held: dict[int, list[AnyLock]] = {}
+_all: weakref.WeakValueDictionary[int, UnforkedLock] = weakref.WeakValueDictionary()
+_held: dict[int, list[UnforkedLock]] = {}
 """The locks that a forking thread has acquired, by thread id: two threads may fork at the same time."""
 
 
 _LAZY = ("flask_chest_otel", "opentelemetry")
-"""The packages of modules that threads import when they first need them."""
+"""The packages of modules that threads import when they first need them.
+
+No others: an application that serves while it is imported would have its forks wait for ever.
+"""
 
 
 def _before() -> None:
     held = _held[threading.get_ident()] = []
-    _acquire_all(held)
+    tried = _held_by_others()
+    _acquire(tried, held)
     _finish_imports()
-    _acquire_all(held)  # those that were made meanwhile
+    _acquire([one for one in _held_by_others() if one not in tried], held)  # those that were made meanwhile
 
 
-def _acquire_all(held: list[AnyLock]) -> None:
+def _held_by_others() -> list[UnforkedLock]:
+    """The locks of this process that this thread does not hold: others may hold them.
+
+    A signal handler or a log handler may fork while its own thread holds one. It would wait for itself.
+    """
+    process, me = current_process(), threading.get_ident()
+    known = [reference() for reference in _all.valuerefs()]  # a list at once: other threads may make more meanwhile
+    return [one for one in known if one is not None and one.process is process and one.holder != me]
+
+
+def _acquire(locks: list[UnforkedLock], held: list[UnforkedLock]) -> None:
+    """Acquire what gets free in time, and add it to ``held``."""
     begun = time.monotonic()
-    free = [one for one in list(_all) if one.process is current_process() and one.lock not in held]
-    held.extend(one.lock for one in free if one.acquire(max(0.0, begun + one.patience_s - time.monotonic())))
+    held.extend(one for one in locks if one.acquire(begun + one.patience_s - time.monotonic()))
 
 
 def _finish_imports() -> None:
@@ -98,14 +121,14 @@ def _finish_imports() -> None:
     known = 0
     while known != len(sys.modules) and threading.active_count() > 1:  # the other thread may go on with the next one
         known = len(sys.modules)
-        for name in [name for name in list(sys.modules) if name.startswith(_LAZY)]:
+        for name in [name for name in list(sys.modules) if name.partition(".")[0] in _LAZY]:
             with suppress(Exception):  # an import that fails does so in the thread that needs it
                 import_module(name)  # it is there: this only waits until it is complete
 
 
 def _after_in_parent() -> None:
-    for lock in _held.pop(threading.get_ident(), []):
-        lock.release()
+    for one in _held.pop(threading.get_ident(), []):
+        one.release()
 
 
 if hasattr(os, "register_at_fork"):  # there is no fork on Windows

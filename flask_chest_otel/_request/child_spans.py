@@ -175,7 +175,7 @@ class ChildSpans:
         closed = self.copy()
         kept = min(MOST_SPANS, len(closed.slowest) + len(closed.aside))
         summary = LateSummary(closed)
-        spans = ShapedSpans(summary.entries, kept, shape)
+        spans = ShapedSpans(summary, kept, shape)
         return TakenSpans(LateTimings(summary), spans, closed.count + len(closed.running) - kept)
 
     def summed(self) -> tuple[dict[str, tuple[int, float]], list[EndedSpan]]:

@@ -56,6 +56,10 @@ class LateSummary:
         """The child spans that are kept."""
         return self._summed()[1]
 
+    def release(self) -> None:
+        """Let go of the SDK's objects; nobody asks for the spans again."""
+        self._found = self.timings(), []
+
     def _summed(self) -> tuple[Timings, list[EndedSpan]]:
         closed = self._closed
         if closed is not None:
@@ -97,16 +101,16 @@ class ShapedSpans(Sequence["ChildSpan"]):
     """A sequence of ``ChildSpan`` that behaves like a tuple.
 
     Args:
-        ended: Returns the spans that have ended, in any order.
+        summary: Has the spans that have ended, in any order.
         count: Their number.
         shape: Makes the ``ChildSpan`` for one span.
     """
 
-    __slots__ = ("_count", "_ended", "_shape", "_shaped")
+    __slots__ = ("_count", "_shape", "_shaped", "_summary")
 
-    def __init__(self, ended: Callable[[], Sequence[EndedSpan]], count: int, shape: Shape) -> None:
+    def __init__(self, summary: LateSummary, count: int, shape: Shape) -> None:
         self._count = count
-        self._ended = ended
+        self._summary = summary
         self._shape = shape
         self._shaped: tuple[ChildSpan, ...] | None = None
 
@@ -135,12 +139,14 @@ class ShapedSpans(Sequence["ChildSpan"]):
         return tuple, (list(self._tuple()),)
 
     def _tuple(self) -> tuple[ChildSpan, ...]:
-        ended, shaped = self._ended, self._shaped
-        if shaped is None:
-            # Two threads at the same time both compute the same result.
-            shaped = self._shaped = tuple([self._shape(span) for _, _, span in sorted(ended(), key=_begin_of)])
-            self._ended = tuple  # release the SDK's objects
-        return shaped
+        if self._shaped is None:
+            ended = sorted(self._summary.entries(), key=_begin_of)
+            shaped = tuple([self._shape(span) for _, _, span in ended])
+            # Of two threads at the same time, the later one may have found no entries: the first one's result stays.
+            if self._shaped is None:
+                self._shaped = shaped
+            self._summary.release()
+        return self._shaped
 
 
 def _begin_of(ended: EndedSpan) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import pytest
 from flask import Flask, Response, copy_current_request_context, stream_with_context
 from opentelemetry import context, trace
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -26,6 +27,8 @@ from flask_chest_otel.testing import RequestRecord, capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from opentelemetry.sdk.trace import ReadableSpan
 
     from tests.conftest import Put, Rig
 
@@ -221,6 +224,33 @@ def test_timings_behave_like_a_dictionary(rig: Rig) -> None:
     assert (len(record.timings), repr(record.timings)) == (1, repr(found[0]))
     again = copy.deepcopy(record)
     assert (type(again.timings), again.timings) == (dict, record.timings)
+
+
+class Watch(SpanProcessor):
+    """Knows whether spans that have ended are still in memory."""
+
+    def __init__(self) -> None:
+        self.ended: list[weakref.ref[ReadableSpan]] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.ended.append(weakref.ref(span))
+
+    def alive(self) -> list[str]:
+        gc.collect()
+        return [span.name for reference in self.ended if (span := reference()) is not None]
+
+
+def test_a_record_that_was_read_holds_no_spans_of_the_sdk(rig: Rig) -> None:
+    """Who keeps records for long keeps timings and the spans in their final form, and no others."""
+    app, watch = rig.app(), Watch()
+    rig.tracer_provider.add_span_processor(watch)
+    app.add_url_rule("/", "view", lambda: query(rig.tracer_provider.get_tracer("mine")))
+    record = get(app)
+    rig.exporter.clear()
+    assert watch.alive() == ["SELECT"]
+    for _ in range(2):
+        assert (record.timings["db"][0], names(record)) == (1, ["SELECT"])
+        assert watch.alive() == []
 
 
 def test_unfinished_spans_are_counted(rig: Rig) -> None:
