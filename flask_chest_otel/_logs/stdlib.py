@@ -94,9 +94,10 @@ def _around_handle(original: Any) -> object:
             if live is None and (over() is not None or in_flask(None) is not None or record.name in _SERVERS):
                 live = _elsewhere(record)
             if live is not None:
-                fields = live.log_fields
-                if fields is None or fields.context is not current() or fields.blank is not blank:
-                    fields = _prepare(live, blank)
+                made = live.log_fields
+                if made is None or made.context is not current() or made.blank is not blank:
+                    made = _prepare(live, blank)
+                fields = made
             ids = fields.ids
             if (
                 ids is None
@@ -111,7 +112,7 @@ def _around_handle(original: Any) -> object:
                     _put_others(record, fields, live)
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("log fields", error)
-            _add_missing(record, blank.found)
+            _add_missing(record, fields.found)  # a record class of the application may refuse attributes
         return original(self, record)
 
     return handle

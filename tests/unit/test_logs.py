@@ -296,6 +296,30 @@ def test_a_class_of_records_with_a_field_of_its_own(rig: Rig, capsys: pytest.Cap
     assert capsys.readouterr().err == ""
 
 
+class Frozen(logging.LogRecord):
+    """A record whose trace id cannot be set."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "trace_id":
+            raise TypeError("frozen")
+        super().__setattr__(name, value)
+
+
+@pytest.mark.guard_on
+def test_a_class_of_records_that_refuses_a_field(rig: Rig) -> None:
+    """The line has the ids of its request all the same."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: say("said"))
+    plain = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(Frozen)
+    try:
+        with written("%(request_id)s %(message)s %(trace_id)s") as stream:
+            ask(app)
+    finally:
+        logging.setLogRecordFactory(plain)
+    assert lines(stream) == [f"r-1 said {trace_id_for('r-1')}"]
+
+
 class PlainContext:
     """A runtime context of somebody else's, whose tokens know no variable."""
 
