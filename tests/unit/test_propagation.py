@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import time as clock
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
@@ -561,7 +562,13 @@ def test_a_global_propagator_set_later(rig: Rig) -> None:
     ("text", "said"),
     [
         ("tracecontext,missing", "OTEL_PROPAGATORS='tracecontext,missing' cannot be used: give names out of none, "),
-        ("None", ""),
+        pytest.param(
+            "None",
+            "",
+            marks=pytest.mark.skipif(
+                '"none"' not in inspect.getsource(propagate), reason="this OpenTelemetry knows no propagator none"
+            ),
+        ),
         ("tracecontext , baggage", ""),
         ("", ""),
     ],

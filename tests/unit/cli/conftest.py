@@ -88,7 +88,10 @@ def chest(app: Flask) -> Callable[..., Result]:
 
     def run(*arguments: str, info: ScriptInfo | None = None, env: dict[str, str] | None = None) -> Result:
         info = info or ScriptInfo(create_app=lambda: app)
-        return app.test_cli_runner().invoke(FLASK, ["chest", *arguments], obj=info, env=env)
+        done = app.test_cli_runner().invoke(FLASK, ["chest", *arguments], obj=info, env=env)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception  # a user would see a traceback
+        return done
 
     return run
 
