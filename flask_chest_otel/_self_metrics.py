@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from opentelemetry import metrics
 
 from flask_chest_otel import names
+from flask_chest_otel._base.weak import WeakObjects
 from flask_chest_otel._guard import guarded, totals
 from flask_chest_otel._version import __version__
 
@@ -48,8 +49,8 @@ class Watched(Protocol):
         """The present figures."""
 
 
-_watched: weakref.WeakSet[Watched] = weakref.WeakSet()
-_chests: weakref.WeakSet[object] = weakref.WeakSet()
+_watched: WeakObjects[Watched] = WeakObjects()
+_chests: WeakObjects[object] = WeakObjects()
 _observed: weakref.WeakSet[object] = weakref.WeakSet()
 
 
@@ -97,10 +98,10 @@ def _all() -> Iterator[Figure]:
         yield names.REFUSED, count, {names.REASON: reason}
     for step, count in errors.items():
         yield names.ERRORS, count, {names.STEP: step}
-    for chest in list(_chests):
+    for chest in _chests:
         if lost := getattr(chest, "dropped", 0) + getattr(chest, "lost", 0):
             yield names.RECORDS_DROPPED, lost, {names.CHEST_NAME: str(getattr(chest, "name", type(chest).__name__))}
-    for source in list(_watched):
+    for source in _watched:
         yield from source.own_metrics()
 
 

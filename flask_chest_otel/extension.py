@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import time
-import weakref
 from typing import TYPE_CHECKING, Any, Generic
 
 from flask import Flask
 from typing_extensions import TypeVar
 
+from flask_chest_otel._base.weak import WeakObjects
 from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._lifecycle.attach import attach
 from flask_chest_otel._lifecycle.state import EXTENSION_KEY, current_typed_context, state_here
@@ -156,7 +156,7 @@ class FlaskChest(Generic[ContextT]):
         if app is not None:
             check_application(app)
         self._arguments = check_arguments({name: given[name] for name in given if name not in ("self", "app")})
-        self._states: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
+        self._states: WeakObjects[Lifecycle] = WeakObjects()
         if app is not None:
             self.init_app(app)
 
@@ -237,7 +237,7 @@ class FlaskChest(Generic[ContextT]):
             Whether it was done in time, for every application of this extension.
         """
         deadline = time.monotonic() + timeout_s
-        flushed = [state.force_flush(max(0.0, deadline - time.monotonic())) for state in list(self._states)]
+        flushed = [state.force_flush(max(0.0, deadline - time.monotonic())) for state in self._states]
         return all(flushed)
 
 

@@ -7,7 +7,6 @@ only where an application propagates fields. Outside of that application's reque
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from flask import current_app, has_request_context
 from opentelemetry import propagate, trace
 from opentelemetry.propagators.textmap import Setter, TextMapPropagator, default_getter, default_setter
 
+from flask_chest_otel._base.weak import WeakObjects
 from flask_chest_otel._context import baggage, bound_baggage
 from flask_chest_otel._context.bound_baggage import BoundBaggage
 from flask_chest_otel._guard import Refusal, count_refusal, guarded
@@ -49,7 +49,7 @@ class Rule:
         self.hosts = hosts or ()
 
 
-_rules: weakref.WeakSet[Rule] = weakref.WeakSet()
+_rules: WeakObjects[Rule] = WeakObjects()
 
 
 _find: Callable[[Flask], TypedContext | None] | None = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
 from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
+from flask_chest_otel._base.weak import WeakObjects
 from flask_chest_otel._guard import guarded
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ class Sender(Protocol):
         """Begin to send in this process; do nothing if sending has begun, or if nothing is to be sent."""
 
 
-exporters: weakref.WeakSet[Sender] = weakref.WeakSet()
+exporters: WeakObjects[Sender] = WeakObjects()
 """Exporters with an outbox: those made here, and those made by OpenTelemetry's own set-up."""
 
-applications: weakref.WeakSet[Sender] = weakref.WeakSet()
+applications: WeakObjects[Sender] = WeakObjects()
 """Applications, whose exporters are made with the first request."""
 
 

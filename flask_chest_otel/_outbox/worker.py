@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from flask_chest_otel import _self_metrics
 from flask_chest_otel._base.process import current_process, threads_run_here
+from flask_chest_otel._base.weak import WeakObjects
 from flask_chest_otel._guard import Log, LossReport, report_error
 from flask_chest_otel._otlp.parts import Part, parts_of
 from flask_chest_otel._outbox.buffer import BatchBuffer, OutboxConfig
@@ -201,7 +201,7 @@ class OutboxWorker:
 
 
 _workers: dict[tuple[object, WorkerConfig], OutboxWorker] = {}
-_live: weakref.WeakSet[OutboxWorker] = weakref.WeakSet()
+_live: WeakObjects[OutboxWorker] = WeakObjects()
 
 
 def worker_for(worker_config: WorkerConfig) -> OutboxWorker:
@@ -222,7 +222,7 @@ def _forget(worker: OutboxWorker) -> None:
 
 
 def _after_in_child() -> None:
-    for worker in list(_live):
+    for worker in _live:
         worker.buffer.leave_to_parent()
 
 

@@ -12,7 +12,6 @@ import math
 import os
 import threading
 import time
-import weakref
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -25,6 +24,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 from flask_chest_otel._base.process import PerProcess, threads_run_here
+from flask_chest_otel._base.weak import WeakObjects
 from flask_chest_otel._guard import Refusal, count_refusal, guarded
 from flask_chest_otel._outbox.exporters import OutboxMetricExporter
 
@@ -126,7 +126,7 @@ class ProcessMetricReader(PeriodicExportingMetricReader):
             self.keep()
 
 
-_readers: PerProcess[weakref.WeakSet[ProcessMetricReader]] = PerProcess(weakref.WeakSet)
+_readers: PerProcess[WeakObjects[ProcessMetricReader]] = PerProcess(WeakObjects)
 """Readers whose metrics go into an outbox."""
 
 
@@ -146,7 +146,7 @@ def _joined(found: list[MetricsData]) -> MetricsData:
 
 def keep_all() -> None:
     """Collect now in all readers of this process whose metrics go into an outbox."""
-    for reader in list(_readers.get()):
+    for reader in _readers.get():
         reader.keep()
 
 

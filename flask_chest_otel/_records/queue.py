@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.lazy import suppression
 from flask_chest_otel._base.process import PerProcess, at_end_of_child, current_process
+from flask_chest_otel._base.weak import WeakObjects
 from flask_chest_otel._guard import Log, LossReport, printable, report_error
 from flask_chest_otel._records.abandoned import work_off
 from flask_chest_otel._records.delivery import ChestOffError, Delivery
@@ -288,7 +289,7 @@ class _WriterThread:
         self.lost = delivery.lost
 
 
-_running: weakref.WeakSet[_WriterThread] = weakref.WeakSet()
+_running: WeakObjects[_WriterThread] = WeakObjects()
 """All started writer threads of the process: the exit of the interpreter closes those of every application."""
 
 
@@ -296,7 +297,7 @@ def close_all() -> None:
     """Write all queued records when the process ends: all queues at the same time, with one time limit for all."""
     work_off()
     deadline = time.monotonic() + EXIT_BUDGET_S
-    mine = [line for line in list(_running) if line.process is current_process()]
+    mine = [line for line in _running if line.process is current_process()]
     for line in mine:
         line.stop(deadline)
     for line in mine:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+
+from flask_chest_otel._base.weak import WeakObjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,7 @@ MARK = "__flask_chest__"
 """Attribute of a marked function or class: a tuple of marks, the innermost decorator first."""
 
 
-_marked: WeakSet[Any] = WeakSet()
+_marked: WeakObjects[Any] = WeakObjects()
 
 
 def remember(target: object) -> None:
@@ -28,7 +29,7 @@ def remember(target: object) -> None:
 
 def marked() -> Iterator[tuple[str, tuple[RouteMark, ...]]]:
     """The name and marks of every function and class that was marked in this process."""
-    found = ((f"{target.__module__}.{target.__qualname__}", own_marks(target)) for target in list(_marked))
+    found = ((f"{target.__module__}.{target.__qualname__}", own_marks(target)) for target in _marked)
     yield from sorted(found, key=lambda pair: pair[0])
 
 

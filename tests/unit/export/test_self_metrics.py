@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import time
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 import flask_chest_otel
 from flask_chest_otel import FlaskChest, TrackedVar, _guard, _self_metrics, names
+from flask_chest_otel._base.weak import WeakObjects
 from flask_chest_otel._otlp.batching import Batching
 from flask_chest_otel._outbox import span_processor
 from flask_chest_otel.chests import WebhookChest
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests of this process have made is not asked."""
     for name in ("_watched", "_chests"):
-        monkeypatch.setattr(_self_metrics, name, weakref.WeakSet())
+        monkeypatch.setattr(_self_metrics, name, WeakObjects())
 
 
 def said(rig: Rig, name: str) -> dict[Any, float]:
