@@ -11,12 +11,12 @@ import os
 import sys
 import threading
 import time
-import weakref
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.process import current_process
+from flask_chest_otel._base.weak import WeakObjects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ class UnforkedLock:
         self.patience_s = patience_s
         self.holder: int | None = None
         self._lock = make()
-        _all[id(self)] = self
+        _all.add(self)
 
     def __enter__(self) -> None:
         """Acquire the lock; wait without limit."""
@@ -76,7 +76,7 @@ class UnforkedLock:
         self.release()
 
 
-_all: weakref.WeakValueDictionary[int, UnforkedLock] = weakref.WeakValueDictionary()
+_all: WeakObjects[UnforkedLock] = WeakObjects()
 _held: dict[int, list[UnforkedLock]] = {}
 """The locks that a forking thread has acquired, by thread id: two threads may fork at the same time."""
 
@@ -102,8 +102,7 @@ def _held_by_others() -> list[UnforkedLock]:
     A signal handler or a log handler may fork while its own thread holds one. It would wait for itself.
     """
     process, me = current_process(), threading.get_ident()
-    known = [reference() for reference in _all.valuerefs()]  # a list at once: other threads may make more meanwhile
-    return [one for one in known if one is not None and one.process is process and one.holder != me]
+    return [one for one in _all if one.process is process and one.holder != me]
 
 
 def _acquire(locks: list[UnforkedLock], held: list[UnforkedLock]) -> None:

@@ -126,6 +126,7 @@ _TEA = {"project.id": "tea"}
 _PROJECT = "name=tea&id=tea&password=pw&contact_email=a%40b.example&default_currency=XXX"
 _THEME = {"current_theme": 0}
 _MLFLOW = "/api/2.0/mlflow"
+_CREATE = f"{_MLFLOW}/experiments/create"
 _RUN = '{"experiment_id": "1", "run_name": "first"}'
 _ADMIN = {"Authorization": "Basic YWRtaW46YS1jdXAtb2YtdGVh"}
 _WHO = {"mlflow_authenticated_user": "admin"}
@@ -407,15 +408,8 @@ APPLICATIONS = {
             "uvicorn",
             (),
             (
-                Ask(
-                    "POST",
-                    f"{_MLFLOW}/experiments/create",
-                    f"{_MLFLOW}/experiments/create",
-                    200,
-                    '{"name": "tea"}',
-                    _JSON,
-                ),
-                Ask("POST", f"{_MLFLOW}/experiments/create", f"{_MLFLOW}/experiments/create", 400, "{}", _JSON),
+                Ask("POST", _CREATE, _CREATE, 200, '{"name": "tea"}', _JSON),
+                Ask("POST", _CREATE, _CREATE, 400, "{}", _JSON),
                 Ask("GET", f"{_MLFLOW}/experiments/get?experiment_id=1", f"{_MLFLOW}/experiments/get"),
                 # It answers its own exceptions itself.
                 Ask("GET", f"{_MLFLOW}/experiments/get?experiment_id=77", f"{_MLFLOW}/experiments/get", 404),
@@ -431,15 +425,7 @@ APPLICATIONS = {
             ("--app-name", "basic-auth", "--gunicorn-opts", "--log-level warning"),
             (
                 Ask("GET", "/", "/", 401),
-                Ask(
-                    "POST",
-                    f"{_MLFLOW}/experiments/create",
-                    f"{_MLFLOW}/experiments/create",
-                    200,
-                    '{"name": "tea"}',
-                    {**_JSON, **_ADMIN},
-                    _WHO,
-                ),
+                Ask("POST", _CREATE, _CREATE, 200, '{"name": "tea"}', {**_JSON, **_ADMIN}, _WHO),
                 Ask("GET", f"{_MLFLOW}/experiments/get", f"{_MLFLOW}/experiments/get", 400, None, _ADMIN, _WHO),
                 Ask("GET", f"{_MLFLOW}/users/current", f"{_MLFLOW}/users/current", 200, None, _ADMIN, _WHO),
                 Ask("GET", "/", "/", 200, None, _ADMIN, _WHO),

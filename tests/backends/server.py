@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 LOG_LINES = 30
 """How many lines of a dead server's log an error message shows."""
 
-_given: set[int] = set()
+FIRST_PORT = 16_000
+"""Where the ports of test servers begin: above the default ports of the collector's configuration."""
+
+PORTS_OF_A_CLAIM = 64
+
+_claims: list[socket.socket] = []
+_ports: list[int] = []
 _random = random.SystemRandom()  # processes that run side by side choose differently, whoever seeds the others
 
 
@@ -32,15 +38,14 @@ class ServerError(RuntimeError):
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on and that this process has not given out before.
+    """Return a loopback port that nothing listens on and that no test process has given out and may use still.
 
     It lies below the ports that the system gives to connections: a server that is restarted finds it free again.
     """
     while True:
-        port = _random.randrange(12_000, _first_of_connections())
-        if port in _given:
-            continue
-        _given.add(port)
+        if not _ports:
+            _ports.extend(_claimed())
+        port = _ports.pop()
         with socket.socket() as probe:
             # As servers do: ended connections to an earlier listener do not matter.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -49,6 +54,24 @@ def free_port() -> int:
             except OSError:
                 continue
         return port
+
+
+def _claimed() -> range:
+    """Claim ports that lie side by side for this process alone.
+
+    The claim is the first of them, bound for UDP as long as the process lives. To ask whether a port is free is not
+    enough: another process may have given it to a server that does not listen yet, or to a test where nobody may.
+    """
+    while True:
+        first = _random.randrange(FIRST_PORT, _first_of_connections() - PORTS_OF_A_CLAIM, PORTS_OF_A_CLAIM)
+        claim = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.0.0.1", first))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return range(first, first + PORTS_OF_A_CLAIM)
 
 
 def _first_of_connections() -> int:

@@ -60,6 +60,17 @@ def written(form: str = FORMAT, name: str = "shop.log", level: int = logging.DEB
         logger.setLevel(before)
 
 
+@contextmanager
+def record_factory(factory: Callable[..., logging.LogRecord]) -> Iterator[None]:
+    """The application's own log records; those from before at the end."""
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(factory)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(before)
+
+
 def lines(stream: io.StringIO) -> list[str]:
     return stream.getvalue().splitlines()
 
@@ -230,10 +241,9 @@ def test_threads_and_lines_outside_have_dashes(rig: Rig, capsys: pytest.CaptureF
 def test_what_the_application_says_wins(rig: Rig) -> None:
     """Its own ``extra``, filter or record factory, which none of ours is in the way of."""
     app = rig.app()
-    plain = logging.getLogRecordFactory()
 
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = plain(*args, **kwargs)
+        record = logging.LogRecord(*args, **kwargs)
         record.span_id = "of the factory"
         return record
 
@@ -246,14 +256,12 @@ def test_what_the_application_says_wins(rig: Rig) -> None:
         LOG.info("said", extra={"request_id": "of the line"})
         return "ok"
 
-    logging.setLogRecordFactory(factory)
     LOG.addFilter(mine)
     try:
-        with written() as stream:
+        with record_factory(factory), written() as stream:
             ask(app)
     finally:
         LOG.removeFilter(mine)
-        logging.setLogRecordFactory(plain)
     assert lines(stream) == ["of the line of the filter of the factory said"]
 
 
@@ -285,13 +293,8 @@ def test_a_class_of_records_with_a_field_of_its_own(rig: Rig, capsys: pytest.Cap
     """The line is written with all fields: a format reads what is stored in the record, not what its class computes."""
     app = rig.app()
     app.add_url_rule("/", view_func=lambda: say("said"))
-    plain = logging.getLogRecordFactory()
-    logging.setLogRecordFactory(Mute)
-    try:
-        with written("%(request_id)s %(message)s %(trace_id)s") as stream:
-            ask(app)
-    finally:
-        logging.setLogRecordFactory(plain)
+    with record_factory(Mute), written("%(request_id)s %(message)s %(trace_id)s") as stream:
+        ask(app)
     assert lines(stream) == [f"r-1 said {trace_id_for('r-1')}"]
     assert capsys.readouterr().err == ""
 
@@ -310,13 +313,8 @@ def test_a_class_of_records_that_refuses_a_field(rig: Rig) -> None:
     """The line has the ids of its request all the same."""
     app = rig.app()
     app.add_url_rule("/", view_func=lambda: say("said"))
-    plain = logging.getLogRecordFactory()
-    logging.setLogRecordFactory(Frozen)
-    try:
-        with written("%(request_id)s %(message)s %(trace_id)s") as stream:
-            ask(app)
-    finally:
-        logging.setLogRecordFactory(plain)
+    with record_factory(Frozen), written("%(request_id)s %(message)s %(trace_id)s") as stream:
+        ask(app)
     assert lines(stream) == [f"r-1 said {trace_id_for('r-1')}"]
 
 
@@ -693,19 +691,14 @@ def test_a_foreign_record_factory_does_not_cost_the_line(rig: Rig) -> None:
     """One that sets ``request_id`` makes ``extra=`` with that name raise."""
     app = rig.app(request_log="logfmt")
     app.add_url_rule("/", view_func=lambda: "ok")
-    plain = logging.getLogRecordFactory()
 
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = plain(*args, **kwargs)
+        record = logging.LogRecord(*args, **kwargs)
         record.request_id = "theirs"
         return record
 
-    logging.setLogRecordFactory(factory)
-    try:
-        with written("%(request_id)s", "flask_chest.request") as out:
-            ask(app)
-    finally:
-        logging.setLogRecordFactory(plain)
+    with record_factory(factory), written("%(request_id)s", "flask_chest.request") as out:
+        ask(app)
     assert lines(out) == ["r-1"]
 
 
