@@ -98,7 +98,7 @@ test-bare: ## Run .ci/run in a bare Debian 12, then 13, which debootstrap makes;
 	tools/bare.sh $(SUITE)
 
 test-fast: $(DEV) ## Run the unit tests that start no process and are quick, on all cores.
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --hypothesis-profile fast -m 'not process and not slow and not real' tests/unit
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --hypothesis-profile fast -m 'not process and not slow and not alone and not real' tests/unit
 
 lint: $(DEV) ## Check style, formatting and types; the guard in Go too, where Go is installed.
 	$(BIN)/ruff check

@@ -113,6 +113,7 @@ def test_from_a_log_handler(rig: Rig, counted: tuple[Flask, CountsLines]) -> Non
     assert sum(point.sum for point in rig.points("lines")) == 1
 
 
+@pytest.mark.slow
 def test_from_a_log_handler_meanwhile(rig: Rig, counted: tuple[Flask, CountsLines]) -> None:
     """A handler that is at work in another thread, while the first request wants to log, does not wait for that."""
     app, handler = counted

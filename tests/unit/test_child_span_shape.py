@@ -120,6 +120,7 @@ def test_bounds(kept: Kept) -> None:
     assert long.attributes[DROPPED_ATTRIBUTES] == 30 - MOST_CHARS // 1024
 
 
+@pytest.mark.slow
 def test_nasty_texts(kept: Kept) -> None:
     """Whatever stands in names and values becomes text that every exporter can encode."""
     for value in json.loads(NASTY.read_text("utf-8")).values():

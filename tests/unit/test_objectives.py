@@ -158,6 +158,7 @@ def test_both_series_begin_at_zero(rig: Rig) -> None:
     assert {point.attributes[NAME]: point.value for point in rig.points(OBJECTIVE)} == {"all": 0.99, "other": 0.9995}
 
 
+@pytest.mark.slow
 def test_what_is_bad(rig: Rig) -> None:
     """Status, latency, a variable's value and the application's own word, each alone."""
     slos = [

@@ -457,6 +457,7 @@ def test_version(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     assert only(app)[0].version == "4,1"
 
 
+@pytest.mark.slow
 def test_processor_time(app: Flask) -> None:
     """The serving thread's work counts, its waiting does not."""
 

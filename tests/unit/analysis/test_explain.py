@@ -118,6 +118,7 @@ def test_ranges_say_where_they_begin() -> None:
     assert condition.at_least == pytest.approx(40, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chosen", [0, 1, 3, 3000])
 def test_too_few_to_say_anything(chosen: int) -> None:
     """None chosen, some, or all: nothing stands out, and nothing fails."""

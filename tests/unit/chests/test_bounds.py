@@ -108,6 +108,7 @@ def test_old_requests_go(tmp_path: Path, make_record: Callable[..., RequestRecor
         assert connection.execute("SELECT count(*) FROM chest_variables").fetchone() == (4,)
 
 
+@pytest.mark.slow
 def test_age_is_looked_at_seldom(
     tmp_path: Path, make_record: Callable[..., RequestRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:

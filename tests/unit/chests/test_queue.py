@@ -420,6 +420,7 @@ class WordlessError(ValueError):
         raise RuntimeError
 
 
+@pytest.mark.slow
 @pytest.mark.guard_on
 @pytest.mark.usefixtures("unlogged")
 def test_the_thread_outlives_its_log(make_record: Callable[..., RequestRecord]) -> None:

@@ -70,6 +70,7 @@ def records(make_record: Callable[..., RequestRecord]) -> list[RequestRecord]:
     )
 
 
+@pytest.mark.slow
 def test_counts_equal_a_brute_force_count(tmp_path: Path, records: list[RequestRecord]) -> None:
     """For any time, whole minutes or not: from roll-ups, what is not rolled up yet, and what came late."""
     path, now_s = tmp_path / "store.sqlite3", time.time()
@@ -95,6 +96,7 @@ def test_counts_equal_a_brute_force_count(tmp_path: Path, records: list[RequestR
                 assert [total[f"{name} good"], total[f"{name} bad"]] == expected["shop", name]
 
 
+@pytest.mark.slow
 def test_counts_outlive_the_requests(tmp_path: Path, make_record: Callable[..., RequestRecord]) -> None:
     """A request that is deleted for its age stays counted by the hour, so that a month can be told from a week."""
     path, now_ns = tmp_path / "store.sqlite3", time.time_ns()
@@ -113,6 +115,7 @@ def test_counts_outlive_the_requests(tmp_path: Path, make_record: Callable[..., 
         assert answered(reader.slo_counts(now_s - DAY_S, now_s + 1)) == {("shop", "all"): [1, 0]}
 
 
+@pytest.mark.slow
 @pytest.mark.guard_on
 @pytest.mark.parametrize("doubted_s", [DAY_S, 0])
 def test_a_clock_that_jumps(

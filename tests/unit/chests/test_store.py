@@ -443,6 +443,7 @@ def test_folder_in_its_place(
         assert f"{place} cannot be written" in line
 
 
+@pytest.mark.slow
 def test_writers_wait_for_each_other(path: Path, make_record: Callable[..., RequestRecord]) -> None:
     """While somebody else holds the write lock for a second, put does not wait and nothing is lost."""
     with closing(EmbeddedStore(path)) as store:

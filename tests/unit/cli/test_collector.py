@@ -180,6 +180,7 @@ def test_behind_a_lock_add_ons_have_a_door_of_their_own() -> None:
     assert "otlp/inside" not in render(Composition(("file",), span_metrics=True))
 
 
+@pytest.mark.slow
 def test_redaction_and_tail_sampling_are_in_every_door() -> None:
     """Every target's way in has both behind what refuses and drops; sampling is for traces, and not for add-ons."""
     composition = Composition(tuple(TARGETS), redaction=True, tail_sampling=True, span_metrics=True)

@@ -107,6 +107,7 @@ ELSEWHERE: list[tuple[dict[str, str], dict[str, Any], str, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", READING[:-1], ids=" ".join)
 @pytest.mark.parametrize(("environ", "arguments", "what", "what_to_type"), ELSEWHERE)
 def test_requests_go_elsewhere(  # noqa: PLR0913, PLR0917 - a table and its fixtures
@@ -202,6 +203,7 @@ def test_a_damaged_store(
         assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_a_locked_store(shop: Path, chest: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that another program keeps for itself: exit code 1 and what to do."""
     monkeypatch.setattr(opening, "BUSY_S", 0.1)

@@ -67,6 +67,7 @@ COMMANDS: list[tuple[str, list[str]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "command"), COMMANDS, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )

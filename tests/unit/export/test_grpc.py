@@ -68,6 +68,7 @@ RETRYABLE = ["CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVA
 RETRYABLE += ["UNAUTHENTICATED", "PERMISSION_DENIED"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mood", RETRYABLE)
 def test_what_passes_is_waited_for(begin: Begin, moody: MoodyGrpc, tmp_path: Path, mood: str) -> None:
     """What OTLP calls retryable, and a token that is wrong for a while, cost time and nothing else; all arrive once."""
@@ -109,6 +110,7 @@ def test_refusals_are_put_aside(
     assert "flask chest outbox" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_time_to_wait_is_honoured(begin: Begin, moody: MoodyGrpc, tmp_path: Path) -> None:
     """A collector that is exhausted and says for how long is left alone for so long, and nothing is lost."""
     moody.mood, moody.retry_after_s = "RESOURCE_EXHAUSTED", 1.0
@@ -137,6 +139,7 @@ def test_partial_success_is_put_aside(begin: Begin, moody: MoodyGrpc, tmp_path: 
     assert aside.refused == "OK 1 items rejected: too long a name"
 
 
+@pytest.mark.slow
 def test_nobody_there_yet(begin: Begin, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A collector that comes up later gets everything soon; the log has one line about the outage, however long."""
     port = free_port()

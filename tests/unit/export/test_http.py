@@ -99,6 +99,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, 202])
 @pytest.mark.parametrize("kind", WRONG)
 def test_somebody_else_answers(
@@ -136,6 +137,7 @@ RIGHT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RIGHT)
 def test_answers_of_collectors(begin: Begin, tmp_path: Path, kind: str) -> None:
     """OTLP's own message, in protobuf or JSON, or nothing at all: that is a success."""

@@ -54,6 +54,7 @@ def test_batches_come_out_in_their_order(open_outbox: Open) -> None:
     assert len(bodies(outbox, "a") + bodies(outbox, "a", "metrics")) == 2
 
 
+@pytest.mark.slow
 def test_workers_that_make_the_file_at_once(tmp_path: Path) -> None:
     """Each finds it made, by itself or by another one."""
     workers = 6

@@ -160,6 +160,7 @@ def encoded(span: ReadableSpan) -> bytes | str:
     return found
 
 
+@pytest.mark.slow
 @given(limits, samplers, st.booleans(), parents, sets, calls)
 @thorough
 def test_the_same_as_the_sdk(
@@ -190,6 +191,7 @@ def test_the_same_as_the_sdk(
         assert encoded(own) == encoded(of_sdk)
 
 
+@pytest.mark.slow
 @given(limits, sets, st.lists(st.tuples(st.booleans(), sets), max_size=5))
 @thorough
 def test_a_view_follows_the_span(

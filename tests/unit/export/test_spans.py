@@ -91,6 +91,7 @@ def test_a_flush_waits_for_the_thread(nowhere: WorkerConfig) -> None:
     provider.shutdown()
 
 
+@pytest.mark.slow
 def test_an_end_waits_for_the_thread(nowhere: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch that takes longer than a second to encode when the process ends is not lost."""
     exporter = OutboxSpanExporter(nowhere)
@@ -174,6 +175,7 @@ def test_a_span_that_ends_while_spans_are_written(nowhere: WorkerConfig, monkeyp
     provider.shutdown()
 
 
+@pytest.mark.slow
 def test_an_end_of_traces_is_none_of_metrics(
     worker_config: WorkerConfig, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +198,7 @@ def test_an_end_of_traces_is_none_of_metrics(
     assert [point["sum"] for point in receiver.metrics("c")] == [1.0, 2.0, 3.0]
 
 
+@pytest.mark.slow
 def test_variables_of_the_batch_processor(nowhere: WorkerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """How long spans gather, how many make a batch, and how many wait: as OpenTelemetry's variables say."""
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")

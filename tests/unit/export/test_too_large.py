@@ -119,6 +119,7 @@ def test_resending_a_large_batch(begin: Begin, tmp_path: Path) -> None:
     assert kept(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_away_between_two_parts(begin: Begin, tmp_path: Path) -> None:
     """A collector that goes away in the middle gets the rest when it is back, and no part twice."""
     with Moody() as moody:
@@ -141,6 +142,7 @@ def test_away_between_two_parts(begin: Begin, tmp_path: Path) -> None:
         assert names(moody) == [f"{number:04}" for number in range(900)]
 
 
+@pytest.mark.slow
 def test_grpc(begin: Begin, tmp_path: Path) -> None:
     """The same where gRPC's own bound refuses a message, with one span that is too large alone."""
     with MoodyGrpc(most_bytes=MIB) as moody:

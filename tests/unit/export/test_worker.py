@@ -81,6 +81,7 @@ def test_what_passes_is_waited_for(begin: Begin, moody: Moody, tmp_path: Path, m
     assert names(moody.receiver) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_nobody_there_yet(begin: Begin, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A collector that comes up later gets everything; the log has one line about the outage, however long."""
     port = free_port()
@@ -97,6 +98,7 @@ def test_nobody_there_yet(begin: Begin, tmp_path: Path, caplog: pytest.LogCaptur
     assert "kept in the outbox" in warnings[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["1", "date"])
 def test_retry_after_is_honoured(begin: Begin, moody: Moody, tmp_path: Path, text: str) -> None:
     """A collector that asks for a second is left alone for a second."""
@@ -227,6 +229,7 @@ def test_what_the_dead_left_is_sent(begin: Begin, worker_config: WorkerConfig, r
     assert receiver.wait_for_spans(1)[0]["name"] == "left"
 
 
+@pytest.mark.slow
 def test_what_the_living_have_is_left(begin: Begin, tmp_path: Path, moody: Moody) -> None:
     """Two processes on one outbox send each their own, and nothing twice."""
     moody.mood = 503
@@ -371,6 +374,7 @@ def test_a_file_that_is_replaced_during_a_post(begin: Begin, tmp_path: Path, rec
     assert "b" in [span["name"] for span in receiver.wait_for_spans(2)]
 
 
+@pytest.mark.slow
 def test_without_a_disk_batches_wait_in_memory(
     begin: Begin, tmp_path: Path, moody: Moody, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,6 +435,7 @@ def test_shutdown_keeps_its_time(begin: Begin, tmp_path: Path, moody: Moody, moo
     assert sum(batch.items for batch in kept(tmp_path)) == 30
 
 
+@pytest.mark.slow
 def test_a_post_that_hangs_lets_go_in_the_end(begin: Begin, tmp_path: Path, moody: Moody) -> None:
     """The file that nobody waited for is closed as soon as the post ends: no lock file stays beside it."""
     moody.mood = "hang"
