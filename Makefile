@@ -139,7 +139,7 @@ bench-whole: $(OTHERS) ## Measure what a request costs its process, export inclu
 bench-memory: $(DEV) ## Serve a million requests, half of them failing, and say whether resident memory stays flat.
 	$(BIN)/python -m benchmarks.memory
 
-bench-spans: $(DEV) ## Measure what a request pays for its record, and a child span for standing in it, beside the goals.
+bench-spans: $(DEV) ## Measure what a request pays for its record and its event, and a child span, beside the goals.
 	$(BIN)/python -m benchmarks.child_spans
 
 bench-store: $(DEV) ## Fill the embedded store to its bound, and measure what it takes to write, to read, and to do both.

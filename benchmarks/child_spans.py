@@ -1,12 +1,15 @@
-"""What a request pays for its record, and a child span for standing in it: with and without, in turns.
+"""What a request pays for its record and its event, and a child span for standing in a record: in turns.
 
 ``make bench-spans``.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import tempfile
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from flask import Flask
 from opentelemetry.sdk.metrics import MeterProvider
@@ -81,6 +84,14 @@ def _app(spans: int, chest: _Chest | None) -> Flask:
     return app
 
 
+def _sending_app(events: Literal["none", "all"], *chests: _Chest) -> Flask:
+    """An application whose spans, metrics and events go to its outbox, as nobody takes them."""
+    app = Flask("shop")
+    app.add_url_rule("/cart/<int:cart_id>", view_func=lambda cart_id: f"cart {cart_id}", methods=["POST"])
+    FlaskChest(app, export="otlp", events=events, chests=chests)
+    return app
+
+
 class _Cost(NamedTuple):
     """What a request or a child span pays, microseconds."""
 
@@ -118,8 +129,11 @@ def _chunks_us(app: Flask) -> list[float]:
 
 def _measure() -> dict[tuple[str, int], float]:
     """The best tenth of the chunks, in forks that take turns: whatever else the machine does only adds."""
+    recorded = _Chest(keeps_spans=False)
     kinds = {"nobody": None, "counted": _Chest(keeps_spans=False), "kept": _Chest(keeps_spans=True)}
     apps = {(kind, spans): warmed(_app(spans, chest)) for kind, chest in kinds.items() for spans in (0, SPANS)}
+    apps |= {("event", 0): warmed(_sending_app("all")), ("no event", 0): warmed(_sending_app("none"))}
+    apps |= {("both", 0): warmed(_sending_app("all", recorded)), ("record", 0): warmed(_sending_app("none", recorded))}
     times: dict[tuple[str, int], list[float]] = {}
     for _ in range(TURNS):
         for place, app in [*apps.items(), (("old", 0), apps["kept", 0])]:
@@ -131,11 +145,16 @@ def _measure() -> dict[tuple[str, int], float]:
 def main() -> None:
     """Print what a request and a child span pay, and what the SDK takes for such a span."""
     print(f"this machine takes {yardstick_us():.0f} µs for {CALLS} calls of an empty function")
-    best = _measure()
+    logging.disable()  # nobody takes what is sent
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"XDG_STATE_HOME": folder, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+        best = _measure()
     sdk = (best["nobody", SPANS] - best["nobody", 0]) / SPANS
     print(f"a span of the SDK with five attributes: {sdk:.1f} µs")
     print(f"a request's whole record, without child spans: {best['kept', 0] - best['nobody', 0]:+.1f} µs")
     print(_Cost("of that, what the record has beside values, ids and times", best["kept", 0] - best["old", 0], 1))
+    print(_Cost("an event, where a chest takes records anyway", best["both", 0] - best["record", 0], 10))
+    print(_Cost("an event and the record that is made for it alone", best["event", 0] - best["no event", 0], 10))
     for kind in ("counted", "kept"):
         request = best[kind, 0] - best["nobody", 0]
         each = (best[kind, SPANS] - best["nobody", SPANS] - request) / SPANS

@@ -67,8 +67,11 @@ class RequestEvents(QueuedChest):
 
     Attributes:
         name: The name of this chest in metrics.
+        keeps_timings: Whether it uses processor time and child spans of a record.
         outlet: The argument ``outlet``.
     """
+
+    keeps_timings = False
 
     def __init__(self, outlet: LogOutlet, mode: str, *, each_request: bool = False) -> None:
         super().__init__("events", RecordQueue("events", partial(_Writer, outlet)))

@@ -201,6 +201,8 @@ class Chest(Protocol):
     ``timings`` and no ``spans``.
     A chest that keeps log lines has the attribute ``keeps_logs = True``; where no chest has it, no log lines are
     collected.
+    A chest that uses neither ``cpu_s`` nor ``timings`` may have the attribute ``keeps_timings = False``; where all
+    chests have it, neither is measured.
 
     Attributes:
         name: The name that routes use in ``chests=``.

@@ -24,6 +24,7 @@ class ChestRouter:
     Attributes:
         wanted: Whether any chest wants records.
         keeps_spans: Whether any chest keeps child spans.
+        keeps_timings: Whether any chest keeps processor time, and numbers and durations of child spans.
         keeps_logs: Whether any chest keeps log lines.
     """
 
@@ -53,6 +54,7 @@ class ChestRouter:
         chests = (*self._every_route, *self._by_name)
         self.wanted = bool(chests) or self._judge is not None
         self.keeps_spans = any(getattr(chest, "keeps_spans", False) for chest in chests)
+        self.keeps_timings = self.keeps_spans or any(getattr(chest, "keeps_timings", True) for chest in chests)
         self.keeps_logs = any(getattr(chest, "keeps_logs", False) for chest in chests)
 
     def put(self, record: RequestRecord) -> None:

@@ -93,7 +93,7 @@ class Recorder:
         plan = live.plan
         # The rule and not the path, where the rule has an argument with a sensitive name.
         live.path = plan.rule if plan.has_secret and plan.rule is not None else cut_path(path, _PATH_CHARS)
-        if not in_greenlet():
+        if self._router.keeps_timings and not in_greenlet():
             live.thread = get_ident()
             live.cpu_s = thread_time()
 

@@ -74,7 +74,8 @@ class SpanWatch:
     def begin(self, live: LiveRequest) -> None:
         """Begin to watch a request whose record is wanted."""
         live.span_watch = self
-        live.child_spans = []
+        if self._router.keeps_timings:
+            live.child_spans = []
         self._left -= 1
         if self._left < 0:
             self._look()

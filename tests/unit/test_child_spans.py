@@ -51,7 +51,8 @@ class Counter:
 
     name = "counter"
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_timings: bool = True) -> None:
+        self.keeps_timings = keeps_timings
         self.records: list[RequestRecord] = []
 
     def put(self, record: RequestRecord) -> None:
@@ -128,6 +129,18 @@ def test_only_counted_where_nobody_keeps_them(rig: Rig) -> None:
     app.test_client().get("/")
     (record,) = chest.records
     assert (record.timings["db"][0], record.spans, record.spans_dropped) == (1, (), 1)
+
+
+@pytest.mark.parametrize("others", [[], [Counter()]], ids=["alone", "beside another"])
+def test_nobody_keeps_timings(rig: Rig, others: list[Counter]) -> None:
+    """Where no chest uses processor time and child spans, neither is measured."""
+    chest = Counter(keeps_timings=False)
+    app = rig.app(chests=[chest, *others])
+    tracer = rig.tracer_provider.get_tracer("mine")
+    app.add_url_rule("/", "view", lambda: query(tracer))
+    app.test_client().get("/")
+    (record,) = chest.records
+    assert (record.cpu_s is not None, "db" in record.timings) == (bool(others), bool(others))
 
 
 def test_nobody_wants_records(rig: Rig) -> None:
