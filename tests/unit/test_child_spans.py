@@ -49,9 +49,8 @@ def query(tracer: trace.Tracer, name: str = "SELECT", **attributes: Any) -> str:
 class Counter:
     """A chest that wants records, and keeps no spans."""
 
-    name = "counter"
-
-    def __init__(self, *, keeps_timings: bool = True) -> None:
+    def __init__(self, name: str = "counter", *, keeps_timings: bool = True) -> None:
+        self.name = name
         self.keeps_timings = keeps_timings
         self.records: list[RequestRecord] = []
 
@@ -134,7 +133,7 @@ def test_only_counted_where_nobody_keeps_them(rig: Rig) -> None:
 @pytest.mark.parametrize("others", [[], [Counter()]], ids=["alone", "beside another"])
 def test_nobody_keeps_timings(rig: Rig, others: list[Counter]) -> None:
     """Where no chest uses processor time and child spans, neither is measured."""
-    chest = Counter(keeps_timings=False)
+    chest = Counter("frugal", keeps_timings=False)
     app = rig.app(chests=[chest, *others])
     tracer = rig.tracer_provider.get_tracer("mine")
     app.add_url_rule("/", "view", lambda: query(tracer))
