@@ -46,7 +46,7 @@ class RequestLogs(LogFields):
         if config.request_log is not None:
             from flask_chest_otel._logs.request_log import RequestLog  # noqa: PLC0415 - few applications ask for it
 
-            router.add(RequestLog(config.request_log))
+            router.add(RequestLog(config.request_log, self.variables))
 
     def put_on(self) -> None:
         """Add the fields to every log line from now on."""

@@ -31,6 +31,7 @@ __all__ = [
     "fields_of",
     "finished_here",
     "finished_request",
+    "one_line",
     "request_here",
     "request_is_over",
 ]
@@ -131,7 +132,12 @@ class LogFields:
             report_error("log field", error)
         if value is None:
             return ABSENT
-        return printable(value) if isinstance(value, str) and not value.isprintable() else value
+        return one_line(value)
+
+
+def one_line(value: object) -> object:
+    """A value as a field of a log line: a text with line ends and control characters escaped."""
+    return printable(value) if isinstance(value, str) and not value.isprintable() else value
 
 
 def request_here() -> LiveRequest | None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded
+from flask_chest_otel._logs.fields import ABSENT, one_line
 from flask_chest_otel.names import REQUEST_LOGGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from flask_chest_otel._records.record import RequestRecord
 
@@ -28,11 +29,13 @@ class RequestLog:
 
     Args:
         form: ``"logfmt"`` or ``"json"``.
+        variables: The variables whose values are fields of every log line, of this one, too.
     """
 
     name = "request_log"
 
-    def __init__(self, form: str) -> None:
+    def __init__(self, form: str, variables: Iterable[str] = ()) -> None:
+        self._variables = tuple(variables)
         self._write = as_json if form == "json" else as_logfmt
         self._logger: logging.Logger | None = None
 
@@ -70,6 +73,9 @@ class RequestLog:
         line = logger.makeRecord(logger.name, level, "(request)", 0, self._write(fields), (), None)
         # Not with extra=: it raises for names that a record factory has set already.
         line.__dict__.update(fields)
+        for name in self._variables:
+            # When this line is written, the request is over, and its values can be had from the record only.
+            line.__dict__.setdefault(name, one_line(record.variables.get(name, ABSENT)))
         return line
 
 

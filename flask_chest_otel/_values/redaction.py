@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from enum import Enum
 from functools import cache, lru_cache
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote_plus
 
 from flask_chest_otel._base.sensitive import CACHED_CHARS, SENSITIVE_WORDS, is_sensitive
@@ -70,8 +70,10 @@ _HINTS: Final = ("%", "code", "sig", "key", *(word for word in SENSITIVE_WORDS i
 _FEW: Final = 16
 # A name begins at the beginning of a word and has a length limit, so that matching takes linear time on any text.
 _NAMED: Final = r"""(?<![\w.-])([A-Za-z_][\w.-]{0,63})["']?\s{0,2}(?:=>|=|:)\s{0,2}"""
-_QUOTED: Final = r"""(["'])(?:(?!\1)[^\n])*\1|(?:Bearer|Basic)\s[^\s,;&"']+|["']?[^\s,;&"'()\[\]{}]+"""
+# A quote inside of a text in quotes is doubled (SQL) or has a backslash before it (JSON, Python).
+_QUOTED: Final = r"""(["'])(?:\\.|\1\1|(?!\1)[^\n\\])*\1|(?:Bearer|Basic)\s[^\s,;&"']+|["']?[^\s,;&"'()\[\]{}]+"""
 _USER_IN_ADDRESS: Final = r"(://)[^\s/@?#]{1,255}@"
+_SQL_PARAMETERS: Final = r"(\[parameters: )[^\n]+"  # SQLAlchemy quotes what was sent with a query that failed
 _QUERY_CHARS: Final = 8192  # gunicorn and uWSGI refuse longer ones; others take 256 KiB, with a name every 4 bytes
 
 
@@ -89,26 +91,41 @@ def redacted_query(query: str) -> str:
 def redacted_words(text: str) -> str:
     """Mask passwords and tokens in a sentence for people, such as an exception's message.
 
-    Examples: ``password=…``, ``'token': '…'``, ``Authorization: Bearer …``, and the user in an address.
+    Examples: ``password=…``, ``'token': '…'``, ``Authorization: Bearer …``, the user in an address, sensitive
+    parameters of an address, and the parameters of a query that SQLAlchemy quotes.
     """
     if "=" not in text and ":" not in text:
         return text
-    named, quoted, user_in_address = _patterns()
-    text = user_in_address.sub(rf"\1{MASK}@", text)
+    patterns = _patterns()
+    text = patterns.user_in_address.sub(rf"\1{MASK}@", text)
+    text = patterns.sql_parameters.sub(rf"\1{MASK}]", text)
     parts: list[str] = []
     done = 0
-    for found in named.finditer(text):
-        value = quoted.match(text, found.end()) if found.start() >= done and is_sensitive(found[1]) else None
+    for found in patterns.named.finditer(text):
+        value = patterns.quoted.match(text, found.end()) if found.start() >= done and _is_secret(found) else None
         if value is not None:
             parts += text[done : found.end()], MASK
             done = value.end()
     return "".join((*parts, text[done:]))
 
 
+def _is_secret(found: re.Match[str]) -> bool:
+    """Whether the name of a value in a sentence is sensitive; more names are so in the query of an address."""
+    name, before = found[1], found.string[found.start() - 1 : found.start()]
+    return is_sensitive(name) or (before in ("?", "&") and name.lower() in _PARAMETERS)
+
+
+class _Patterns(NamedTuple):
+    named: re.Pattern[str]
+    quoted: re.Pattern[str]
+    user_in_address: re.Pattern[str]
+    sql_parameters: re.Pattern[str]
+
+
 @cache
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+def _patterns() -> _Patterns:
     """Compile the patterns when they are first needed: compiling them at import would delay every start by 1 ms."""
-    return re.compile(_NAMED), re.compile(_QUOTED), re.compile(_USER_IN_ADDRESS)
+    return _Patterns(*map(re.compile, (_NAMED, _QUOTED, _USER_IN_ADDRESS, _SQL_PARAMETERS)))
 
 
 def redacted_entry(name: str, item: object) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask_chest_otel._values.redaction import redacted_words
@@ -23,8 +24,10 @@ _PLACE_CHARS = 255
 _MOST_FRAMES = 64
 _MOST_CHAINED = 8
 _MOST_GROUPED = 8
+_MOST_TOLD = 16
 _MOST_SAID = 4096
 
+_MEMBER = "  | "
 _HEADER = "Traceback (most recent call last):\n"
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
@@ -38,12 +41,11 @@ class _Link(NamedTuple):
 
 
 def stack_of(error: BaseException) -> str:
-    """The traceback of an exception and of the exceptions that led to it; a long traceback loses its middle."""
-    parts: list[str] = []
-    for link in reversed(_chain(error)):
-        parts += _one(link.error)
-        parts.append(link.came_by)
-    return "".join(parts)
+    """The traceback of an exception and of the exceptions that led to it; a long traceback loses its middle.
+
+    Those of the members of an exception group follow, indented.
+    """
+    return "".join(_whole(error, set()))
 
 
 def place_of(error: BaseException, root: str) -> str:
@@ -61,15 +63,21 @@ def place_of(error: BaseException, root: str) -> str:
     return ""
 
 
-def _chain(error: BaseException) -> list[_Link]:
-    """The exception and its causes, back to the first one; each exception once."""
+def _whole(error: BaseException, told: set[int]) -> Iterator[str]:
+    for link in reversed(_chain(error, told)):
+        yield from _one(link.error)
+        yield from _group(link.error, told)
+        yield link.came_by
+
+
+def _chain(error: BaseException, told: set[int]) -> list[_Link]:
+    """The exception and its causes, back to the first one; none that is in ``told``, to which they are added."""
     links: list[_Link] = []
-    seen: set[int] = set()
     came_by = ""
     one: BaseException | None = error
-    while one is not None and id(one) not in seen and len(links) < _MOST_CHAINED:
+    while one is not None and id(one) not in told and len(links) < _MOST_CHAINED and len(told) < _MOST_TOLD:
         links.append(_Link(one, came_by))
-        seen.add(id(one))
+        told.add(id(one))
         came_by = _CAUSE if one.__cause__ is not None else _CONTEXT
         # "is not None": the truth value of an exception is the application's code, and may be false or raise.
         one = one.__context__ if one.__cause__ is None and not one.__suppress_context__ else one.__cause__
@@ -86,15 +94,18 @@ def _one(error: BaseException) -> Iterator[str]:
             yield f"  [... {len(frames) - 2 * half} more frames ...]\n"
             frames = frames[-half:]
         yield from _written(frames)
-    yield from _words(error)
-
-
-def _words(error: BaseException) -> Iterator[str]:
-    """The type and message of an exception; for an exception group those of its members as well."""
     yield _said(error)
-    for member in _members(error)[:_MOST_GROUPED]:
-        if isinstance(member, BaseException):
-            yield "  | " + _said(member)
+
+
+def _group(error: BaseException, told: set[int]) -> Iterator[str]:
+    """The members of an exception group, such as the failed tasks of an ``asyncio.TaskGroup``."""
+    members = [member for member in _members(error) if isinstance(member, BaseException)]
+    for number, member in enumerate(members, 1):
+        if number > _MOST_GROUPED or len(told) >= _MOST_TOLD:
+            yield f"  [... {len(members) - number + 1} more members ...]\n"
+            return
+        yield f"  +- {number} of {len(members)} -\n"
+        yield indent("".join(_whole(member, told)), _MEMBER, bool)
 
 
 def _members(error: BaseException) -> tuple[object, ...]:

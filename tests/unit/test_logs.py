@@ -643,6 +643,17 @@ def test_the_line_of_a_request_as_json(rig: Rig) -> None:
     }
 
 
+def test_the_line_of_a_request_has_the_fields_of_other_lines(rig: Rig) -> None:
+    """A variable among the fields has its last value there, on one line; ``-`` where it was not set."""
+    app = rig.app(request_log="logfmt", tracked_vars=["user_id"], log_fields=["request_id", "user_id"])
+    app.add_url_rule("/", view_func=lambda: str(vars(g).update(user_id="u1\nu2")))
+    app.add_url_rule("/none", "none", view_func=lambda: "ok")
+    with written("%(request_id)s %(user_id)s", "flask_chest.request") as out:
+        ask(app)
+        ask(app, path="/none")
+    assert lines(out) == [r"r-1 u1\nu2", "r-1 -"]
+
+
 @pytest.mark.parametrize("form", ["json", "logfmt"])
 def test_nobody_forges_a_line(rig: Rig, form: str) -> None:
     """Line ends, quotes, and signs that turn text around are escaped; what was meant can be read."""

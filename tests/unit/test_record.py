@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import sys
 import threading
@@ -10,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy
 from flask import (
     Flask,
     Response,
@@ -394,6 +396,53 @@ def test_deep_stacks_keep_both_ends(rig: Rig) -> None:
     assert "in fail" in stack
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (r'{"token": "ab\"cd", "n": 1}', '{"token": [REDACTED], "n": 1}'),
+        ("password='ab''cd' and n=1", "password=[REDACTED] and n=1"),
+        (
+            "403 for url: https://b.s3/x?AWSAccessKeyId=AKIA1&Signature=ab%2F&Expires=17&X-Amz-Signature=cd",
+            "403 for url: https://b.s3/x?AWSAccessKeyId=[REDACTED]&Signature=[REDACTED]&Expires=17&X-Amz-Signature=[REDACTED]",
+        ),
+        (
+            "400 for url: https://shop/callback?code=ab&state=1",
+            "400 for url: https://shop/callback?code=[REDACTED]&state=1",
+        ),
+        ("exit code=3", "exit code=3"),
+    ],
+)
+def test_secrets_in_texts_with_quotes_and_addresses(rig: Rig, text: str, kept: str) -> None:
+    """Quotes inside of a secret do not end it; in addresses, signatures and codes are secrets as well."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: fail(text))
+    error = error_of(only(app)[0])
+    assert error.message == kept
+    assert error.stack.endswith(f"ShopError: {kept}\n")
+
+
+def test_parameters_of_a_failed_query_are_masked(rig: Rig) -> None:
+    """SQLAlchemy quotes the values that were sent; the query and what the database says stay."""
+    app = rig.app()
+    engine = sqlalchemy.create_engine("sqlite://")
+    query = sqlalchemy.text("INSERT INTO members (name, hash) VALUES (:name, :hash)")
+    values = {"name": "Ann Smith", "hash": "pbkdf2"}  # not where the stack quotes the source
+
+    @app.get("/")
+    def join() -> Any:
+        with engine.connect() as connection:
+            connection.execute(query, values)
+
+    (record, _) = only(app)
+    error = error_of(record)
+    (line,) = record.logs
+    for text in (error.message, error.stack, line.message):
+        assert "no such table: members" in text
+        assert "[SQL: INSERT INTO members (name, hash) VALUES (?, ?)]\n[parameters: [REDACTED]]\n" in text
+        assert "Ann Smith" not in text
+        assert "pbkdf2" not in text
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with Python 3.11")
 def test_groups_tell_of_their_members(rig: Rig) -> None:
     """The stack of a group of exceptions names what is in it."""
@@ -407,6 +456,54 @@ def test_groups_tell_of_their_members(rig: Rig) -> None:
     assert error.type == "ExceptionGroup"
     assert "ShopError: a\n" in error.stack
     assert "ValueError: token=[REDACTED]\n" in error.stack
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with Python 3.11")
+def test_groups_tell_where_their_members_failed(rig: Rig) -> None:
+    """The stack of a task group's failure has the frames, causes and members of each failed task."""
+    app = rig.app()
+
+    async def pay(amount: int) -> None:
+        try:
+            fail()
+        except ShopError as error:
+            inner = [KeyError("inmost")]
+            raise ExceptionGroup(f"payment {amount}", inner) from error  # type: ignore[name-defined,unused-ignore]  # noqa: F821
+
+    @app.get("/")
+    async def view() -> Any:
+        async with asyncio.TaskGroup() as tasks:  # type: ignore[attr-defined,unused-ignore]
+            tasks.create_task(pay(1))
+            tasks.create_task(pay(2))
+
+    stack = error_of(only(app)[0]).stack
+    for amount in (1, 2):
+        of_member = stack.split(f"  +- {amount} of 2 -\n")[1].split("  +- 2 of 2 -\n")[0]
+        assert ", in fail\n" in of_member
+        assert ", in pay\n" in of_member
+        assert "was the direct cause of the following exception" in of_member
+        assert f"payment {amount} (1 sub-exception)\n" in of_member
+        assert "  |   | KeyError: 'inmost'\n" in of_member
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with Python 3.11")
+def test_stacks_of_large_groups_are_bounded(rig: Rig) -> None:
+    """Groups in groups, and members that lead back to their group, are told up to a bound, and what is left is said."""
+    app = rig.app()
+
+    def grouped(depth: int) -> Any:
+        members = [grouped(depth - 1) for _ in range(9)] if depth else [ShopError(str(n)) for n in range(9)]
+        found = ExceptionGroup(f"depth {depth}", members)  # type: ignore[name-defined,unused-ignore]  # noqa: F821
+        members[0].__cause__ = found
+        return found
+
+    @app.get("/")
+    def view() -> Any:
+        raise grouped(3)
+
+    stack = error_of(only(app)[0]).stack
+    assert stack.count("ShopError: ") + stack.count("ExceptionGroup: ") <= 16
+    assert "[... 8 more members ...]" in stack
 
 
 def test_place_in_a_template(rig: Rig) -> None:
