@@ -10,9 +10,11 @@ import functools
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from flask import has_request_context
+
 from flask_chest_otel._guard import report_error
 from flask_chest_otel._request.live import live_request
-from flask_chest_otel._request.lookup import UPSTREAM
+from flask_chest_otel._request.lookup import UPSTREAM, current_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -205,8 +207,15 @@ def _around_handler(attachment: Attachment, original: Method) -> Method:
 def _around_failure(attachment: Attachment, original: Method) -> Method:
     def handle_exception(self: Flask, *args: object, **kwargs: object) -> object:
         __traceback_hide__ = True
-        answer = original(self, *args, **kwargs)  # raises again where exceptions are propagated
         lifecycle = attachment.fixed or attachment.find(self)
+        if lifecycle is not None:
+            try:
+                # Not dispatched by Flask: its session could not be opened, or a converter of its URL raised.
+                if has_request_context() and current_request() is None:
+                    lifecycle.begin(self)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                report_error("begin", error)
+        answer = original(self, *args, **kwargs)  # raises again where exceptions are propagated
         if lifecycle is not None:
             try:
                 answer = lifecycle.recover(self, answer)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.context import Context
 
-    from flask_chest_otel._server_span.span import ServerSpan
+    from flask_chest_otel._server_span.served import ServedRequest
 
 __all__ = ["Body"]
 
@@ -23,9 +23,10 @@ __all__ = ["Body"]
 class Body:
     """Wraps the application's body: the server span is current while a piece is made, and ends with the body."""
 
-    __slots__ = ("_body", "_context", "_iterator", "_process", "_span")
+    __slots__ = ("_begun", "_body", "_context", "_iterator", "_process", "_span")
 
-    def __init__(self, body: Any, server_span: ServerSpan, context: Context) -> None:
+    def __init__(self, body: Any, server_span: ServedRequest, context: Context) -> None:
+        self._begun = False
         self._body = body
         self._context = context
         self._iterator: Iterator[object] | None = None
@@ -45,11 +46,14 @@ class Body:
                 self._iterator = iter(self._body)
             piece = next(self._iterator)
             server_span.send()
+            self._begun = True
             return piece  # noqa: TRY300 - the application's body may raise anything
         except StopIteration:
             server_span.end()
             raise
         except BaseException as error:
+            if not self._begun:
+                server_span.unsent()
             server_span.fail(error)
             server_span.end()
             raise

@@ -95,6 +95,10 @@ class ServedRequest(ServerSpan):
             return body
         return Body(body, self, self._context)
 
+    def unsent(self) -> None:
+        """Forget the status: servers send it with the first piece of a body, and answer 500 if there comes none."""
+        self._status = self._answered = NO_STATUS
+
     def raised(self, error: BaseException) -> None:
         """End the request with an exception that has left the application."""
         ends_socket = isinstance(error, _SOCKET_ENDS)

@@ -8,16 +8,18 @@ import os
 import threading
 import time
 import tracemalloc
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from http import HTTPStatus
+from http.client import HTTPConnection, IncompleteRead
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 import pytest
-from flask import Flask, Response, abort, g, request, send_file, stream_with_context
+from flask import Flask, Request, Response, abort, g, request, send_file, stream_with_context
+from flask.sessions import SessionInterface
 from flask.views import View
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -31,6 +33,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from werkzeug.exceptions import Conflict, ServiceUnavailable
 from werkzeug.exceptions import HTTPException as WerkzeugException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.routing import BaseConverter
+from werkzeug.serving import make_server
 from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 
 from flask_chest_otel import FlaskChestInstrumentor, TrackedVar, _guard, count_requests, current_request_id, flask_chest
@@ -558,6 +562,92 @@ def test_a_stack_only_of_failures(rig: Rig, server_span: str, answer: Any, with_
     assert (error.type, error.message, error.handled) == ("LookupError", "gone", True)
     assert ("Traceback" in error.stack) is with_stack
     assert error.place.startswith(f"{__name__}:view:") or error.place == ""
+
+
+class Broken(SessionInterface):
+    """A session store that cannot be reached."""
+
+    def open_session(self, app: Flask, request: Request) -> Any:
+        raise ConnectionError("no session store")
+
+
+class Failing(BaseConverter):
+    """An argument of a URL that cannot be read."""
+
+    def to_python(self, value: str) -> Any:
+        raise LookupError(value)
+
+
+@pytest.mark.parametrize("propagated", [False, True])
+@pytest.mark.parametrize("server_span", ["chest", "upstream"])
+def test_failures_before_the_dispatch(
+    rig: Rig, caplog: pytest.LogCaptureFixture, server_span: str, propagated: bool
+) -> None:
+    """A session store that is away, and a URL converter that raises: one record and span each, as of any failure."""
+    app, other = rig.plain(), rig.plain("other")
+    for one in (app, other):
+        rig.chest(one, server_span=server_span, excluded_urls="/excluded")
+        one.config["PROPAGATE_EXCEPTIONS"] = propagated
+        one.url_map.converters["failing"] = Failing
+        one.add_url_rule("/<failing:number>", "number", lambda number: "ok")  # noqa: ARG005
+    app.session_interface = Broken()
+    with capture(app) as records, capture(other) as others:
+        for one, path in ((app, "/cart"), (other, "/seven"), (app, "/excluded")):
+            try:
+                answer = one.test_client().get(path, headers={"X-Request-ID": "r-1"})
+            except (ConnectionError, LookupError):
+                assert propagated
+            else:
+                assert (answer.status_code, answer.headers.get("X-Request-ID")) == (
+                    500,
+                    "r-1" if path != "/excluded" else None,
+                )
+    found = [(one.path, one.route, one.status, one.request_id, one.error) for one in [*records, *others]]
+    assert [(path, *rest, error and (error.type, error.handled)) for path, *rest, error in found] == [
+        ("/cart", None, 500, "r-1", ("ConnectionError", False)),
+        ("/seven", None, 500, "r-1", ("LookupError", False)),
+    ]
+    assert [f"{span.context.trace_id:032x}" for span in rig.servers()] == [one.trace_id for one in [*records, *others]]
+    assert [(span.attributes or {})["http.response.status_code"] for span in rig.servers()] == [500, 500]
+    said = [vars(line)["request_id"] for line in caplog.records if line.message.startswith("Exception on")]
+    assert said == ([] if propagated else ["r-1", "r-1", "-"])
+
+
+def test_a_body_that_fails_before_its_first_piece(rig: Rig) -> None:
+    """A server sends no status before the first piece, and answers 500: span, metric and record say 500 as well."""
+    app = rig.app()
+
+    @app.get("/<int:sent>")
+    def view(sent: int) -> Response:
+        def body() -> Iterator[bytes]:
+            yield from [b"x"] * sent
+            raise LookupError("gone")
+
+        return Response(body())
+
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        with capture(app) as records:
+            for sent in (0, 1):
+                connection = HTTPConnection("127.0.0.1", server.port)
+                connection.request("GET", f"/{sent}")
+                answer = connection.getresponse()
+                assert answer.status == (200 if sent else 500)
+                with suppress(IncompleteRead):
+                    answer.read()
+                connection.close()
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+    assert [(one.status, one.error and one.error.type) for one in records] == [
+        (500, "LookupError"),
+        (200, "LookupError"),
+    ]
+    assert [(span.attributes or {})["http.response.status_code"] for span in rig.servers()] == [500, 200]
+    assert [point.attributes["http.response.status_code"] for point in rig.points(DURATION)] == [500, 200]
 
 
 @pytest.mark.parametrize("status", [404, 500])
