@@ -8,6 +8,10 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+
 from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._logs.fields import ABSENT, one_line
@@ -15,6 +19,8 @@ from flask_chest_otel.names import REQUEST_LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from opentelemetry.context import Context
 
     from flask_chest_otel._records.record import RequestRecord
 
@@ -46,7 +52,11 @@ class RequestLog:
         failed = record.status >= SERVER_ERROR or (record.error is not None and not record.error.handled)
         level = logging.ERROR if failed else logging.INFO
         if logger.isEnabledFor(level):
-            logger.handle(self._line(logger, level, record))
+            token = otel_context.attach(_context_of(record))
+            try:
+                logger.handle(self._line(logger, level, record))
+            finally:
+                otel_context.detach(token)
 
     def flush(self, timeout_s: float) -> bool:  # noqa: ARG002 - a chest's signature
         """Return ``True``: nothing is queued."""
@@ -77,6 +87,17 @@ class RequestLog:
             # When this line is written, the request is over, and its values can be had from the record only.
             line.__dict__.setdefault(name, one_line(record.variables.get(name, ABSENT)))
         return line
+
+
+def _context_of(record: RequestRecord) -> Context:
+    """The context with the request's span, which is over: handlers ask OpenTelemetry for the current one."""
+    if record.trace_id is None or record.span_id is None:
+        return otel_context.get_current()
+    flags = TraceFlags.SAMPLED if record.sampled else TraceFlags.DEFAULT
+    span = SpanContext(
+        int(record.trace_id, 16), int(record.span_id, 16), is_remote=False, trace_flags=TraceFlags(flags)
+    )
+    return trace.set_span_in_context(NonRecordingSpan(span))
 
 
 def _fields(record: RequestRecord) -> Iterator[tuple[str, object]]:

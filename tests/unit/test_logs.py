@@ -21,6 +21,9 @@ import pytest
 import structlog
 from flask import Flask, Response, copy_current_request_context, g, stream_with_context
 from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from flask_chest_otel import (
     ChestConfigError,
@@ -36,6 +39,8 @@ from flask_chest_otel.testing import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from opentelemetry.trace import SpanContext
 
     from tests.conftest import Rig
 
@@ -652,6 +657,34 @@ def test_the_line_of_a_request_has_the_fields_of_other_lines(rig: Rig) -> None:
         ask(app)
         ask(app, path="/none")
     assert lines(out) == [r"r-1 u1\nu2", "r-1 -"]
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_the_line_of_a_request_belongs_to_its_trace(rig: Rig, sampled: bool) -> None:
+    """Handlers that ask OpenTelemetry for the current span get the request's; a line that they write has its ids."""
+    app = rig.plain()
+    provider = None if sampled else TracerProvider(sampler=ALWAYS_OFF)
+    rig.chest(app, request_log="logfmt", **({"tracer_provider": provider} if provider else {}))
+    app.add_url_rule("/", view_func=lambda: "ok")
+    found: list[SpanContext] = []
+
+    class Asking(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(trace.get_current_span().get_span_context())
+            LOG.info("sent on")
+
+    handler, logger = Asking(), logging.getLogger("flask_chest.request")
+    logger.addHandler(handler)
+    try:
+        with capture(app) as records, written() as out:
+            ask(app)
+    finally:
+        logger.removeHandler(handler)
+    ((record,), (context,)) = records, found
+    assert (f"{context.trace_id:032x}", f"{context.span_id:016x}") == (record.trace_id, record.span_id)
+    assert context.trace_flags.sampled is sampled
+    assert lines(out) == [f"r-1 {record.trace_id} {record.span_id} sent on"]
+    assert not trace.get_current_span().get_span_context().is_valid
 
 
 @pytest.mark.parametrize("form", ["json", "logfmt"])
