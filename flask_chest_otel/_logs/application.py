@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from flask import request
 
 from flask_chest_otel._logs import stdlib
 from flask_chest_otel._logs.fields import LogFields, request_is_over
@@ -65,7 +68,8 @@ class RequestLogs(LogFields):
         """Begin to handle the log lines of a request; its id is known from now on."""
         live.logs = self
         if self._stores and self._router.keeps_logs:
-            live.log_lines = LogLines()
+            rule = live.plan.rule if live.plan.has_secret else None
+            live.log_lines = LogLines((request.path, quote(request.path)), rule) if rule is not None else LogLines()
 
     def finish(self, live: LiveRequest) -> None:
         """Remember a finished request for the line that the server still writes about it."""

@@ -32,11 +32,18 @@ A plain tuple, which takes a third of the time of a named one: one is made for e
 
 
 class LogLines:
-    """The log lines of one request so far; several of its threads may log at the same time."""
+    """The log lines of one request so far; several of its threads may log at the same time.
 
-    __slots__ = ("_dropped", "_found", "_thinning")
+    Args:
+        secret_paths: The request's path as it may stand in lines, where an argument in it has a sensitive name.
+        rule: The text to keep in its place.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_dropped", "_found", "_rule", "_secret_paths", "_thinning")
+
+    def __init__(self, secret_paths: tuple[str, ...] = (), rule: str = "") -> None:
+        self._secret_paths = secret_paths
+        self._rule = rule
         self._found: list[_Line] = []
         self._dropped = 0
         self._thinning = Lock()
@@ -46,6 +53,8 @@ class LogLines:
         text = getattr(record, "message", None)  # formatters set it
         if type(text) is not str or not text or record.exc_info:
             text = _text_of(record, logger)
+        for path in self._secret_paths:  # Flask writes "Exception on /reset/…"
+            text = text.replace(path, self._rule)
         found = self._found
         found.append((record.created, record.levelno, record.levelname, record.name, text[:LINE_BYTES]))
         # Do not wait for the lock: the next line checks again.
@@ -83,7 +92,7 @@ def _kept(found: list[_Line]) -> list[_Line]:
 def _text_of(record: logging.LogRecord, logger: logging.Logger) -> str:
     # Formatters set this attribute.
     found = record.__dict__.get("message")
-    text = found[:LINE_BYTES] if type(found) is str and found else _message_of(record, logger)
+    text = found if type(found) is str and found else _message_of(record, logger)
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
     return f"{text}\n{type_name(error)}: {words_of(error, LINE_BYTES)}" if error is not None else text
 
@@ -92,10 +101,10 @@ def _message_of(record: logging.LogRecord, logger: logging.Logger) -> str:
     """Format a line that no formatter has formatted. Code of the application runs only where a handler ran it, too."""
     try:
         if _is_plain(record.msg, record.args) or _is_written(record.levelno, logger):
-            return record.getMessage()[:LINE_BYTES]
+            return record.getMessage()
     except Exception:  # noqa: BLE001, S110 - the arguments do not fit the message: logging has reported it
         pass
-    return record.msg[:LINE_BYTES] if type(record.msg) is str else f"({type_name(record.msg)})"
+    return record.msg if type(record.msg) is str else f"({type_name(record.msg)})"
 
 
 def _is_plain(message: object, arguments: object) -> bool:

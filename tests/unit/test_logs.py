@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import loguru
 import pytest
 import structlog
-from flask import Flask, Response, copy_current_request_context, g, stream_with_context
+from flask import Flask, Response, copy_current_request_context, g, request, stream_with_context
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -1099,3 +1099,22 @@ def test_errors_of_ours_do_not_come_back(rig: Rig, monkeypatch: pytest.MonkeyPat
     with written() as stream:
         assert ask(app) == b"ok"
     assert lines(stream) == ["- - - said"]
+
+
+@pytest.mark.parametrize("token", ["hunter2", "a b/c", "x" * 2000])
+def test_a_record_keeps_no_secret_path_in_its_lines(rig: Rig, token: str) -> None:
+    """Flask writes the path of each request that failed: where it holds a secret, the rule stands in the kept line."""
+    app = rig.app()
+
+    @app.get("/reset/<path:token>")
+    def view(token: str) -> str:
+        app.logger.warning("asked for %s", request.url)
+        raise ValueError(str(len(token)))
+
+    with capture(app) as records:
+        ask(app, path=f"/reset/{token}")
+    (record,) = records
+    assert [line.message for line in record.logs] == [
+        "asked for http://localhost/reset/<path:token>",
+        f"Exception on /reset/<path:token> [GET]\nValueError: {len(token)}",
+    ]
