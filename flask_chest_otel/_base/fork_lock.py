@@ -38,7 +38,8 @@ class UnforkedLock:
     """A lock around work that must not be under way when its process forks: the fork waits until it is free.
 
     Args:
-        make: Makes the lock itself; with ``threading.RLock`` its thread can acquire it again.
+        make: Makes the lock itself; with ``threading.RLock`` its thread can acquire it again. By default it is a
+            ``threading.Lock``.
         patience_s: How long a fork waits, seconds.
 
     Attributes:
@@ -46,11 +47,13 @@ class UnforkedLock:
         holder: The thread that has acquired it; of a lock that can be acquired again, perhaps ``None``.
     """
 
-    def __init__(self, make: Callable[[], AnyLock] = threading.Lock, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, make: Callable[[], AnyLock] | None = None, patience_s: float = PATIENCE_S) -> None:
         self.process = current_process()
         self.patience_s = patience_s
         self.holder: int | None = None
-        self._lock = make()
+        # Looked up here, and no default argument: gevent may replace it after this module is loaded. A greenlet that
+        # waited for a lock of the system would stop the one that holds it.
+        self._lock = threading.Lock() if make is None else make()
         _all.add(self)
 
     def __enter__(self) -> None:

@@ -52,7 +52,7 @@ _logger = Log("flask_chest_otel")
 _OURS = ("otlp", EXPORTER)
 """Names in ``OTEL_TRACES_EXPORTER`` and ``OTEL_METRICS_EXPORTER`` that mean the exporters with an outbox."""
 
-_turn = PerProcess(threading.RLock)
+_turn = PerProcess(lambda: threading.RLock())  # noqa: PLW0108 - gevent may replace it after this module is loaded
 """Lock for setting the global providers."""
 
 _in_use: dict[str, WorkerConfig] = {}

@@ -33,7 +33,7 @@ class AttributeSets:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self.seen: dict[Hashable, Mapping[str, object]] = {}
-        self._admitting = PerProcess(threading.Lock)
+        self._admitting = PerProcess(lambda: threading.Lock())  # noqa: PLW0108 - gevent may replace it later
 
     def admit(self, key: Hashable, attributes: Mapping[str, object]) -> Mapping[str, object]:
         """The set to record under: ``attributes``, or the overflow point where the limit is reached."""

@@ -110,3 +110,29 @@ def test_a_fork_in_an_application_that_serves_while_it_is_imported(
     """An application whose name begins as OpenTelemetry's may fork before the import of its module ends."""
     (tmp_path / "opentelemetry_shop.py").write_text(SERVING)
     assert run_python("import opentelemetry_shop") == "forked\n"
+
+
+GREENLETS = """
+import sqlite3
+from pathlib import Path
+from flask_chest_otel._outbox.buffer import BatchBuffer, OutboxConfig
+from gevent import monkey
+monkey.patch_all()
+import gevent
+
+folder = Path("outbox")
+buffer = BatchBuffer(OutboxConfig(folder, 2**28, 3600.0))
+buffer.put("traces", 1, b"first")
+other = sqlite3.connect(next(folder.glob("*.sqlite3")), isolation_level=None)
+other.execute("BEGIN EXCLUSIVE")
+asked = [gevent.spawn(buffer.put, "traces", 1, b"second"), gevent.spawn(lambda: buffer.usage().waiting)]
+gevent.sleep(0.2)
+other.execute("ROLLBACK")
+gevent.joinall(asked, timeout=5)
+print(asked[1].value)
+"""
+
+
+def test_gevent_comes_after_the_import(run_python: Callable[..., str]) -> None:
+    """Where the application is loaded before its server patches: who waits for the outbox lets its holder go on."""
+    assert run_python(GREENLETS) == "2\n"
