@@ -877,7 +877,7 @@ def test_excluded_request_inside_the_same_app(rig: Rig) -> None:
     assert_recorded(rig, records, 200)
 
 
-@pytest.mark.xfail(strict=True, reason="what is in g at begin counts as left by an earlier request: architecture 4.2")
+@pytest.mark.xfail(strict=True, reason="what is in g at begin counts as left by an earlier request")
 def test_values_set_as_the_context_is_pushed(rig: Rig) -> None:
     """Values that a receiver of ``appcontext_pushed`` sets for this very request are recorded."""
     app = rig.app(tracked_vars=["user"])

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,24 +97,70 @@ def test_unhandled(app: Flask) -> None:
     assert "in fail\n    raise ShopError(text)" in error.stack
 
 
-def test_handled(app: Flask) -> None:
-    """What an error handler answers is in the record of a request that did not fail."""
-    app.add_url_rule("/", view_func=fail)
-    app.register_error_handler(ShopError, lambda _: ("sold out", 409))
-    record, _ = only(app)
-    assert record.status == 409
-    assert (error_of(record).message, error_of(record).handled) == ("no stock", True)
-    assert error_of(record).place.startswith(PLACE)
+def answering(kind: Any, text: str, status: int) -> Callable[[Flask], None]:
+    """A view fails, and an error handler for this class or status answers."""
+
+    def put_on(app: Flask) -> None:
+        app.add_url_rule("/", view_func=fail)
+        app.register_error_handler(kind, lambda _: (text, status))
+
+    return put_on
 
 
-@pytest.mark.parametrize("kind", [500, InternalServerError, HTTPException])
-def test_handled_as_a_500(app: Flask, kind: Any) -> None:
-    """A page for failures is an error handler, too; the error is what the view raised."""
-    app.add_url_rule("/", view_func=fail)
-    app.register_error_handler(kind, lambda _: ("sorry", 500))
+def fails_after_the_view(app: Flask) -> None:
+    app.add_url_rule("/", view_func=lambda: "ok", endpoint="ok")
+    app.after_request(lambda _response: fail("after"))
+
+
+def fails_in_an_async_view(app: Flask) -> None:
+    @app.get("/")
+    async def view() -> Any:
+        fail("async")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request in which something is raised, and what its record says of it.
+
+    Attributes:
+        put_on: Makes an application fail so.
+        message: That of the exception.
+        status: What the client gets.
+        answer: The body that an error handler gives; None: no handler answers.
+    """
+
+    put_on: Callable[[Flask], None]
+    message: str
+    status: int
+    answer: str | None = None
+
+
+FAILURES = {
+    "in an async view": Failure(fails_in_an_async_view, "async", 500),
+    "in after_request": Failure(fails_after_the_view, "after", 500),
+    "answered by its handler": Failure(answering(ShopError, "sold out", 409), "no stock", 409, answer="sold out"),
+    # A page for failures is an error handler, too.
+    "answered by the page for 500": Failure(answering(500, "sorry", 500), "no stock", 500, answer="sorry"),
+    "answered by the page for InternalServerError": Failure(
+        answering(InternalServerError, "sorry", 500), "no stock", 500, answer="sorry"
+    ),
+    "answered by the page for HTTPException": Failure(
+        answering(HTTPException, "sorry", 500), "no stock", 500, answer="sorry"
+    ),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+def test_the_error_of_a_request(app: Flask, failure: Failure) -> None:
+    """The record has what was raised and where, whether a handler answered, and the status that left."""
+    failure.put_on(app)
     record, response = only(app)
-    assert (record.status, response.text) == (500, "sorry")
-    assert (error_of(record).type, error_of(record).handled) == (f"{__name__}.ShopError", True)
+    error = error_of(record)
+    assert (record.status, response.status_code) == (failure.status, failure.status)
+    assert failure.answer in (None, response.text)
+    assert (error.type, error.message) == (f"{__name__}.ShopError", failure.message)
+    assert error.handled is (failure.answer is not None)
+    assert error.place.startswith(PLACE)
 
 
 def test_answers_are_no_errors(app: Flask) -> None:
@@ -139,14 +186,6 @@ def test_no_error(app: Flask) -> None:
     """A request without an exception has none in its record."""
     app.add_url_rule("/", view_func=lambda: "ok", endpoint="ok")
     assert only(app)[0].error is None
-
-
-def test_error_in_after_request(app: Flask) -> None:
-    """What a function after the view raises fails the request."""
-    app.add_url_rule("/", view_func=lambda: "ok", endpoint="ok")
-    app.after_request(lambda _response: fail("after"))
-    record, _ = only(app)
-    assert (record.status, error_of(record).message, error_of(record).handled) == (500, "after", False)
 
 
 @pytest.mark.parametrize(("path", "kind"), [("/handler", "ImATeapot"), ("/after", "Conflict")])
@@ -212,18 +251,6 @@ def test_error_of_an_error_handler(app: Flask) -> None:
     error = error_of(only(app)[0])
     assert (error.type, error.handled) == ("IndexError", False)
     assert "ShopError: no stock\n\nDuring handling of the above exception, another exception occurred:" in error.stack
-
-
-def test_async_view(app: Flask) -> None:
-    """An async view's exception is the record's, with its place."""
-
-    @app.get("/")
-    async def view() -> Any:
-        fail("async")
-
-    record, _ = only(app)
-    assert (error_of(record).message, record.status) == ("async", 500)
-    assert error_of(record).place.startswith(PLACE)
 
 
 def test_propagated(rig: Rig) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -190,18 +191,59 @@ def test_what_is_logged_once_stands_without_that(tmp_path: Path) -> None:
     assert "logged once" not in str(report["problems"])
 
 
-def test_another_exporter_that_is_not_there(tmp_path: Path) -> None:
-    """An exporter that nobody has installed is named, with those that are."""
-    status, report = doctor(tmp_path, OTEL_TRACES_EXPORTER="zipkn")
-    assert status == 1
-    assert "OTEL_TRACES_EXPORTER='zipkn' cannot be used" in report["problems"][0]
+@dataclass(frozen=True)
+class Wrong:
+    """Variables of which the doctor says that they are wrong.
+
+    Attributes:
+        environ: The variables.
+        problem: What it says of them.
+        arguments: Those of the command.
+        whole: Whether that is all of the only problem; otherwise it is a part of the first one.
+    """
+
+    environ: dict[str, Any]
+    problem: str
+    arguments: tuple[str, ...] = ()
+    whole: bool = True
 
 
-def test_a_setting_that_cannot_be_used(tmp_path: Path) -> None:
-    """The setting, its value and what is allowed, as JSON, too; no traceback."""
-    status, report = doctor(tmp_path, FLASK_CHEST_LIST_LIMIT="x")
+WRONG = {
+    "an exporter that nobody has installed": Wrong(
+        {"OTEL_TRACES_EXPORTER": "zipkn"}, "OTEL_TRACES_EXPORTER='zipkn' cannot be used", whole=False
+    ),
+    "a value that no setting takes": Wrong(
+        {"FLASK_CHEST_LIST_LIMIT": "x"},
+        "FLASK_CHEST_LIST_LIMIT='x' cannot be used: give a whole number",
+        whole=False,
+    ),
+    "a misspelt setting, beside an option of the commands": Wrong(
+        {"FLASK_CHEST_LIST_LIMT": "3", "FLASK_CHEST_CLI_STORE": "x"},
+        "the environment variable FLASK_CHEST_LIST_LIMT is no setting: type FLASK_CHEST_LIST_LIMIT",
+        ("--no-send",),
+    ),
+    "a misspelt variable of OpenTelemetry, beside one of an instrumentation": Wrong(
+        {"OTEL_EXPORTER_OTLP_ENDPONT": "http://127.0.0.1:4318", "OTEL_PYTHON_FLASK_EXCLUDED_URLS": "health"},
+        "the environment variable OTEL_EXPORTER_OTLP_ENDPONT says nothing to OpenTelemetry: "
+        "type OTEL_EXPORTER_OTLP_ENDPOINT",
+        ("--no-send",),
+    ),
+    "an address without its scheme": Wrong(
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"},
+        "OTEL_EXPORTER_OTLP_ENDPOINT='localhost:4318' cannot be used: "
+        "give its scheme, too: OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_variables_that_are_wrong(tmp_path: Path, wrong: Wrong) -> None:
+    """A wrong variable is a problem with its name and what to type, as JSON, too; no traceback."""
+    status, report = doctor(tmp_path, *wrong.arguments, **wrong.environ)
     assert status == 1
-    assert "FLASK_CHEST_LIST_LIMIT='x' cannot be used: give a whole number" in report["problems"][0]
+    assert wrong.problem in report["problems"][0]
+    if wrong.whole:
+        assert report["problems"] == [wrong.problem]
 
 
 def test_everything_that_is_wrong_at_once(tmp_path: Path) -> None:
@@ -302,13 +344,6 @@ def test_zero_code_with_nobody_listening(tmp_path: Path) -> None:
     assert row(report, "sent", "span")[1] == "not passed on"
 
 
-def test_a_variable_that_is_no_setting(tmp_path: Path) -> None:
-    """A misspelt variable is a problem with the name that was meant; options of the commands are none."""
-    status, report = doctor(tmp_path, "--no-send", FLASK_CHEST_LIST_LIMT="3", FLASK_CHEST_CLI_STORE="x")
-    expected = "the environment variable FLASK_CHEST_LIST_LIMT is no setting: type FLASK_CHEST_LIST_LIMIT"
-    assert (status, report["problems"]) == (1, [expected])
-
-
 def test_a_malformed_variable_without_code(tmp_path: Path) -> None:
     """The instrumentor takes the default for it; the doctor says so, with the value masked where it may be secret."""
     status, report = doctor(
@@ -330,17 +365,6 @@ def test_a_malformed_variable_without_code(tmp_path: Path) -> None:
     assert limit.endswith("; its default is used until then")
     assert row(report, "settings", "list_limit") == ("64", "default")
     assert row(report, "settings", "tracked_vars") == ("user_id", "environment")
-
-
-def test_an_endpoint_that_cannot_be(tmp_path: Path) -> None:
-    """An address without its scheme is one problem, before anything is sent, with the address that was meant."""
-    status, report = doctor(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="localhost:4318")
-    (problem,) = report["problems"]
-    assert status == 1
-    assert problem == (
-        "OTEL_EXPORTER_OTLP_ENDPOINT='localhost:4318' cannot be used: "
-        "give its scheme, too: OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318"
-    )
 
 
 def test_an_endpoint_with_the_port_of_another_protocol(tmp_path: Path) -> None:
@@ -441,21 +465,6 @@ def test_certificates_that_cannot_be_used(tmp_path: Path, variable: str, content
     (problem,) = report["problems"]
     assert f"does not take traces (OSError: certificates {path} cannot be used: " in problem
     assert "type the path of a PEM file: OTEL_EXPORTER_OTLP_CERTIFICATE=…" in problem
-
-
-def test_a_slip_in_a_variable_of_opentelemetry(tmp_path: Path) -> None:
-    """A letter that is missing is a problem; variables that only an instrumentation reads are none."""
-    status, report = doctor(
-        tmp_path,
-        "--no-send",
-        OTEL_EXPORTER_OTLP_ENDPONT="http://127.0.0.1:4318",
-        OTEL_PYTHON_FLASK_EXCLUDED_URLS="health",
-    )
-    expected = (
-        "the environment variable OTEL_EXPORTER_OTLP_ENDPONT says nothing to OpenTelemetry: "
-        "type OTEL_EXPORTER_OTLP_ENDPOINT"
-    )
-    assert (status, report["problems"]) == (1, [expected])
 
 
 def test_a_tracer_provider_alone(chest: Callable[..., Result], app: Flask, caplog: pytest.LogCaptureFixture) -> None:
