@@ -37,7 +37,7 @@ help: ## Show this list.
 demo: $(APP) ## Run the example shop and show what the embedded store knows of it; needs no server.
 	@$(BIN)/python -m examples.shop.demo --folder $(DEMO_FOLDER)
 
-test: ## Run everything that CI runs: the four targets below; what holds a time by the clock is last, with nothing beside it.
+test: ## Run test-suite, test-lowest, test-declarative and test-wheel; what holds a time by the clock is last, with nothing beside it.
 	@$(MAKE) --no-print-directory --jobs=2 test-suite-together environments
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-lowest-together test-small
 	@$(MAKE) --no-print-directory test-suite-alone
@@ -97,7 +97,7 @@ test-apps: $(DEV) ## Run real applications under opentelemetry-instrument, all o
 test-bare: ## Run .ci/run in a bare Debian 12, then 13, which debootstrap makes; needs root, takes hours, no part of CI.
 	tools/bare.sh $(SUITE)
 
-test-fast: $(DEV) ## Run the unit tests that start no process and are quick, on all cores.
+test-fast: $(DEV) ## Run the unit tests that start no process and are quick, side by side.
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --hypothesis-profile fast -m 'not process and not slow and not alone and not real' tests/unit
 
 lint: $(DEV) ## Check style, formatting and types; the guard in Go too, where Go is installed.

@@ -63,7 +63,7 @@ _GROUPS = {
     "Where data go": ("export", "chests", "durability", "tracer_provider", "meter_provider"),
     "The embedded store": ("store_",),
     "The outbox, on the way to a collector": ("outbox_", "export_batch", "shutdown_timeout"),
-    "Spans and requests": ("server_span", "excluded_urls", "handled_exceptions", "query_text", "hide_frames"),
+    "Spans and requests": ("server_span", "excluded_urls", "handled_exceptions", "query_text"),
     "Logs and events": ("log", "request_log", "events"),
     "Service level objectives": ("slo",),
     "Limits": ("cardinality_limit", "value_limit", "list_limit", "variables_limit"),
