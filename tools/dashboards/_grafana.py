@@ -19,7 +19,7 @@ RATE = {"unit": "reqps"}
 COLUMNS = 24
 """Width of Grafana's grid."""
 
-_UNITS = {
+_UNITS: Mapping[str, Json] = {
     "transactions": COUNT,
     "rate": RATE,
     "error ratio": SHARE,
