@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from opentelemetry.trace import NonRecordingSpan
 
 from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._guard import guarded
 from flask_chest_otel._logs.fields import ABSENT, one_line
+from flask_chest_otel._request.span_context import span_context_of
 from flask_chest_otel.names import REQUEST_LOGGER
 
 if TYPE_CHECKING:
@@ -91,13 +92,8 @@ class RequestLog:
 
 def _context_of(record: RequestRecord) -> Context:
     """The context with the request's span, which is over: handlers ask OpenTelemetry for the current one."""
-    if record.trace_id is None or record.span_id is None:
-        return otel_context.get_current()
-    flags = TraceFlags.SAMPLED if record.sampled else TraceFlags.DEFAULT
-    span = SpanContext(
-        int(record.trace_id, 16), int(record.span_id, 16), is_remote=False, trace_flags=TraceFlags(flags)
-    )
-    return trace.set_span_in_context(NonRecordingSpan(span))
+    span = span_context_of(record)
+    return trace.set_span_in_context(NonRecordingSpan(span)) if span.is_valid else otel_context.get_current()
 
 
 def _fields(record: RequestRecord) -> Iterator[tuple[str, object]]:

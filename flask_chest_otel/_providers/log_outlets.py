@@ -14,6 +14,7 @@ from opentelemetry.context import Context
 
 from flask_chest_otel._guard import report_error
 from flask_chest_otel._otlp.endpoint import EXPORTER, exporters_of
+from flask_chest_otel._request.span_context import span_context_of
 from flask_chest_otel._version import __version__
 from flask_chest_otel.names import EVENT_NAME, SCOPE
 
@@ -144,7 +145,7 @@ class _ProviderOutlet:
             attributes[EVENT_NAME] = event.name
         if "resource" in self._takes:
             fields["resource"] = getattr(self._logger, "resource", None)
-        span = _span_context(event)
+        span = span_context_of(event)
         if "context" in self._takes:
             return {**fields, "context": trace.set_span_in_context(trace.NonRecordingSpan(span), Context())}
         return {**fields, "trace_id": span.trace_id, "span_id": span.span_id, "trace_flags": span.trace_flags}
@@ -159,10 +160,3 @@ def _record_class() -> Callable[..., logs_api.LogRecord]:
 
     found: type[logs_api.LogRecord] = getattr(sdk, "LogRecord", logs_api.LogRecord)
     return found
-
-
-def _span_context(event: LogEvent) -> trace.SpanContext:
-    if event.trace_id is None or event.span_id is None:
-        return trace.INVALID_SPAN_CONTEXT
-    flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if event.sampled else trace.TraceFlags.DEFAULT)
-    return trace.SpanContext(int(event.trace_id, 16), int(event.span_id, 16), is_remote=False, trace_flags=flags)

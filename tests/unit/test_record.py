@@ -461,6 +461,7 @@ def test_parameters_of_a_failed_query_are_masked(rig: Rig) -> None:
             connection.execute(query, values)
 
     (record, _) = only(app)
+    engine.dispose()
     error = error_of(record)
     (line,) = record.logs
     for text in (error.message, error.stack, line.message):
