@@ -38,7 +38,7 @@ CAPACITY = 10_000
 """Largest number of records that wait; further ones are dropped and counted."""
 
 MOST_WITH_DETAILS = 1000
-"""Largest number of waiting records that keep their child spans, as these may be large; others only count them."""
+"""Largest number of waiting records that hold child spans, as these may be large; others hold their sums only."""
 
 BATCH = 500
 """Largest number of records in one call of the writer."""
@@ -94,7 +94,7 @@ class RecordQueue:
         if waiting >= thread.capacity:
             thread.dropped += 1
             return
-        if waiting >= MOST_WITH_DETAILS and record.spans:
+        if waiting >= MOST_WITH_DETAILS and (record.spans or record.timings):
             record = without_spans(record)
         thread.items.put(record)
 

@@ -142,7 +142,7 @@ class RequestRecord(NamedTuple):
         cpu_s: Processor time of the serving thread from begin to finish, seconds; ``None`` where it is not known.
         first_byte_s: Time from the begin of the request to the begin of the response, seconds; ``None``: no response.
         timings: Kind of child span (``db``, ``http``, ``other``) to the number of spans and the sum of their durations
-            in seconds. Where a chest keeps child spans, it is computed when it is first read.
+            in seconds. It is computed when it is first read.
         spans: Child spans in the order of their start times, at most the 100 slowest; empty where no chest keeps them.
             They are converted when they are first read.
         spans_dropped: Number of further child spans.

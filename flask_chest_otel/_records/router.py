@@ -32,6 +32,7 @@ class ChestRouter:
         """Store the direct chests."""
         self._by_name = by_name
         self._every_route: tuple[Chest, ...] = ()
+        self._all: tuple[Chest, ...] = ()
         self._judge: Callable[[RequestRecord], RequestRecord] | None = None
         self._look()
 
@@ -51,7 +52,7 @@ class ChestRouter:
         self._look()
 
     def _look(self) -> None:
-        chests = (*self._every_route, *self._by_name)
+        self._all = chests = (*self._every_route, *self._by_name)
         self.wanted = bool(chests) or self._judge is not None
         self.keeps_spans = any(getattr(chest, "keeps_spans", False) for chest in chests)
         self.keeps_timings = self.keeps_spans or any(getattr(chest, "keeps_timings", True) for chest in chests)
@@ -64,8 +65,10 @@ class ChestRouter:
                 record = self._judge(record)
             except Exception as error:  # noqa: BLE001 - the guard decides
                 report_error("objectives", error)
-        wanting = (chest for chest in self._by_name if record.chests is None or chest.name in record.chests)
-        for chest in (*self._every_route, *wanting):
+        chests, names = self._all, record.chests
+        if names is not None:
+            chests = (*self._every_route, *(chest for chest in self._by_name if chest.name in names))
+        for chest in chests:
             # Guard each chest on its own: a chest of the application may raise.
             try:
                 chest.put(record)
@@ -75,5 +78,4 @@ class ChestRouter:
     def flush(self, timeout_s: float) -> bool:
         """Flush all chests, within ``timeout_s`` seconds together; return whether all records were written."""
         deadline = time.monotonic() + timeout_s
-        chests = (*self._every_route, *self._by_name)
-        return all([chest.flush(max(0.0, deadline - time.monotonic())) for chest in chests])  # noqa: C419 - each is flushed
+        return all([chest.flush(max(0.0, deadline - time.monotonic())) for chest in self._all])  # noqa: C419 - each is flushed

@@ -164,18 +164,12 @@ class ChildSpans:
             heappushpop(slowest, entry)
 
     def close(self, shape: Shape) -> TakenSpans:
-        """Return the result. Spans that have not ended are counted as dropped.
-
-        Where spans are kept, they are summed up by the first who reads the result: the thread that writes the record.
-        """
-        if not self._keeps:
-            self.sum_up()
-            return TakenSpans(self.timings(), (), self.count + len(self.running))
+        """Return the result, which whoever reads it first sums up. Spans that have not ended are counted as dropped."""
         # A copy: another thread may still put a span aside, or sum up.
         closed = self.copy()
-        kept = min(MOST_SPANS, len(closed.slowest) + len(closed.aside))
         summary = LateSummary(closed)
-        spans = ShapedSpans(summary, kept, shape)
+        kept = min(MOST_SPANS, len(closed.slowest) + len(closed.aside)) if self._keeps else 0
+        spans = ShapedSpans(summary, kept, shape) if kept else ()
         return TakenSpans(LateTimings(summary), spans, closed.count + len(closed.running) - kept)
 
     def summed(self) -> tuple[dict[str, tuple[int, float]], list[EndedSpan]]:

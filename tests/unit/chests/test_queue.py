@@ -5,18 +5,22 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import weakref
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.trace import SpanKind
 
 from flask_chest_otel._guard import LossReport
 from flask_chest_otel._records import delivery
 from flask_chest_otel._records.delivery import AwayError, ChestOffError, Delivery
 from flask_chest_otel._records.queue import RecordQueue
 from flask_chest_otel._records.record import ChildSpan
+from flask_chest_otel._request.child_spans import ChildSpans
 
 if TYPE_CHECKING:
     import subprocess
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from flask_chest_otel._records.record import RequestRecord
+    from flask_chest_otel._request.child_spans import TakenSpans
 
 
 class Notes:
@@ -112,8 +117,9 @@ def test_full_queue_drops_and_counts(
     assert len([line for line in caplog.messages if "990 request records dropped" in line]) == 1
 
 
-def test_child_spans_do_not_fill_the_memory(make_record: Callable[..., RequestRecord]) -> None:
-    """While the back end hangs, records wait; beyond a thousand without their child spans, which are counted."""
+@pytest.mark.parametrize("keeps", [True, False], ids=["kept", "counted"])
+def test_child_spans_do_not_fill_the_memory(make_record: Callable[..., RequestRecord], *, keeps: bool) -> None:
+    """While the back end hangs, records wait; beyond a thousand they hold no child spans, only their sums."""
     gate = threading.Event()
     got: list[RequestRecord] = []
 
@@ -122,20 +128,37 @@ def test_child_spans_do_not_fill_the_memory(make_record: Callable[..., RequestRe
             super().write(records)
             got.extend(records)
 
-    span = ChildSpan("SELECT", "client", "1" * 16, None, 1, 0.1, "unset", {})
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("library")
+    made: list[weakref.ref[object]] = []
+
+    def spans_of_a_request() -> TakenSpans:
+        collected = ChildSpans(keeps=keeps)
+        for _ in range(2):
+            span = tracer.start_span("SELECT", kind=SpanKind.CLIENT, attributes={"db.system.name": "sqlite"})
+            span.end()
+            collected.running.add(span.get_span_context().span_id)
+            collected.aside.append((span.get_span_context().span_id, cast("ReadableSpan", span)))
+            made.append(weakref.ref(span))
+        return collected.close(lambda span: ChildSpan(span.name, "client", "1" * 16, None, 1, 0.1, "unset", {}))
+
     keeper = Keeper(gate=gate)
     with closing(RecordQueue("keeper", keeper.open)) as queue:
         for number in range(1700):
-            queue.put(make_record(request_id=str(number), spans=(span, span), spans_dropped=3))
+            timings, spans, dropped = spans_of_a_request()
+            queue.put(make_record(request_id=str(number), timings=timings, spans=spans, spans_dropped=dropped))
+            del timings, spans
             if number == 0:
                 _until(partial(keeper.has_begun, 1))  # the writer is at work, and takes no more
+        gc.collect()
+        assert 2000 <= sum(span() is not None for span in made) <= 3000
         gate.set()
         assert queue.flush(5)
     assert len(got) == 1700
     kept = [len(record.spans) for record in got]
     assert kept == sorted(kept, reverse=True)
-    assert 1000 <= kept.count(2) <= 1500
-    assert all(len(record.spans) + record.spans_dropped == 5 for record in got)
+    assert 1000 <= kept.count(2) <= 1500 if keeps else not any(kept)
+    assert all(len(record.spans) + record.spans_dropped == 2 for record in got)
+    assert all(record.timings["db"][0] == 2 for record in got)
 
 
 def test_put_after_close_is_dropped(make_record: Callable[..., RequestRecord]) -> None:
