@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tarfile
 import textwrap
 import zipfile
@@ -35,20 +36,13 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
 
 
 def test_the_sdist_has_what_a_packager_needs(built: Path) -> None:
-    """Sources, tests, documentation and the collector's configuration; nothing that was built."""
+    """It is what git knows, so that everything a checkout can do, its tests too, can be done there."""
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        names = [name.partition("/")[2] for name in archive.getnames()]
-    for wanted in (
-        "pyproject.toml",
-        "Makefile",
-        "README.md",
-        "tests/conftest.py",
-        "collector-config/base.yaml",
-        "docs",
-    ):
-        assert [name for name in names if name == wanted or name.startswith(f"{wanted}/")], wanted
-    assert not [name for name in names if name.startswith((".venv", ".build", ".git/"))]
+        names = {member.name.partition("/")[2] for member in archive.getmembers() if not member.isdir()}
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    known = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert names == {*known, "PKG-INFO"}
 
 
 def test_the_collector_configuration_is_found_by_the_installed_package(python: Path, tmp_path: Path) -> None:
