@@ -120,6 +120,9 @@ class OtlpClient(Protocol):
     def close(self) -> None:
         """Close the connection."""
 
+    def give_up(self) -> bool:
+        """End a post that hangs; any thread may call it. Return ``False`` where no post can be ended from outside."""
+
 
 def address_of(signal: str, environ: Mapping[str, str], protocol: str = HTTP) -> OtlpEndpoint:
     """Return the address of ``signal`` from ``OTEL_EXPORTER_OTLP_…``; variables of the signal override general ones.

@@ -12,6 +12,7 @@ from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untype
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 from grpc.experimental.gevent import init_gevent  # type: ignore[import-untyped]
 
+from flask_chest_otel._base.process import PerProcess
 from flask_chest_otel._otlp.certificates import context_for
 from flask_chest_otel._otlp.client import PostResult, in_short, speaks_of_size, success, unanswered
 from flask_chest_otel._otlp.signals import OTLP_SIGNALS
@@ -78,8 +79,20 @@ class GrpcClient:
         if channel is not None:
             channel.close()
 
+    def give_up(self) -> bool:
+        """Close the channel, which ends a post.
+
+        Under gevent, gRPC has a thread that ends with the last channel. gRPC also ends it by a function of ``atexit``,
+        but not where the first channel is opened while such functions run; the process would then hang for ever.
+        """
+        is_open = self._channel is not None
+        self.close()
+        return is_open
+
     def _connect(self) -> grpc.Channel:
-        _yield_to_greenlets()
+        monkey = sys.modules.get("gevent.monkey")
+        if monkey is not None and monkey.is_module_patched("threading"):
+            _yielding.get()
         options = (
             ("grpc.primary_user_agent", f"flask_chest_otel/{__version__}"),
             ("grpc.use_local_subchannel_pool", 1),
@@ -96,11 +109,8 @@ class GrpcClient:
         return grpc.secure_channel(self._address.url, credentials, options)
 
 
-def _yield_to_greenlets() -> None:
-    """Under gevent, make gRPC wait in gevent's way; else its waiting would stop all greenlets."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is not None and monkey.is_module_patched("threading"):
-        init_gevent()
+_yielding = PerProcess(lambda: (init_gevent(),))
+"""Under gevent, makes gRPC wait in gevent's way: its waiting would stop all greenlets. Each call is kept by gRPC."""
 
 
 def _content(path: str | None) -> bytes | None:

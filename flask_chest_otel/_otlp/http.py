@@ -112,6 +112,10 @@ class HttpClient:
             with suppress(OSError):
                 connection.close()
 
+    def give_up(self) -> bool:
+        """Return ``False``: the thread that posts waits for a socket, which no other thread may close."""
+        return False
+
     def _exchange(self, body: bytes) -> PostResult:
         if self._connection is None:
             self._connection = self._connect()

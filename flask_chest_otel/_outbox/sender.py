@@ -66,7 +66,7 @@ class SignalSender:
         self._alone = 0
         self._bound = self._most_bytes = most_bytes
         self._split: _Split | None = None
-        self._away = False
+        self._away = self._given_up = False
         self._log_limit = RateLimit(SAID_EVERY_S)
 
     def pause_s(self) -> float:
@@ -98,6 +98,15 @@ class SignalSender:
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
+
+    def give_up(self) -> bool:
+        """End a post that hangs, as the process ends; its batches stay in the outbox. Any thread may call it.
+
+        Returns:
+            ``False`` where the post cannot be ended.
+        """
+        self._given_up = True
+        return self._client.give_up()
 
     def _next(self) -> list[Batch]:
         # Concatenated protobuf messages are one message with the lists of all of them:
@@ -216,6 +225,8 @@ class SignalSender:
 
     def _try_again(self, why: str, retry_after_s: float | None) -> None:
         self._buffer.keep()
+        if self._given_up:
+            return
         self._failures += 1
         self._not_before = time.monotonic() + pause_s(
             self._failures,

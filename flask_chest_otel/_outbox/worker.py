@@ -39,6 +39,9 @@ LOOK_ROUND_S = 5.0
 ENDS_APART_S = 5.0
 """An exporter that ends later than this after the deadline of others gets a deadline of its own, seconds."""
 
+GIVEN_UP_S = 1.0
+"""How long the end waits for the thread once its post was given up, seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
@@ -144,8 +147,10 @@ class OutboxWorker:
         if self._thread is None:
             self.buffer.close()
         else:
-            # If the thread is in a post that hangs, do not wait longer: the batch stays in the outbox.
             self._thread.join(max(0.0, self._deadline - time.monotonic()))
+            # If the thread is in a post that hangs, do not wait longer: the batch stays in the outbox.
+            if self._thread.is_alive() and any([sender.give_up() for sender in self._senders]):  # noqa: C419 - all of them
+                self._thread.join(GIVEN_UP_S)
 
     def own_metrics(self) -> Iterator[Figure]:
         """Yield how full the outbox is and what it dropped; nothing in other processes and after the end."""

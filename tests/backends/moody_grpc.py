@@ -103,6 +103,7 @@ class MoodyGrpc:
             self.headers.append({entry.key: entry.value for entry in context.invocation_metadata()})
             if self.mood == "hang":
                 self._released.wait()
+                return self.answer
             if self.mood != "OK":
                 context.set_trailing_metadata(self._details())
                 context.abort(grpc.StatusCode[self.mood], self.says)

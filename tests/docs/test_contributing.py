@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -116,5 +117,5 @@ def test_the_forge_runs_what_we_promise() -> None:
 
 def test_every_setting_is_an_argument_with_a_line() -> None:
     """`FlaskChest` says in its docstring what each setting does: the page of the API is made from it."""
-    described = re.findall(r"^ {8}(\w+): ", FlaskChest.__doc__ or "", re.MULTILINE)
+    described = re.findall(r"^ {4}(\w+): ", inspect.getdoc(FlaskChest) or "", re.MULTILINE)
     assert [row.name for row in fields(ChestConfig) if row.name not in described] == []

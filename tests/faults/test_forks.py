@@ -398,3 +398,25 @@ def test_gevent_and_a_collector_that_hangs(tmp_path: Path) -> None:
         assert sorted(numbers(collector.receiver)) == list(range(50))
         assert sum(batch.items for batch in server.kept() if batch.signal == "traces") >= 50
     assert traffic.served == set(range(100))
+
+
+ENDS_AT_ONCE = """
+from gevent import monkey
+monkey.patch_all()
+from fault_app import app
+
+assert app.test_client().get("/buy/1").status_code == 200
+"""
+
+
+def test_gevent_and_a_first_post_at_the_end(tmp_path: Path, run_python: Callable[..., str]) -> None:
+    """Where gRPC opens its first channel while the process ends, and the collector hangs, the process still ends."""
+    require_module("gevent", "gevent")
+    with MoodyGrpc() as collector:
+        collector.mood = "hang"
+        server = Gunicorn(
+            tmp_path, collector.url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_METRIC_EXPORT_INTERVAL="60000"
+        )
+        run_python(ENDS_AT_ONCE, server.env)
+        assert len(collector.attempts) == 1
+    assert sum(batch.items for batch in server.kept() if batch.signal == "traces") == 1
