@@ -47,18 +47,23 @@ def _events(lines: Iterator[str]) -> Iterator[tuple[str, str]]:
             yield "", ""
 
 
+def _told(events: Iterator[tuple[str, str]]) -> tuple[str, str]:
+    """The next request; a busy machine may give some signs of life before it."""
+    return next(event for event in islice(events, 50) if event != ("", ""))
+
+
 @pytest.mark.parametrize("took_minutes", [0.3, 2, 600])
 def test_what_ends_last_comes_last(serve: Callable[[Path], Served], tmp_path: Path, took_minutes: float) -> None:
     """A request is shown when it ends, however long it took, though others that began after it were shown before."""
     path = write(tmp_path / "store.sqlite3", [record_of(1, 0.5)])
     with listening(serve(path)) as events:
-        first, row = next(events)
+        first, row = _told(events)
         assert "r-1" in row
         write(path, [record_of(2, 0.1)])
-        second, row = next(events)
+        second, row = _told(events)
         assert "r-2" in row
         write(path, [record_of(3, took_minutes, duration_s=took_minutes * 60)])
-        third, row = next(events)
+        third, row = _told(events)
         assert "r-3" in row
         # Each once.
         assert next(events) == ("", "")
@@ -69,9 +74,9 @@ def test_what_was_written_late_comes(serve: Callable[[Path], Served], tmp_path: 
     """Requests of an hour ago that could not be written before, and those of a clock that ran behind, are told, too."""
     path = write(tmp_path / "store.sqlite3", [record_of(1, 0)])
     with listening(serve(path)) as events:
-        next(events)
+        _told(events)
         write(path, [record_of(2, 60), record_of(3, 60 * 24), record_of(4, -60)])
-        assert {"r-2" in row or "r-3" in row or "r-4" in row for _, row in islice(events, 3)} == {True}
+        assert {"r-2" in row or "r-3" in row or "r-4" in row for _, row in (_told(events) for _ in range(3))} == {True}
         assert next(events) == ("", "")
 
 
@@ -83,7 +88,7 @@ def test_a_filter_holds_for_what_comes(serve: Callable[[Path], Served], tmp_path
             path,
             [record_of(2, 0, status=500), record_of(3, 0, path="/oops"), record_of(4, 9, status=500, path="/oops")],
         )
-        _, row = next(events)
+        _, row = _told(events)
         assert "r-4" in row
         assert next(events) == ("", "")
 
@@ -99,7 +104,7 @@ def test_the_page_says_where_to_go_on(serve: Callable[[Path], Served], tmp_path:
     with listening(served, f"?{html.unescape(address).partition('?')[2]}") as events:
         assert next(events) == ("", "")
         write(path, [record_of(3, 90)])
-        assert "r-3" in next(events)[1]
+        assert "r-3" in _told(events)[1]
 
 
 def test_who_comes_back_goes_on(serve: Callable[[Path], Served], tmp_path: Path) -> None:
@@ -107,8 +112,8 @@ def test_who_comes_back_goes_on(serve: Callable[[Path], Served], tmp_path: Path)
     path = write(tmp_path / "store.sqlite3", [record_of(1, 0.5), record_of(2, 0.4)])
     served = serve(path)
     with listening(served) as events:
-        next(events)
-        newest, _ = next(events)
+        _told(events)
+        newest, _ = _told(events)
     with listening(served, **{"Last-Event-ID": newest}) as events:
         assert next(events) == ("", "")
 
@@ -117,7 +122,7 @@ def test_a_store_made_anew(serve: Callable[[Path], Served], tmp_path: Path) -> N
     """While the store is gone nothing happens; of the new one all comes."""
     path = write(tmp_path / "store.sqlite3", [record_of(1, 0.5)])
     with listening(serve(path)) as events:
-        next(events)
+        _told(events)
         for one in tmp_path.iterdir():
             one.unlink()
         assert next(events) == ("", "")
