@@ -68,8 +68,15 @@ def shown_variable(name: str, text: str) -> str:
     if _SECRET_VARIABLE.search(name) or is_sensitive(name):
         return HIDDEN
     is_address = name.endswith(("_ENDPOINT", "_URL"))
-    entries = text.split(",")
-    return ",".join(shown_address(one) if is_address or "://" in one or "@" in one else one for one in entries)
+    return ",".join(_shown_entry(one, is_address=is_address) for one in text.split(","))
+
+
+def _shown_entry(entry: str, *, is_address: bool) -> str:
+    """Return one entry of a list, such as ``OTEL_RESOURCE_ATTRIBUTES``, without secrets."""
+    key, equals, _ = entry.partition("=")
+    if equals and is_sensitive(key):
+        return f"{key}={HIDDEN}"
+    return shown_address(entry) if is_address or "://" in entry or "@" in entry else entry
 
 
 def without_secrets(line: str, environ: Mapping[str, str]) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._base.sqlite_errors import is_locked
+
 if sys.platform != "win32":
     import fcntl
 
@@ -26,10 +28,7 @@ __all__ = [
     "NotOursError",
     "connect",
     "identity",
-    "is_broken",
-    "is_full",
-    "is_locked",
-    "is_unusable",
+    "is_current",
     "make",
     "make_folder",
     "pragma",
@@ -45,29 +44,6 @@ LONGEST_NAP_S = 0.025
 
 PRIVATE = 0o700
 """Mode of a folder that only its owner may use."""
-
-_BROKEN = (
-    "file is not a database",
-    "file is encrypted",
-    "database disk image is malformed",
-    "malformed database schema",
-    "unsupported file format",
-    # The file has our application id, but lacks tables that every version of this package creates.
-    "no such table",
-    "no such column",
-    "Could not decode to UTF-8",
-)
-
-_PERMANENT = {
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-    errno.ENAMETOOLONG,
-    errno.ELOOP,
-}
 
 
 class NotOursError(Exception):
@@ -163,7 +139,7 @@ def connect(path: Path, layout: Layout, *, any_thread: bool = False, deadline: f
 
     Raises:
         NotOursError: The file is another program's, or a newer version of this package wrote it. It was not changed.
-        sqlite3.Error: Opening failed; :func:`is_unusable` and :func:`is_broken` say of which kind the error is.
+        sqlite3.Error: Opening failed; ``sqlite_errors`` says of which kind the error is.
     """
     connection = sqlite3.connect(
         path, timeout=0, isolation_level=None, check_same_thread=not any_thread, factory=Connection
@@ -186,33 +162,21 @@ def identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def is_broken(error: Exception) -> bool:
-    """Whether SQLite's error says that the file is damaged or is not a database."""
-    if isinstance(error, UnicodeDecodeError):
-        # The error message quotes a damaged schema that is not UTF-8, so Python cannot decode the message.
-        return True
-    said = str(error)
-    return isinstance(error, sqlite3.DatabaseError) and (said.startswith(_BROKEN) or "has no column named" in said)
+def is_current(path: Path, known: tuple[int, int] | None) -> bool:
+    """Whether the file at ``path`` is still the one with the :func:`identity` ``known``, which has tables.
 
-
-def is_locked(error: Exception) -> bool:
-    """Whether another connection has the file locked: a later try may succeed."""
-    return isinstance(error, sqlite3.OperationalError) and str(error).startswith("database is locked")
-
-
-def is_full(error: Exception) -> bool:
-    """Whether the disk is full: the file can still be read."""
-    return isinstance(error, sqlite3.OperationalError) and "disk is full" in str(error)
-
-
-def is_unusable(error: Exception, path: Path) -> bool:
-    """Whether waiting cannot help: permissions are missing, the disk is read-only, or a folder has the file's name."""
-    if isinstance(error, sqlite3.OperationalError):
-        words = ("unable to open database file", "attempt to write a readonly database")
-        writable = os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
-        # With all permissions, the cause is too many open files or a file that was moved: a later try may succeed.
-        return str(error).startswith(words) and (path.is_dir() or not writable)
-    return isinstance(error, OSError) and error.errno in _PERMANENT
+    Raises:
+        sqlite3.DatabaseError: It is, but something has emptied it: SQLite would go on for a while without an error.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    if (found.st_dev, found.st_ino) != known:
+        return False
+    if not found.st_size:
+        raise sqlite3.DatabaseError("file is not a database any more: it was emptied")
+    return True
 
 
 def set_aside(path: Path, broken: tuple[int, int] | None) -> Path | None:

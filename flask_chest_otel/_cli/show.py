@@ -126,7 +126,7 @@ def _say(found: RequestDetails, *, utc: bool) -> None:
     if one.variables or one.refused:
         say("")
         say_wrapped("VARIABLES", style=HEAD)
-        refused = {name: f"not recorded: {reason}" for name, reason in (one.refused or {}).items()}
+        refused = {name: f"not recorded: {whole(reason)}" for name, reason in (one.refused or {}).items()}
         _say_pairs({**{name: whole(shown_value(value)) for name, value in one.variables.items()}, **refused})
     if one.error is not None:
         _say_error(one.error)

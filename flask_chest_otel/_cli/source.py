@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from flask.cli import NoAppException, ScriptInfo
 
-from flask_chest_otel._base.sqlite import is_broken, is_locked
+from flask_chest_otel._base.sqlite_errors import is_broken, is_locked
 from flask_chest_otel._cli.output import say
 from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel._store.opening import StoreReadError

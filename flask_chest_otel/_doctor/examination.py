@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._doctor import (
@@ -19,6 +20,7 @@ from flask_chest_otel._doctor.export_warnings import captured_warnings
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._lifecycle.state import state_of
 from flask_chest_otel._otlp.endpoint import SIGNALS, problems
+from flask_chest_otel._outbox.senders import quietly
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -62,7 +64,8 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
     sent = None
     # One capture for both steps: the outbox worker begins to send in the first one, and logs each problem only once.
     with captured_warnings() as said:
-        started = probe.start(app, state)
+        with nullcontext() if send else quietly():
+            started = probe.start(app, state)
         if sending:
             sent = probe.send_probe(state, started, said, timeout_s)
     parts += [

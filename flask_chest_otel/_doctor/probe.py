@@ -14,7 +14,7 @@ from flask_chest_otel._base.text import counted, shown_size, shown_span
 from flask_chest_otel._doctor.export_warnings import another_address, without_values
 from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._doctor.settings import sdk_is_off
-from flask_chest_otel._doctor.store_use import NEARLY_FULL, store_use
+from flask_chest_otel._doctor.store_use import NEARLY_FULL, store_problems, store_use
 from flask_chest_otel._otlp.endpoint import exporters_of
 from flask_chest_otel._outbox.elsewhere import elsewhere
 from flask_chest_otel._self_metrics import self_metrics
@@ -66,10 +66,12 @@ def inspect_storage(app: Flask, state: ChestState) -> Part:
     if store is not None:
         writable = _writable(store.parent, found, "FLASK_CHEST_EXPORT=none")
         found.rows.append(Row("store", str(store), f"{writable}; {store_use(store, state.config)}"))
+        found.problems += store_problems(store)
     else:
-        found.rows.append(
-            Row("store", "none", "without a store, nobody can tell which tracked names requests have had")
-        )
+        why = "without a store, nobody can tell which tracked names requests have had"
+        if app.testing and state.config.export == "auto":
+            why = f"TESTING is set: nothing is stored or exported, unless export= asks for it by name; {why}"
+        found.rows.append(Row("store", "none", why))
     try:
         folder = folder_here(state.config, app.name, os.environ)
     except ChestError:
@@ -87,7 +89,8 @@ def inspect_storage(app: Flask, state: ChestState) -> Part:
         try:
             outbox = Outbox(folder / FILENAME, 2**63 - 1, 1e9)
             try:
-                _judge(folder, outbox.usage(), found, state.config.outbox_max_bytes)
+                sends = state.export.mode() == "otlp"
+                _judge(folder, outbox.usage(), found, state.config.outbox_max_bytes, sends=sends)
             finally:
                 outbox.close()
         except (sqlite3.Error, OSError, NotOursError) as error:
@@ -96,6 +99,8 @@ def inspect_storage(app: Flask, state: ChestState) -> Part:
             )
     elif store is None:
         found.rows.append(Row("outbox", str(folder), "there is none yet"))
+        if state.export.mode() == "otlp":
+            _writable(folder, found, "FLASK_CHEST_OUTBOX_DIR=/another/folder")
     return found
 
 
@@ -151,7 +156,7 @@ def counters() -> Part:
     return Part("counters", ("COUNTER", "VALUE", "OF"), rows)
 
 
-def _judge(folder: Path, usage: Usage, found: Part, max_bytes: int) -> None:
+def _judge(folder: Path, usage: Usage, found: Part, max_bytes: int, *, sends: bool) -> None:
     waiting = counted(usage.waiting, "batch waits", "batches wait")
     refused = counted(usage.refused, "was refused", "were refused")
     state = f"{waiting}, {refused}, {shown_size(usage.size_bytes)}"
@@ -168,15 +173,18 @@ def _judge(folder: Path, usage: Usage, found: Part, max_bytes: int) -> None:
         )
     age_s = 0.0 if usage.oldest_unix_ns is None else time.time() - usage.oldest_unix_ns / 1e9
     if age_s > OLD_S:
+        then = "the application, which sends what waits" if sends else f"type flask chest outbox send --outbox {folder}"
         found.problems.append(
-            f"the oldest batch has been waiting for {shown_span(age_s)}: start the collector, and the application, "
-            "which sends what waits"
+            f"the oldest batch has been waiting for {shown_span(age_s)}: start the collector, and {then}"
         )
 
 
 def _writable(folder: Path, found: Part, instead: str) -> str:
     nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if os.access(nearest, os.W_OK | os.X_OK):
+    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
         return "can be written"
-    found.problems.append(f"{nearest} cannot be written by this user: type chown or chmod there, or {instead}")
+    what = (
+        "cannot be written by this user: type chown or chmod there" if nearest.is_dir() else "is no folder: remove it"
+    )
+    found.problems.append(f"{nearest} {what}, or {instead}")
     return "cannot be written"

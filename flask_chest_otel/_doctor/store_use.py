@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._base.sqlite_errors import is_broken
 from flask_chest_otel._base.text import counted
 from flask_chest_otel._store.opening import StoreReadError
 from flask_chest_otel._store.reader import read_store
@@ -34,6 +36,23 @@ def store_use(path: Path, config: ChestConfig) -> str:
     )
     near = "; nearly full: the oldest requests go first" if used > NEARLY_FULL * config.store_max_bytes else ""
     return f"{bounds}{near}; {_requests(path)}"
+
+
+def store_problems(path: Path) -> list[str]:
+    """Return what makes a file that is there useless as a store; an older one is upgraded, and a locked one waits."""
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return []
+    if not path.is_file():
+        return [f"the store {path} is no file, so no request is kept: type FLASK_CHEST_STORE_PATH=/another/file"]
+    try:
+        with read_store(path) as reader:
+            reader.extent()
+    except StoreReadError as error:
+        if isinstance(error.__cause__, sqlite3.Error):
+            broken = is_broken(error.__cause__)
+            return [f"the store is broken, and will be set aside for a new one: {error}"] if broken else []
+        return [f"{str(error).rpartition(': ')[0]}, so no request is kept: type FLASK_CHEST_STORE_PATH=/another/file"]
+    return []
 
 
 def _requests(path: Path) -> str:

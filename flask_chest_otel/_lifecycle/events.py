@@ -71,7 +71,7 @@ class EventSteps(ChestState):
         if self.router.wanted:
             # After the start of the event's span, which is not one of its child spans.
             self._span_watch.begin(live)
-            self._recorder.begin(live, url_path(http.environ))
+            self._recorder.begin(live, http, url_path(http.environ))
         self._exceptions.listen(live, span)
         self.logs.begin(live)
 

@@ -35,6 +35,7 @@ from flask_chest_otel._tracking.objectives import Objectives, objectives
 from flask_chest_otel._tracking.plan import Planner
 from flask_chest_otel._tracking.plans import Plans
 from flask_chest_otel._tracking.routes import note_unmatched, note_unusable
+from flask_chest_otel._tracking.secret_rules import SecretRules
 from flask_chest_otel._values.convert import Limits
 from flask_chest_otel._version import __version__
 from flask_chest_otel.names import SCOPE
@@ -193,7 +194,8 @@ class ChestState:
         self._added.add(live, name, value, unit, dimensions)
 
     def _build(self, app: Flask) -> None:
-        self._recorder.application = Application(app.name, self.config.version, app.root_path)
+        known = Application(app.name, self.config.version, app.root_path)
+        self._recorder.application = known
         try:
             note_unusable(self.planner, app, self.logs.variables, self.config.tracked_vars)
             if self._prepare is not None:
@@ -207,7 +209,8 @@ class ChestState:
                 self._begin_objectives(app)
             self.logs.listen()
             version = service_version(self.export.tracer_provider()) or self.config.version
-            self._recorder.application = Application(app.name, version, app.root_path)
+            secret_rules = SecretRules(rule.rule for rule in app.url_map.iter_rules())
+            self._recorder.application = known._replace(version=version, secret_rules=secret_rules)
             made = make_server_spans(app, self.config, self.export, self._meter, self._options, quiet=self._quiet)
             self._spans, self._stand_ins = made
             self.alone = self._stand_ins is None

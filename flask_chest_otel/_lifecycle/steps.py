@@ -94,7 +94,7 @@ class Lifecycle(EventSteps):
         path = url_path(environ) if self.router.wanted or self._spans is not None else ""
         if self.router.wanted:
             self._span_watch.begin(live)
-            self._recorder.begin(live, path)
+            self._recorder.begin(live, http, path)
         if plan.chests is not None:
             self._name_destinations(live)
         self._ids.choose(live, environ)
@@ -244,7 +244,7 @@ class Lifecycle(EventSteps):
         record = self._recorder.finish(live)
         # Wait with the record where possible: teardown functions come next, and may raise.
         if record is not None and (
-            server_span is None or not server_span.at_end(partial(self._recorder.hand_over, record, error))
+            server_span is None or not server_span.at_end(partial(self._recorder.hand_over, live, record, error))
         ):
             self.router.put(record)
         end_stand_in(live, self._stand_ins, error)

@@ -68,7 +68,7 @@ class RequestLogs(LogFields):
         """Begin to handle the log lines of a request; its id is known from now on."""
         live.logs = self
         if self._stores and self._router.keeps_logs:
-            rule = live.plan.rule if live.plan.has_secret else None
+            rule = live.secret_rule
             live.log_lines = LogLines((request.path, quote(request.path)), rule) if rule is not None else LogLines()
 
     def finish(self, live: LiveRequest) -> None:

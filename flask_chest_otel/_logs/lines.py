@@ -64,6 +64,11 @@ class LogLines:
             finally:
                 self._thinning.release()
 
+    @property
+    def count(self) -> int:
+        """How many lines were added."""
+        return self._dropped + len(self._found)
+
     def finish(self) -> tuple[tuple[LogLine, ...], int]:
         """The kept lines in the order of time, and the number of further lines."""
         found = [*self._found]

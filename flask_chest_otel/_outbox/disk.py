@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flask_chest_otel._base import sqlite
 from flask_chest_otel._base.bounded import HeldError
+from flask_chest_otel._base.sqlite_errors import is_broken, is_full, is_locked
 from flask_chest_otel._guard import Log, printable
 from flask_chest_otel._outbox import folder as outbox_folder
 from flask_chest_otel._outbox import memory
@@ -179,7 +180,7 @@ class Disk:
 
     def _began_anew(self, error: Exception, broken: tuple[int, int] | None) -> bool:
         """Set a broken file aside; returns whether another try makes sense."""
-        if not sqlite.is_broken(error) or self._set_aside >= SET_ASIDE_AT_MOST:
+        if not is_broken(error) or self._set_aside >= SET_ASIDE_AT_MOST:
             return False
         try:
             aside = sqlite.set_aside(self._path, broken)
@@ -214,4 +215,4 @@ class Disk:
 
 
 def _can_be_read(error: Exception) -> bool:
-    return isinstance(error, HeldError) or sqlite.is_full(error) or sqlite.is_locked(error)
+    return isinstance(error, HeldError) or is_full(error) or is_locked(error)

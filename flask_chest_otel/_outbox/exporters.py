@@ -63,13 +63,17 @@ class Outgoing:
         self._process = current_process() if fixed_process else None
         self._user_instance_id = user_instance_id(os.environ)
         self._worker: OutboxWorker | None = None
-        self._ended: object = None
+        self._ended: object = current_process() if senders.quiet.get() else None
         senders.exporters.add(self)
 
     def start_sending(self) -> None:
         """Begin to send the batches that other processes left, before this process has batches of its own."""
         if self._ended is not current_process() and not self._is_foreign():
             self.worker().start()
+
+    def fall_silent(self) -> None:
+        """Neither keep nor send anything in this process from now on."""
+        self._ended = current_process()
 
     def worker(self) -> OutboxWorker:
         """Return the worker of this process."""

@@ -106,7 +106,7 @@ class Outbox:
 
     Raises:
         OSError: Folder or file cannot be created.
-        sqlite3.Error: The file cannot be used; see ``sqlite.is_broken``.
+        sqlite3.Error: The file cannot be used; see ``sqlite_errors``.
         NotOursError: The file is a database of another program.
 
     Attributes:
@@ -130,8 +130,12 @@ class Outbox:
 
     @property
     def is_current(self) -> bool:
-        """Whether the file still exists under its name; what is written to a deleted file is lost."""
-        return self.identity is not None and sqlite.identity(self.path) == self.identity
+        """Whether the file still exists under its name; what is written to a deleted file is lost.
+
+        Raises:
+            sqlite3.DatabaseError: It was emptied.
+        """
+        return sqlite.is_current(self.path, self.identity)
 
     def close(self) -> None:
         """Close the file."""

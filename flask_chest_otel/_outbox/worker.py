@@ -16,6 +16,7 @@ from flask_chest_otel._base.process import current_process, threads_run_here
 from flask_chest_otel._base.weak import WeakObjects
 from flask_chest_otel._guard import Log, LossReport, report_error
 from flask_chest_otel._otlp.parts import Part, parts_of
+from flask_chest_otel._outbox import senders
 from flask_chest_otel._outbox.buffer import BatchBuffer, OutboxConfig
 from flask_chest_otel._outbox.sender import SignalSender
 from flask_chest_otel.names import OUTBOX_AGE, OUTBOX_BATCHES, OUTBOX_DROPPED, OUTBOX_SIZE, STATE
@@ -106,7 +107,7 @@ class OutboxWorker:
 
     def start(self) -> None:
         """Start the thread, which also sends the batches of dead processes."""
-        if self._thread is not None or not threads_run_here():
+        if self._thread is not None or senders.quiet.get() or not threads_run_here():
             return
         with self._starting:
             if self._thread is None:

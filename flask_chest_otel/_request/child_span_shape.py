@@ -9,6 +9,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from flask_chest_otel._guard import report_error
 from flask_chest_otel._records.record import ChildSpan, SpanEvent
+from flask_chest_otel._request.shaped_spans import times_of
 from flask_chest_otel._request.span_masking import SpanMasking, masked_urls
 from flask_chest_otel._values.convert import Limits, Refused, to_attribute
 
@@ -41,7 +42,9 @@ _NAME_CHARS: Final = 255
 _MOST_NAMES: Final = 1000
 _PLAIN_INT: Final = 2**63
 _MISSING: Final[Any] = object()
-_KINDS: Final = {kind: kind.name.lower() for kind in SpanKind}
+_KINDS: Final = {id(kind): kind.name.lower() for kind in SpanKind}  # by identity: another object may not be hashable
+_INTERNAL: Final = "internal"
+_NAMELESS: Final = "(without a name)"
 _STATUSES: Final = {code: code.name.lower() for code in StatusCode}
 
 
@@ -65,18 +68,25 @@ class SpanShape:
         except Exception as error:  # noqa: BLE001 - the guard decides
             report_error("child span", error)
             kept, events = {}, ()
-        parent, begin = span.parent, span.start_time or 0
+        parent, (begin, duration_ns) = span.parent, times_of(span)
         return ChildSpan(
-            self._text(span.name),
-            _KINDS[span.kind],
+            self._name(span),
+            _KINDS.get(id(span.kind), _INTERNAL),
             f"{span.context.span_id:016x}",
             f"{parent.span_id:016x}" if parent is not None else None,
             begin,
-            max(0, (span.end_time or 0) - begin) / 1e9,
+            duration_ns / 1e9,
             _STATUSES[span.status.status_code],
             kept,
             events,
         )
+
+    def _name(self, span: ReadableSpan) -> str:
+        """The span's name; the SDK takes any object for one, such as a proxy that only works in the request."""
+        try:
+            return self._text(span.name)
+        except Exception:  # noqa: BLE001 - the application's own code
+            return _NAMELESS
 
     def _text(self, name: object) -> str:
         if type(name) is str and len(name) <= _NAME_CHARS and name.isprintable():

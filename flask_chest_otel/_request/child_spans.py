@@ -19,7 +19,8 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from flask_chest_otel._request.live import live_request
-from flask_chest_otel._request.shaped_spans import LateSummary, LateTimings, ShapedSpans
+from flask_chest_otel._request.lookup import request_of_context
+from flask_chest_otel._request.shaped_spans import LateSummary, LateTimings, ShapedSpans, times_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -137,8 +138,7 @@ class ChildSpans:
             kind = _DB
         elif span.kind is _CLIENT and ("http.request.method" in attributes or "http.method" in attributes):
             kind = _HTTP
-        # The wall clock may have been set back between start and end.
-        duration_ns = max(0, (span.end_time or 0) - (span.start_time or 0))
+        _, duration_ns = times_of(span)
         total = self.totals.get(kind)
         if total is None:
             total = self.totals.setdefault(kind, [0, 0])
@@ -218,7 +218,7 @@ def collecting_request(context: Context | None) -> LiveRequest | None:
     """The request that a span started now would belong to; ``None`` where no child spans are collected."""
     live = live_request.get()
     if live is None or live.finished:
-        live = request_of_parent(trace.get_current_span(context).get_span_context())
+        live = request_of_parent(trace.get_current_span(context).get_span_context()) or request_of_context()
     return live if live is not None and live.child_spans is not None else None
 
 

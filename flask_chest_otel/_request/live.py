@@ -59,6 +59,7 @@ class LiveRequest:
             record was made.
         server_span_id: Span id of the server span that was started in this request, or 0.
         path: The path for the record; ``""`` where no record is made.
+        secret_rule: The rule that stands in place of the path, as an argument in it has a sensitive name; or ``None``.
         error: The exception that is known so far: with which the request failed, or that was handled.
         raised: The exception that the view raised, until it is known whether a handler answers it.
         recovered: Whether an error handler of the application answers failures.
@@ -103,6 +104,7 @@ class LiveRequest:
         "recovered",
         "request_id",
         "root_trace_id",
+        "secret_rule",
         "server_span",
         "server_span_id",
         "span",
@@ -143,6 +145,7 @@ class LiveRequest:
         self.child_spans: list[ChildSpans] | None = None
         self.server_span_id = 0
         self.path = ""
+        self.secret_rule: str | None = None
         self.error: RequestError | None = None
         self.raised: Exception | None = None
         self.recovered = False

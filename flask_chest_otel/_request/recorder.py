@@ -16,6 +16,7 @@ from flask_chest_otel._records.record import Measurement, RequestRecord
 from flask_chest_otel._request.failures import describe_error, failure_in
 from flask_chest_otel._request.reader import NO_METRIC
 from flask_chest_otel._server_span.attributes import cut_path
+from flask_chest_otel._tracking.secret_rules import SecretRules
 from flask_chest_otel._values.convert import Refused
 from flask_chest_otel._values.exceptions import status_of
 from flask_chest_otel.ids import format_trace_id
@@ -24,7 +25,8 @@ from flask_chest_otel.names import REQUEST_ID
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    from flask_chest_otel._records.record import RequestError
+    from flask import Request
+
     from flask_chest_otel._records.router import ChestRouter
     from flask_chest_otel._request.added_metrics import AddedMetrics
     from flask_chest_otel._request.child_spans import TakenSpans
@@ -45,11 +47,13 @@ class Application(NamedTuple):
         service: The service name.
         version: The version; ``None`` where none was given.
         root: The folder of the application's own code.
+        secret_rules: Its rules that have an argument with a sensitive name.
     """
 
     service: str = ""
     version: str | None = None
     root: str = ""
+    secret_rules: SecretRules = SecretRules()
 
 
 class Recorder:
@@ -88,14 +92,12 @@ class Recorder:
         self._chars = chars
         self._quiet = quiet
 
-    def begin(self, live: LiveRequest, path: str) -> None:
+    def begin(self, live: LiveRequest, http: Request, path: str) -> None:
         """Note what can only be measured at the begin, where a chest wants records."""
-        plan = live.plan
-        # The rule and not the path, where the rule has an argument with a sensitive name.
-        live.path = plan.rule if plan.has_secret and plan.rule is not None else cut_path(path, _PATH_CHARS)
+        live.secret_rule = secret = self.application.secret_rules.in_place_of_path(live.plan, http)
+        live.path = secret if secret is not None else cut_path(path, _PATH_CHARS)
         if self._router.keeps_timings and not in_greenlet():
-            live.thread = get_ident()
-            live.cpu_s = thread_time()
+            live.thread, live.cpu_s = get_ident(), thread_time()
 
     def fail(
         self,
@@ -122,12 +124,9 @@ class Recorder:
             failed = error
         if failed is None:
             return None
-        live.error = self._told(failed, handled=handled, with_stack=with_stack)
-        return live.error.stack if live.error is not None and failed is error else None
-
-    def _told(self, error: BaseException, *, handled: bool = False, with_stack: bool = True) -> RequestError | None:
         root = self.application.root
-        return describe_error(error, root, self._chars, handled=handled, with_stack=with_stack)
+        live.error = describe_error(failed, root, self._chars, handled=handled, with_stack=with_stack)
+        return live.error.stack if live.error is not None and failed is error else None
 
     def finish(self, live: LiveRequest) -> RequestRecord | None:
         """Read, describe, measure and record one request, once. Return its record; ``None`` where no chest wants it."""
@@ -145,19 +144,26 @@ class Recorder:
         return record
 
     def hand_over(
-        self, record: RequestRecord, known: BaseException | None, error: BaseException | None, status: int
+        self,
+        live: LiveRequest,
+        record: RequestRecord,
+        known: BaseException | None,
+        error: BaseException | None,
+        status: int,
     ) -> None:
         """Pass the record of a finished request to the chests, once the application has returned.
 
         Args:
-            record: The record as it was at the end of the request.
+            live: The request.
+            record: Its record, as it was at the end of the request.
             known: The exception with which the request was finished.
             error: An exception raised since, in a teardown function or while the body was sent.
             status: The status that was sent, or 0.
         """
         if error is not None and error is not known and (failed := failure_in(error)) is not None:
-            record = record._replace(error=self._told(failed), status=status or status_of(error))
-        self._router.put(record)
+            told = describe_error(failed, self.application.root, self._chars, handled=False)
+            record = record._replace(error=told, status=status or status_of(error))
+        self._router.put(_with_late_lines(record, live))
 
     def finish_streamed(self, live: LiveRequest, error: BaseException | None, status: int) -> None:
         """Finish a request whose body was made while it was sent, after the body has ended or failed."""
@@ -217,9 +223,7 @@ class Recorder:
                 measurements.append(Measurement(instrument.name, instrument.kind, number, instrument.unit, used))
         return measurements
 
-    def _record(
-        self, live: LiveRequest, reading: Reading, measurements: list[Measurement], taken: TakenSpans
-    ) -> RequestRecord:
+    def _record(self, live: LiveRequest, reading: Reading, used: list[Measurement], taken: TakenSpans) -> RequestRecord:
         span_context = live.span.get_span_context() if live.span is not None else trace.INVALID_SPAN_CONTEXT
         valid, attributes = span_context.is_valid, reading.attributes
         attributes.update(live.plan.place)
@@ -236,7 +240,7 @@ class Recorder:
             status=live.status,
             variables=self._reader.variables(live, attributes),
             chests=live.plan.chests,
-            metrics=tuple(measurements),
+            metrics=tuple(used),
             refused=reading.refused,
             sampled=span_context.trace_flags.sampled if valid else None,
             attributes=attributes,
@@ -257,6 +261,15 @@ class Recorder:
 def begin_response(live: LiveRequest) -> None:
     """Note the time at which the response begins."""
     live.first_byte_s = time.perf_counter()
+
+
+def _with_late_lines(record: RequestRecord, live: LiveRequest) -> RequestRecord:
+    """The record with the log lines of teardown functions, which came after it was made."""
+    lines = live.log_lines
+    if lines is None or lines.count == len(record.logs) + record.logs_dropped:
+        return record
+    logs, dropped = lines.finish()
+    return record._replace(logs=logs, logs_dropped=dropped)
 
 
 def _count_refused(refused: Mapping[str, str]) -> None:

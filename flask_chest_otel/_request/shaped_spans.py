@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, overload
 
+from flask_chest_otel._guard import report_error
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._records.record import ChildSpan
 
-__all__ = ["EndedSpan", "LateSummary", "LateTimings", "Shape", "ShapedSpans"]
+__all__ = ["EndedSpan", "LateSummary", "LateTimings", "Shape", "ShapedSpans", "times_of"]
 
 EndedSpan = tuple[int, int, "ReadableSpan"]
 """The duration of a span in nanoseconds, its number in the order in which spans ended, and the span."""
@@ -64,7 +66,10 @@ class LateSummary:
         closed = self._closed
         if closed is not None:
             # Two threads at the same time both compute the same result.
-            self._found = closed.summed()
+            try:
+                self._found = closed.summed()
+            except Exception as error:  # noqa: BLE001 - the record itself must not be lost
+                report_error("child spans", error)
             self._closed = None
         return self._found
 
@@ -151,4 +156,15 @@ class ShapedSpans(Sequence["ChildSpan"]):
 
 def _begin_of(ended: EndedSpan) -> tuple[int, int]:
     _, number, span = ended
-    return span.start_time or 0, -number  # of two spans that began at the same time, the outer one ended last
+    return times_of(span)[0], -number  # of two spans that began at the same time, the outer one ended last
+
+
+def times_of(span: ReadableSpan) -> tuple[int, int]:
+    """When a span began, nanoseconds since 1970 UTC, and its duration in nanoseconds.
+
+    The SDK takes anything for a time. The wall clock may have been set back between start and end.
+    """
+    begin, end = span.start_time, span.end_time
+    if not isinstance(begin, int):
+        return 0, 0
+    return begin, max(0, end - begin) if isinstance(end, int) else 0

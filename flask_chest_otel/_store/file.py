@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base import sqlite
-from flask_chest_otel._base.sqlite import identity, is_broken, is_unusable, make, set_aside, transaction
+from flask_chest_otel._base.sqlite import identity, is_current, make, set_aside, transaction
 from flask_chest_otel._records import schema, tables
 from flask_chest_otel._records.delivery import ChestOffError
 from flask_chest_otel._store import arrivals, rollups, slo_counts
@@ -24,8 +24,7 @@ __all__ = [
     "APPLICATION_ID",
     "connect",
     "identity",
-    "is_broken",
-    "is_unusable",
+    "is_current",
     "make",
     "set_aside",
     "transaction",
@@ -45,7 +44,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
     Raises:
         ChestOffError: The file belongs to another program or to a newer version of this one. It was not changed.
-        sqlite3.Error: The file cannot be opened or written; see ``is_unusable`` and ``is_broken``.
+        sqlite3.Error: The file cannot be opened or written; see ``sqlite_errors``.
     """
     layout = sqlite.Layout(APPLICATION_ID, schema.SCHEMA_VERSION, _steps, ADDITIONS)
     try:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flask_chest_otel._base.sqlite import is_locked
+from flask_chest_otel._base.sqlite_errors import is_locked
 from flask_chest_otel._records.schema import SCHEMA_VERSION
 from flask_chest_otel._store.file import APPLICATION_ID
 from flask_chest_otel._store.older import bring_up

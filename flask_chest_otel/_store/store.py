@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_chest_otel._base.sqlite_errors import is_broken, is_unusable
 from flask_chest_otel._guard import Log, printable
 from flask_chest_otel._records import schema, tables
 from flask_chest_otel._records.delivery import ChestOffError, UnforkedWriter
@@ -149,7 +150,7 @@ class _StoreWriter:
             connection.close()
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is not None and file.identity(self._path) == self._identity:
+        if self._connection is not None and file.is_current(self._path, self._identity):
             return self._connection
         # Another process deleted the file or set it aside: what is written to it now would be lost.
         self.close()
@@ -166,7 +167,7 @@ class _StoreWriter:
         Raises:
             ChestOffError: The file cannot be written, and trying again cannot help.
         """
-        if file.is_broken(error) and self._set_aside < SET_ASIDE_AT_MOST:
+        if is_broken(error) and self._set_aside < SET_ASIDE_AT_MOST:
             aside = file.set_aside(self._path, self._identity)
             if aside is not None:
                 self._set_aside += 1
@@ -176,7 +177,7 @@ class _StoreWriter:
                     printable(str(error)),
                     aside,
                 )
-        elif file.is_broken(error) or file.is_unusable(error, self._path):
+        elif is_broken(error) or is_unusable(error, self._path):
             raise ChestOffError(
                 f"{self._path} cannot be written ({error}): let the application's user write to"
                 f" {self._path.parent}, or give the application another instance folder:"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flask_chest_otel._base.sensitive import is_sensitive
 from flask_chest_otel._guard import Refusal, count_refusal
 from flask_chest_otel._tracking.definitions import Definitions
+from flask_chest_otel._tracking.secret_rules import has_secret_argument
 from flask_chest_otel._values.deriving import deriver
 from flask_chest_otel._values.methods import metric_method
 from flask_chest_otel._values.redaction import redactor
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["Count", "EventStart", "Plan", "PlannedVar", "Planner", "RouteMark"]
 
 _MOST_WILD_NAMES = 1000
-_ARGUMENT = re.compile(r"(\w+)>")
-"""Matches the name of an argument in a URL rule: ``<token>``, ``<path:token>``, ``<string(length=2):token>``."""
 
 
 class Count(NamedTuple):
@@ -233,7 +230,7 @@ class Planner:
             metric_attributes=attributes,
             key=tuple(attributes.values()),
             counts=tuple({count.name: count for mark in marks for count in mark.counts}.values()),
-            has_secret=rule is not None and any(map(is_sensitive, _ARGUMENT.findall(rule))),
+            has_secret=rule is not None and has_secret_argument(rule),
         )
 
     def wild(self, plan: Plan, name: str) -> PlannedVar | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from flask_chest_otel._base.statuses import SERVER_ERROR
 from flask_chest_otel._values.convert import Limits, to_attribute
-from flask_chest_otel._values.redaction import redacted_words
+from flask_chest_otel._values.redaction import redacted_beginning
 from flask_chest_otel._values.stacks import stack_of
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def words_of(error: BaseException, chars: int) -> str:
     try:
         # str() may return a subclass of str with code of its own; str.__str__ makes a plain text of it.
         text = str.__str__(str(error))
-    except Exception:  # noqa: BLE001 - the application's own code
+    except (Exception, SystemExit):  # noqa: BLE001 - the application's own code
         return "(without a text)"
-    return _clean(redacted_words(text[: 2 * chars]), chars)
+    return _clean(redacted_beginning(text, 2 * chars), chars)
 
 
 def exception_attributes(error: BaseException, chars: int, stack: str | None = None) -> dict[str, str]:
@@ -127,7 +127,7 @@ def stack_text(error: BaseException) -> str:
     """The exception's traceback as text: bounded, without frames of this package. It contains the exception's text."""
     try:
         text = stack_of(error)
-    except Exception:  # noqa: BLE001 - the application's own code
+    except (Exception, SystemExit):  # noqa: BLE001 - the application's own code
         return ""
     if len(text) > STACKTRACE_CHARS:
         half = (STACKTRACE_CHARS - len(_CUT)) // 2

@@ -22,6 +22,7 @@ __all__ = [
     "Dropped",
     "Redact",
     "Refused",
+    "redacted_beginning",
     "redacted_entry",
     "redacted_query",
     "redacted_words",
@@ -68,12 +69,22 @@ _MASKED_PARAMETER: Final = "REDACTED"  # the word that the semantic conventions 
 # Every sensitive name contains one of these. Searching for all of them takes longer than a few cached names.
 _HINTS: Final = ("%", "code", "sig", "key", *(word for word in SENSITIVE_WORDS if word[:-1] not in SENSITIVE_WORDS))
 _FEW: Final = 16
-# A name begins at the beginning of a word and has a length limit, so that matching takes linear time on any text.
-_NAMED: Final = r"""(?<![\w.-])([A-Za-z_][\w.-]{0,63})["']?\s{0,2}(?:=>|=|:)\s{0,2}"""
-# A quote inside of a text in quotes is doubled (SQL) or has a backslash before it (JSON, Python).
-_QUOTED: Final = r"""(["'])(?:\\.|\1\1|(?!\1)[^\n\\])*\1|(?:Bearer|Basic)\s[^\s,;&"']+|["']?[^\s,;&"'()\[\]{}]+"""
-_USER_IN_ADDRESS: Final = r"(://)[^\s/@?#]{1,255}@"
+# A name begins at the beginning of a word, or after the dashes of an option, and has a length limit, so that matching
+# takes linear time on any text. In JSON inside of a text, quotes have backslashes before them.
+_NAMED: Final = r"""(?<![\w.])(?<!\w-)([A-Za-z_][\w.-]{0,63})\\?["']?\s{0,2}(?:=>|=|:)\s{0,2}"""
+_VALUE: Final = r"""
+    (?:[bru]{1,2}(?=["']))? (["']) (?:\\.|\1\1|(?!\1)[^\n\\])* \1  # a quote inside is doubled or has a backslash
+    | \\(["']) .*? \\\2
+    | (?:Digest|OAuth|Hawk|AWS4-HMAC-SHA256) \s [^\n]+  # schemes of which many parameters follow
+    | (?:Bearer|Basic|Token|ApiKey|Negotiate) \s+ [^\s,;&"']+
+    # What separates values is part of one, unless a space or the next name follows.
+    | ["']? (?: [^\s,;&"'()\[\]{}] | [,;&(] (?! \s | $ | ["']?[\w.-]{1,64}["']?\s{0,2}[=:] ) )+
+"""
+_OPENING, _CLOSING = "([{", ")]}"
+# The last @ ends a password, which may contain more of them; also a slash, where a number before it is no port.
+_USER_IN_ADDRESS: Final = r"""(://)(?:[^\s/?#"']{1,255}|[^\s/@?#:"']{0,255}:(?!\d{1,5}[/?#])[^\s"'<>]{1,255})@"""
 _SQL_PARAMETERS: Final = r"(\[parameters: )[^\n]+"  # SQLAlchemy quotes what was sent with a query that failed
+_AROUND_CUT: Final = 1024
 _QUERY_CHARS: Final = 8192  # gunicorn and uWSGI refuse longer ones; others take 256 KiB, with a name every 4 bytes
 
 
@@ -102,11 +113,34 @@ def redacted_words(text: str) -> str:
     parts: list[str] = []
     done = 0
     for found in patterns.named.finditer(text):
-        value = patterns.quoted.match(text, found.end()) if found.start() >= done and _is_secret(found) else None
-        if value is not None:
+        end = _end_of_value(text, found.end()) if found.start() >= done and _is_secret(found) else None
+        if end is not None:
             parts += text[done : found.end()], MASK
-            done = value.end()
+            done = end
     return "".join((*parts, text[done:]))
+
+
+def redacted_beginning(text: str, chars: int) -> str:
+    """Mask the beginning of a text, about ``chars`` characters, as :func:`redacted_words` does.
+
+    A secret may lie across the cut, where nothing tells that it is one: what is near the cut is left out.
+    """
+    window = chars + _AROUND_CUT
+    masked = redacted_words(text[:window])
+    return masked if len(text) <= window else masked[:-_AROUND_CUT]
+
+
+def _end_of_value(text: str, begin: int) -> int | None:
+    """Where a value ends; a list or a mapping, at the bracket that closes it. ``None``: there is no value."""
+    if text[begin : begin + 1] not in _OPENING or begin == len(text):
+        found = _patterns().value.match(text, begin)
+        return found.end() if found is not None else None
+    depth = 0
+    for at in range(begin, len(text)):
+        depth += (text[at] in _OPENING) - (text[at] in _CLOSING)
+        if depth == 0:
+            return at + 1
+    return len(text)
 
 
 def _is_secret(found: re.Match[str]) -> bool:
@@ -117,7 +151,7 @@ def _is_secret(found: re.Match[str]) -> bool:
 
 class _Patterns(NamedTuple):
     named: re.Pattern[str]
-    quoted: re.Pattern[str]
+    value: re.Pattern[str]
     user_in_address: re.Pattern[str]
     sql_parameters: re.Pattern[str]
 
@@ -125,7 +159,9 @@ class _Patterns(NamedTuple):
 @cache
 def _patterns() -> _Patterns:
     """Compile the patterns when they are first needed: compiling them at import would delay every start by 1 ms."""
-    return _Patterns(*map(re.compile, (_NAMED, _QUOTED, _USER_IN_ADDRESS, _SQL_PARAMETERS)))
+    value = re.compile(_VALUE, re.VERBOSE | re.IGNORECASE)
+    named, user, parameters = map(re.compile, (_NAMED, _USER_IN_ADDRESS, _SQL_PARAMETERS))
+    return _Patterns(named, value, user, parameters)
 
 
 def redacted_entry(name: str, item: object) -> object:

@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, NamedTuple
 
-from flask_chest_otel._values.redaction import redacted_words
+from flask_chest_otel._values.redaction import redacted_beginning, redacted_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -121,8 +121,7 @@ def _said(error: BaseException) -> str:
     said = "".join(traceback.format_exception_only(type(error), error))
     if len(said) <= _MOST_SAID:
         return redacted_words(said)
-    # Mask before the final cut: an address that was cut in the middle is not recognised as one.
-    return redacted_words(said[: 2 * _MOST_SAID])[:_MOST_SAID] + "\n"
+    return redacted_beginning(said, 2 * _MOST_SAID)[:_MOST_SAID] + "\n"
 
 
 def _frames(trace: TracebackType | None) -> list[tuple[FrameType, int]]:

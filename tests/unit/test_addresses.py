@@ -51,7 +51,7 @@ VARIABLES = {
     "OTEL_EXPORTER_ZIPKIN_ENDPOINT": ("http://h:9411/api/v2/spans?key=hunter2", "http://h:9411/api/v2/spans"),
     "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": ("http://me:hun/ter2@host", "http://***@host"),
     "OTEL_SERVICE_NAME": ("shop", "shop"),
-    "OTEL_RESOURCE_ATTRIBUTES": ("a=b,c=http://me:hunter2@h", "a=b,***@h"),
+    "OTEL_RESOURCE_ATTRIBUTES": ("a=b,db.password=hunter2,c=http://me:hunter2@h", "a=b,db.password=***,***@h"),
 }
 
 

@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask import Flask, Response, copy_current_request_context, stream_with_context
+from flask import Flask, Response, copy_current_request_context, g, stream_with_context
 from opentelemetry import context, trace
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
+from werkzeug.local import LocalProxy
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
@@ -443,6 +444,44 @@ def test_outside_of_requests(rig: Rig) -> None:
     get(app)
     with tracer.start_as_current_span("job"):
         assert not child_spans.open_spans
+
+
+def test_odd_spans_lose_nothing(rig: Rig) -> None:
+    """The SDK takes any name, kind and time; a name that only works in its request is left out, the record is not."""
+    app = rig.app()
+    tracer: Any = rig.tracer_provider.get_tracer("mine")
+
+    @app.route("/")
+    def view() -> str:
+        g.who = "ann"
+        tracer.start_span(LocalProxy(lambda: g.who), attributes={"n": 1}).end()
+        tracer.start_span("kind", kind=3).end()
+        tracer.start_span("no kind", kind=None).end()
+        tracer.start_span("begin", start_time="now").end()
+        tracer.start_span("end").end(end_time="now")
+        return "ok"
+
+    record = get(app)
+    assert sorted(names(record)) == ["(without a name)", "begin", "end", "kind", "no kind"]
+    assert {span.kind for span in record.spans} == {"internal"}
+    assert record.timings["other"][0] == 5
+    assert min(span.duration_s for span in record.spans) == 0
+
+
+def test_private_provider_in_a_copied_context(rig: Rig) -> None:
+    """A thread with a copy of Flask's context alone makes spans of the request, also where nobody set a provider."""
+    tracer = trace.get_tracer("library")
+    app = rig.plain()
+    FlaskChest(app)
+
+    @app.route("/")
+    def view() -> str:
+        thread = threading.Thread(target=copy_current_request_context(lambda: tracer.start_span("copied").end()))
+        thread.start()
+        thread.join()
+        return "ok"
+
+    assert names(get(app)) == ["copied"]
 
 
 @pytest.mark.parametrize("make", [trace.get_tracer, lambda name: trace.get_tracer_provider().get_tracer(name)])

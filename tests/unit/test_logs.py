@@ -1101,6 +1101,21 @@ def test_errors_of_ours_do_not_come_back(rig: Rig, monkeypatch: pytest.MonkeyPat
     assert lines(stream) == ["- - - said"]
 
 
+def test_a_record_keeps_the_lines_of_teardown_functions(rig: Rig) -> None:
+    """They come after the record was made, and often say what went wrong with a transaction."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: say("in the view"))
+
+    @app.teardown_request
+    def roll_back(_error: BaseException | None) -> None:
+        app.logger.error("rollback failed")
+
+    with capture(app) as records:
+        ask(app)
+    (record,) = records
+    assert [line.message for line in record.logs] == ["in the view", "rollback failed"]
+
+
 @pytest.mark.parametrize("token", ["hunter2", "a b/c", "x" * 2000])
 def test_a_record_keeps_no_secret_path_in_its_lines(rig: Rig, token: str) -> None:
     """Flask writes the path of each request that failed: where it holds a secret, the rule stands in the kept line."""

@@ -332,11 +332,19 @@ def test_hostile_exceptions(rig: Rig) -> None:
         def __str__(self) -> str:
             raise RuntimeError
 
+    class LastError(Exception):
+        def __str__(self) -> str:
+            raise SystemExit
+
     app = rig.app()
 
     @app.get("/silent")
     def silent() -> Any:
         raise SilentError
+
+    @app.get("/last")
+    def last() -> Any:
+        raise LastError
 
     @app.get("/circle")
     def circle() -> Any:
@@ -345,6 +353,7 @@ def test_hostile_exceptions(rig: Rig) -> None:
         raise first
 
     assert error_of(only(app, "/silent")[0]).message == "(without a text)"
+    assert error_of(only(app, "/last")[0]).message == "(without a text)"
     assert error_of(only(app, "/circle")[0]).stack.count("ShopError: ") == 2
 
 
@@ -428,6 +437,20 @@ def test_deep_stacks_keep_both_ends(rig: Rig) -> None:
     [
         (r'{"token": "ab\"cd", "n": 1}', '{"token": [REDACTED], "n": 1}'),
         ("password='ab''cd' and n=1", "password=[REDACTED] and n=1"),
+        ("{'password': b'hunter2', 'n': 1}", "{'password': [REDACTED], 'n': 1}"),
+        ("{'tokens': ['hunter2', ('b',)], 'n': 1}", "{'tokens': [REDACTED], 'n': 1}"),
+        ("{'password': {'value': 'hunter2'}} n", "{'password': [REDACTED]} n"),
+        ("Command '['dump', '--password=hunter2']' failed", "Command '['dump', '--password=[REDACTED]']' failed"),
+        ("password=abc,hunter2&(3 n=1", "password=[REDACTED] n=1"),
+        ("password=hunter2,user=bob", "password=[REDACTED],user=bob"),
+        ("connect(password=hunter2, user=bob)", "connect(password=[REDACTED], user=bob)"),
+        (r"{\"password\": \"hunter2\", \"n\": 1}", r"{\"password\": [REDACTED], \"n\": 1}"),
+        ("Authorization: Token hunter2 n", "Authorization: [REDACTED] n"),
+        ("authorization: bearer hunter2 n", "authorization: [REDACTED] n"),
+        ('Authorization: Digest username="a", response="hunter2"', "Authorization: [REDACTED]"),
+        ("postgresql://user:p@hunter2@host/db", "postgresql://[REDACTED]@host/db"),
+        ("postgresql://user:p/hunter2@host/db", "postgresql://[REDACTED]@host/db"),
+        ("http://host:8080/@user and https://host/@user", "http://host:8080/@user and https://host/@user"),
         (
             "403 for url: https://b.s3/x?AWSAccessKeyId=AKIA1&Signature=ab%2F&Expires=17&X-Amz-Signature=cd",
             "403 for url: https://b.s3/x?AWSAccessKeyId=[REDACTED]&Signature=[REDACTED]&Expires=17&X-Amz-Signature=[REDACTED]",
@@ -560,6 +583,25 @@ def test_path(app: Flask, asked: str, path: str) -> None:
     app.add_url_rule("/<path:any>", view_func=lambda any: "ok", endpoint="any")  # noqa: A006, ARG005
     app.add_url_rule("/reset/<token>", view_func=lambda token: "ok", endpoint="reset")  # noqa: ARG005
     assert only(app, asked)[0].path == path
+
+
+@pytest.mark.parametrize(
+    ("asked", "path", "status"),
+    [
+        ("/join/hunter2", "/join/<token>/", 308),  # the slash at the end is missing
+        ("/act/hunter2", "/act/<token>", 405),
+        ("/act/hunter2/now", "/act/<token>", 404),
+        ("/hunter2", "/<token>/", 308),
+        ("/other/hunter2", "/other/hunter2", 404),
+    ],
+)
+def test_path_that_no_rule_takes(app: Flask, asked: str, path: str, status: int) -> None:
+    """A path that begins like a rule with a secret argument is recorded as that rule."""
+    app.add_url_rule("/join/<token>/", view_func=lambda token: "ok", endpoint="join")  # noqa: ARG005
+    app.add_url_rule("/act/<token>", view_func=lambda token: "ok", endpoint="act", methods=["POST"])  # noqa: ARG005
+    app.add_url_rule("/<token>/", view_func=lambda token: "ok", endpoint="any")  # noqa: ARG005
+    record, _ = only(app, asked)
+    assert (record.path, record.status) == (path, status)
 
 
 def test_path_of_a_mounted_application(rig: Rig) -> None:

@@ -284,6 +284,19 @@ def test_damage_inside_a_store(path: Path, make_record: Callable[..., RequestRec
     assert rows(path, "SELECT request_id FROM chest_requests") == [("after",)]
 
 
+def test_a_file_that_is_emptied_while_it_is_used(path: Path, make_record: Callable[..., RequestRecord]) -> None:
+    """As with ``> store.sqlite3``: SQLite would go on without an error. The file is set aside, what comes is kept."""
+    with closing(EmbeddedStore(path)) as store:
+        store.put(make_record(request_id="before"))
+        assert store.flush(5)
+        path.write_bytes(b"")
+        for number in range(500):
+            store.put(make_record(request_id=str(number)))
+        assert store.flush(5)
+        assert rows(path, "SELECT count(*) FROM chest_requests") == [(500,)]
+    assert list(path.parent.glob(f"{path.name}.corrupt-*"))
+
+
 @pytest.mark.parametrize("name", ["'chest_requests'", "CAST(x'fffe' AS TEXT)"], ids=["half a table", "no text"])
 def test_a_damaged_schema(path: Path, make_record: Callable[..., RequestRecord], name: str) -> None:
     """A store whose tables cannot be read is set aside like any broken one; what comes afterwards is kept."""

@@ -45,7 +45,7 @@ def failed(record: Callable[..., RequestRecord], **changes: Any) -> RequestRecor
         error=RequestError(
             "shop.PaymentError", "no answer", "shop:pay:3", "Traceback:\n  File x\nshop.PaymentError", handled=False
         ),
-        refused={"basket": "value"},
+        refused={"basket": "value\nFORGED"},
         spans=spans,
         spans_dropped=4,
         logs=(LogLine(start + 5 * MS_NS, "ERROR", "shop.bank", "timeout"),),
@@ -73,7 +73,7 @@ def test_everything_of_a_request(
         "cpu time 12.3 ms",
         "child spans db: 1 in 40.0 ms, other: 2 in 80.0 ms",
         "cart_total 105.0",
-        "basket not recorded: value",
+        "basket not recorded: value\\nFORGED",
         "ERROR shop.PaymentError: no answer",
         "at shop:pay:3, not handled",
         " Traceback:\n File x\n shop.PaymentError",

@@ -328,6 +328,19 @@ def test_a_broken_file_is_set_aside(
     assert str(aside) in caplog.text
 
 
+def test_a_file_that_is_emptied_while_it_is_used(begin: Begin, tmp_path: Path, moody: Moody) -> None:
+    """It is set aside like a broken one: what comes afterwards arrives."""
+    moody.mood = 503
+    dispatch = begin(route_to(moody.url, tmp_path))
+    dispatch.put("traces", 1, spans("before"))
+    (tmp_path / FILENAME).write_bytes(b"")
+    moody.mood = "ok"
+    dispatch.put("traces", 1, spans("after"))
+    moody.receiver.wait_for_spans(1)
+    assert "after" in names(moody.receiver)
+    assert list(tmp_path.glob("*.corrupt-*"))
+
+
 def test_a_file_that_breaks_while_it_is_used(begin: Begin, tmp_path: Path, moody: Moody) -> None:
     """The same in the middle: what comes afterwards arrives."""
     moody.mood = 503
