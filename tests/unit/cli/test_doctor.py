@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from flask_chest_otel import FlaskChest
 from flask_chest_otel._outbox.file import FILENAME, Outbox
+from flask_chest_otel._store.file import APPLICATION_ID
 from tests.backends.certificates import certificate
 from tests.backends.moody import Moody
 from tests.backends.moody_grpc import MoodyGrpc
@@ -728,6 +730,82 @@ def test_how_full_it_is(tmp_path: Path, chest: Callable[..., Result], app: Flask
         outbox.put("somebody", [("traces", 3, b"x" * 1_020_000)])
     _, report = doctor(tmp_path, "--no-send", FLASK_CHEST_OUTBOX_MAX_BYTES="1048576")
     assert any("is nearly full" in problem and "OUTBOX_MAX_BYTES" in problem for problem in report["problems"])
+
+
+def test_no_send_sends_nothing(tmp_path: Path) -> None:
+    """Not even what is counted about the package itself, at the end of the process; and nothing is left to send."""
+    with OtlpReceiver() as receiver:
+        status, report = doctor(tmp_path, "--no-send", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
+        assert (status, report["problems"]) == (0, [])
+        assert not receiver.headers
+    assert not (tmp_path / "box").exists()
+
+
+def test_an_outbox_below_a_file(tmp_path: Path) -> None:
+    """It cannot be made, which is a problem that is found without sending."""
+    (tmp_path / "file").touch()
+    box = str(tmp_path / "file" / "outbox")
+    status, report = doctor(
+        tmp_path, "--no-send", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", FLASK_CHEST_OUTBOX_DIR=box
+    )
+    assert (status, report["problems"]) == (
+        1,
+        [f"{tmp_path / 'file'} is no folder: remove it, or FLASK_CHEST_OUTBOX_DIR=/another/folder"],
+    )
+
+
+def test_an_outbox_that_nobody_sends_from(tmp_path: Path) -> None:
+    """Where the application does not export, starting it would not help."""
+    with closing(Outbox(tmp_path / "box" / FILENAME, 2**28, 3600.0)) as outbox:
+        outbox.put("somebody", [("traces", 3, b"x")])
+        outbox.connection.execute(f"UPDATE outbox_batches SET created_unix_ns = {time.time_ns() - 90 * 10**9}")
+    for endpoint, advice in (
+        ("", f"type flask chest outbox send --outbox {tmp_path / 'box'}"),
+        ("http://127.0.0.1:9", "the application, which sends what waits"),
+    ):
+        _, report = doctor(tmp_path, "--no-send", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+        (problem,) = report["problems"]
+        assert problem.endswith(f"start the collector, and {advice}")
+
+
+def _foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE chest_requests (a)")
+
+
+def _newer(path: Path) -> None:
+    _foreign(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 700")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (Path.mkdir, "is no file, so no request is kept: type FLASK_CHEST_STORE_PATH=/another/file"),
+        (_foreign, "is no store of flask_chest_otel, so no request is kept: type FLASK_CHEST_STORE_PATH"),
+        (_newer, "has schema 700, this flask_chest_otel reads"),
+        (
+            lambda path: path.write_bytes(b"no database" * 1000),
+            "the store is broken, and will be set aside for a new one",
+        ),
+    ],
+    ids=["folder", "foreign", "newer", "broken"],
+)
+def test_a_store_that_keeps_nothing(tmp_path: Path, make: Callable[[Path], object], said: str) -> None:
+    """The application would say so with its first request; the doctor says it before."""
+    path = tmp_path / "kept.sqlite3"
+    make(path)
+    status, report = doctor(tmp_path, "--no-send", FLASK_CHEST_STORE_PATH=str(path))
+    assert status == 1
+    assert any(said in problem for problem in report["problems"])
+
+
+def test_testing_is_left_on(tmp_path: Path) -> None:
+    """Nothing is kept then, and the row of the store says why."""
+    _, report = doctor(tmp_path, "--no-send", shop=SHOP + "app.testing = True\n")
+    assert row(report, "kept", "store")[1].startswith("TESTING is set: nothing is stored or exported")
 
 
 LOGS = """
