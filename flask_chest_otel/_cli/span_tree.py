@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["say_tree"]
 
 NAME_COLUMNS = 34
-"""Width of the tree; the rest of the terminal is for bars, columns."""
+"""Smallest width of the tree; a wide terminal has more of a query."""
+
+MOST_BAR_COLUMNS = 40
+"""Largest width of the bars."""
 
 DEEPEST = 12
 """How many levels are indented; deeper ones have the same indent."""
@@ -27,14 +30,16 @@ DEEPEST = 12
 def say_tree(spans: Sequence[ChildSpan], request: StoredRequest) -> None:
     """Print the request and its spans, each with its milliseconds and a bar at its place in the request's time."""
     begin_ns = unix_ns(request.time)
-    width = max(10, columns_here() - NAME_COLUMNS - 12)
+    width = min(MOST_BAR_COLUMNS, max(10, columns_here() - NAME_COLUMNS - 12))
+    columns = max(NAME_COLUMNS, columns_here() - width - 12)
     total_ns = max(1.0, request.duration_ms * 1e6, *(_end_ns(one) - begin_ns for one in spans))
     rows = [("the request", milliseconds(request.duration_ms), bar(request.duration_ms * 1e6 / total_ns, width))]
     for depth, one in in_tree_order(spans):
         begin = max(0.0, (one.start_unix_ns - begin_ns) / total_ns)
-        name = f"{'  ' * min(depth + 1, DEEPEST)}{whole(label(one.name, one.attributes))}"
+        failed = "! " if one.status == "error" else ""
+        name = f"{'  ' * min(depth + 1, DEEPEST)}{failed}{whole(label(one.name, one.attributes))}"
         shown = bar(one.duration_s * 1e9 / total_ns, width, begin=begin)
-        rows.append((cut(name, NAME_COLUMNS, "…"), milliseconds(one.duration_s * 1000), shown))
+        rows.append((cut(name, columns, "…"), milliseconds(one.duration_s * 1000), shown))
     styles = {(at, 0): ERROR for at, (_, one) in enumerate(in_tree_order(spans), start=1) if one.status == "error"}
     say_table(("CHILD SPANS", "MS", ""), rows, right=(1,), styles=styles)
 

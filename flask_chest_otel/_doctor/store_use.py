@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._base.sqlite_errors import is_broken
-from flask_chest_otel._base.text import counted
+from flask_chest_otel._base.text import counted, shown_span
 from flask_chest_otel._store.opening import StoreReadError
 from flask_chest_otel._store.reader import read_store
 
@@ -21,7 +21,7 @@ __all__ = ["NEARLY_FULL", "store_use"]
 NEARLY_FULL = 0.9
 """Share of the maximum size from which a store or an outbox is called nearly full."""
 
-MIB, DAY_S = 1024 * 1024, 86400.0
+MIB = 1024 * 1024
 
 SPANS = {"all": "child spans of all", "slow": "child spans of failed and slow ones", "none": "no child spans"}
 
@@ -32,7 +32,7 @@ def store_use(path: Path, config: ChestConfig) -> str:
     used = sum(file.stat().st_size for file in files if file.exists())
     bounds = (
         f"{used / MIB:.1f} of {config.store_max_bytes / MIB:g} MiB,"
-        f" requests of the last {config.store_max_age_s / DAY_S:g} days, {SPANS[config.store_spans]}"
+        f" requests of the last {shown_span(config.store_max_age_s)}, {SPANS[config.store_spans]}"
     )
     near = "; nearly full: the oldest requests go first" if used > NEARLY_FULL * config.store_max_bytes else ""
     return f"{bounds}{near}; {_requests(path)}"

@@ -28,7 +28,8 @@ EACH_REQUEST_S = 1.0
 
 LOGS_GO_NOWHERE = (
     "%s goes nowhere: nobody takes log records; type OTEL_EXPORTER_OTLP_ENDPOINT=http://host:4318, "
-    "beside the store also OTEL_LOGS_EXPORTER=otlp, or opentelemetry._logs.set_logger_provider(…) in the application"
+    "beside the store or in place of OTEL_LOGS_EXPORTER=none also OTEL_LOGS_EXPORTER=otlp, "
+    "or opentelemetry._logs.set_logger_provider(…) in the application"
 )
 """Message of the log and of the doctor in that case."""
 

@@ -93,13 +93,31 @@ def test_bars_show_when_and_how_long(
     lines = chest("show", "r-10").stdout.splitlines()
     first = lines.index(next(line for line in lines if line.startswith("CHILD SPANS")))
     request, query, charge, post = lines[first + 1 : first + 5]
-    assert [line[:8].rstrip() for line in (query, charge, post)] == ["  SELECT", "  charge", "    POST"]
+    assert [line[:8].rstrip() for line in (query, charge, post)] == ["  SELECT", "  ! char", "    POST"]
     assert query.startswith("  SELECT 1 ")
     whole = request.count("█")
     begin = request.index("█")
     for line, begins, lasts in ((query, 0.1, 0.4), (charge, 0.5, 0.5), (post, 0.6, 0.3)):
         assert (line.index("█") - begin) / whole == pytest.approx(begins, abs=0.05)
         assert line.count("█") / whole == pytest.approx(lasts, abs=0.05)
+
+
+def test_a_wide_terminal_shows_more_of_a_query(
+    fill: Callable[..., Path],
+    record: Callable[..., RequestRecord],
+    chest: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Queries that begin alike are told apart there; a span that failed has a mark, not only a colour."""
+    query = "SELECT id, name, price FROM products WHERE shelf = ? AND sold_out = ? ORDER BY price"
+    span = ChildSpan("SELECT", "client", "a" * 16, None, time.time_ns(), 0.002, "error", {"db.query.text": query})
+    fill(record(1, 0, spans=(span,)))
+    for columns, whole in ((80, False), (160, True)):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = chest("show", "r-1").stdout.splitlines()
+        (line,) = [line for line in lines if line.startswith("  ! SELECT id")]
+        assert (query in line) == whole
+        assert all(len(line) <= columns for line in lines)
 
 
 def test_json(fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]) -> None:
