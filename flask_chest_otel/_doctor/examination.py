@@ -56,7 +56,7 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
         parts[0].problems.append(NO_CHEST)
         others = (settings.environment, entry_points.part, servers.part)
         return [*parts, *(part(os.environ) for part in others), silent.part(app, None, None)]
-    parts.append(settings.part(state))
+    parts.append(settings.part(state, app))
     of_lines = log_lines.part(state, app)
     signals = SIGNALS if state.config.events != "none" else SIGNALS[:2]
     addresses = problems(os.environ, signals) if state.config.enabled and state.export.follows_environment() else []

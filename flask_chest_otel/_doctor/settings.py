@@ -11,10 +11,12 @@ from flask_chest_otel._doctor.part import Part, Row
 from flask_chest_otel._doctor.pins import misfits
 from flask_chest_otel._guard import Refusal, counts
 from flask_chest_otel._otlp.variables import misspelt
-from flask_chest_otel.config import PREFIX, effective_environment, settle, unknown_variables
+from flask_chest_otel.config import PREFIX, SET_TOO_LATE, effective_environment, late_keys, settle, unknown_variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from flask import Flask
 
     from flask_chest_otel._lifecycle.state import ChestState
     from flask_chest_otel.errors import ChestConfigError
@@ -47,8 +49,8 @@ def versions() -> Part:
     return found
 
 
-def part(state: ChestState) -> Part:
-    """List every setting with its value and its source."""
+def part(state: ChestState, app: Flask) -> Part:
+    """List every setting with its value and its source, and report those that nobody has read."""
     sources = state.export.sources
     found = Part("settings", ("SETTING", "VALUE", "FROM"))
     shown = state.config.shown()
@@ -59,6 +61,7 @@ def part(state: ChestState) -> Part:
         found.problems.append(
             f"enabled=False ({sources.get('enabled', 'default')}): nothing is recorded; take that setting away"
         )
+    found.problems += [SET_TOO_LATE % (key, key) for key in late_keys(app.config, sources)]
     return found
 
 

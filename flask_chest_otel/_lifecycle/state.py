@@ -38,6 +38,7 @@ from flask_chest_otel._tracking.routes import note_unmatched, note_unusable
 from flask_chest_otel._tracking.secret_rules import SecretRules
 from flask_chest_otel._values.convert import Limits
 from flask_chest_otel._version import __version__
+from flask_chest_otel.config import SET_TOO_LATE, late_keys
 from flask_chest_otel.names import SCOPE
 
 if TYPE_CHECKING:
@@ -198,6 +199,8 @@ class ChestState:
         self._recorder.application = known
         try:
             note_unusable(self.planner, app, self.logs.variables, self.config.tracked_vars)
+            for key in late_keys(app.config, self.export.sources):
+                count_refusal(Refusal.SETTING, key, SET_TOO_LATE, key, key)
             if self._prepare is not None:
                 self._prepare(app)
             check_propagators(os.environ)

@@ -12,10 +12,19 @@ from flask_chest_otel.config.choices import (
 )
 from flask_chest_otel.config.environment import effective_environment
 from flask_chest_otel.config.settings import PREFIX, UNSET, ChestConfig, Setting, setting_of, unset
-from flask_chest_otel.config.sources import check_arguments, resolve, settle, unknown_setting, unknown_variables
+from flask_chest_otel.config.sources import (
+    SET_TOO_LATE,
+    check_arguments,
+    late_keys,
+    resolve,
+    settle,
+    unknown_setting,
+    unknown_variables,
+)
 
 __all__ = [
     "PREFIX",
+    "SET_TOO_LATE",
     "UNSET",
     "ChestConfig",
     "Durability",
@@ -29,6 +38,7 @@ __all__ = [
     "check_arguments",
     "check_chest_name",
     "effective_environment",
+    "late_keys",
     "resolve",
     "setting_of",
     "settle",

@@ -14,9 +14,15 @@ from flask_chest_otel.errors import ChestConfigError, nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["check_arguments", "resolve", "settle", "unknown_setting", "unknown_variables"]
+__all__ = ["SET_TOO_LATE", "check_arguments", "late_keys", "resolve", "settle", "unknown_setting", "unknown_variables"]
 
 _logger = Log("flask_chest_otel")
+
+SET_TOO_LATE = (
+    "app.config[%r] was set after this package had read the settings, and says nothing: set it before FlaskChest(app)"
+    " or init_app(app), or type the environment variable %s"
+)
+"""Message of the log and of the doctor about one of :func:`late_keys`."""
 
 _SETTINGS: dict[str, Setting] = {row.name: setting_of(row) for row in fields(ChestConfig)}
 _KEYS = tuple(PREFIX + name.upper() for name in _SETTINGS)
@@ -162,6 +168,18 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str | N
     for key in environ:
         if key.startswith(PREFIX) and key not in _KEYS and not key.startswith(COMMAND_LINE_PREFIX):
             yield key, _nearest_setting(key, _KEYS)
+
+
+def late_keys(app_config: Mapping[str, object], sources: Mapping[str, str]) -> list[str]:
+    """Keys of ``app.config`` that nobody has read, as they were set after the settings were determined.
+
+    Args:
+        app_config: Flask's configuration, as it is now.
+        sources: The source of each setting, as :func:`settle` returned it.
+    """
+    read = ("argument", "app.config")
+    keys = (key for key in app_config if key.startswith(PREFIX))
+    return [key for key in keys if sources.get(key.removeprefix(PREFIX).lower()) not in read]
 
 
 def _nearest_setting(name: str, known: tuple[str, ...]) -> str | None:

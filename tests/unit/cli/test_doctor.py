@@ -802,6 +802,23 @@ def test_a_store_that_keeps_nothing(tmp_path: Path, make: Callable[[Path], objec
     assert any(said in problem for problem in report["problems"])
 
 
+def test_settings_that_come_too_late(
+    chest: Callable[..., Result], app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What stands in `app.config` after the settings were read, misspelt or not, is a problem, and one log line."""
+    FlaskChest(app, list_limit=7)
+    app.config |= {"FLASK_CHEST_TRACKED_VARS": ["user_id"], "FLASK_CHEST_TRACKD": 1, "FLASK_CHEST_LIST_LIMIT": 8}
+    for _ in range(2):
+        app.test_client().get("/")
+    problems = json.loads(chest("doctor", "--no-send", "--json").stdout)["problems"]
+    for said in (problems, caplog.messages):
+        late = [line for line in said if "was set after this package had read the settings" in line]
+        assert [line.partition("'")[2].partition("'")[0] for line in late] == [
+            "FLASK_CHEST_TRACKED_VARS",
+            "FLASK_CHEST_TRACKD",
+        ]
+
+
 def test_testing_is_left_on(tmp_path: Path) -> None:
     """Nothing is kept then, and the row of the store says why."""
     _, report = doctor(tmp_path, "--no-send", shop=SHOP + "app.testing = True\n")
