@@ -43,7 +43,7 @@ MOST_WITH_DETAILS = 1000
 BATCH = 500
 """Largest number of records in one call of the writer."""
 
-GATHER_S = 0.25
+GATHER_S = 0.1
 """How long the writer waits for further records, seconds, so that it wakes once per batch and not once per request."""
 
 EXIT_BUDGET_S = 2.0
@@ -164,6 +164,8 @@ class _WriterThread:
         # A SimpleQueue, not an Event: put() takes no lock that the thread of a signal handler may hold already.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._deadline = math.inf
+        # The first record is written at once: opening takes a while, and somebody may be waiting to see it.
+        self._gather_s = 0.0
         self._ended = False
         self._in_hand = self._lost_before_end = 0
         self._drops = LossReport(logger, "flask_chest: %d request records dropped: chest %r was full", name)
@@ -256,7 +258,8 @@ class _WriterThread:
     def _gather(self) -> tuple[list[RequestRecord], _Marker | None]:
         item = self.items.get()
         if not isinstance(item, _Marker) and self.items.qsize() < BATCH:
-            self._pause(GATHER_S)
+            self._pause(self._gather_s)
+        self._gather_s = GATHER_S
         batch: list[RequestRecord] = []
         while not isinstance(item, _Marker):
             batch.append(item)

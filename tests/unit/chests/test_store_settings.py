@@ -131,5 +131,5 @@ def test_the_doctor_shows_what_is_in_it(tmp_path: Path) -> None:
         store.put(make_record())
         assert store.flush(10)
     said = " ".join(app.test_cli_runner().invoke(chest_cli, ["doctor", "--json", "--no-send"]).output.split())
-    assert "of 64 MiB, requests of the last 1 days, child spans of failed and slow ones; 2 requests since" in said
+    assert "of 64 MiB, requests of the last 24 hours, child spans of failed and slow ones; 2 requests since" in said
     assert "2 requests since 2026-11-18 11:06:40 UTC" in said
