@@ -164,8 +164,6 @@ class _WriterThread:
         # A SimpleQueue, not an Event: put() takes no lock that the thread of a signal handler may hold already.
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._deadline = math.inf
-        # The first record is written at once: opening takes a while, and somebody may be waiting to see it.
-        self._gather_s = 0.0
         self._ended = False
         self._in_hand = self._lost_before_end = 0
         self._drops = LossReport(logger, "flask_chest: %d request records dropped: chest %r was full", name)
@@ -258,8 +256,7 @@ class _WriterThread:
     def _gather(self) -> tuple[list[RequestRecord], _Marker | None]:
         item = self.items.get()
         if not isinstance(item, _Marker) and self.items.qsize() < BATCH:
-            self._pause(self._gather_s)
-        self._gather_s = GATHER_S
+            self._pause(GATHER_S)
         batch: list[RequestRecord] = []
         while not isinstance(item, _Marker):
             batch.append(item)
