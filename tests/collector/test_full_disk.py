@@ -31,15 +31,18 @@ def accepted(collector: Collector, posts: int) -> int:
     return answers.count(200) * SPANS
 
 
+# The files of the queues grow by 16 MiB. Of a disk of 64 MiB that is all that shall stay free, and a file without room
+# beside it cannot be made smaller.
+@pytest.mark.parametrize("small_disk", [160], indirect=True)
 def test_the_door_closes_before_the_disk_is_full(
     start_collector: StartCollector, influxdb: InfluxDB2, small_disk: Path
 ) -> None:
-    """16 000 spans for a target that is away: the door refuses what has no room, and all that it took arrives."""
+    """32 000 spans for a target that is away: the door refuses what has no room, and all that it took arrives."""
     env = {**influxdb.collector_env, "CHEST_QUEUE_DIR": str(small_disk)}
     collector = start_collector("influxdb", env=env)
     influxdb.stop()
-    took = accepted(collector, 400)
-    assert 0 < took < 16_000
+    took = accepted(collector, 800)
+    assert 0 < took < 32_000
     assert collector.log().count("The disk of the queues is nearly full") == 1
     assert collector.own_metric("otelcol_chest_queue_disk_free") < collector.own_metric(
         "otelcol_chest_queue_disk_reserve"
@@ -47,8 +50,8 @@ def test_the_door_closes_before_the_disk_is_full(
     influxdb.start()
     eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [took], within_s=120)
     assert collector.own_metric("otelcol_exporter_send_failed_spans") == 0
-    # There is room again once the queues' files are compacted, and the door takes what comes.
-    eventually(lambda: accepted(collector, 1), SPANS, within_s=60)
+    # There is room again, and the door takes what comes.
+    eventually(lambda: accepted(collector, 1), SPANS)
 
 
 @pytest.mark.parametrize("how", ["goes on", "stop", "kill9"])
