@@ -62,7 +62,8 @@ def without_literals(text: str, system: str = "") -> str:
 
     Args:
         text: A query in SQL or a similar language.
-        system: The database system, as in ``db.system.name``; it decides what double quotes enclose.
+        system: The database system, as in ``db.system.name``; it decides what double quotes, backticks, brackets, ``#``
+            and ``--`` mean.
     """
     if system in _COMMANDS:
         words = text.split(None, 1)
@@ -117,8 +118,7 @@ def _has_quote(token: str) -> bool:
 
 
 def _replaced(found: re.Match[str], system: str) -> str:
-    kind = found.lastgroup if found.lastgroup != "tag" else "dollar"
-    token = found[0]
+    kind, token = found.lastgroup, found[0]
     if kind in ("mark", "name", "bracket"):
         return token
     if kind == "hash":
@@ -137,12 +137,15 @@ def _first_quote(text: str) -> int:
 
 def _is_name(found: re.Match[str]) -> bool:
     """Whether a text in double quotes is the name of a table or column, judged by the characters around it."""
-    begin, end = found.span()
-    text = found.string
-    beside = text[begin - 1 : begin] + text[end : end + 1]
-    return "." in beside or _AFTER_THEM_NAMES.search(text[max(0, begin - _AHEAD) : begin]) is not None
+    before = _before(found)
+    beside = before[-1:] + found.string[found.end() : found.end() + 1]
+    return "." in beside or _AFTER_THEM_NAMES.search(before) is not None
 
 
 def _is_password(found: re.Match[str]) -> bool:
     """Whether a text in double quotes is the password of a user, as Oracle has it."""
-    return _AFTER_THEM_PASSWORDS.search(found.string[max(0, found.start() - _AHEAD) : found.start()]) is not None
+    return _AFTER_THEM_PASSWORDS.search(_before(found)) is not None
+
+
+def _before(found: re.Match[str]) -> str:
+    return found.string[max(0, found.start() - _AHEAD) : found.start()]

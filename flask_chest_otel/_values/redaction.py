@@ -80,7 +80,7 @@ _VALUE: Final = r"""
     # What separates values is part of one, unless a space or the next name follows.
     | ["']? (?: [^\s,;&"'()\[\]{}] | [,;&(] (?! \s | $ | ["']?[\w.-]{1,64}["']?\s{0,2}[=:] ) )+
 """
-_OPENING, _CLOSING = "([{", ")]}"
+_OPENING, _CLOSING = tuple("([{"), tuple(")]}")
 # The last @ ends a password, which may contain more of them; also a slash, where a number before it is no port.
 _USER_IN_ADDRESS: Final = r"""(://)(?:[^\s/?#"']{1,255}|[^\s/@?#:"']{0,255}:(?!\d{1,5}[/?#])[^\s"'<>]{1,255})@"""
 _SQL_PARAMETERS: Final = r"(\[parameters: )[^\n]+"  # SQLAlchemy quotes what was sent with a query that failed
@@ -132,7 +132,7 @@ def redacted_beginning(text: str, chars: int) -> str:
 
 def _end_of_value(text: str, begin: int) -> int | None:
     """Where a value ends; a list or a mapping, at the bracket that closes it. ``None``: there is no value."""
-    if text[begin : begin + 1] not in _OPENING or begin == len(text):
+    if not text.startswith(_OPENING, begin):
         found = _patterns().value.match(text, begin)
         return found.end() if found is not None else None
     depth = 0

@@ -31,9 +31,16 @@ def accepted(collector: Collector, posts: int) -> int:
     return answers.count(200) * SPANS
 
 
-# The files of the queues grow by 16 MiB. Of a disk of 64 MiB that is all that shall stay free, and a file without room
-# beside it cannot be made smaller.
-@pytest.mark.parametrize("small_disk", [160], indirect=True)
+@pytest.mark.parametrize(
+    "small_disk",
+    [
+        160,
+        # The files of the queues grow by 16 MiB, which is all that shall stay free of such a disk. Where it gets full,
+        # no file can be made smaller, and the door stays closed until a restart.
+        pytest.param(64, marks=pytest.mark.xfail(strict=False, reason="files may grow over the whole of a tiny disk")),
+    ],
+    indirect=True,
+)
 def test_the_door_closes_before_the_disk_is_full(
     start_collector: StartCollector, influxdb: InfluxDB2, small_disk: Path
 ) -> None:
