@@ -25,7 +25,8 @@ TEXT
 }
 
 options "$@"
-unless_current "$here/build.sh"
+# This one is linked to the C library of the system that built it, and does not run with an older one.
+unless_current "$here/build.sh" <(getconf GNU_LIBC_VERSION 2>/dev/null || true)
 need_go 1.23
 need cargo "Rust (https://rustup.rs, or Debian: apt-get install cargo, from backports if need be)"
 need cc "a C compiler (Debian: apt-get install gcc libc6-dev)"
