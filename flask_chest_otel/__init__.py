@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         ChestValueError,
         UnknownArgumentError,
         UnknownChestError,
+        WrongCallError,
     )
     from flask_chest_otel.extension import FlaskChest
     from flask_chest_otel.id_generator import ChestIdGenerator
@@ -59,6 +60,7 @@ __all__ = [
     "TrackedVar",
     "UnknownArgumentError",
     "UnknownChestError",
+    "WrongCallError",
     "__version__",
     "count_failures",
     "count_requests",
@@ -80,6 +82,7 @@ _HOMES = {
     "TrackedVar": "tracked",
     "UnknownArgumentError": "errors",
     "UnknownChestError": "errors",
+    "WrongCallError": "errors",
     "__version__": "_version",
     "count_failures": "decorator",
     "count_requests": "decorator",

@@ -5,7 +5,8 @@ Tree::
     ChestError
     ├── ChestConfigError      (ValueError)    a setting, argument or tracked variable that cannot be used
     │   ├── UnknownArgumentError (TypeError)  an argument that there is not, perhaps mistyped
-    │   └── UnknownChestError (LookupError)   a route names a chest that the application does not have
+    │   ├── UnknownChestError (LookupError)   a route names a chest that the application does not have
+    │   └── WrongCallError    (TypeError)     too many arguments or too few
     ├── ChestSetupError       (RuntimeError)  the extension is put on an application twice
     └── ChestValueError       (ValueError)    a value on g cannot be recorded (only with raise_exceptions=True)
 """
@@ -29,6 +30,7 @@ __all__ = [
     "ChestValueError",
     "UnknownArgumentError",
     "UnknownChestError",
+    "WrongCallError",
     "nearest",
     "refuse_unknown",
 ]
@@ -84,7 +86,7 @@ class UnknownArgumentError(ChestConfigError, TypeError):
         super().__init__(name, "***" if secret else value, f"an argument of {taker}{hint}")
 
 
-class _CallError(ChestConfigError, TypeError):
+class WrongCallError(ChestConfigError, TypeError):
     """A call with too many arguments or too few; who expects Python's error for it gets one."""
 
 
@@ -175,4 +177,4 @@ def _call_error(
             shown.setdefault(name, "…")
     call = ", ".join(f"{name}={text}" for name, text in shown.items())
     secret = any(map(is_sensitive, given))
-    return _CallError(f"{taker} arguments", "***" if secret else tuple(given.values()), f"{taker}({call})")
+    return WrongCallError(f"{taker} arguments", "***" if secret else tuple(given.values()), f"{taker}({call})")

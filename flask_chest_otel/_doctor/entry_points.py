@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
     from flask_chest_otel._doctor.instrumentations import Instrumentor
 
-__all__ = ["part"]
+__all__ = ["no_chest", "part"]
+
+_NO_CHEST = "this application has no FlaskChest: type FlaskChest(app) where it is made, or "
 
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _CHOSEN_BY = {
@@ -29,9 +32,8 @@ _CHOSEN_BY = {
 def part(environ: Mapping[str, str]) -> Part:
     """List instrumentors, and the id generators and exporters that a variable chooses or that are ours."""
     found = Part("entry_points", ("ENTRY POINT", "STATE", "BECAUSE"))
-    disabled = _listed(environ.get(_DISABLED, ""))
     for entry in sorted(entry_points(group="opentelemetry_instrumentor"), key=lambda entry: entry.name):
-        found.rows.append(Row(f"instrumentor {entry.name}", *_instrumentor(entry, disabled, found)))
+        found.rows.append(Row(f"instrumentor {entry.name}", *_instrumentor(entry, environ, found)))
     for group, variable in _CHOSEN_BY.items():
         kind = group.removeprefix("opentelemetry_").replace("_", " ")
         chosen = _listed(environ.get(variable, ""))
@@ -44,8 +46,25 @@ def part(environ: Mapping[str, str]) -> Part:
     return found
 
 
-def _instrumentor(entry: EntryPoint, disabled: list[str], found: Part) -> tuple[str, str]:
-    if entry.name in disabled or "*" in disabled:
+def no_chest(environ: Mapping[str, str]) -> str:
+    """Say why an application has no FlaskChest, and what to type."""
+    if _is_disabled("flask_chest", environ):
+        return f"{_NO_CHEST}take flask_chest (or *) out of {_DISABLED}"
+    # How opentelemetry-instrument comes into a process.
+    if "auto_instrumentation" in (getattr(sys.modules.get("sitecustomize"), "__file__", None) or ""):
+        return (
+            "opentelemetry-instrument started this process and instrumented nothing: correct what it named before this "
+            "report, mostly an OTEL_… variable"
+        )
+    return f"{_NO_CHEST}start it with opentelemetry-instrument"
+
+
+def _is_disabled(name: str, environ: Mapping[str, str]) -> bool:
+    return not {name, "*"}.isdisjoint(_listed(environ.get(_DISABLED, "")))
+
+
+def _instrumentor(entry: EntryPoint, environ: Mapping[str, str], found: Part) -> tuple[str, str]:
+    if _is_disabled(entry.name, environ):
         return "skipped", f"{_DISABLED} names it"
     loaded = _loaded(entry, found)
     if loaded is None:

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from flask import Flask
 
 __all__ = ["Part", "Row", "examine", "examine_environment"]
-NO_CHEST = (
-    "this application has no FlaskChest: type FlaskChest(app) where it is made, "
-    "or start it with opentelemetry-instrument"
-)
 
 
 def examine_environment() -> list[Part]:
@@ -53,7 +49,7 @@ def examine(app: Flask, *, send: bool, timeout_s: float) -> list[Part]:
     parts = [settings.versions()]
     state = state_of(app)
     if state is None:
-        parts[0].problems.append(NO_CHEST)
+        parts[0].problems.append(entry_points.no_chest(os.environ))
         others = (settings.environment, entry_points.part, servers.part)
         return [*parts, *(part(os.environ) for part in others), silent.part(app, None, None)]
     parts.append(settings.part(state, app))

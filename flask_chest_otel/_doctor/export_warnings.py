@@ -67,6 +67,7 @@ class _Collector(logging.Handler):
         if record.msg == NOBODY_SENDS:
             return
         line = without_values(record.getMessage().partition("\n")[0].removesuffix(COUNTED))
+        line = next((f"{line.removesuffix('.')}: {what}" for sign, what in _SETTINGS.items() if sign in line), line)
         if all(line != one.line for one in self._said):
             self._said.append(ExportWarning(line, _advice(record.msg, line)))
 
@@ -80,6 +81,16 @@ def another_address() -> str:
     """Return the variable with an address as an example, at the port of the protocol that is in use."""
     return f"OTEL_EXPORTER_OTLP_ENDPOINT=http://host:{PORTS[protocol_of('traces', os.environ)]}"
 
+
+# The SDK's words name neither its variable nor what it takes.
+_SETTINGS = {
+    "recognize sampler": (
+        "every request is sampled until then; type OTEL_TRACES_SAMPLER=parentbased_traceidratio, or another of "
+        "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off"
+    ),
+    "TRACES_SAMPLER_ARG": "type a number from 0 to 1, as in OTEL_TRACES_SAMPLER_ARG=0.1",
+    "resource attribute pair": "this entry is left out; type OTEL_RESOURCE_ATTRIBUTES=name=value,name=value",
+}
 
 _KEY = "a key is given with OTEL_EXPORTER_OTLP_HEADERS=name=value"
 

@@ -39,6 +39,7 @@ class _Library(NamedTuple):
         entry: Name of the instrumentation's entry point.
         instrumentor: Name of the instrumentation's class.
         below: A library above this one. Where it is installed, its spans are enough and this library is not listed.
+        covers: What is in records where it is switched on.
         needs: A distribution that the instrumentation imports and does not bring.
     """
 
@@ -47,11 +48,19 @@ class _Library(NamedTuple):
     entry: str
     instrumentor: str
     below: str = ""
+    covers: str = "its queries or calls are"
     needs: str = ""
 
 
 _LIBRARIES = (
-    _Library("sqlalchemy", "sqlalchemy", "sqlalchemy", "SQLAlchemyInstrumentor", needs="greenlet"),
+    _Library(
+        "sqlalchemy",
+        "sqlalchemy",
+        "sqlalchemy",
+        "SQLAlchemyInstrumentor",
+        covers="queries of engines made since then are",
+        needs="greenlet",
+    ),
     _Library("psycopg", "psycopg", "psycopg", "PsycopgInstrumentor", below="sqlalchemy"),
     _Library("psycopg2", "psycopg2", "psycopg2", "Psycopg2Instrumentor", below="sqlalchemy"),
     _Library("psycopg2-binary", "psycopg2", "psycopg2", "Psycopg2Instrumentor", below="sqlalchemy"),
@@ -103,7 +112,7 @@ def _state(library: _Library) -> tuple[str, str]:
     if instrumentor is None:
         return "broken", f"pip install --upgrade {OURS} {package}"
     if instrumentor.is_instrumented_by_opentelemetry:
-        return "switched on", "its queries or calls are in records"
+        return "switched on", f"{library.covers} in records"
     line = f"{library.instrumentor}().instrument"
     if get_dependency_conflicts(instrumentor.instrumentation_dependencies()) is not None:
         return (

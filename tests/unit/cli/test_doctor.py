@@ -605,6 +605,8 @@ def test_a_header_without_a_name(tmp_path: Path) -> None:
     assert "sesame" not in json.dumps(report)
 
 
+PLAIN = "from flask import Flask\n\napp = Flask(__name__)"
+DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 SILENT = """
 from flask import Flask, g
 from flask_chest_otel import FlaskChest, flask_chest
@@ -703,6 +705,34 @@ def test_decorators_without_a_chest(tmp_path: Path) -> None:
     assert status == 1
     assert report["problems"][0].startswith("this application has no FlaskChest")
     assert [entry["name"] for entry in report["silent"]] == ["shop.no_route"]
+    _, report = doctor(tmp_path, shop=PLAIN, **{DISABLED: "tea, flask_chest"})
+    assert report["problems"][0].endswith(f"take flask_chest (or *) out of {DISABLED}")
+
+
+def test_a_distribution_that_failed(tmp_path: Path) -> None:
+    """Where `opentelemetry-instrument` could set nothing up, its own words are named, and nobody is told to type it."""
+    under = (str(BIN / "opentelemetry-instrument"),)
+    status, report = doctor(tmp_path, shop=PLAIN, under=under, OTEL_TRACES_EXPORTER="nonsense")
+    assert status == 1
+    assert report["problems"][0].startswith("opentelemetry-instrument started this process and instrumented nothing")
+
+
+@pytest.mark.parametrize(
+    ("variables", "advice"),
+    [
+        ({"OTEL_TRACES_SAMPLER": "tea"}, "tea: every request is sampled until then; type OTEL_TRACES_SAMPLER="),
+        (
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "5"},
+            "type a number from 0 to 1, as in OTEL_TRACES_SAMPLER_ARG=0.1",
+        ),
+        ({"OTEL_RESOURCE_ATTRIBUTES": "tea"}, "type OTEL_RESOURCE_ATTRIBUTES=name=value,name=value"),
+    ],
+)
+def test_what_the_sdk_does_not_say(tmp_path: Path, variables: dict[str, str], advice: str) -> None:
+    """The SDK's own words name neither the variable nor what it takes: the doctor does."""
+    status, report = doctor(tmp_path, "--no-send", OTEL_TRACES_EXPORTER="flask_chest_otlp", **variables)
+    assert status == 1
+    assert any(advice in problem for problem in report["problems"]), report["problems"]
 
 
 def test_the_log_says_what_is_misspelt(
