@@ -606,7 +606,6 @@ def test_a_header_without_a_name(tmp_path: Path) -> None:
 
 
 PLAIN = "from flask import Flask\n\napp = Flask(__name__)"
-DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 SILENT = """
 from flask import Flask, g
 from flask_chest_otel import FlaskChest, flask_chest
@@ -705,8 +704,8 @@ def test_decorators_without_a_chest(tmp_path: Path) -> None:
     assert status == 1
     assert report["problems"][0].startswith("this application has no FlaskChest")
     assert [entry["name"] for entry in report["silent"]] == ["shop.no_route"]
-    _, report = doctor(tmp_path, shop=PLAIN, **{DISABLED: "tea, flask_chest"})
-    assert report["problems"][0].endswith(f"take flask_chest (or *) out of {DISABLED}")
+    _, report = doctor(tmp_path, shop=PLAIN, OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="tea, flask_chest")
+    assert report["problems"][0].endswith("take flask_chest (or *) out of OTEL_PYTHON_DISABLED_INSTRUMENTATIONS")
 
 
 def test_a_distribution_that_failed(tmp_path: Path) -> None:
@@ -730,7 +729,9 @@ def test_a_distribution_that_failed(tmp_path: Path) -> None:
 )
 def test_what_the_sdk_does_not_say(tmp_path: Path, variables: dict[str, str], advice: str) -> None:
     """The SDK's own words name neither the variable nor what it takes: the doctor does."""
-    status, report = doctor(tmp_path, "--no-send", OTEL_TRACES_EXPORTER="flask_chest_otlp", **variables)
+    status, report = doctor(
+        tmp_path, "--no-send", shop=SHOP, under=(), OTEL_TRACES_EXPORTER="flask_chest_otlp", **variables
+    )
     assert status == 1
     assert any(advice in problem for problem in report["problems"]), report["problems"]
 
