@@ -32,18 +32,20 @@ this_machine() {
   printf '%s/%s\n' "$(uname -s | tr '[:upper:]' '[:lower:]')" "$machine"
 }
 
+target=$(this_machine)
+other=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --for) target=${2:?SYSTEM/MACHINE} && shift 2 ;;
+    *) other=$1 && shift ;;
+  esac
+done
 # Another machine's program has a name of its own in .build/bin, and a folder of its own in the cache, of which the oldest go.
-if [ "${1:-}" = --for ]; then
-  target=${2:?SYSTEM/MACHINE}
-  shift 2
-  if [ "$target" != "$(this_machine)" ]; then
-    program=$program-${target/\//-}
-    cache_dir=$cache_dir/$program
-  fi
-else
-  target=$(this_machine)
+if [ "$target" != "$(this_machine)" ]; then
+  program=$program-${target/\//-}
+  cache_dir=$cache_dir/$program
 fi
-options "$@"
+options "$other"
 unless_current "$here/build.sh" "$here/builder.yaml" "$here/go.mod" "$here/go.sum" "$here"/guard/*.go "$here"/guard/*/*.go
 need_go "$(awk '$1 == "go" { sub(/\.0$/, "", $2); print $2 }' "$here/go.mod")"
 workplace

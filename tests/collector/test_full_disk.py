@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,23 +25,15 @@ COUNT = "SELECT count(duration_nano) AS count FROM spans"
 SPANS = 40
 
 
-def accepted(collector: Collector, posts: int) -> int:
+def accepted(collector: Collector, posts: int, spans: int = SPANS, at_once: int = 1) -> int:
     """Send batches; return how many spans were answered with 200."""
-    bodies = (trace_request(SPANS, {"text": "x" * 5000}, name=f"batch {n}") for n in range(posts))
-    answers = [post(collector.otlp_http, "traces", body) for body in bodies]
-    return answers.count(200) * SPANS
+    bodies = [trace_request(spans, {"text": "x" * 5000}, name=f"batch {n}") for n in range(posts)]
+    with ThreadPoolExecutor(at_once) as pool:
+        answers = list(pool.map(lambda body: post(collector.otlp_http, "traces", body), bodies))
+    return answers.count(200) * spans
 
 
-@pytest.mark.parametrize(
-    "small_disk",
-    [
-        160,
-        # The files of the queues grow by 16 MiB, which is all that shall stay free of such a disk. Where it gets full,
-        # no file can be made smaller, and the door stays closed until a restart.
-        pytest.param(64, marks=pytest.mark.xfail(strict=False, reason="files may grow over the whole of a tiny disk")),
-    ],
-    indirect=True,
-)
+@pytest.mark.parametrize("small_disk", [160, 64], indirect=True)
 def test_the_door_closes_before_the_disk_is_full(
     start_collector: StartCollector, influxdb: InfluxDB2, small_disk: Path
 ) -> None:
@@ -51,14 +44,26 @@ def test_the_door_closes_before_the_disk_is_full(
     took = accepted(collector, 800)
     assert 0 < took < 32_000
     assert collector.log().count("The disk of the queues is nearly full") == 1
-    assert collector.own_metric("otelcol_chest_queue_disk_free") < collector.own_metric(
-        "otelcol_chest_queue_disk_reserve"
-    )
+    # Less than that wakes somebody, as the alert is written.
+    free = collector.own_metric("otelcol_chest_queue_disk_free")
+    reserve = collector.own_metric("otelcol_chest_queue_disk_reserve")
+    assert reserve / 2 < free < 2 * reserve
     influxdb.start()
     eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [took], within_s=120)
     assert collector.own_metric("otelcol_exporter_send_failed_spans") == 0
     # There is room again, and the door takes what comes.
     eventually(lambda: accepted(collector, 1), SPANS)
+
+
+def test_a_burst_does_not_fill_the_disk(start_collector: StartCollector, influxdb: InfluxDB2, small_disk: Path) -> None:
+    """Sixteen requests of 2 MB at once: what is let in is written twice, and there is room for all of it."""
+    collector = start_collector("influxdb", env={**influxdb.collector_env, "CHEST_QUEUE_DIR": str(small_disk)})
+    influxdb.stop()
+    took = accepted(collector, 48, spans=400, at_once=16)
+    assert 0 < took < 48 * 400
+    influxdb.start()
+    eventually(lambda: [row["count"] for row in influxdb.influxql(COUNT)], [took], within_s=120)
+    assert collector.own_metric("otelcol_exporter_send_failed_spans") == 0
 
 
 @pytest.mark.parametrize("how", ["goes on", "stop", "kill9"])

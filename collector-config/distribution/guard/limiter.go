@@ -50,11 +50,12 @@ func (w *watch) look(host component.Host) {
 	}
 }
 
-func (w *watch) check() error {
-	if w.disk != nil && w.disk.isShort() {
-		return errShort
+// enter returns what must be called when the request is in a gate.
+func (w *watch) enter(size func() int) (leave func(), err error) {
+	if w.disk == nil {
+		return func() {}, nil
 	}
-	return nil
+	return w.disk.enter(int64(size()))
 }
 
 type traceLimiter struct {
@@ -73,9 +74,11 @@ func (l *traceLimiter) Start(ctx context.Context, host component.Host) error {
 }
 
 func (l *traceLimiter) ConsumeTraces(ctx context.Context, data ptrace.Traces) error {
-	if err := l.check(); err != nil {
+	leave, err := l.enter(func() int { return (&ptrace.ProtoMarshaler{}).TracesSize(data) })
+	if err != nil {
 		return err
 	}
+	defer leave()
 	if l.bounds != nil {
 		if l.bounds.traces(data); data.ResourceSpans().Len() == 0 {
 			return nil
@@ -100,9 +103,11 @@ func (l *metricLimiter) Start(ctx context.Context, host component.Host) error {
 }
 
 func (l *metricLimiter) ConsumeMetrics(ctx context.Context, data pmetric.Metrics) error {
-	if err := l.check(); err != nil {
+	leave, err := l.enter(func() int { return (&pmetric.ProtoMarshaler{}).MetricsSize(data) })
+	if err != nil {
 		return err
 	}
+	defer leave()
 	if l.bounds != nil {
 		if l.bounds.metrics(data); data.ResourceMetrics().Len() == 0 {
 			return nil
@@ -127,9 +132,11 @@ func (l *logLimiter) Start(ctx context.Context, host component.Host) error {
 }
 
 func (l *logLimiter) ConsumeLogs(ctx context.Context, data plog.Logs) error {
-	if err := l.check(); err != nil {
+	leave, err := l.enter(func() int { return (&plog.ProtoMarshaler{}).LogsSize(data) })
+	if err != nil {
 		return err
 	}
+	defer leave()
 	if l.bounds != nil {
 		if l.bounds.logs(data); data.ResourceLogs().Len() == 0 {
 			return nil

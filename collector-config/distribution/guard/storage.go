@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,8 @@ const (
 	defaultFreeBytes = 256 << 20
 	defaultKeptBytes = 64 << 20
 	pause            = 250 * time.Millisecond
+	// How the name of a gate ends, as in otlp_grpc/influxdb_gate.
+	gateEnding = "_gate"
 )
 
 var (
@@ -118,14 +121,20 @@ func (g *guard) GetClient(ctx context.Context, kind component.Kind, id component
 		return nil, errors.Join(err, errors.New("the queue of "+id.String()+" in the folder "+g.disk.folder+
 			" cannot be opened: does another collector use this folder?"))
 	}
-	return &queue{Client: inner, guard: g}, nil
+	q := &queue{Client: inner, guard: g}
+	if strings.HasSuffix(id.Name(), gateEnding) {
+		q.waiting = &waiting{sizes: map[string]int64{}, total: &g.disk.inGates}
+		err = q.waiting.find(ctx, inner)
+	}
+	return q, err
 }
 
 // queue is the file of one queue.
 type queue struct {
 	storage.Client
-	guard  *guard
-	frozen atomic.Bool
+	guard   *guard
+	frozen  atomic.Bool
+	waiting *waiting // of a gate; nil for other queues
 }
 
 // Batch takes what is new where there is room, and waits for room to mark what is taken from the queue: the caller
@@ -140,6 +149,9 @@ func (q *queue) Batch(ctx context.Context, ops ...*storage.Operation) error {
 			return errFrozen
 		}
 		err := q.Client.Batch(ctx, ops...)
+		if err == nil && q.waiting != nil {
+			q.waiting.note(ops)
+		}
 		if err == nil || isNew || !isFull(err) {
 			return err
 		}
@@ -179,6 +191,45 @@ func brings(ops []*storage.Operation) bool {
 		}
 	}
 	return len(ops) > 1
+}
+
+// waiting knows the sizes of what is in a gate, for what waits there needs the same room once more behind it.
+type waiting struct {
+	mu    sync.Mutex
+	sizes map[string]int64
+	total *atomic.Int64
+}
+
+// find looks at what an earlier process has left.
+func (w *waiting) find(ctx context.Context, client storage.Client) error {
+	walker, ok := client.(storage.Walker)
+	if !ok {
+		return nil
+	}
+	return walker.Walk(ctx, func(key string, value []byte) ([]*storage.Operation, error) {
+		w.set(key, int64(len(value)))
+		return nil, nil
+	})
+}
+
+func (w *waiting) note(ops []*storage.Operation) {
+	for _, op := range ops {
+		switch op.Type {
+		case storage.Set:
+			w.set(op.Key, int64(len(op.Value)))
+		case storage.Delete:
+			w.set(op.Key, 0)
+		}
+	}
+}
+
+func (w *waiting) set(key string, size int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.total.Add(size - w.sizes[key])
+	if w.sizes[key] = size; size == 0 {
+		delete(w.sizes, key)
+	}
 }
 
 func numberOf(variable string, otherwise uint64) uint64 {
