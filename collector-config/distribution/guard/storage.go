@@ -124,9 +124,11 @@ func (g *guard) GetClient(ctx context.Context, kind component.Kind, id component
 	q := &queue{Client: inner, guard: g}
 	if strings.HasSuffix(id.Name(), gateEnding) {
 		q.waiting = &waiting{sizes: map[string]int64{}, total: &g.disk.inGates}
-		err = q.waiting.find(ctx, inner)
+		if err := q.waiting.find(ctx, inner); err != nil {
+			g.logger.Warn("What an earlier process has left in a gate is not counted", zap.Stringer("gate", id), zap.Error(err))
+		}
 	}
-	return q, err
+	return q, nil
 }
 
 // queue is the file of one queue.
