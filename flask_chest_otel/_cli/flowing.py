@@ -28,7 +28,9 @@ def say_flowing(text: str, *, to_stderr: bool = False) -> None:
 
 
 def say_table_or_blocks(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = ()) -> None:
-    """Print a table; on a terminal that is too narrow for it, print a block for each row.
+    """Print a table; on a terminal that is too narrow, print a block for each row that is too wide, below the table.
+
+    Where many rows are too wide there is no table, only blocks.
 
     Args:
         head: Names of the columns.
@@ -36,12 +38,23 @@ def say_table_or_blocks(head: Sequence[str], rows: Iterable[Sequence[str]], *, r
         right: Numbers of the columns that are aligned to the right, from 0.
     """
     body = list(rows)
-    widths = [max(map(width_of, column)) for column in zip(head, *body, strict=True)]
-    if not _is_terminal() or sum(widths) + 2 * (len(widths) - 1) <= columns_here():
-        say_table(head, body, right=right)
-        return
+    table = _fitting(head, body) if _is_terminal() else body
+    if table:
+        say_table(head, table, right=right)
     for row in body:
-        _say_block(head, row)
+        if row not in table:
+            _say_block(head, row)
+
+
+def _fitting(head: Sequence[str], body: list[Sequence[str]]) -> list[Sequence[str]]:
+    """The rows of a table that fits on the terminal; none where these are few."""
+    widest_last = sorted(body, key=lambda row: sum(map(width_of, row)))
+    while 4 * len(widest_last) > 3 * len(body):
+        widths = [max(map(width_of, column)) for column in zip(head, *widest_last, strict=True)]
+        if sum(widths) + 2 * (len(widths) - 1) <= columns_here():
+            return [row for row in body if row in widest_last]
+        widest_last.pop()
+    return []
 
 
 def _say_block(head: Sequence[str], row: Sequence[str]) -> None:

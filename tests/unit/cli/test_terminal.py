@@ -174,12 +174,17 @@ def test_what_needs_more_is_broken(
 
 
 def test_doctor_fits(tmp_path: Path, terminal: Callable[..., subprocess.Popen[bytes]]) -> None:
-    """The doctor's tables become blocks where 80 columns do not hold them."""
+    """The doctor's rows become blocks where 80 columns do not hold them, and the others stay a table."""
     app = tmp_path / "shop.py"
-    app.write_text("from flask import Flask\nfrom flask_chest_otel import FlaskChest\nFlaskChest(app := Flask('shop'))")
+    app.write_text(
+        "from flask import Flask\nfrom flask_chest_otel import FlaskChest, TrackedVar\n"
+        "FlaskChest(app := Flask('shop'), tracked_vars=[TrackedVar('cart_value', unit='EUR', buckets=(5, 10)), 'user'])"
+    )
     terminal("--app", str(app), "chest", "doctor", "--no-send", program="from flask.cli import main; main()")
     lines = COLOUR.sub("", screen(terminal, seconds=120)).splitlines()
     assert "WHAT tracer provider" in lines
+    assert ["SETTING", "VALUE", "FROM"] in [line.split() for line in lines]
+    assert lines.index("SETTING tracked_vars") > lines.index(f"{'enabled':<22}{'True':<39}default")
     assert not [line for line in lines if width(line) > 80]
 
 
