@@ -118,11 +118,20 @@ class Uwsgi(AppServer):
         given = [word for option in options.items() for word in option]
         return [str(BIN / "uwsgi"), "--master", "--need-app", "--disable-logging", *given, *self._arguments]
 
+    def start(self) -> None:
+        """Start it and wait for all its workers: else one might serve everything while another loads the application."""
+        super().start()
+        self._wait_for_workers()
+
     def stop(self) -> None:
         """Stop it as soon as all its workers obey: one that still loads the application loses the signal."""
-        if self._process is not None and self._process.poll() is None and "--lazy-apps" in self._arguments:
-            wait_until(self._all_have_loaded, 10)
+        if self._process is not None and self._process.poll() is None:
+            self._wait_for_workers()
         super().stop()
+
+    def _wait_for_workers(self) -> None:
+        if "--lazy-apps" in self._arguments:
+            wait_until(self._all_have_loaded, 10)
 
     def _all_have_loaded(self) -> bool:
         """Whether each worker that was spawned, or respawned, has said that it has the application."""
