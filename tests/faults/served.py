@@ -119,7 +119,7 @@ class Uwsgi(AppServer):
         return [str(BIN / "uwsgi"), "--master", "--need-app", "--disable-logging", *given, *self._arguments]
 
     def start(self) -> None:
-        """Start it and wait for all its workers: else one might serve everything while another loads the application."""
+        """Start it and wait for all its workers: else one might serve everything while another is still loading."""
         super().start()
         self._wait_for_workers()
 
