@@ -43,7 +43,17 @@ def part(state: ChestState, app: Flask) -> Part:
     for logger in _loggers():
         for handler in logger.handlers:
             _look_at(logger, handler, found)
+            for behind in _behind(handler):
+                _look_at(logger, behind, found)
     return found
+
+
+def _behind(handler: logging.Handler) -> Iterator[logging.Handler]:
+    """Yield the handlers behind one that formats nothing: a ``MemoryHandler``, since 3.12 also a ``QueueHandler``."""
+    listener = getattr(handler, "listener", None)
+    for one in (getattr(handler, "target", None), *(getattr(listener, "handlers", None) or ())):
+        if isinstance(one, logging.Handler) and one is not handler:
+            yield one
 
 
 def _others() -> Iterator[Row]:

@@ -31,6 +31,7 @@ __all__ = [
     "fields_of",
     "finished_here",
     "finished_request",
+    "innermost",
     "one_line",
     "request_here",
     "request_is_over",
@@ -147,10 +148,19 @@ def request_here() -> LiveRequest | None:
     """
     live = live_request.get()
     if live is not None:
-        return live
+        return live if live.log_fields is not None else innermost(live)
     if has_request_context():
         return request_of(present_request())
     return _not_quite_over() if finished_request.get() is not None else None
+
+
+def innermost(live: LiveRequest) -> LiveRequest:
+    """The request that ended inside of this one and whose teardown functions run, where there is one; else this one."""
+    if has_request_context():
+        inner = request_of(present_request())
+        if inner is not None and inner.finished:
+            return inner
+    return live
 
 
 def _not_quite_over() -> LiveRequest | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from threading import Lock
 
+from flask_chest_otel._base.addresses import HIDDEN
+from flask_chest_otel._base.sensitive import is_sensitive
 from flask_chest_otel._records.record import LogLine
 from flask_chest_otel._values.convert import Limits, to_attribute
 from flask_chest_otel._values.exceptions import type_name, words_of
@@ -48,15 +50,21 @@ class LogLines:
         self._dropped = 0
         self._thinning = Lock()
 
-    def add(self, record: logging.LogRecord, logger: logging.Logger) -> None:
-        """Take one line, after the handlers of its logger: their filters may have masked something in it."""
+    def add(self, record: logging.LogRecord, logger: logging.Logger, level: str) -> None:
+        """Take one line, after the handlers of its logger: their filters may have masked something in it.
+
+        Args:
+            record: The line, as it was written.
+            logger: Its logger.
+            level: The name of its level, as it was before the handlers.
+        """
         text = getattr(record, "message", None)  # formatters set it
-        if type(text) is not str or not text or record.exc_info:
+        if type(text) is not str or not text or record.exc_info or type(record.msg) is dict:
             text = _text_of(record, logger)
         for path in self._secret_paths:  # Flask writes "Exception on /reset/…"
             text = text.replace(path, self._rule)
         found = self._found
-        found.append((record.created, record.levelno, record.levelname, record.name, text[:LINE_BYTES]))
+        found.append((record.created, record.levelno, level, record.name, text[:LINE_BYTES]))
         # Do not wait for the lock: the next line checks again.
         if len(found) >= _THINNED_AT and self._thinning.acquire(blocking=False):
             try:
@@ -97,7 +105,8 @@ def _kept(found: list[_Line]) -> list[_Line]:
 def _text_of(record: logging.LogRecord, logger: logging.Logger) -> str:
     # Formatters set this attribute.
     found = record.__dict__.get("message")
-    text = found if type(found) is str and found else _message_of(record, logger)
+    formatted = type(found) is str and found and type(record.msg) is not dict
+    text = str(found) if formatted else _message_of(record, logger)
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
     return f"{text}\n{type_name(error)}: {words_of(error, LINE_BYTES)}" if error is not None else text
 
@@ -105,6 +114,8 @@ def _text_of(record: logging.LogRecord, logger: logging.Logger) -> str:
 def _message_of(record: logging.LogRecord, logger: logging.Logger) -> str:
     """Format a line that no formatter has formatted. Code of the application runs only where a handler ran it, too."""
     try:
+        if type(record.msg) is dict:  # structlog's ProcessorFormatter gets the fields of a line, and not its text
+            return str({name: HIDDEN if is_sensitive(str(name)) else value for name, value in record.msg.items()})
         if _is_plain(record.msg, record.args) or _is_written(record.levelno, logger):
             return record.getMessage()
     except Exception:  # noqa: BLE001, S110 - the arguments do not fit the message: logging has reported it
@@ -133,4 +144,6 @@ def _shaped(line: _Line) -> LogLine:
         text = str(to_attribute(text, Limits(LINE_BYTES)))
     if not text.isascii() and len(encoded := text.encode("utf-8", "replace")) > LINE_BYTES:
         text = encoded[: LINE_BYTES - len(_CUT.encode())].decode("utf-8", "ignore") + _CUT
+    if not logger.isprintable():
+        logger = str(to_attribute(logger, Limits(LINE_BYTES)))
     return LogLine(int(created_s * 1e9), level_name, logger, text)

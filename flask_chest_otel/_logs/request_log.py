@@ -45,6 +45,7 @@ class RequestLog:
         self._variables = tuple(variables)
         self._write = as_json if form == "json" else as_logfmt
         self._logger: logging.Logger | None = None
+        self._stderr: logging.Handler | None = None
 
     @guarded("request log")
     def put(self, record: RequestRecord) -> None:
@@ -52,10 +53,11 @@ class RequestLog:
         logger = self._logger or self._prepare()
         failed = record.status >= SERVER_ERROR or (record.error is not None and not record.error.handled)
         level = logging.ERROR if failed else logging.INFO
-        if logger.isEnabledFor(level):
+        # Without a level of its own the logger has the root's, WARNING, and would write failures alone.
+        if logger.isEnabledFor(level) if logger.level else logger.manager.disable < level:
             token = otel_context.attach(_context_of(record))
             try:
-                logger.handle(self._line(logger, level, record))
+                self._hand_over(logger, self._line(logger, level, record))
             finally:
                 otel_context.detach(token)
 
@@ -68,16 +70,18 @@ class RequestLog:
         return True
 
     def _prepare(self) -> logging.Logger:
-        """Get the logger at the first line, as ``dictConfig`` disables loggers that were made before it.
-
-        Where logging is not configured, the lines go to standard error, as Werkzeug's do.
-        """
+        """Get the logger at the first line, as ``dictConfig`` disables loggers that were made before it."""
         logger = self._logger = logging.getLogger(REQUEST_LOGGER)
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.INFO)
-        if not logger.hasHandlers():
-            logger.addHandler(logging.StreamHandler())
         return logger
+
+    def _hand_over(self, logger: logging.Logger, line: logging.LogRecord) -> None:
+        """Where logging is not configured, the line goes to standard error, as Werkzeug's lines do."""
+        if logger.hasHandlers():
+            logger.handle(line)
+        elif not logger.disabled and logger.filter(line):
+            if self._stderr is None:
+                self._stderr = logging.StreamHandler()
+            self._stderr.handle(line)
 
     def _line(self, logger: logging.Logger, level: int, record: RequestRecord) -> logging.LogRecord:
         fields = dict(_fields(record))

@@ -1,22 +1,32 @@
-"""Wraps two methods of ``logging.Logger``, and unwraps them again.
+"""Wraps methods of ``logging.Logger``, and unwraps them again.
 
 ``Logger.handle`` is called after ``extra=`` was put on a record and before filters and handlers: its wrapper adds the
 fields that the record lacks. A record factory would be called too early: ``extra={"request_id": …}`` raises if the
 field is there already. ``Logger.callHandlers`` is called after the logger's filters, only for records that pass them:
-its wrapper collects the lines for records of requests.
+its wrapper collects the lines for records of requests. ``Filterer.filter`` of a handler may put another record in the
+place of one, and that is what is written: its wrapper notes it.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 
 from flask_chest_otel._guard import report_error
-from flask_chest_otel._logs.fields import ABSENT, LineFields, fields_of, finished_here, finished_request, request_here
+from flask_chest_otel._logs.fields import (
+    ABSENT,
+    LineFields,
+    fields_of,
+    finished_here,
+    finished_request,
+    innermost,
+    request_here,
+)
 from flask_chest_otel._request.live import LiveRequest, live_request
 from flask_chest_otel._request.lookup import ENVIRON_KEY, context_getter, flask_value
 from flask_chest_otel.names import REQUEST_LOGGER
@@ -37,9 +47,10 @@ _WSGI_IN_ATOMS = "{wsgi.version}e"
 
 
 class _Hook:
-    """One method of ``logging.Logger``; it is wrapped as long as it has users."""
+    """One method of a class of ``logging``; it is wrapped as long as it has users."""
 
-    def __init__(self, name: str, around: Callable[[object], Any]) -> None:
+    def __init__(self, owner: type, name: str, around: Callable[[object], Any]) -> None:
+        self._owner = owner
         self._name = name
         self._around = around
         self._users: dict[object, tuple[str, ...]] = {}
@@ -69,16 +80,16 @@ class _Hook:
             self._lock.release()
 
     def _wrap(self) -> None:
-        original = getattr(logging.Logger, self._name)
+        original = getattr(self._owner, self._name)
         wrapper = functools.wraps(original)(self._around(original))
-        setattr(logging.Logger, self._name, wrapper)
+        setattr(self._owner, self._name, wrapper)
         self._put = original, wrapper
 
     def _unwrap(self, original: object, wrapper: object) -> None:
         # If other code has wrapped our wrapper meanwhile, ours stays and does nothing.
         self._put = None
-        if getattr(logging.Logger, self._name) is wrapper:
-            setattr(logging.Logger, self._name, original)
+        if getattr(self._owner, self._name) is wrapper:
+            setattr(self._owner, self._name, original)
 
 
 def _around_handle(original: Any) -> object:
@@ -95,6 +106,9 @@ def _around_handle(original: Any) -> object:
                 live = _elsewhere(record)
             if live is not None:
                 made = live.log_fields
+                if made is None:
+                    live = innermost(live)
+                    made = live.log_fields
                 if made is None or made.context is not current() or made.blank is not blank:
                     made = _prepare(live, blank)
                 fields = made
@@ -159,29 +173,56 @@ def _elsewhere(record: logging.LogRecord) -> LiveRequest | None:
     if record.name not in _SERVERS:
         return request_here()
     if isinstance(record.args, dict) and _WSGI_IN_ATOMS in record.args:
+        finished_request.set(None)
         live = record.args.get(_IN_ATOMS)
         return live if isinstance(live, LiveRequest) else None
+    if record.name == "gunicorn.error" and record.levelno < logging.ERROR:
+        return request_here()  # what gunicorn says of itself, or of a connection that brought no request
     return request_here() or finished_here(once=record.levelno <= logging.INFO)
+
+
+_replaced: dict[int, logging.LogRecord | None] = {}
+"""Id of each record that handlers have at present, to the record that a filter of a handler has put in its place."""
 
 
 def _around_call_handlers(original: Any) -> object:
     live_here = live_request.get
 
     def callHandlers(self: logging.Logger, record: logging.LogRecord) -> object:  # noqa: N802 - as it is called
-        result = original(self, record)
+        level, key = record.levelname, id(record)  # formatters may colour the level's name
+        if key in _replaced:
+            return original(self, record)  # a handler has passed it on to another logger: it is one line
+        _replaced[key] = None
         try:
-            live = live_here() or request_here()
-            if live is not None and live.log_lines is not None and record.name != REQUEST_LOGGER:
-                live.log_lines.add(record, self)
-        except Exception as error:  # noqa: BLE001 - the guard decides
-            report_error("log line", error)
-        return result
+            return original(self, record)
+        finally:
+            written = _replaced.pop(key, None) or record
+            try:
+                live = live_here()
+                if live is None or live.log_fields is None:
+                    live = request_here()
+                if live is not None and live.log_lines is not None and record.name != REQUEST_LOGGER:
+                    live.log_lines.add(written, self, level)
+            except Exception as error:  # noqa: BLE001 - the guard decides
+                report_error("log line", error)
 
     return callHandlers
 
 
-_fields = _Hook("handle", _around_handle)
-_lines = _Hook("callHandlers", _around_call_handlers)
+def _around_filter(original: Any) -> object:
+    def filter_(self: logging.Filterer, record: logging.LogRecord) -> object:
+        result = original(self, record)
+        # Since Python 3.12 a filter may return another record, such as a masked copy.
+        if result is not record and isinstance(result, logging.LogRecord) and id(record) in _replaced:
+            _replaced[id(record)] = result
+        return result
+
+    return filter_
+
+
+_fields = _Hook(logging.Logger, "handle", _around_handle)
+_lines = _Hook(logging.Logger, "callHandlers", _around_call_handlers)
+_masks = _Hook(logging.Filterer, "filter", _around_filter)
 
 
 def put_fields(user: object, names: tuple[str, ...]) -> None:
@@ -193,12 +234,14 @@ def put_fields(user: object, names: tuple[str, ...]) -> None:
 def listen(user: object) -> None:
     """Collect the log lines of requests from now on, for requests that keep them."""
     _lines.want(user)
+    if sys.version_info >= (3, 12):
+        _masks.want(user)
 
 
 def leave(user: object) -> None:
     """Undo :func:`put_fields` and :func:`listen`."""
-    _fields.leave(user)
-    _lines.leave(user)
+    for hook in (_fields, _lines, _masks):
+        hook.leave(user)
 
 
 def fields_of_record(record: logging.LogRecord, names: Iterable[str]) -> dict[str, object]:

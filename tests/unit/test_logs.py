@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import io
 import json
 import logging
@@ -222,6 +223,58 @@ def test_nested_requests_have_lines_of_their_own(rig: Rig) -> None:
     with written("%(request_id)s %(message)s") as stream:
         ask(outer)
     assert lines(stream) == ["r-1 outer", "r-2 inner", "r-1 outer again"]
+
+
+@pytest.mark.parametrize("names", [("request_id",), ("request_id", "trace_id", "span_id")])
+def test_teardown_lines_of_a_nested_request_are_its_own(rig: Rig, names: tuple[str, ...]) -> None:
+    """They are written after its record was made, when the outer request is the running one again."""
+    app = rig.app(log_fields=names)
+    app.add_url_rule("/inner", view_func=lambda: say("in the view"))
+    app.teardown_request(lambda _error: LOG.warning("teardown_request"))
+
+    @app.get("/outer")
+    def outer_view() -> str:
+        LOG.warning("before")
+        ask(app, "r-2", "/inner")
+        return say("after")
+
+    with capture(app) as records, written("%(request_id)s %(message)s") as stream:
+        ask(app, "r-1", "/outer")
+    inner, outer = ["in the view", "teardown_request"], ["before", "after", "teardown_request"]
+    assert [line for line in lines(stream) if line.startswith("r-2")] == [f"r-2 {text}" for text in inner]
+    assert [line for line in lines(stream) if line.startswith("r-1")] == [f"r-1 {text}" for text in outer]
+    assert {record.request_id: [line.message for line in record.logs] for record in records} == {
+        "r-2": inner,
+        "r-1": outer,
+    }
+
+
+def test_what_gunicorn_says_of_itself_belongs_to_no_request(rig: Rig) -> None:
+    """Also where the application keeps the WSGI environment of the request that was served last."""
+    app, kept = rig.app(), []
+
+    @app.get("/")
+    def view() -> str:
+        kept.append(request.environ)
+        return "ok"
+
+    server = logging.getLogger("gunicorn.error")
+
+    def serve() -> None:
+        ask(app)
+        server.error("Error handling request /")
+        server.warning("Invalid request from ip=127.0.0.1")
+        server.info("Worker exiting")
+        logging.getLogger("gunicorn.access").info(
+            "%(m)s", {"m": "GET", **{f"{{{key}}}e": kept[0][key] for key in kept[0]}}
+        )
+        server.error("Error handling request of another application")
+
+    form = "%(request_id)s %(message)s"
+    with written(form, "gunicorn.error") as errors, written(form, "gunicorn.access") as accesses:
+        contextvars.Context().run(serve)
+    assert lines(accesses) == ["r-1 GET"]
+    assert [line.split()[0] for line in lines(errors)] == ["r-1", "-", "-", "-"]
 
 
 def test_threads_and_lines_outside_have_dashes(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
@@ -746,6 +799,29 @@ def test_a_foreign_record_factory_does_not_cost_the_line(rig: Rig) -> None:
     assert lines(out) == ["r-1"]
 
 
+def test_the_line_is_written_once_where_logging_is_set_up_later(run_python: Callable[..., str]) -> None:
+    """Configured after the first request: each line has one way, and nothing of ours stays on the logger."""
+    said = run_python("""
+        import logging, sys
+        from flask import Flask
+        from flask_chest_otel import FlaskChest
+        app = Flask("shop")
+        app.testing = True
+        FlaskChest(app, request_log="logfmt", export=None)
+        app.add_url_rule("/", view_func=lambda: "ok")
+        sys.stderr = sys.stdout
+        client = app.test_client()
+        client.get("/", headers={"X-Request-ID": "r-1"})
+        logging.basicConfig(stream=sys.stdout, format="ROOT %(message)s")
+        client.get("/", headers={"X-Request-ID": "r-2"})
+        logger = logging.getLogger("flask_chest.request")
+        print(logger.handlers, logger.level)
+    """).splitlines()
+    assert said[0].startswith("request_id=r-1 ")
+    assert said[1].startswith("ROOT request_id=r-2 ")
+    assert said[2:] == ["[] 0"]
+
+
 def test_the_line_needs_no_configuration(run_python: Callable[..., str]) -> None:
     """Where no logging is set up, lines go to standard error; ``dictConfig`` before the first request keeps them."""
     program = """
@@ -1114,6 +1190,73 @@ def test_a_record_keeps_the_lines_of_teardown_functions(rig: Rig) -> None:
         ask(app)
     (record,) = records
     assert [line.message for line in record.logs] == ["in the view", "rollback failed"]
+
+
+class Masked(logging.Filter):
+    """Puts a masked copy in the place of a record, as filters may since Python 3.12."""
+
+    def filter(self, record: logging.LogRecord) -> Any:
+        found = copy.copy(record)
+        found.msg, found.args = record.getMessage().replace("hunter2", "***"), ()
+        return found
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a filter only says whether a line is written")
+def test_a_record_keeps_what_a_filter_has_masked(rig: Rig) -> None:
+    """What was written is kept, also where the filter leaves the original record as it is."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: say("login with %s", "hunter2"))
+    with capture(app) as records, written() as stream:
+        LOG.handlers[-1].addFilter(Masked())
+        ask(app)
+    assert "login with ***" in stream.getvalue()
+    assert [line.message for line in records[0].logs] == ["login with ***"]
+
+
+def test_a_record_keeps_no_secret_field_of_structlog(rig: Rig) -> None:
+    """``ProcessorFormatter`` gets a mapping, of which it masks a copy."""
+    app = rig.app()
+
+    @app.get("/")
+    def view() -> str:
+        LOG.warning({"event": "login", "password": "hunter2"})
+        return "ok"
+
+    with capture(app) as records:
+        ask(app)
+    (line,) = records[0].logs
+    assert line.message == str({"event": "login", "password": "***"})
+
+
+class Colours(logging.Formatter):
+    """Colours the name of the level on the record itself, as a common recipe does."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.levelname = f"\x1b[31m{record.levelname}\x1b[0m"
+        return super().format(record)
+
+
+class Passing(logging.Handler):
+    """Passes records on to another logger."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger("shop.audit").handle(record)
+
+
+def test_a_record_keeps_the_level_and_each_line_once(rig: Rig) -> None:
+    """Whatever handlers do with a record: colour its level, or pass it on to another logger."""
+    app = rig.app()
+    app.add_url_rule("/", view_func=lambda: say("one line"))
+    passing = Passing()
+    with capture(app) as records, written() as stream:
+        LOG.handlers[-1].setFormatter(Colours("%(levelname)s %(message)s"))
+        LOG.addHandler(passing)
+        try:
+            ask(app)
+        finally:
+            LOG.removeHandler(passing)
+    assert "\x1b[31mWARNING" in stream.getvalue()
+    assert [(line.level, line.message) for line in records[0].logs] == [("WARNING", "one line")]
 
 
 @pytest.mark.parametrize("token", ["hunter2", "a b/c", "x" * 2000])

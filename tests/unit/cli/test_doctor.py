@@ -885,11 +885,14 @@ logging.config.dictConfig({{
         **{{name: {{"class": "logging.NullHandler", "formatter": name}} for name in ("good", "typo", "plan", "span")}},
         "filtered": {{"class": "logging.StreamHandler", "formatter": "plan", "filters": ["request"]}},
         "broken": {{"class": "logging.FileHandler", "filename": "log", "formatter": "plan", "filters": ["broken"]}},
+        "sink": {{"class": "logging.StreamHandler", "formatter": "typo"}},
+        "buffer": {{"class": "logging.handlers.MemoryHandler", "capacity": 10, "target": "sink"}},
     }},
     "root": {{"handlers": ["good"]}},
     "loggers": {{
         "a": {{"handlers": ["typo"]}}, "b": {{"handlers": ["plan"]}}, "c": {{"handlers": ["span"]}},
         "d": {{"handlers": ["filtered"]}}, "e": {{"handlers": ["broken"]}},
+        "f": {{"handlers": ["buffer"]}},
     }},
 }})
 app = Flask("shop", instance_path={folder!r})
@@ -910,6 +913,11 @@ def test_who_puts_what_on_log_lines(tmp_path: Path) -> None:
         (
             "the format of NullHandler of the logger c asks for 'span_id', which nobody puts on records: "
             "type log_fields=['request_id', 'trace_id', 'span_id']"
+        ),
+        # Behind a handler that formats nothing.
+        (
+            "the format of StreamHandler of the logger f asks for 'requst_id', which nobody puts on records: "
+            "type request_id"
         ),
     ]
     assert row(report, "logs", "log_fields") == ("request_id, trace_id", "argument")
