@@ -721,7 +721,7 @@ def test_a_distribution_that_failed(tmp_path: Path) -> None:
     [
         ({"OTEL_TRACES_SAMPLER": "tea"}, "tea: every request is sampled until then; type OTEL_TRACES_SAMPLER="),
         (
-            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "5"},
+            {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "half"},
             "type a number from 0 to 1, as in OTEL_TRACES_SAMPLER_ARG=0.1",
         ),
         ({"OTEL_RESOURCE_ATTRIBUTES": "tea"}, "type OTEL_RESOURCE_ATTRIBUTES=name=value,name=value"),
