@@ -212,8 +212,6 @@ class Lifecycle(EventSteps):
             self.logs.finish(live)  # a server writes its line after a request, and none after an event
         if live_request.get() is live:
             live_request.set(live.outer)
-            if live.outer is not None:
-                live.outer.log_fields = None  # the teardown functions that come next log for this request
         if live.displaced is not None:
             request.environ[ENVIRON_KEY] = live.displaced
         if live.server_span is not None:

@@ -74,3 +74,5 @@ class RequestLogs(LogFields):
     def finish(self, live: LiveRequest) -> None:
         """Remember a finished request for the line that the server still writes about it."""
         request_is_over(live)
+        if live.outer is not None:
+            live.outer.log_fields = None  # the teardown functions that come next log for this request
