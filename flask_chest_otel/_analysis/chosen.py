@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ERROR_FACTS", "group_of", "joined", "observations", "same_time", "value_of"]
 
-ERROR_FACTS = frozenset({"status", "error", "place"})
+ERROR_FACTS = frozenset(Fact("request", name) for name in ("status", "error", "place"))
 """Facts that only repeat that a request failed."""
 
 SAME_TIME = (0.8, 1.001)
@@ -36,7 +36,7 @@ MILLISECONDS = 1000
 
 
 def observations(
-    reader: StoreReader, wanted: Wanted, chosen: set[str], left_out: Collection[str]
+    reader: StoreReader, wanted: Wanted, chosen: set[str], left_out: Collection[Fact]
 ) -> Iterator[Observation]:
     """Yield the facts of each request.
 
@@ -44,12 +44,12 @@ def observations(
         reader: The store.
         wanted: Which requests to read.
         chosen: Keys of the requests that are to be explained.
-        left_out: Names of facts to leave out, because they only repeat why requests were chosen.
+        left_out: Facts to leave out, because they only repeat why requests were chosen.
     """
     for one, variables in joined(reader.facts(wanted), reader.variable_facts(wanted)):
-        known = {Fact("request", name): value for name, value in _of_request(one).items() if name not in left_out}
-        known |= {Fact("variable", found.name): value_of(found) for found in variables if found.name not in left_out}
-        yield Observation(one.key in chosen, known)
+        known = {Fact("request", name): value for name, value in _of_request(one).items()}
+        known |= {Fact("variable", found.name): value_of(found) for found in variables}
+        yield Observation(one.key in chosen, {fact: value for fact, value in known.items() if fact not in left_out})
 
 
 def _of_request(one: RequestFacts) -> dict[str, object]:
@@ -78,14 +78,18 @@ def joined(
         yield one, list(group) if key == one.key else []
 
 
-def same_time(reader: StoreReader, chosen: Wanted) -> set[str]:
-    """Return the names of variables that hold the duration of their request, in milliseconds or seconds."""
+def same_time(reader: StoreReader, chosen: Wanted) -> set[Fact]:
+    """Return the variables that hold the duration of their request, in milliseconds or seconds."""
     held: dict[str, list[bool]] = defaultdict(list)
     for one, variables in joined(reader.facts(chosen), reader.variable_facts(chosen)):
         for found in variables:
             parts = [(found.number or 0) * unit / max(one.duration_ms, 1e-9) for unit in (1, MILLISECONDS)]
             held[found.name].append(any(SAME_TIME[0] <= part <= SAME_TIME[1] for part in parts))
-    return {name for name, seen in held.items() if len(seen) >= FEWEST and sum(seen) >= SAME_IN * len(seen)}
+    return {
+        Fact("variable", name)
+        for name, seen in held.items()
+        if len(seen) >= FEWEST and sum(seen) >= SAME_IN * len(seen)
+    }
 
 
 def value_of(found: VariableFact) -> object:

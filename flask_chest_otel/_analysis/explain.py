@@ -28,6 +28,9 @@ CHANCE = 0.01
 LEAST_SHARE = 0.03
 """By how much a finding's share among the chosen requests is larger than among the rest, at least."""
 
+SAME = 0.95
+"""Of a finding's chosen requests, the part for which a condition holds that goes along with it, at least."""
+
 PAIRED = 150
 """How many conditions are tested in pairs: those with the smallest p-values."""
 
@@ -56,7 +59,7 @@ class Finding:
         conditions: One condition, or two that hold together.
         counts: How many requests fulfil them.
         chance: The p-value, corrected for the number of tested conditions.
-        along: Further conditions that hold for the same requests.
+        along: Further conditions that hold for the same requests, but for a few.
     """
 
     conditions: tuple[Condition, ...]
@@ -140,6 +143,11 @@ class _Groups:
         counts = self.counts(bits)
         return counts.chosen_share - counts.rest_share >= LEAST_SHARE
 
+    def covers(self, bits: int, others: int) -> bool:
+        """Whether a condition holds for the chosen requests of another one, but for a few."""
+        wanted = others & self._chosen
+        return (bits & wanted).bit_count() >= SAME * wanted.bit_count()
+
     def without(self, bits: int) -> int:
         return self._everything & ~bits
 
@@ -183,7 +191,8 @@ class _Findings:
         for earlier, along in self._found:
             rest &= self._groups.without(earlier.bits)
             if self._groups.log_chance(one.bits, within=rest) >= math.log(CHANCE / self._looked_at):
-                if len(one.conditions) == 1 and one.conditions[0] not in earlier.conditions:
+                is_new = len(one.conditions) == 1 and one.conditions[0] not in earlier.conditions
+                if is_new and self._groups.covers(one.bits, earlier.bits):
                     along.append(one.conditions)
                 return
         if len(self._found) < MOST_FINDINGS:

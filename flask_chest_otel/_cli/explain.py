@@ -47,7 +47,7 @@ Examples:
 
 @click.command(name="explain", epilog=EXAMPLES, short_help="What is different about failed or slow requests.")
 @click.option("--status", type=options.status, metavar="CODE", help="Explain requests with this status, or class, 5xx.")
-@click.option("--slower", type=click.FloatRange(min=0), metavar="MS", help="Explain those that took longer.")
+@click.option("--slower", type=options.milliseconds, metavar="MS", help="Explain those that took longer.")
 @click.option("--error", metavar="TYPE", help="Explain those with this exception; '*': with any.")
 @filters("since", "until", "route", "method", "path", "version", "service", "variables")
 @options.store_option
@@ -74,7 +74,8 @@ def command(
         wanted = reader.newest(wanted, MOST)
         chosen = replace(asked, since_unix_ns=wanted.since_unix_ns)
         keys = {one.key for one in reader.facts(chosen)}
-        left_out = same_time(reader, chosen) | (ERROR_FACTS if slower is None else set())
+        by_outcome = status is not None or error is not None
+        left_out = same_time(reader, chosen) | (ERROR_FACTS if by_outcome else set())
         found = explain(observations(reader, wanted, keys, left_out))
         why = "" if found.chosen or as_json else why_nothing(reader, asked, utc=utc)
     if as_json:

@@ -37,7 +37,7 @@ _OPTIONS = {
         help="Only with this exception, 'shop.PaymentError' or 'PaymentError'; '*': with any.",
     ),
     "slower": click.option(
-        "--slower", type=click.FloatRange(min=0), metavar="MS", help="Only requests that took longer, milliseconds."
+        "--slower", type=options.milliseconds, metavar="MS", help="Only requests that took longer, milliseconds."
     ),
     "version": click.option(
         "--version", metavar="VERSION", help="Only this version of the application; '-': with none."

@@ -40,9 +40,13 @@ def why_nothing(reader: StoreReader, wanted: Wanted, *, utc: bool = False) -> st
 def _about_times(wanted: Wanted, span: tuple[int, int], *, utc: bool) -> Iterator[str]:
     oldest, newest = map(utc_text, span)
     shown = clock((oldest, newest), utc=utc)
-    if wanted.since_unix_ns is not None and wanted.since_unix_ns > span[1]:
+    since, until = wanted.since_unix_ns, wanted.until_unix_ns
+    if since is not None and until is not None and since >= until:
+        yield "--since is not before --until"
+        return
+    if since is not None and since > span[1]:
         yield f"The newest request began {shown[newest]}"
-    if wanted.until_unix_ns is not None and wanted.until_unix_ns <= span[0]:
+    if until is not None and until <= span[0]:
         yield f"The oldest request began {shown[oldest]}"
 
 

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
     CommandFunction = Callable[..., None]
 
-__all__ = ["CommandFunction", "json_option", "route_of", "seconds", "status", "store_option", "variable"]
+__all__ = [
+    "CommandFunction",
+    "json_option",
+    "milliseconds",
+    "route_of",
+    "seconds",
+    "status",
+    "store_option",
+    "variable",
+]
 
 _STATUS = re.compile(r"[1-5](?:\d\d|xx)", re.IGNORECASE)
 
@@ -43,6 +52,18 @@ def seconds(text: str | float) -> float:
         if SHORTEST_S <= float(text) <= LONGEST_S:
             return float(text)
     raise click.BadParameter(f"{text!r} is no time: type seconds, from {SHORTEST_S:g} to {LONGEST_S:g}")
+
+
+def milliseconds(text: str) -> float:
+    """Parse a duration in milliseconds.
+
+    Raises:
+        BadParameter: It is no number from 0.
+    """
+    with suppress(ValueError):
+        if float(text) >= 0:
+            return float(text)
+    raise click.BadParameter(f"{text!r} is no number of milliseconds: type it without a unit, such as 500")
 
 
 def variable(text: str) -> tuple[str, str | None]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flask_chest_otel._analysis.chosen import ERROR_FACTS, observations, same_time
+from flask_chest_otel._analysis.conditions import Fact
 from flask_chest_otel._analysis.explain import explain
 from flask_chest_otel._store.wanted import Wanted
 
@@ -56,11 +57,12 @@ def explain_data(reader: StoreReader, given: Filter) -> dict[str, object]:
     }
 
 
-def _said(reader: StoreReader, given: Filter, chosen: Wanted) -> set[str]:
-    """Return the names of facts by which the filter chose the requests. They would explain nothing."""
+def _said(reader: StoreReader, given: Filter, chosen: Wanted) -> set[Fact]:
+    """Return the facts by which the filter chose the requests. They would explain nothing."""
     wanted = given.wanted
-    said = {name for name, _ in wanted.variables}
-    said |= {name for name in ("route", "method", "path", "version", "service") if getattr(wanted, name) is not None}
+    said = {Fact("variable", name) for name, _ in wanted.variables}
+    of_request = ("route", "method", "path", "version", "service")
+    said |= {Fact("request", name) for name in of_request if getattr(wanted, name) is not None}
     if wanted.status is not None or wanted.error_type is not None or given.text:
         said |= ERROR_FACTS
     return said | same_time(reader, chosen)

@@ -110,6 +110,21 @@ def test_what_goes_along() -> None:
     assert named == {"1.5.0", "TimeoutError"}
 
 
+def test_what_holds_for_some_does_not_go_along() -> None:
+    """A fact of half of the chosen requests is not said to be one of the same requests."""
+    half = Fact("request", "error")
+    seen = iter(range(10**6))
+
+    def with_error(one: Observation) -> Observation:
+        is_half = one.facts[VERSION] == "1.5.0" and next(seen) % 2 == 0
+        return one._replace(facts={**one.facts, half: "TimeoutError" if is_half else None})
+
+    found = explain(map(with_error, requests("some", lambda facts: facts[VERSION] == "1.5.0", 0.6)))
+    (first,) = found.findings
+    assert [condition.value for condition in first.conditions] == ["1.5.0"]
+    assert "TimeoutError" not in {condition.value for conditions in first.along for condition in conditions}
+
+
 def test_ranges_say_where_they_begin() -> None:
     """A range of numbers has the quantile near which the planted one begins."""
     found = explain(requests("range", lambda facts: facts.get(TOTAL, 0) >= 40, 0.9))

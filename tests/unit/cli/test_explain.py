@@ -74,6 +74,34 @@ def test_why_requests_are_slow(traffic: Path, chest: Callable[..., Result]) -> N
     assert conditions in (["items>=20"], ["items>=21"])
 
 
+@pytest.mark.parametrize("name", ["status", "error", "place", "route"])
+def test_a_variable_with_the_name_of_a_built_in(
+    name: str, fill: Callable[..., Path], record: Callable[..., RequestRecord], chest: Callable[..., Result]
+) -> None:
+    """It is the application's own, and no repetition of why requests were chosen."""
+    cities = ("oslo", "rome", "bern", "kyiv")
+
+    def one(number: int) -> RequestRecord:
+        city = cities[number % 4]
+        return record(number, 0, variables={name: city}, status=500 if city == "oslo" else 200)
+
+    fill(*map(one, range(200)))
+    assert found(chest("explain", "--status", "5xx", "--json")) == [[f"{name}=oslo"]]
+
+
+def test_an_error_is_not_explained_by_itself(traffic: Path, chest: Callable[..., Result]) -> None:
+    """Also where requests are chosen by their duration as well."""
+    for conditions in found(chest("explain", "--slower", "1", "--error", "PaymentError", "--json")):
+        assert not any("PaymentError" in text or "shop:pay" in text for text in conditions)
+
+
+def test_a_duration_with_a_unit(traffic: Path, chest: Callable[..., Result]) -> None:
+    """What to type is said."""
+    for command in ("explain", "requests"):
+        result = chest(command, "--slower", "1s")
+        assert (result.exit_code, "type it without a unit, such as 500" in result.stderr) == (2, True)
+
+
 def test_table(traffic: Path, chest: Callable[..., Result]) -> None:
     """People see both shares, how likely it is by accident, and what was looked at, in 80 columns."""
     first, _, head, row, *_ = chest("explain", "--status", "5xx").stdout.splitlines()

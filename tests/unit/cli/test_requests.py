@@ -240,7 +240,7 @@ def test_why_nothing_is_found(
         (["--status", "9xx"], "type a code such as 404, or a class such as 5xx"),
         (["--since", "soon"], "type an age such as 90s, 15m, 2h, 7d, 2w; today, yesterday; 14:00, 2026-11-26,"),
         (["--until", "9" * 400 + "w"], "2026-11-26 14:00, or ISO 8601"),
-        (["--slower", "x"], "'x' is not a valid float"),
+        (["--slower", "x"], "'x' is no number of milliseconds"),
         (["--var", "=1"], "type a variable, or variable=value"),
         (["--limit", "0"], "0 is not in the range x>=1"),
     ],
