@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from threading import Lock
 
-from flask_chest_otel._base.addresses import HIDDEN
-from flask_chest_otel._base.sensitive import is_sensitive
 from flask_chest_otel._records.record import LogLine
 from flask_chest_otel._values.convert import Limits, to_attribute
 from flask_chest_otel._values.exceptions import type_name, words_of
+from flask_chest_otel._values.redaction import redacted_beginning
 
 __all__ = ["LINE_BYTES", "MOST_LINES", "LogLines"]
 
@@ -114,10 +113,10 @@ def _text_of(record: logging.LogRecord, logger: logging.Logger) -> str:
 def _message_of(record: logging.LogRecord, logger: logging.Logger) -> str:
     """Format a line that no formatter has formatted. Code of the application runs only where a handler ran it, too."""
     try:
-        if type(record.msg) is dict:  # structlog's ProcessorFormatter gets the fields of a line, and not its text
-            return str({name: HIDDEN if is_sensitive(str(name)) else value for name, value in record.msg.items()})
         if _is_plain(record.msg, record.args) or _is_written(record.levelno, logger):
-            return record.getMessage()
+            text = record.getMessage()
+            # structlog's ProcessorFormatter gets the fields of a line, and masks a copy of them.
+            return redacted_beginning(text, LINE_BYTES) if type(record.msg) is dict else text
     except Exception:  # noqa: BLE001, S110 - the arguments do not fit the message: logging has reported it
         pass
     return record.msg if type(record.msg) is str else f"({type_name(record.msg)})"

@@ -181,8 +181,11 @@ def _elsewhere(record: logging.LogRecord) -> LiveRequest | None:
     return request_here() or finished_here(once=record.levelno <= logging.INFO)
 
 
-_replaced: dict[int, logging.LogRecord | None] = {}
-"""Id of each record that handlers have at present, to the record that a filter of a handler has put in its place."""
+_at_handlers: dict[int, logging.LogRecord] = {}
+"""Id of each record that handlers have at present, to the record as it is written, by a filter perhaps another one.
+
+An entry that a fork leaves behind keeps its record alive, so that no other record can have that id.
+"""
 
 
 def _around_call_handlers(original: Any) -> object:
@@ -190,13 +193,13 @@ def _around_call_handlers(original: Any) -> object:
 
     def callHandlers(self: logging.Logger, record: logging.LogRecord) -> object:  # noqa: N802 - as it is called
         level, key = record.levelname, id(record)  # formatters may colour the level's name
-        if key in _replaced:
+        if key in _at_handlers:
             return original(self, record)  # a handler has passed it on to another logger: it is one line
-        _replaced[key] = None
+        _at_handlers[key] = record
         try:
             return original(self, record)
         finally:
-            written = _replaced.pop(key, None) or record
+            written = _at_handlers.pop(key, record)
             try:
                 live = live_here()
                 if live is None or live.log_fields is None:
@@ -213,8 +216,8 @@ def _around_filter(original: Any) -> object:
     def filter_(self: logging.Filterer, record: logging.LogRecord) -> object:
         result = original(self, record)
         # Since Python 3.12 a filter may return another record, such as a masked copy.
-        if result is not record and isinstance(result, logging.LogRecord) and id(record) in _replaced:
-            _replaced[id(record)] = result
+        if result is not record and isinstance(result, logging.LogRecord) and id(record) in _at_handlers:
+            _at_handlers[id(record)] = result
         return result
 
     return filter_

@@ -1219,13 +1219,35 @@ def test_a_record_keeps_no_secret_field_of_structlog(rig: Rig) -> None:
 
     @app.get("/")
     def view() -> str:
-        LOG.warning({"event": "login", "password": "hunter2"})
+        LOG.warning({"event": "login", "password": "hunter2", "user": {"token": "hunter2", "name": "ann"}})
         return "ok"
 
     with capture(app) as records:
         ask(app)
     (line,) = records[0].logs
-    assert line.message == str({"event": "login", "password": "***"})
+    assert line.message == "{'event': 'login', 'password': [REDACTED], 'user': {'token': [REDACTED], 'name': 'ann'}}"
+
+
+def test_a_mapping_that_no_handler_takes_runs_no_code(rig: Rig) -> None:
+    """Its values are not asked for their texts, as nobody else has asked them."""
+
+    class Loud:
+        def __repr__(self) -> str:
+            raise AssertionError
+
+    app = rig.app()
+
+    @app.get("/")
+    def view() -> str:
+        quiet = logging.getLogger("shop.quiet")
+        quiet.propagate = False
+        quiet.addHandler(logging.NullHandler())
+        quiet.warning({"event": Loud()})
+        return "ok"
+
+    with capture(app) as records:
+        ask(app)
+    assert [line.message for line in records[0].logs] == ["(dict)"]
 
 
 class Colours(logging.Formatter):

@@ -857,7 +857,7 @@ def test_testing_is_left_on(tmp_path: Path) -> None:
 
 
 LOGS = """
-import logging, logging.config
+import logging, logging.config, logging.handlers, queue
 from flask import Flask
 from flask_chest_otel import FlaskChest
 
@@ -895,6 +895,9 @@ logging.config.dictConfig({{
         "f": {{"handlers": ["buffer"]}},
     }},
 }})
+waiting = logging.handlers.QueueHandler(queue.Queue())
+waiting.listener = logging.handlers.QueueListener(waiting.queue, logging.getLogger("f").handlers[0].target)
+logging.getLogger("g").addHandler(waiting)
 app = Flask("shop", instance_path={folder!r})
 FlaskChest(app, log_fields=["request_id", "trace_id"], request_log="json", export=None)
 """
@@ -915,9 +918,10 @@ def test_who_puts_what_on_log_lines(tmp_path: Path) -> None:
             "type log_fields=['request_id', 'trace_id', 'span_id']"
         ),
         # Behind a handler that formats nothing.
-        (
-            "the format of StreamHandler of the logger f asks for 'requst_id', which nobody puts on records: "
+        *(
+            f"the format of StreamHandler of the logger {name} asks for 'requst_id', which nobody puts on records: "
             "type request_id"
+            for name in ("f", "g")
         ),
     ]
     assert row(report, "logs", "log_fields") == ("request_id, trace_id", "argument")

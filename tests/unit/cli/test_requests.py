@@ -218,6 +218,7 @@ def test_nothing_found_is_no_error(shop: Path, chest: Callable[..., Result]) -> 
         ),
         (["--since", "2100-01-01"], "The newest request began "),
         (["--until", "2000-01-01"], "The oldest request began "),
+        (["--since", "1h", "--until", "2h"], "--since is not before --until."),
         (["--path", "/kart/*"], "No request at all has the path '/kart/*'."),
         (["--var", "usr_id=u1"], "No request at all has the variable 'usr_id'."),
         (["--service", "shop", "--version", "9.9"], "No request at all has the version '9.9'."),
